@@ -1,0 +1,187 @@
+"""A stream of ids as batches of training examples, by the book's two ways of sampling.
+
+Both are endless iterators over epochs. Their whole position is two numbers, `(epoch, index)`: what
+an epoch's order is follows from the seed and the epoch alone, so going on where one stopped is
+exact and costs nothing.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int64, Integer
+from torch import Tensor
+
+from charlm.config import BatchesConfig
+from charlm.errors import CorpusError
+from charlm.vocabulary import Ids
+
+
+class Batch(NamedTuple):
+    """Examples side by side: at every step, the target is the character after the input."""
+
+    inputs: Int64[Tensor, "time batch"]
+    targets: Int64[Tensor, "time batch"]
+    continues: bool
+    """Whether column `i` goes on from column `i` of the batch before."""
+
+
+class Position(NamedTuple):
+    """Where an iterator stands: the next batch is number `batch` of this epoch."""
+
+    epoch: int
+    batch: int
+
+
+class _Batches:
+    """What both samplings share: epochs, each laid out by a random generator of its own."""
+
+    def __init__(self, ids: Ids, batch_size: int, sequence_length: int, seed: int) -> None:
+        self.ids = ids
+        self.batch_size = batch_size
+        self.sequence_length = sequence_length
+        self.seed = seed
+        self.restore(Position(0, 0))
+
+    @property
+    def position(self) -> Position:
+        return Position(self._epoch, self._index)
+
+    def restore(self, position: Position) -> None:
+        """Go to a position, as if every batch before it had been taken."""
+        self._epoch, self._index = position
+        self._num_batches = self._lay_out(np.random.default_rng([self.seed, self._epoch]))
+
+    @property
+    def epochs(self) -> float:
+        """How many epochs have been taken, in fractions."""
+        return self._epoch + self._index / self._num_batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        batch = self._batch(self._index)
+        self._index += 1
+        if self._index == self._num_batches:
+            self.restore(Position(self._epoch + 1, 0))
+        return batch
+
+    def _lay_out(self, random: np.random.Generator) -> int:
+        """Choose the epoch's offset and order; return its number of batches."""
+        raise NotImplementedError
+
+    def _batch(self, index: int) -> Batch:
+        raise NotImplementedError
+
+    def _random_offset(self, random: np.random.Generator, needed: int) -> int:
+        """Draw where the epoch begins, below `sequence_length`, leaving at least `needed` ids."""
+        spare = len(self.ids) - needed
+        return int(random.integers(min(self.sequence_length, spare + 1)))
+
+    def _examples(self, columns: list[Ids], continues: bool) -> Batch:
+        """Make a batch of stretches of ids, each one longer than its inputs."""
+        stretches = torch.from_numpy(np.stack(columns, axis=1).astype(np.int64))
+        return Batch(stretches[:-1], stretches[1:], continues)
+
+
+class RandomBatches(_Batches):
+    """Non-overlapping windows from a random offset, shuffled; each once an epoch, state zero."""
+
+    def __init__(self, ids: Ids, batch_size: int, sequence_length: int, seed: int) -> None:
+        if len(ids) < sequence_length + 1:
+            raise CorpusError(
+                f"the training part has {len(ids)} characters and one window needs "
+                f"{sequence_length + 1}; lower batches.sequence_length or give more text"
+            )
+        super().__init__(ids, batch_size, sequence_length, seed)
+
+    def _lay_out(self, random: np.random.Generator) -> int:
+        self._offset = self._random_offset(random, needed=self.sequence_length + 1)
+        self._num_windows = (len(self.ids) - 1 - self._offset) // self.sequence_length
+        self._shuffle = Shuffle(self._num_windows, random)
+        return -(-self._num_windows // self.batch_size)
+
+    def _batch(self, index: int) -> Batch:
+        first = index * self.batch_size
+        places = np.arange(first, min(first + self.batch_size, self._num_windows))
+        starts = self._offset + self._shuffle(places) * self.sequence_length
+        windows = [self.ids[start : start + self.sequence_length + 1] for start in starts]
+        return self._examples(windows, continues=False)
+
+
+class SequentialBatches(_Batches):
+    """Long columns from a random offset; successive batches are adjacent pieces of them."""
+
+    def __init__(self, ids: Ids, batch_size: int, sequence_length: int, seed: int) -> None:
+        if len(ids) < batch_size + 1:
+            raise CorpusError(
+                f"the training part has {len(ids)} characters and {batch_size} columns need "
+                f"{batch_size + 1}; lower batches.batch_size or give more text"
+            )
+        super().__init__(ids, batch_size, sequence_length, seed)
+
+    def _lay_out(self, random: np.random.Generator) -> int:
+        self._offset = self._random_offset(random, needed=self.batch_size + 1)
+        self._column_length = (len(self.ids) - 1 - self._offset) // self.batch_size
+        return -(-self._column_length // self.sequence_length)
+
+    def _batch(self, index: int) -> Batch:
+        first = index * self.sequence_length
+        length = min(self.sequence_length, self._column_length - first)
+        starts = self._offset + first + self._column_length * np.arange(self.batch_size)
+        columns = [self.ids[start : start + length + 1] for start in starts]
+        return self._examples(columns, continues=index > 0)
+
+
+SAMPLINGS: dict[str, type[RandomBatches] | type[SequentialBatches]] = {
+    "random": RandomBatches,
+    "sequential": SequentialBatches,
+}
+Batches = RandomBatches | SequentialBatches
+
+
+def make_batches(ids: Ids, config: BatchesConfig, seed: int) -> Batches:
+    """Return the iterator that the config names; raises `CorpusError` if the text is too short."""
+    batches: Batches = SAMPLINGS[config.sampling](
+        ids, config.batch_size, config.sequence_length, seed
+    )
+    return batches
+
+
+class Shuffle:
+    """A random permutation of `range(size)`, computed place by place and held in no memory.
+
+    A Feistel network over the power of four that holds `size`, applied again to whatever falls
+    outside (cycle walking: Black and Rogaway, "Ciphers with arbitrary finite domains", 2002).
+    """
+
+    _ROUNDS = 6
+
+    def __init__(self, size: int, random: np.random.Generator) -> None:
+        self._size = size
+        self._half = np.uint64(max(1, (max(1, size - 1).bit_length() + 1) // 2))
+        self._mask = np.uint64((1 << int(self._half)) - 1)
+        self._keys = random.integers(0, 2**64, self._ROUNDS, np.uint64)
+
+    def __call__(self, places: Integer[np.ndarray, "places"]) -> Int64[np.ndarray, "places"]:
+        values = self._permute(places.astype(np.uint64))
+        while (outside := values >= self._size).any():
+            values[outside] = self._permute(values[outside])
+        permuted: Int64[np.ndarray, places] = values.astype(np.int64)
+        return permuted
+
+    def _permute(self, values: Integer[np.ndarray, "places"]) -> Integer[np.ndarray, "places"]:
+        left, right = values >> self._half, values & self._mask
+        for key in self._keys:
+            left, right = right, left ^ (_mix(right ^ key) & self._mask)
+        return (left << self._half) | right
+
+
+def _mix(values: Integer[np.ndarray, "places"]) -> Integer[np.ndarray, "places"]:
+    """Scatter 64 bits (the finaliser of SplitMix64: Steele, Lea and Flood, 2014)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: Integer[np.ndarray, places] = values ^ (values >> np.uint64(31))
+    return mixed

@@ -1,0 +1,11 @@
+"""Recurrent cells, one file a family: the book's equation, and beside it the fast way to run it."""
+
+from charlm.cells.cell import Cell, State
+from charlm.cells.gru import GRUCell
+from charlm.cells.lstm import LSTMCell
+from charlm.cells.rnn import ReLUCell, RNNCell
+
+CELLS: dict[str, type[Cell]] = {"rnn": RNNCell, "gru": GRUCell, "lstm": LSTMCell}
+"""The cells by the name that a config gives them."""
+
+__all__ = ["CELLS", "Cell", "GRUCell", "LSTMCell", "RNNCell", "ReLUCell", "State"]

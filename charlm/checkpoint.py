@@ -1,0 +1,139 @@
+"""A checkpoint is one safetensors file: it holds all that a model needs, and cannot run code.
+
+The header's metadata carry the vocabulary, the config, the text's fingerprint and a SHA-256 of the
+whole file (taken with the digest's own place zeroed), so that a flipped byte is noticed. Files are
+written beside their place, synchronised and then renamed: a crash leaves the one before whole.
+"""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from charlm.config import Config
+from charlm.config_file import make_config
+from charlm.errors import CheckpointError, ConfigError, file_errors
+from charlm.model import LanguageModel
+from charlm.vocabulary import Vocabulary
+
+FORMAT_VERSION = 1
+_NO_DIGEST = "0" * 64
+_DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model, what it was trained on and how, and all that continuing the run needs."""
+
+    config: Config
+    vocabulary: Vocabulary
+    fingerprint: str
+    """Of the text and the settings that its ids came from."""
+    weights: dict[str, Tensor]
+    training_tensors: dict[str, Tensor] = field(default_factory=dict)
+    """Of the trainer; none in a checkpoint that only predicts."""
+    training_counters: dict[str, Any] = field(default_factory=dict)
+
+    def make_model(self, device: torch.device | str = "cpu") -> LanguageModel:
+        """Build the model with its trained weights, ready to predict."""
+        model = LanguageModel(self.config.model, len(self.vocabulary))
+        model.load_state_dict(self.weights)
+        return model.to(device).eval()
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint so that `path` always holds the old one or the new one whole."""
+    named = {"model": checkpoint.weights, "training": checkpoint.training_tensors}
+    tensors = {
+        f"{kind}.{name}": tensor.detach().cpu().contiguous()
+        for kind, group in named.items()
+        for name, tensor in group.items()
+    }
+    about = {
+        "config": checkpoint.config.model_dump(mode="json"),
+        "vocabulary": checkpoint.vocabulary.to_json(),
+        "fingerprint": checkpoint.fingerprint,
+        "counters": checkpoint.training_counters,
+    }
+    metadata = {
+        "format": "charlm",
+        "format_version": str(FORMAT_VERSION),
+        "sha256": _NO_DIGEST,
+        "about": json.dumps(about),
+    }
+    data = safetensors.torch.save(tensors, metadata)
+    digest = hashlib.sha256(data).hexdigest()
+    data = _DIGEST.sub(f'"sha256":"{digest}"'.encode(), data, count=1)
+    partial = path.with_name(f"{path.name}.partial")
+    remedy = "free some space; the checkpoint before it is whole"
+    with file_errors("be written", path, remedy, CheckpointError):
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read and verify a checkpoint; raises `CheckpointError` for anything but a whole one."""
+    with file_errors("be read", path, "check the path", CheckpointError):
+        data = path.read_bytes()
+    about = _verified(path, data)
+    try:
+        tensors = safetensors.torch.load(data)
+        return Checkpoint(
+            make_config(about["config"], str(path)),
+            Vocabulary.from_json(about["vocabulary"]),
+            about["fingerprint"],
+            _group(tensors, "model."),
+            _group(tensors, "training."),
+            about["counters"],
+        )
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, ConfigError) as reason:
+        raise CheckpointError(
+            f"{path}: not a checkpoint that this charlm reads ({reason})"
+        ) from None
+
+
+def _verified(path: Path, data: bytes) -> dict[str, Any]:
+    """Return the metadata once format, version and digest are right."""
+    try:
+        header_size = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + header_size])["__metadata__"]
+        is_ours, version = metadata["format"] == "charlm", int(metadata["format_version"])
+        stated, about = str(metadata["sha256"]), metadata["about"]
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        is_ours = False
+    if not is_ours:
+        raise CheckpointError(
+            f"{path}: not a charlm checkpoint, or one cut short; give a run's folder or a "
+            "checkpoint from its checkpoints folder"
+        )
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: written in format {version}, and this charlm reads up to {FORMAT_VERSION}; "
+            "upgrade charlm-rnn"
+        )
+    zeroed = data.replace(f'"sha256":"{stated}"'.encode(), f'"sha256":"{_NO_DIGEST}"'.encode(), 1)
+    if hashlib.sha256(zeroed).hexdigest() != stated:
+        raise CheckpointError(
+            f"{path}: damaged (its SHA-256 is not the one that it states); use another checkpoint "
+            "of the run, or a copy"
+        )
+    loaded: dict[str, Any] = json.loads(about)
+    return loaded
+
+
+def _group(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

@@ -1,0 +1,343 @@
+"""The `charlm` command: parse, call, print. Torch is imported only by commands that need it."""
+
+import io
+import json
+import os
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from charlm.errors import CharlmError, file_errors
+
+
+class _Group(TyperGroup):
+    """The one place where what a user can mend becomes a line on standard error and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # whatever the console's own encoding is
+                stream.reconfigure(encoding="utf-8", errors="replace")
+        try:
+            return super().invoke(ctx)
+        except CharlmError as error:
+            print(f"charlm: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # `charlm generate | head` has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+
+
+app = typer.Typer(
+    cls=_Group,
+    help="Character-level recurrent language models on your own text, on the machine you have.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+data = typer.Typer(help="Texts by name: built-in and downloadable ones.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+
+class Part(StrEnum):
+    """Parts of the text that a model was trained from."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Unknown(StrEnum):
+    """What becomes of characters of the prefix that the model does not know."""
+
+    error = "error"
+    skip = "skip"
+    map = "map"
+
+
+ConfigName = Annotated[
+    str, typer.Argument(metavar="[CONFIG]", help="A shipped config's name, or a YAML file.")
+]
+RunPath = Annotated[
+    Path | None,
+    typer.Argument(metavar="[RUN|CHECKPOINT]", help="Default: the newest run below --runs."),
+]
+Runs = Annotated[Path, typer.Option(help="The folder of runs.", metavar="FOLDER")]
+Texts = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATH", help="A file, folder or glob; - is standard input. Repeatable."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a key: section.key=value. Repeatable."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print results only.")]
+DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"charlm {version('charlm-rnn')}")
+        raise typer.Exit
+
+
+@app.callback()
+def charlm(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Character-level recurrent language models on your own text, on the machine you have."""
+
+
+@app.command()
+def train(
+    config: ConfigName = "quickstart",
+    text: Texts = None,
+    set_: Settings = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Train for 90s, 3m, 1h30m, and no longer.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of weights, order, dropout and samples.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The run's name below --runs.")] = None,
+    runs: Runs = Path("runs"),
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with a run, exactly.")
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the resolved config and stop.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model on a text.
+
+    Without arguments it trains the quickstart config. Everything goes to a folder below runs/,
+    whose path is printed last; Ctrl-C saves, and --resume goes on.
+    """
+    settings = list(set_ or [])
+    if budget is not None:
+        settings += ["training.epochs=null", "training.steps=null", f"training.budget={budget}"]
+    if seed is not None:
+        settings.append(f"training.seed={seed}")
+    if print_config:
+        from charlm.config_file import load_config, to_yaml, with_text
+
+        print(to_yaml(with_text(load_config(config, settings), text or ())), end="")
+        return
+
+    from charlm import experiment
+    from charlm.console import TrainingView
+
+    view = TrainingView(quiet)
+    try:
+        if resume is not None:
+            experiment.resume(resume, text=text or (), settings=settings, on_report=view)
+        else:
+            experiment.train(
+                config, text=text or (), settings=settings, name=name, runs=runs, on_report=view
+            )
+    finally:
+        view.close()
+
+
+@app.command("eval")
+def evaluate(
+    run: RunPath = None,
+    text: Texts = None,
+    part: Annotated[
+        Part | None, typer.Option(help="A part of the training text (default: test).")
+    ] = None,
+    rows: Annotated[
+        int, typer.Option(min=1, help="Stretches read side by side: faster, approximate above 1.")
+    ] = 1,
+    json_: Json = False,
+    device: DeviceOption = Device.auto,
+    runs: Runs = Path("runs"),
+    quiet: Quiet = False,
+) -> None:
+    """Say how well a model predicts a text.
+
+    Every character after the first is scored once, with the state carried through the whole text.
+    """
+    from charlm import predictor
+    from charlm.console import message, show_score
+    from charlm.evaluator import evaluate_part
+
+    loaded = predictor.load(run, runs=runs, device=device.value)
+    if not quiet:
+        message(f"using {loaded.path}")
+    what, ids = predictor.part_to_score(loaded, text or (), part.value if part else None)
+    score = evaluate_part(loaded.model, ids, rows)
+    if json_:
+        print(json.dumps(score.to_json()))
+    else:
+        show_score(what, score, rows)
+
+
+@app.command()
+def generate(
+    run: RunPath = None,
+    prefix: Annotated[str | None, typer.Option(help="What the text begins with.")] = None,
+    prefix_file: Annotated[
+        Path | None, typer.Option(help="A UTF-8 file that holds the prefix.")
+    ] = None,
+    length: Annotated[int | None, typer.Option(help="Characters to generate.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Below 1 safer, above 1 wilder; 0 is greedy.")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest only.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Draw from the likeliest that reach this probability.")
+    ] = None,
+    min_p: Annotated[
+        float | None, typer.Option(help="Leave out those below this share of the likeliest.")
+    ] = None,
+    greedy: Annotated[
+        bool | None, typer.Option("--greedy", help="Always take the likeliest.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.")] = None,
+    num_samples: Annotated[int, typer.Option(min=1, help="Texts to draw side by side.")] = 1,
+    stop: Annotated[str | None, typer.Option(metavar="TEXT", help="End before this text.")] = None,
+    unknown: Annotated[
+        Unknown, typer.Option(help="What to do with unknown characters of the prefix.")
+    ] = Unknown.error,
+    device: DeviceOption = Device.auto,
+    runs: Runs = Path("runs"),
+    quiet: Quiet = False,
+) -> None:
+    """Continue a text, character by character.
+
+    What is not given here is taken from the `generation` section of the model's config.
+    """
+    from charlm import predictor
+    from charlm.console import message
+
+    if prefix_file is not None:
+        prefix = _read_prefix(prefix_file, prefix)
+    loaded = predictor.load(run, runs=runs, device=device.value)
+    if not quiet and run is None:
+        message(f"using {loaded.path}")
+    options: dict[str, Any] = {
+        "seed": seed,
+        "stop": stop,
+        "unknown": unknown.value,
+        "length": length,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "greedy": greedy,
+    }
+    begin = loaded.config.generation.prefix if prefix is None else prefix
+    if num_samples == 1:
+        continuation = predictor.generate(loaded, begin, **options)
+        for piece in chain([begin], continuation):
+            print(piece, end="", flush=True)
+        print()
+        return
+    texts = predictor.generate_many(loaded, begin, num_samples=num_samples, **options)
+    for number, sample in enumerate(texts, 1):
+        print(f"--- sample {number} ---\n{begin}{sample}")
+
+
+def _read_prefix(path: Path, prefix: str | None) -> str:
+    if prefix is not None:
+        raise CharlmError("--prefix and --prefix-file both name the prefix; give one of them")
+    with file_errors("be read", path, "check the path", CharlmError):
+        data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as reason:
+        raise CharlmError(f"{path}: byte {reason.start} is not UTF-8; convert the file") from None
+
+
+@app.command()
+def bench(
+    config: ConfigName = "quickstart",
+    text: Texts = None,
+    set_: Settings = None,
+    seconds: Annotated[
+        float, typer.Option(min=0.01, help="Length of each of the five stretches of a rate.")
+    ] = 2.0,
+    json_: Json = False,
+) -> None:
+    """Measure training, evaluation and generation speed of a config on this machine."""
+    from charlm.benchmark import measure
+    from charlm.config_file import load_config, with_text
+    from charlm.console import show_rates
+
+    resolved = with_text(load_config(config, set_ or ()), text or ())
+    rates = measure(resolved, seconds)
+    if json_:
+        print(json.dumps(asdict(rates)))
+    else:
+        show_rates(resolved, rates)
+
+
+@data.command("list")
+def data_list() -> None:
+    """List the texts that can be named, and which are on this machine."""
+    from charlm import texts
+    from charlm.console import show_texts
+    from charlm.resources import cache_folder
+
+    rows = [(name, "yes", title) for name, title in texts.BUILTIN.items()]
+    for name, entry in texts.catalogue().items():
+        here = "yes" if texts.downloaded(name).exists() else "no"
+        rows.append((name, here, f"{entry.title} ({entry.size / 1e6:.1f} MB, {entry.licence})"))
+    show_texts(rows, cache_folder())
+
+
+@data.command("get")
+def data_get(
+    name: Annotated[str, typer.Argument(help="A name from `charlm data list`.")],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE|FOLDER", help="Take it from here: no network."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Download a text, check it, and keep it."""
+    from charlm import texts
+    from charlm.console import TransferView
+
+    view = TransferView(name, texts.entry_of(name).size, quiet)
+    try:
+        print(texts.get(name, source, view))
+    finally:
+        view.close()
+
+
+@data.command("clear")
+def data_clear() -> None:
+    """Delete downloads and encoded texts from the cache."""
+    from charlm import texts
+    from charlm.console import message
+
+    message(f"{texts.forget_all() / 1e6:,.1f} MB freed")
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="charlm")

@@ -1,0 +1,250 @@
+"""The sections of a run's config; every key has a default, and the line under it says what it is.
+
+Reading files and reporting mistakes is `config_file`'s; here stands only what a config *is*.
+"""
+
+import codecs
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+
+def _as_tuple(value: Any) -> Any:
+    """Take one path for a list of one, and YAML's lists for tuples."""
+    return (
+        (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+    )
+
+
+def parse_duration(value: Any) -> Any:
+    """Read `90`, `90s`, `3m`, `1h30m` as seconds; leave anything else for the type to refuse."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(
+        r"(?=.)(?:([\d.]+)h)?(?:([\d.]+)m(?:in)?)?(?:([\d.]+)s?)?", value.replace(" ", "")
+    )
+    try:
+        hours, minutes, seconds = (float(part or 0) for part in match.groups())  # type: ignore[union-attr]
+    except (AttributeError, ValueError):
+        raise ValueError("should be a time such as 90s, 3m or 1h30m") from None
+    return 3600 * hours + 60 * minutes + seconds
+
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Paths = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Seconds = Annotated[PositiveFloat, BeforeValidator(parse_duration)]
+
+
+class Section(BaseModel):
+    """A frozen group of keys: unknown keys, wrong kinds and numbers like nan are mistakes."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+
+class CorpusConfig(Section):
+    """Which text, how it is read, and how it is split."""
+
+    paths: Paths = ()
+    """Files, folders (all files in them) and globs, joined in order; `-` is standard input."""
+    builtin: str | None = None
+    """A text by name instead of `paths`: `charlm data list` shows them."""
+    validation_paths: Paths = ()
+    """Separate files for validation; with these or `test_paths`, `split` is not used."""
+    test_paths: Paths = ()
+    """Separate files for the test part."""
+    unit: Literal["character", "byte"] = "character"
+    """What the model predicts: Unicode code points, or the bytes as they are in the file."""
+    encoding: str = "utf-8"
+    """How characters are encoded in the files."""
+    newlines: Literal["keep", "normalise", "space"] = "keep"
+    """Line ends as they are; CR LF and CR to LF; or every line end to a space (the book's)."""
+    normal_form: Literal["none", "NFC", "NFD", "NFKC", "NFKD"] = "none"
+    """The Unicode normal form into which the text is brought."""
+    max_characters: PositiveInt | None = None
+    """Read no more than this many characters of `paths` (bytes, with `unit: byte`)."""
+    minimum_count: PositiveInt = 1
+    """Rarer characters share one unknown symbol, which is never generated."""
+    vocabulary_from: Literal["train", "all"] = "train"
+    """Count characters in the training part alone, or in all parts."""
+    split: Annotated[tuple[Fraction, Fraction, Fraction], BeforeValidator(_as_tuple)] = (
+        0.9,
+        0.05,
+        0.05,
+    )
+    """Fractions of the text, in its order, for training, validation and test."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, name: str) -> str:
+        try:
+            known = codecs.lookup(name)
+        except (LookupError, ValueError):
+            raise ValueError("should be an encoding that Python knows, such as utf-8") from None
+        if not known._is_text_encoding:  # bytes-to-bytes codecs such as `hex` are no encodings
+            raise ValueError("should be an encoding of characters, such as utf-8")
+        return known.name
+
+    @field_validator("split")
+    @classmethod
+    def _whole(cls, split: tuple[float, float, float]) -> tuple[float, float, float]:
+        if abs(sum(split) - 1) > 1e-9 or split[0] == 0:
+            raise ValueError("should be three fractions that add up to 1, the first above 0")
+        return split
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_text(cls, keys: Any) -> Any:
+        if isinstance(keys, dict) and not keys.get("paths") and keys.get("builtin") is None:
+            return keys | {"builtin": "python-docs"}
+        return keys
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.paths and self.builtin is not None:
+            raise ValueError("paths and builtin both name the text; set one of them to null")
+        if self.unit == "byte" and (self.newlines != "keep" or self.normal_form != "none"):
+            raise ValueError("unit: byte takes bytes as they are; leave newlines and normal_form")
+        return self
+
+
+class BatchesConfig(Section):
+    """How the text is cut into batches (the book's two ways of sampling)."""
+
+    sampling: Literal["random", "sequential"] = "sequential"
+    """Shuffled windows with a fresh state each, or long columns with the state carried on."""
+    batch_size: PositiveInt = 32
+    """Windows or columns side by side."""
+    sequence_length: PositiveInt = 64
+    """Time steps through which gradients flow."""
+
+
+class ModelConfig(Section):
+    """The network."""
+
+    cell: Literal["rnn", "gru", "lstm"] = "lstm"
+    """The recurrent cell of every layer."""
+    nonlinearity: Literal["tanh", "relu"] = "tanh"
+    """φ of the `rnn` cell; gated cells have their own."""
+    num_layers: PositiveInt = 1
+    """Cells stacked: each reads the hidden states of the one below."""
+    hidden_size: PositiveInt = 256
+    """Units of the hidden state of a layer."""
+    embedding_size: PositiveInt | None = 64
+    """Size of the learnt vector of a character; null feeds one-hot vectors (the book's)."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Probability of dropping a unit between layers and before the softmax layer."""
+    tie_weights: bool = False
+    """Let the softmax layer use the embedding's weights; needs embedding_size = hidden_size."""
+    initialization: Literal["orthogonal", "normal"] = "orthogonal"
+    """Orthogonal W_hh and scaled uniform others; or all N(0, 0.01²), biases zero (the book's)."""
+    implementation: Literal["fused", "equations"] = "fused"
+    """PyTorch's fastest kernel, or the book's formulas step by step: the same results."""
+
+    @model_validator(mode="after")
+    def _sizes_allow_tying(self) -> Self:
+        if self.tie_weights and self.embedding_size != self.hidden_size:
+            raise ValueError("tie_weights needs embedding_size equal to hidden_size")
+        return self
+
+
+class TrainingConfig(Section):
+    """How the network is fitted, for how long, and what is kept on the way."""
+
+    epochs: PositiveFloat | None = None
+    """Stop after this many passes over the training part (10, where no limit is set)."""
+    steps: PositiveInt | None = None
+    """Stop after this many updates."""
+    budget: Seconds | None = None
+    """Stop after this time, validation included: 90s, 3m, 1h30m. The first limit met counts."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW (Loshchilov and Hutter, 2019) or plain stochastic gradient descent (the book's)."""
+    learning_rate: PositiveFloat = 4e-3
+    """The peak of the schedule."""
+    momentum: Fraction = 0.0
+    """Of `sgd`."""
+    betas: Annotated[tuple[Fraction, Fraction], BeforeValidator(_as_tuple)] = (0.9, 0.99)
+    """Of `adamw`: decay of the gradient's mean and mean square."""
+    weight_decay: NonNegativeFloat = 0.01
+    """Decay of weight matrices (biases are left alone)."""
+    schedule: Literal["constant", "cosine", "linear"] = "cosine"
+    """The learning rate's way down, laid over epochs, steps or budget."""
+    warmup_steps: NonNegativeInt = 50
+    """Steps over which the learning rate rises from zero."""
+    final_learning_rate: Fraction = 0.02
+    """Where cosine and linear end, as a fraction of learning_rate."""
+    max_gradient_norm: PositiveFloat | None = 1.0
+    """θ: gradients whose global L2 norm is larger are scaled down to it; null clips nothing."""
+    validate_every: PositiveInt | None = 500
+    """Steps between validations; null validates at the end only."""
+    validation_rows: PositiveInt = 16
+    """Stretches of the validation part read side by side; 1 is exact (see `charlm eval --rows`)."""
+    save_every: PositiveInt | None = 500
+    """Steps between saves; null saves at the end and on Ctrl-C only."""
+    log_every: PositiveInt = 10
+    """Steps that one training line of metrics.jsonl sums up."""
+    keep_checkpoints: NonNegativeInt = 0
+    """How many older saves to keep beside the best and the last."""
+    patience: PositiveInt | None = None
+    """Stop after this many validations in a row without a new best."""
+    seed: NonNegativeInt = 0
+    """Of the initial weights, the order of batches, dropout and samples."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """`auto` takes CUDA, then MPS, then the CPU."""
+    start_from: str | None = None
+    """A run or checkpoint whose weights and vocabulary to start with (fine-tuning)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _some_limit(cls, keys: Any) -> Any:
+        limits = ("epochs", "steps", "budget")
+        if isinstance(keys, dict) and all(keys.get(limit) is None for limit in limits):
+            return keys | {"epochs": 10}
+        return keys
+
+
+class GenerationConfig(Section):
+    """How text is drawn, for the samples of a run and for `charlm generate`."""
+
+    prefix: str = ""
+    """What the text begins with."""
+    length: PositiveInt = 300
+    """Characters to generate (bytes, with `unit: byte`)."""
+    greedy: bool = False
+    """Always take the likeliest character (the book's)."""
+    temperature: NonNegativeFloat = 1.0
+    """Divides the logits; 0 is greedy."""
+    top_k: PositiveInt | None = None
+    """Draw from the k likeliest characters only."""
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Draw from the likeliest characters that together have this probability (nucleus)."""
+    min_p: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Draw from characters at least this fraction as likely as the likeliest."""
+
+
+class Config(Section):
+    """One run, whole."""
+
+    corpus: CorpusConfig = CorpusConfig()
+    batches: BatchesConfig = BatchesConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    generation: GenerationConfig = GenerationConfig()

@@ -1,0 +1,204 @@
+"""Read a YAML file and `key=value` settings into a `Config`, reporting every mistake at once."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from charlm.config import Config
+from charlm.errors import ConfigError
+from charlm.resources import shipped
+
+_YAML_1_2 = {  # PyYAML reads 1e-3 as text, `no` as false and 1:30 as 90; the newer schema does not
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "int": (r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
+    "float": (
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's core scalars; a key that stands twice is an error."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own class attribute
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key} stands twice", problem_mark=node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+for _tag, (_pattern, _first) in _YAML_1_2.items():
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first
+    )
+
+
+def config_names() -> list[str]:
+    """Return the names of the configs that ship with charlm."""
+    return sorted(path.stem for path in shipped("configs").glob("*.yaml"))
+
+
+def load_config(source: str | Path = "quickstart", settings: Iterable[str] = ()) -> Config:
+    """Read a shipped config by name or a YAML file by path, then apply `section.key=value`s.
+
+    Relative paths of texts in a file are taken from the file's folder, those in settings from
+    the current one. Raises `ConfigError` naming every mistake.
+    """
+    path = _find(source)
+    keys = _read(path)
+    _anchor_paths(keys, path.parent.resolve())
+    given = _parse_settings(settings)
+    _anchor_paths(given, Path.cwd())
+    return make_config(_merge(keys, given), str(source))
+
+
+def make_config(keys: Any, source: str) -> Config:
+    """Check nested keys (as read from YAML or JSON) and return the config."""
+    try:
+        return Config.model_validate(keys)
+    except ValidationError as invalid:
+        mistakes = [_describe(error) for error in invalid.errors()]
+        count = "" if len(mistakes) == 1 else f"{len(mistakes)} mistakes: "
+        raise ConfigError(f"{source}: {count}{'; '.join(mistakes)}") from None
+
+
+def override(config: Config, settings: Iterable[str]) -> Config:
+    """Return `config` with `section.key=value` settings applied."""
+    given = _parse_settings(settings)
+    _anchor_paths(given, Path.cwd())
+    return make_config(_merge(config.model_dump(), given), "--set")
+
+
+def with_text(config: Config, text: str | Path | Iterable[str | Path]) -> Config:
+    """Let files, folders or globs take the place of the text that a config names."""
+    given = [text] if isinstance(text, str | Path) else list(text)
+    if not given:
+        return config
+    paths = tuple(absolute(str(path), Path.cwd()) for path in given)
+    corpus = config.corpus.model_copy(update={"paths": paths, "builtin": None})
+    return config.model_copy(update={"corpus": corpus})
+
+
+def to_yaml(config: Config) -> str:
+    """Write every key of a config; `load_config` reads it back as the same config."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _find(source: str | Path) -> Path:
+    named = shipped("configs") / f"{source}.yaml"
+    if str(source) in config_names():
+        return named
+    path = Path(source)
+    if path.is_file():
+        return path
+    near = difflib.get_close_matches(str(source), config_names(), n=1)
+    hint = (
+        f"did you mean {near[0]}?" if near else f"the shipped ones are {', '.join(config_names())}"
+    )
+    raise ConfigError(f"{source}: neither a config file nor the name of a shipped config; {hint}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        keys = _parse(path.read_text(encoding="utf-8-sig"))
+    except OSError as reason:
+        raise ConfigError(f"{path}: cannot be read ({reason.strerror}); check the file") from None
+    except UnicodeDecodeError as reason:
+        raise ConfigError(
+            f"{path}: byte {reason.start} is not UTF-8; save the config as UTF-8"
+        ) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as reason:
+        raise ConfigError(f"{path}: not YAML: {_yaml_problem(reason)}") from None
+    if keys is None:
+        return {}
+    if not isinstance(keys, dict):
+        raise ConfigError(
+            f"{path}: holds {keys!r:.40}, not sections of a config; to train on it as a text, "
+            "give it with --text"
+        )
+    return {name: {} if section is None else section for name, section in keys.items()}
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, Loader=_Loader)
+
+
+def _yaml_problem(reason: Exception) -> str:
+    if isinstance(reason, yaml.MarkedYAMLError) and reason.problem_mark is not None:
+        return f"line {reason.problem_mark.line + 1}: {reason.problem}; mend that line"
+    return " ".join(str(reason).split()) + "; mend the file"
+
+
+def _parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    keys: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not (equals and dot and section and key):
+            raise ConfigError(f"{setting!r}: a setting is written section.key=value")
+        try:
+            value = _parse(text)
+        except (yaml.YAMLError, ValueError, RecursionError) as reason:
+            raise ConfigError(f"{setting!r}: {_yaml_problem(reason)}") from None
+        keys.setdefault(section, {})[key] = value
+    return keys
+
+
+def _merge(keys: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(keys)
+    for section, values in given.items():
+        below = merged.get(section)
+        merged[section] = {**below, **values} if isinstance(below, dict) else values
+    return merged
+
+
+def _anchor_paths(keys: dict[str, Any], folder: Path) -> None:
+    """Make paths absolute, so that a run can be continued and evaluated from any folder."""
+    corpus = keys.get("corpus")
+    if not isinstance(corpus, dict):
+        return
+    for key in ("paths", "validation_paths", "test_paths"):
+        paths = corpus.get(key)
+        paths = [paths] if isinstance(paths, str) else paths
+        if isinstance(paths, list | tuple) and all(isinstance(path, str) for path in paths):
+            corpus[key] = [absolute(path, folder) for path in paths]
+
+
+def absolute(path: str, folder: Path) -> str:
+    """Make a path of a config absolute, as seen from `folder`; `-` stays standard input."""
+    return path if path == "-" else str(folder / Path(path).expanduser())
+
+
+def _describe(error: ErrorDetails) -> str:
+    name = ".".join(str(part) for part in error["loc"]) or "the config"
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(error["loc"][:-1])
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        return f"{name} is not a key; {hint}"
+    message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    if error["type"] == "model_type":
+        message = "should be a section with keys below it"
+    if isinstance(error["input"], BaseModel | dict) and len(error["loc"]) <= 1:
+        return f"{name}: {message}"
+    return f"{name} is {error['input']!r:.60}: {message}"
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    section: Any = Config
+    for part in location:
+        section = section.model_fields[part].annotation
+    return list(section.model_fields)

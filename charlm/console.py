@@ -1,0 +1,257 @@
+"""Every bar, table and colour: results go to standard output, all else to standard error."""
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from tqdm import tqdm
+
+from charlm.benchmark import Rates
+from charlm.config import Config
+from charlm.corpus import Corpus
+from charlm.evaluator import Score, perplexity, protocol
+from charlm.reports import Finished, Report, Sampled, Started, Stepped, Stopping, Validated
+
+_SMOOTHING = 0.98
+"""How slowly the bar's loss follows the loss of the steps."""
+
+
+class TrainingView:
+    """Shows a run as it goes on: one bar on a terminal, one line a validation elsewhere."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._messages = Console(stderr=True, highlight=False, quiet=quiet, soft_wrap=True)
+        self._results = _results()
+        self._quiet = quiet
+        self._bar: tqdm[None] | None = None
+        self._loss: float | None = None
+        self._began_at = 0.0
+        """Progress when this process took the run up."""
+
+    def __call__(self, report: Report) -> None:
+        match report:
+            case Started():
+                self._start(report)
+            case Stepped():
+                self._step(report)
+            case Validated():
+                self._validated(report)
+            case Sampled():
+                self._sampled(report)
+            case Stopping():
+                self._close()
+                self._messages.print("stopped and saved; go on with", style="bold")
+                self._messages.print(f"  charlm train --resume {report.run.folder}")
+                self._results.print(str(report.run.folder))
+            case Finished():
+                self._close()
+                self._finished(report)
+
+    def close(self) -> None:
+        """Leave the terminal as it was, whatever ended the run."""
+        self._close()
+
+    def _start(self, report: Started) -> None:
+        for line in (_describe_corpus(report.corpus), _describe_model(report)):
+            self._messages.print(line)
+        where = f"at step {report.resumed_at} " if report.resumed_at else ""
+        self._messages.print(f"training {where}in {report.run.folder}")
+        if not self._quiet and sys.stderr.isatty():
+            self._bar = tqdm[None](
+                total=1.0,
+                bar_format="{percentage:3.0f}%|{bar}|{postfix}",
+                file=sys.stderr,
+                dynamic_ncols=True,
+                leave=False,
+            )
+
+    def _step(self, report: Stepped) -> None:
+        step = report.step
+        mixed = step.loss if self._loss is None else self._loss
+        self._loss = _SMOOTHING * mixed + (1 - _SMOOTHING) * step.loss
+        if self._bar is None:
+            return
+        if self._bar.n == 0:
+            self._began_at = report.progress
+            self._bar.initial = report.progress
+        self._bar.set_postfix_str(
+            f" step {step.step:,} · loss {self._loss:.3f} · "
+            f"perplexity {perplexity(self._loss):.2f} · "
+            f"{step.characters / step.step_seconds:,.0f} characters/s · "
+            f"{self._time_left(report)} left",
+            refresh=False,
+        )
+        self._bar.update(min(1.0, report.progress) - self._bar.n)
+
+    def _time_left(self, report: Stepped) -> str:
+        done = report.progress - self._began_at
+        elapsed: float = self._bar.format_dict["elapsed"] if self._bar is not None else 0.0
+        return duration(elapsed / done * (1 - report.progress)) if done > 0 else "?"
+
+    def _validated(self, report: Validated) -> None:
+        score = report.score
+        self._print_above(
+            Text(
+                f"step {report.step:>6,}  validation loss {score.nats_per_character:.4f}  "
+                f"perplexity {score.perplexity:.3f}  {score.bits_per_character:.3f} bits/character"
+                + ("  (best)" if report.is_best else ""),
+                style="bold" if report.is_best else "",
+            )
+        )
+
+    def _sampled(self, report: Sampled) -> None:
+        if self._bar is not None:
+            self._print_above(Text(report.text, style="dim"))
+
+    def _print_above(self, text: Text) -> None:
+        if self._bar is not None:
+            self._bar.clear()
+        self._messages.print(text)
+        if self._bar is not None:
+            self._bar.refresh()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _finished(self, report: Finished) -> None:
+        if not self._quiet:
+            self._results.print(Text(report.sample), end="\n\n")
+            self._results.print(_table(_summary(report)))
+        self._results.print(str(report.run.folder))
+
+
+def _describe_corpus(corpus: Corpus) -> str:
+    parts = corpus.parts
+    sizes = [f"{len(parts[name]):,} {name}" for name in parts if len(parts[name])]
+    unknown = sum(part.num_unknown for part in parts.values())
+    outside = f"; {unknown:,} characters are outside it" if unknown else ""
+    return f"text: {', '.join(sizes)}; vocabulary of {len(corpus.vocabulary):,}{outside}"
+
+
+def _describe_model(report: Started) -> str:
+    config, model = report.config.model, report.model
+    layers = f"{config.num_layers} layer{'s' if config.num_layers > 1 else ''}"
+    return (
+        f"model: {config.cell}, {layers} of {config.hidden_size}, "
+        f"{model.num_parameters:,} parameters on {model.device.type}"
+    )
+
+
+def _summary(report: Finished) -> list[tuple[str, str]]:
+    rate = report.characters / report.seconds if report.seconds else 0.0
+    rows = [
+        (
+            "trained",
+            f"{report.step:,} steps, {report.epochs:.2f} epochs, {report.characters:,} characters "
+            f"in {duration(report.seconds)} ({rate:,.0f} a second)",
+        ),
+        ("parameters", f"{report.num_parameters:,}"),
+    ]
+    if report.training_loss is not None:
+        rows.append(("training perplexity", f"{perplexity(report.training_loss):.3f}"))
+    if report.held_out is not None:
+        name, score = report.held_out
+        rows += [
+            (
+                f"{name} perplexity",
+                f"{score.perplexity:.3f} (best checkpoint, step {report.best_step:,})",
+            ),
+            (f"{name} loss", _losses(score)),
+            (
+                f"{name} characters",
+                f"{score.characters:,}{_unknown(score)}, {protocol(report.held_out_rows)}",
+            ),
+        ]
+    return rows
+
+
+def show_score(what: str, score: Score, rows: int) -> None:
+    """Print the table of `charlm eval`."""
+    _results().print(
+        _table(
+            [
+                ("text", what),
+                ("perplexity", f"{score.perplexity:.4f}"),
+                ("loss", _losses(score)),
+                ("bits per byte", f"{score.bits_per_byte:.4f}"),
+                ("characters scored", f"{score.characters:,}"),
+                ("unknown characters", f"{score.unknown_characters:,}"),
+                ("protocol", protocol(rows)),
+            ]
+        )
+    )
+
+
+def _losses(score: Score) -> str:
+    return f"{score.nats_per_character:.4f} nats, {score.bits_per_character:.4f} bits per character"
+
+
+def _unknown(score: Score) -> str:
+    return f", {score.unknown_characters:,} of them unknown" if score.unknown_characters else ""
+
+
+def show_rates(config: Config, rates: Rates) -> None:
+    """Print the table of `charlm bench`."""
+    model = config.model
+    rows = [(name, f"{rate:,.0f} characters/s") for name, rate in rates.named().items()]
+    size = f"{model.num_layers} × {model.hidden_size}, {rates.num_parameters:,} parameters"
+    what = f"{model.cell} {size}"
+    where = f"{rates.device}, {rates.threads} threads, torch {rates.torch}"
+    _results().print(_table([("model", what), ("machine", where), *rows]))
+
+
+def show_texts(rows: list[tuple[str, str, str]], folder: Path) -> None:
+    """Print the table of `charlm data list`."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "here", "text"):
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*row)
+    _results().print(table)
+    message(f"cache: {folder}")
+
+
+class TransferView:
+    """Shows how much of a download has arrived, on a terminal."""
+
+    def __init__(self, name: str, size: int, quiet: bool = False) -> None:
+        hidden = quiet or not sys.stderr.isatty()
+        self._bar = tqdm(desc=name, total=size, unit="B", unit_scale=True, disable=hidden)
+
+    def __call__(self, size: int) -> None:
+        self._bar.update(size)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._bar.close()
+
+
+def message(text: str) -> None:
+    """Print a line for the person at the terminal, out of the way of results."""
+    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(text)
+
+
+def _results() -> Console:
+    """Return a console for results: as wide as the terminal, and wide where there is none."""
+    width = None if sys.stdout.isatty() else 160
+    return Console(width=width, highlight=False, markup=False, soft_wrap=True)
+
+
+def _table(rows: list[tuple[str, str]]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for name, value in rows:
+        table.add_row(name, Text(value))
+    return table
+
+
+def duration(seconds: float) -> str:
+    """Write a time as 0:42, 3:05 or 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

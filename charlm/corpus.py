@@ -1,0 +1,254 @@
+"""A text as one stream of ids on disk, split in training, validation and test parts.
+
+The text is decoded once, in pieces, to a temporary file of code points; the vocabulary is counted
+over the training part of it; then the code points are looked up, piece by piece, to the ids that
+stay. Memory does not grow with the text. The folder that holds the ids is named by a digest of the
+files' contents and of every setting that changes the ids, so a changed text is never served stale.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Integer
+
+from charlm.config import CorpusConfig
+from charlm.errors import CorpusError, file_errors
+from charlm.resources import cache_folder
+from charlm.sources import digest_of, find_files, read_symbols, spool_standard_input
+from charlm.vocabulary import NUM_CODE_POINTS, Ids, Symbols, Vocabulary
+
+_FORMAT = 1
+"""Part of every key: raise it when the same text and settings would give other ids."""
+_PIECE = 1 << 20
+
+PartName = Literal["train", "validation", "test"]
+PARTS: tuple[PartName, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of text as ids, with what was known of it before it became ids."""
+
+    ids: Ids
+    num_bytes: int
+    """Bytes of the text in UTF-8 (as they are, with `unit: byte`)."""
+    first_bytes: int
+    """Bytes of the first character alone, which no model is asked to predict."""
+    num_unknown: int
+    """Characters that the vocabulary does not hold."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A vocabulary and the three parts of a text, memory-mapped."""
+
+    vocabulary: Vocabulary
+    fingerprint: str
+    """Digest of the text and of every setting that changes the ids."""
+    parts: dict[PartName, Part]
+
+
+def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> Corpus:
+    """Read a text into a corpus, or take it from the cache.
+
+    With `vocabulary`, characters are those that it holds; otherwise they are counted.
+    Raises `CorpusError` for a text that is missing, unreadable, empty or too short to split.
+    """
+    with _building_folder() as building:
+        groups = [
+            find_files(_without_standard_input(config.paths, Path(building)), config.builtin),
+            find_files(_without_standard_input(config.validation_paths, Path(building))),
+            find_files(_without_standard_input(config.test_paths, Path(building))),
+        ]
+        key = _fingerprint(groups, config, vocabulary)
+        if (cached := cached_corpus(key)) is not None:
+            return cached
+        with file_errors(
+            "be written", building, "free some space or set CHARLM_CACHE", CorpusError
+        ):
+            _encode(groups, config, vocabulary, Path(building) / "corpus")
+            target = cache_folder() / "corpora" / key
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                (Path(building) / "corpus").rename(target)
+            except OSError:  # another process was first, or an unusable folder is in the way
+                if cached_corpus(key) is None:
+                    raise
+    corpus = cached_corpus(key)
+    assert corpus is not None
+    return corpus
+
+
+def cached_corpus(fingerprint: str) -> Corpus | None:
+    """Open the corpus with this fingerprint if the cache holds it whole."""
+    folder = cache_folder() / "corpora" / fingerprint
+    try:
+        about = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
+        vocabulary = Vocabulary.from_json(about["vocabulary"])
+        return Corpus(
+            vocabulary,
+            fingerprint,
+            {
+                name: Part(_map_ids(folder / f"{name}.ids", vocabulary, length), **counts)
+                for name, (length, counts) in about["parts"].items()
+            },
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabulary) -> Corpus:
+    """Read files, in the way of `config` but whole, as one test part in a known vocabulary."""
+    whole = config.model_copy(
+        update={
+            "paths": tuple(paths),
+            "builtin": None,
+            "validation_paths": (),
+            "test_paths": (),
+            "max_characters": None,
+            "split": (0.0, 0.0, 1.0),
+        }
+    )
+    return build_corpus(whole, vocabulary)
+
+
+def _building_folder() -> tempfile.TemporaryDirectory[str]:
+    folder = cache_folder()
+    with file_errors("be made", folder, "set CHARLM_CACHE to a folder of yours", CorpusError):
+        folder.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(
+            prefix="building-", dir=folder, ignore_cleanup_errors=True
+        )
+
+
+def _without_standard_input(paths: Sequence[str], folder: Path) -> list[str]:
+    return [str(spool_standard_input(folder)) if path == "-" else path for path in paths]
+
+
+def _fingerprint(
+    groups: list[list[Path]], config: CorpusConfig, vocabulary: Vocabulary | None
+) -> str:
+    settings = config.model_dump(
+        mode="json", exclude={"paths", "builtin", "validation_paths", "test_paths"}
+    )
+    facts = [
+        _FORMAT,
+        [digest_of(files) for files in groups],
+        settings,
+        vocabulary.to_json() if vocabulary else None,
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+def _encode(
+    groups: list[list[Path]], config: CorpusConfig, vocabulary: Vocabulary | None, folder: Path
+) -> None:
+    """Write the ids of all parts, and `corpus.json` with the rest, into a new `folder`."""
+    folder.mkdir()
+    symbols_file = folder / "symbols"
+    lengths = [_write_symbols(files, config, symbols_file) for files in groups]
+    symbol_type = np.uint8 if config.unit == "byte" else np.dtype("<u4")
+    symbols = _map_array(symbols_file, symbol_type, sum(lengths))
+    bounds = _split(lengths, config)
+    if vocabulary is None:
+        vocabulary = _count_vocabulary(symbols, bounds, config)
+    parts = {}
+    for name, (start, end) in zip(PARTS, bounds, strict=True):
+        counts = _write_ids(symbols[start:end], vocabulary, folder / f"{name}.ids")
+        parts[name] = (end - start, counts)
+    del symbols  # Windows deletes no file that is mapped
+    symbols_file.unlink()
+    about = {"vocabulary": vocabulary.to_json(), "parts": parts}
+    (folder / "corpus.json").write_text(json.dumps(about), encoding="utf-8")
+
+
+def _write_symbols(files: list[Path], config: CorpusConfig, target: Path) -> int:
+    length = 0
+    with target.open("ab") as file:
+        for piece in read_symbols(files, config):
+            file.write(piece.data)
+            length += len(piece)
+    return length
+
+
+def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:
+    """Return where each part starts and ends; raises `CorpusError` where one would be too short."""
+    total = lengths[0]
+    if total == 0:
+        raise CorpusError("the text is empty; name a text with --text or corpus.paths")
+    if config.validation_paths or config.test_paths:
+        ends = np.cumsum(lengths).tolist()
+        wanted = [True, bool(config.validation_paths), bool(config.test_paths)]
+    else:
+        train, validation, _ = config.split
+        ends = [int(train * total), int(round(train + validation, 9) * total), total]
+        wanted = [fraction > 0 for fraction in config.split]
+    bounds = list(zip([0, *ends], ends, strict=False))
+    for name, (start, end), is_wanted in zip(PARTS, bounds, wanted, strict=True):
+        if is_wanted and end - start < 2:
+            raise CorpusError(
+                f"the {name} part of the text has {end - start} characters and needs at least 2 "
+                f"(the whole text has {sum(lengths)}); give more text, or another corpus.split"
+            )
+    return bounds
+
+
+def _count_vocabulary(
+    symbols: Symbols, bounds: list[tuple[int, int]], config: CorpusConfig
+) -> Vocabulary:
+    if config.unit == "byte":
+        return Vocabulary.of_bytes()
+    start, end = bounds[0] if config.vocabulary_from == "train" else (0, len(symbols))
+    counts = np.zeros(NUM_CODE_POINTS, np.int64)
+    for piece in _in_pieces(symbols[start:end]):
+        seen = np.bincount(piece)
+        counts[: len(seen)] += seen
+    return Vocabulary.from_counts(counts, config.minimum_count)
+
+
+def _write_ids(symbols: Symbols, vocabulary: Vocabulary, target: Path) -> dict[str, int]:
+    num_bytes = num_unknown = 0
+    with target.open("wb") as file:
+        for piece in _in_pieces(symbols):
+            ids = vocabulary.encode(piece)
+            file.write(ids.data)
+            num_bytes += _utf8_size(piece)
+            if vocabulary.unknown_id is not None:
+                num_unknown += int(np.count_nonzero(ids == vocabulary.unknown_id))
+    return {
+        "num_bytes": num_bytes,
+        "first_bytes": _utf8_size(symbols[:1]),
+        "num_unknown": num_unknown,
+    }
+
+
+def _in_pieces(symbols: Symbols) -> Iterator[Symbols]:
+    for start in range(0, len(symbols), _PIECE):
+        yield symbols[start : start + _PIECE]
+
+
+def _utf8_size(symbols: Symbols) -> int:
+    if symbols.dtype == np.uint8:
+        return len(symbols)
+    longer = (np.count_nonzero(symbols >= limit) for limit in (0x80, 0x800, 0x10000))
+    return int(len(symbols) + sum(longer))
+
+
+def _map_ids(path: Path, vocabulary: Vocabulary, length: int) -> Ids:
+    if path.stat().st_size != length * np.dtype(vocabulary.id_type).itemsize:
+        raise ValueError(f"{path}: not whole")
+    return _map_array(path, vocabulary.id_type, length)
+
+
+def _map_array(path: Path, dtype: Any, length: int) -> Integer[np.ndarray, "length"]:
+    """Map a file; an empty one, which no system maps, is an empty array."""
+    return np.memmap(path, dtype, "r", shape=(length,)) if length else np.zeros(0, dtype)

@@ -1,0 +1,55 @@
+"""What a run counts between its steps: means for the log, and the best validation so far."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from charlm.trainer import StepReport
+
+
+@dataclass
+class Mean:
+    """A mean over characters, kept as totals."""
+
+    nats: float = 0.0
+    characters: int = 0
+    seconds: float = 0.0
+
+    def add(self, step: StepReport) -> None:
+        self.nats += step.loss * step.characters
+        self.characters += step.characters
+        self.seconds += step.step_seconds
+
+    @property
+    def loss(self) -> float | None:
+        return self.nats / self.characters if self.characters else None
+
+
+@dataclass
+class Counters:
+    """What a run counts beside its trainer; saved and restored with it."""
+
+    elapsed: float = 0.0
+    """Seconds since the run began, validation included, up to the last resumption."""
+    best_loss: float | None = None
+    best_step: int = 0
+    validated_step: int = 0
+    validations_since_best: int = 0
+    last_epoch_loss: float | None = None
+    line: Mean = field(default_factory=Mean)
+    """Since the last training line."""
+    epoch: Mean = field(default_factory=Mean)
+    """Since the epoch's start."""
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Counters":
+        means = {name: Mean(**fields[name]) for name in ("line", "epoch")}
+        return cls(**{**fields, **means})
+
+    def note_validation(self, loss: float, step: int) -> bool:
+        """Count a validation; return whether it is the best so far."""
+        is_best = self.best_loss is None or loss < self.best_loss
+        if is_best:
+            self.best_loss, self.best_step, self.validations_since_best = loss, step, 0
+        else:
+            self.validations_since_best += 1
+        return is_best

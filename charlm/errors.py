@@ -1,0 +1,56 @@
+"""What charlm raises when a user can mend it; everything else is a bug and keeps its traceback.
+
+    CharlmError
+    ├── ConfigError       a config file, a key, a value
+    ├── CorpusError       a text: missing, empty, too short, not in its encoding
+    ├── VocabularyError   a character that the model does not know
+    ├── CheckpointError   a file that is not a whole checkpoint of this format
+    ├── RunError          a run folder: existing, missing, not to be resumed, not writable
+    └── DivergenceError   a loss or gradient that is not finite
+
+A message is one line: the thing, the place, the remedy.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class CharlmError(Exception):
+    """The parent of all: one line for the user, exit code 1."""
+
+
+class ConfigError(CharlmError):
+    """A config file, a key or a value that cannot be used."""
+
+
+class CorpusError(CharlmError):
+    """A text that cannot be read or is too short."""
+
+
+class VocabularyError(CharlmError):
+    """A character that the model does not know."""
+
+
+class CheckpointError(CharlmError):
+    """A file that is not a whole checkpoint of a format that this version reads."""
+
+
+class RunError(CharlmError):
+    """A run folder that exists, is missing, or cannot be resumed or written."""
+
+
+class DivergenceError(CharlmError):
+    """A loss or gradient norm that is not finite."""
+
+
+@contextmanager
+def file_errors(
+    action: str, path: Path | str, remedy: str, error: type[CharlmError] = RunError
+) -> Iterator[None]:
+    """Turn an `OSError` inside the block into `error`, naming what failed and what to do."""
+    try:
+        yield
+    except OSError as reason:
+        why = reason.strerror or str(reason)
+        raise error(f"{path}: could not {action} ({why}); {remedy}") from reason

@@ -1,0 +1,146 @@
+"""How well a model predicts a text: nats and characters, summed once and divided once."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.nn import functional as F
+
+from charlm.batches import Batch
+from charlm.corpus import Part
+from charlm.errors import CorpusError
+from charlm.model import LanguageModel, ModelState
+from charlm.vocabulary import Ids
+
+_CHUNK = 1 << 12
+"""Predictions read at once, rows × steps: it bounds memory and changes no result."""
+WARM_UP = 256
+"""Characters that each row but the first reads, unscored, before its own stretch."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Totals over a text; the properties divide them."""
+
+    nats: float
+    """Sum of −ln p(character | every character before it)."""
+    characters: int
+    """Characters predicted: all but the first of the text."""
+    bytes: int
+    """UTF-8 bytes of those characters (as they are, with `unit: byte`)."""
+    unknown_characters: int
+    """Characters outside the vocabulary, scored as the unknown symbol."""
+
+    @property
+    def nats_per_character(self) -> float:
+        return self.nats / self.characters
+
+    @property
+    def perplexity(self) -> float:
+        """Return exp of the mean cross-entropy: 1 at best, the vocabulary size for a guess."""
+        return perplexity(self.nats_per_character)
+
+    @property
+    def bits_per_character(self) -> float:
+        return self.nats_per_character / math.log(2)
+
+    @property
+    def bits_per_byte(self) -> float:
+        return self.nats / math.log(2) / self.bytes
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "nats_per_character": self.nats_per_character,
+            "perplexity": self.perplexity,
+            "bits_per_character": self.bits_per_character,
+            "bits_per_byte": self.bits_per_byte,
+            "characters": self.characters,
+            "unknown_characters": self.unknown_characters,
+        }
+
+
+def perplexity(nats_per_character: float) -> float:
+    """Return exp of a mean cross-entropy, infinite where it is past the largest float."""
+    try:
+        return math.exp(nats_per_character)
+    except OverflowError:
+        return math.inf
+
+
+def protocol(rows: int) -> str:
+    """Say how a text is read in so many rows."""
+    if rows == 1:
+        return "exact: state carried through the whole text"
+    return f"approximate: {rows} rows, each but the first knowing {WARM_UP} characters before it"
+
+
+def evaluate_part(model: LanguageModel, part: Part, rows: int = 1) -> Score:
+    """Score a text: every character but the first exactly once.
+
+    With one row the state is carried through the whole text, which is exact. With more, the text is
+    cut into that many stretches read side by side: faster, and an approximation, because each but
+    the first knows only the `WARM_UP` characters before it. Raises `CorpusError` for a text of
+    fewer than two characters.
+    """
+    if len(part) < 2:
+        raise CorpusError(f"a text of {len(part)} characters has none to predict; give more text")
+    nats = total_nats(model, part.ids, rows)
+    return Score(nats, len(part) - 1, part.num_bytes - part.first_bytes, part.num_unknown)
+
+
+@torch.inference_mode()
+def total_nats(model: LanguageModel, ids: Ids, rows: int = 1) -> float:
+    """Return the sum of −ln p over every id but the first, reading in `rows` stretches."""
+    predictions = len(ids) - 1
+    rows = max(1, min(rows, predictions // WARM_UP))
+    length = -(-predictions // rows)
+    starts = np.arange(rows) * length
+    was_training = model.training
+    model.eval()
+    state = model.initial_state(rows)
+    if rows > 1:
+        for begin, end in _chunks(-WARM_UP, 0, rows):
+            batch, _ = _stretches(ids, starts, begin, end)
+            _, state = model(batch.inputs.to(model.device), state)
+        state = _forget_first_row(state)
+    total = 0.0
+    for begin, end in _chunks(0, length, rows):
+        batch, scored = _stretches(ids, starts, begin, end)
+        logits, state = model(batch.inputs.to(model.device), state)
+        total += _sum_nats(logits, batch.targets.to(model.device), scored.to(model.device))
+    model.train(was_training)
+    return total
+
+
+def _chunks(begin: int, end: int, rows: int) -> Iterator[tuple[int, int]]:
+    steps = max(1, _CHUNK // rows)
+    for start in range(begin, end, steps):
+        yield start, min(start + steps, end)
+
+
+def _stretches(ids: Ids, starts: np.ndarray, begin: int, end: int) -> tuple[Batch, Tensor]:
+    """Cut steps `begin` to `end` of every row; past the end, ids repeat and are not scored."""
+    places = starts + np.arange(begin, end)[:, None]
+    inputs = torch.from_numpy(ids[np.clip(places, 0, len(ids) - 1)].astype(np.int64))
+    targets = torch.from_numpy(ids[np.clip(places + 1, 0, len(ids) - 1)].astype(np.int64))
+    return Batch(inputs, targets, True), torch.from_numpy(places + 1 < len(ids))
+
+
+def _sum_nats(
+    logits: Float[Tensor, "time rows vocabulary"],
+    targets: Int64[Tensor, "time rows"],
+    scored: Tensor,
+) -> float:
+    nats = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
+    return float(nats.masked_select(scored.flatten()).sum(dtype=torch.float64))
+
+
+def _forget_first_row(state: ModelState) -> ModelState:
+    """Zero the state of the first row: nothing stands before it, whatever it read as warm-up."""
+    others = (torch.arange(len(state[0][0]), device=state[0][0].device) > 0).unsqueeze(1)
+    return tuple(tuple(tensor * others for tensor in layer_state) for layer_state in state)

@@ -1,0 +1,128 @@
+"""Draw text from a model: pure filters on logits, sampling, and a stream of characters."""
+
+import codecs
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from charlm.config import GenerationConfig
+from charlm.model import LanguageModel, ModelState
+from charlm.vocabulary import Ids, Vocabulary
+
+Logits = Float[Tensor, "batch vocabulary"]
+
+
+def keep_top_k(logits: Logits, k: int) -> Logits:
+    """Forbid all but the k likeliest ids of each row (Fan and others, 2018)."""
+    lowest = logits.topk(min(k, logits.shape[1]), dim=1).values[:, -1:]
+    return logits.masked_fill(logits < lowest, -torch.inf)
+
+
+def keep_top_p(logits: Logits, p: float) -> Logits:
+    """Forbid all but the likeliest ids that together have probability p (Holtzman et al., 2020).
+
+    The likeliest is always kept.
+    """
+    ordered, order = logits.softmax(dim=1).sort(dim=1, descending=True)
+    likelier = ordered.cumsum(dim=1) - ordered
+    forbidden = torch.zeros_like(logits, dtype=torch.bool).scatter(1, order, likelier >= p)
+    return logits.masked_fill(forbidden, -torch.inf)
+
+
+def keep_min_p(logits: Logits, fraction: float) -> Logits:
+    """Forbid ids less likely than `fraction` of the likeliest (Nguyen and others, 2024)."""
+    probabilities = logits.softmax(dim=1)
+    least = fraction * probabilities.amax(dim=1, keepdim=True)
+    return logits.masked_fill(probabilities < least, -torch.inf)
+
+
+def choose(
+    logits: Logits, config: GenerationConfig, generator: torch.Generator
+) -> Int64[Tensor, " batch"]:
+    """Choose the next id of each row: the likeliest, or one drawn after temperature and filters."""
+    if config.greedy or config.temperature == 0:
+        return logits.argmax(dim=1)
+    # The largest logit becomes 0 first, so that no temperature, however small, overflows.
+    logits = (logits - logits.amax(dim=1, keepdim=True)) / config.temperature
+    if config.top_k is not None:
+        logits = keep_top_k(logits, config.top_k)
+    if config.top_p < 1:
+        logits = keep_top_p(logits, config.top_p)
+    if config.min_p > 0:
+        logits = keep_min_p(logits, config.min_p)
+    probabilities = logits.softmax(dim=1).cpu()  # drawn on the CPU: one seed, one text, any device
+    return torch.multinomial(probabilities, 1, generator=generator).squeeze(1).to(logits.device)
+
+
+@torch.inference_mode()
+def generate_ids(
+    model: LanguageModel,
+    prefix: Ids,
+    config: GenerationConfig,
+    generator: torch.Generator,
+    num_samples: int = 1,
+    forbidden: int | None = None,
+) -> Iterator[Int64[Tensor, " batch"]]:
+    """Yield `config.length` times the next id of each sample, all continuing one prefix.
+
+    The whole prefix conditions the state. `forbidden` (the unknown symbol) is never chosen.
+    """
+    model.eval()
+    logits, state = _read_prefix(model, prefix, num_samples)
+    for _ in range(config.length):
+        if forbidden is not None:
+            logits[:, forbidden] = -torch.inf
+        ids = choose(logits.float(), config, generator)
+        yield ids
+        output, state = model(ids.unsqueeze(0), state)
+        logits = output[0]
+
+
+def _read_prefix(
+    model: LanguageModel, prefix: Ids, num_samples: int
+) -> tuple[Float[Tensor, "batch vocabulary"], ModelState]:
+    inputs = torch.tensor(prefix.tolist(), device=model.device).unsqueeze(1)
+    output, state = model(inputs, model.initial_state(1))
+    repeated = tuple(tuple(t.expand(num_samples, -1) for t in layer_state) for layer_state in state)
+    return output[-1].repeat(num_samples, 1), repeated
+
+
+def first_ids(vocabulary: Vocabulary) -> Ids:
+    """Return what a text without a prefix is taken to follow: a line end, or a space, or any id."""
+    for character in "\n ":
+        ids = vocabulary.encode_text(character, unknown="skip")
+        if len(ids):
+            return ids
+    return vocabulary.encode(vocabulary.symbols_of(chr(vocabulary.symbols[0])))
+
+
+class StreamDecoder:
+    """Turns ids into text as they come; bytes wait until they make a whole character."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def decode(self, ids: Sequence[int], final: bool = False) -> str:
+        if self._vocabulary.unit == "byte":
+            return self._bytes.decode(bytes(ids), final)
+        return self._vocabulary.decode(ids)
+
+
+def until(pieces: Iterator[str], stop: str) -> Iterator[str]:
+    """Pass text on up to the first `stop`, holding back whatever might become it."""
+    held = ""
+    for piece in pieces:
+        held += piece
+        before, found, _ = held.partition(stop)
+        if found:
+            yield before
+            return
+        keep = next((n for n in range(len(stop) - 1, 0, -1) if held.endswith(stop[:n])), 0)
+        if len(held) > keep:
+            yield held[: len(held) - keep]
+            held = held[len(held) - keep :]
+    if held:
+        yield held

@@ -1,0 +1,57 @@
+"""Gradient clipping, optimisers, and the learning rate's way from start to end."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from charlm.config import TrainingConfig
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float | None) -> Float[Tensor, ""]:
+    """Scale all gradients g by min(θ / ‖g‖, 1), in place; return ‖g‖, their global L2 norm before.
+
+    Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm: Tensor = torch.linalg.vector_norm(
+        torch.stack([torch.linalg.vector_norm(g) for g in gradients])
+    )
+    if max_norm is not None and norm > max_norm:
+        for gradient in gradients:
+            gradient.mul_(max_norm / norm)
+    return norm
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Return the optimiser that the config names; weight decay acts on matrices, not on biases."""
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
+    fused = parameters[0].device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
+
+
+def learning_rate(config: TrainingConfig, step: int, progress: float) -> float:
+    """Return the learning rate of a step (the first is 0) when `progress` of the run is done.
+
+    It rises in a line over `warmup_steps`, and follows the schedule's curve over `progress` from 0
+    to 1, which may be of epochs, steps or time, down to `final_learning_rate` of the peak.
+    """
+    warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
+    lowest = config.final_learning_rate
+    progress = min(1.0, progress)
+    match config.schedule:
+        case "constant":
+            shape = 1.0
+        case "linear":
+            shape = 1 - (1 - lowest) * progress
+        case "cosine":
+            shape = lowest + (1 - lowest) * (1 + math.cos(math.pi * progress)) / 2
+    return config.learning_rate * warmup * shape

@@ -1,0 +1,179 @@
+"""A trained model at work: load a checkpoint, score a text, continue a text."""
+
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from charlm.checkpoint import Checkpoint, read_checkpoint
+from charlm.config import Config
+from charlm.config_file import absolute, make_config
+from charlm.corpus import Corpus, Part, PartName, build_corpus, cached_corpus, encode_files
+from charlm.errors import CorpusError
+from charlm.evaluator import Score, evaluate_part
+from charlm.generator import StreamDecoder, first_ids, generate_ids, until
+from charlm.model import LanguageModel, choose_device
+from charlm.run import checkpoint_to_use, newest_run
+from charlm.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model with the vocabulary and config that it was trained with."""
+
+    model: LanguageModel
+    vocabulary: Vocabulary
+    config: Config
+    checkpoint: Checkpoint | None = None
+    """Where it comes from."""
+    path: Path | None = None
+
+
+def load(
+    path: str | Path | None = None, *, runs: str | Path = "runs", device: str = "auto"
+) -> Predictor:
+    """Load a checkpoint, or the best one of a run's folder, or of the newest run below `runs`.
+
+    The checkpoint alone is needed. Raises `CheckpointError` or `RunError`.
+    """
+    source = Path(path) if path is not None else newest_run(Path(runs)).folder
+    file = checkpoint_to_use(source)
+    checkpoint = read_checkpoint(file)
+    model = checkpoint.make_model(choose_device(device))
+    return Predictor(model, checkpoint.vocabulary, checkpoint.config, checkpoint, file)
+
+
+def evaluate(
+    predictor: Predictor,
+    *,
+    text: str | Path | Iterable[str | Path] = (),
+    part: PartName | None = None,
+    rows: int = 1,
+) -> Score:
+    """Score a model on files, or on a part of the text that it was trained from.
+
+    Without either it is the test part, or the validation part where there is no test part. One
+    row is exact; see `evaluator.evaluate_part`. Raises `CorpusError`.
+    """
+    return evaluate_part(predictor.model, part_to_score(predictor, text, part)[1], rows)
+
+
+def part_to_score(
+    predictor: Predictor, text: str | Path | Iterable[str | Path] = (), part: PartName | None = None
+) -> tuple[str, Part]:
+    """Return the ids that `evaluate` scores, and what to call them."""
+    files = [text] if isinstance(text, str | Path) else list(text)
+    if files:
+        paths = [absolute(str(path), Path.cwd()) for path in files]
+        corpus = encode_files(paths, predictor.config.corpus, predictor.vocabulary)
+        return ", ".join(map(str, files)), corpus.parts["test"]
+    assert predictor.checkpoint is not None, "a model in training scores its own parts"
+    corpus = training_corpus(predictor.checkpoint)
+    name = part or held_out_part(corpus)
+    if name is None or not len(corpus.parts[name]):
+        raise CorpusError(
+            f"the text was split without a {part or 'held-out'} part; name a text with --text"
+        )
+    return name, corpus.parts[name]
+
+
+def training_corpus(checkpoint: Checkpoint) -> Corpus:
+    """Return the corpus of a checkpoint's run: from the cache, or read again from its files.
+
+    Raises `CorpusError` if the files are gone or have changed.
+    """
+    config = checkpoint.config
+    if "-" in (*config.corpus.paths, *config.corpus.validation_paths, *config.corpus.test_paths):
+        if (cached := cached_corpus(checkpoint.fingerprint)) is not None:
+            return cached
+        raise CorpusError(
+            "the text came from standard input and is no longer in the cache; name it with --text"
+        )
+    was_given = config.training.start_from is not None
+    corpus = build_corpus(config.corpus, checkpoint.vocabulary if was_given else None)
+    if corpus.fingerprint != checkpoint.fingerprint:
+        where = ", ".join(config.corpus.paths) or config.corpus.builtin
+        raise CorpusError(
+            f"{where}: the text is no longer the one that this model learnt from; restore it, or "
+            "name another with --text"
+        )
+    return corpus
+
+
+def held_out_part(corpus: Corpus) -> PartName | None:
+    """Return the part to judge by: test, else validation, else none."""
+    names: tuple[PartName, ...] = ("test", "validation")
+    return next((name for name in names if len(corpus.parts[name])), None)
+
+
+def generate(
+    predictor: Predictor,
+    prefix: str | None = None,
+    *,
+    seed: int | None = None,
+    stop: str | None = None,
+    unknown: Literal["error", "skip", "map"] = "error",
+    **settings: Any,
+) -> Iterator[str]:
+    """Yield the continuation of `prefix` as it comes, a character or so at a time.
+
+    `settings` are keys of the config's `generation` section (`length`, `temperature`, `top_k`,
+    `top_p`, `min_p`, `greedy`); the model's own config is their default. The text ends before
+    `stop`, if that comes. Raises `VocabularyError` for a prefix with unknown characters, unless
+    they are to be skipped or mapped to the unknown symbol, and `ConfigError` for bad settings.
+    """
+    steps = _samples(predictor, prefix, 1, seed, unknown, settings)
+    decoder = StreamDecoder(predictor.vocabulary)
+    pieces = _decoded(steps, decoder)
+    return until(pieces, stop) if stop else pieces
+
+
+def generate_many(
+    predictor: Predictor,
+    prefix: str | None = None,
+    *,
+    num_samples: int,
+    seed: int | None = None,
+    stop: str | None = None,
+    unknown: Literal["error", "skip", "map"] = "error",
+    **settings: Any,
+) -> list[str]:
+    """Return several continuations of `prefix`, drawn side by side; see `generate`."""
+    steps = list(_samples(predictor, prefix, num_samples, seed, unknown, settings))
+    texts = [predictor.vocabulary.decode(sample) for sample in zip(*steps, strict=True)]
+    return [text.partition(stop)[0] if stop else text for text in texts]
+
+
+def _samples(
+    predictor: Predictor,
+    prefix: str | None,
+    num_samples: int,
+    seed: int | None,
+    unknown: Literal["error", "skip", "map"],
+    settings: dict[str, Any],
+) -> Iterator[list[int]]:
+    """Return an iterator of steps, each with the next id of every sample."""
+    base = predictor.config.generation.model_dump()
+    keys = base | {key: value for key, value in settings.items() if value is not None}
+    config = make_config({"generation": keys}, "generate").generation
+    vocabulary = predictor.vocabulary
+    text = config.prefix if prefix is None else prefix
+    ids = vocabulary.encode_text(text, unknown)
+    if not len(ids):
+        ids = first_ids(vocabulary)
+    generator = torch.Generator().manual_seed(random.getrandbits(63) if seed is None else seed)
+    steps = generate_ids(
+        predictor.model, ids, config, generator, num_samples, forbidden=vocabulary.unknown_id
+    )
+    return (step.tolist() for step in steps)
+
+
+def _decoded(steps: Iterator[list[int]], decoder: StreamDecoder) -> Iterator[str]:
+    for step in steps:
+        if piece := decoder.decode(step):
+            yield piece
+    if rest := decoder.decode([], final=True):
+        yield rest

@@ -1,0 +1,77 @@
+"""What a run tells of itself as it goes on: the console draws these, and programs may read them."""
+
+from dataclasses import dataclass
+
+from charlm.config import Config
+from charlm.corpus import Corpus, PartName
+from charlm.evaluator import Score
+from charlm.model import LanguageModel
+from charlm.run import Run
+from charlm.trainer import StepReport
+
+
+@dataclass(frozen=True)
+class Started:
+    """Everything is ready for the first step, or the next."""
+
+    run: Run
+    config: Config
+    corpus: Corpus
+    model: LanguageModel
+    resumed_at: int
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A step was taken."""
+
+    step: StepReport
+    progress: float
+    """How much of the run is done, from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The validation part was scored."""
+
+    step: int
+    score: Score
+    is_best: bool
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A text was drawn, after validation."""
+
+    step: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """Somebody asked to stop, and the run was saved."""
+
+    run: Run
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The run came to its end; losses are of the best checkpoint."""
+
+    run: Run
+    step: int
+    epochs: float
+    characters: int
+    seconds: float
+    """Of training, validation left out."""
+    num_parameters: int
+    training_loss: float | None
+    """Mean over the last whole epoch, or over the steps so far, in nats per character."""
+    best_step: int
+    held_out: tuple[PartName, Score] | None
+    """The part that was kept apart, test before validation, and its score."""
+    held_out_rows: int
+    sample: str
+
+
+Report = Started | Stepped | Validated | Sampled | Stopping | Finished

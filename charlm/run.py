@@ -1,0 +1,116 @@
+"""A run is a folder: its config, its logs, and its checkpoints."""
+
+import json
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from charlm.checkpoint import Checkpoint, write_checkpoint
+from charlm.config import Config
+from charlm.config_file import to_yaml
+from charlm.errors import RunError, file_errors
+
+_REMEDY = "free some space, or choose another folder with --runs"
+
+
+class Run:
+    """The files of a run, `runs/<name>/`.
+
+    config.yaml     every key of the config, as resolved
+    metrics.jsonl   one JSON object a line: training and validation
+    samples.txt     a sample of text at each validation
+    checkpoints/    best.safetensors, last.safetensors, and older ones where they are kept
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config_file = folder / "config.yaml"
+        self.metrics = folder / "metrics.jsonl"
+        self.samples = folder / "samples.txt"
+        self.checkpoints = folder / "checkpoints"
+        self.best = self.checkpoints / "best.safetensors"
+        self.last = self.checkpoints / "last.safetensors"
+
+    @classmethod
+    def create(cls, runs: Path, name: str | None, stem: str, config: Config) -> "Run":
+        """Make a new folder: `name`, or `stem` with the next free number."""
+        candidates = [name] if name is not None else (f"{stem}-{number}" for number in count(1))
+        with file_errors("be made", runs, _REMEDY):
+            runs.mkdir(parents=True, exist_ok=True)
+            for candidate in candidates:
+                run = cls(runs / candidate)
+                try:
+                    run.folder.mkdir()
+                except FileExistsError:
+                    continue
+                run.checkpoints.mkdir()
+                run.write_config(config)
+                return run
+        raise RunError(
+            f"{runs / str(name)}: exists already; choose another --name, or go on with "
+            f"`charlm train --resume {runs / str(name)}`"
+        )
+
+    def write_config(self, config: Config) -> None:
+        with file_errors("be written", self.config_file, _REMEDY):
+            self.config_file.write_text(to_yaml(config), encoding="utf-8")
+
+    def log_metrics(self, line: dict[str, Any]) -> None:
+        self._append(self.metrics, json.dumps(line) + "\n")
+
+    def log_sample(self, step: int, text: str) -> None:
+        self._append(self.samples, f"--- step {step} ---\n{text}\n\n")
+
+    def _append(self, path: Path, text: str) -> None:
+        with (
+            file_errors("be written", path, f"{_REMEDY}; then resume the run"),
+            path.open("a", encoding="utf-8", errors="replace", newline="") as file,
+        ):
+            file.write(text)
+
+    def log_sizes(self) -> dict[str, int]:
+        """Return how long the logs are: a checkpoint keeps it, for `cut_logs`."""
+        logs = {path.name: path for path in (self.metrics, self.samples)}
+        return {name: path.stat().st_size for name, path in logs.items() if path.exists()}
+
+    def cut_logs(self, sizes: dict[str, int]) -> None:
+        """Drop what was logged after a checkpoint that is being resumed: it will be done again."""
+        for path in (self.metrics, self.samples):
+            if path.exists() and path.stat().st_size > (size := sizes.get(path.name, 0)):
+                with (
+                    file_errors("be cut", path, "check that it can be written"),
+                    path.open("r+b") as f,
+                ):
+                    f.truncate(size)
+
+    def save_last(self, checkpoint: Checkpoint, step: int, keep: int) -> None:
+        """Write the checkpoint to resume from; keep up to `keep` older ones under their steps."""
+        if keep:
+            write_checkpoint(self.checkpoints / f"step-{step:08d}.safetensors", checkpoint)
+            for old in sorted(self.checkpoints.glob("step-*.safetensors"))[:-keep]:
+                old.unlink()
+        write_checkpoint(self.last, checkpoint)
+
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        write_checkpoint(self.best, checkpoint)
+
+
+def newest_run(runs: Path) -> Run:
+    """Return the run under a folder whose checkpoint was written last; raises `RunError`."""
+    saved = [(path.stat().st_mtime, path) for path in runs.glob("*/checkpoints/last.safetensors")]
+    if not saved:
+        raise RunError(f"{runs}: no run with a checkpoint here; train one with `charlm train`")
+    return Run(max(saved)[1].parent.parent)
+
+
+def checkpoint_to_use(path: Path) -> Path:
+    """Return the checkpoint that a path means: itself, or the best of a run's folder."""
+    if not path.exists():
+        raise RunError(f"{path}: no such run or checkpoint; check the path")
+    if not path.is_dir():
+        return path
+    run = Run(path)
+    for checkpoint in (run.best, run.last):
+        if checkpoint.exists():
+            return checkpoint
+    raise RunError(f"{path}: holds no checkpoint; give a run's folder or a checkpoint file")

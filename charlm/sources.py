@@ -1,0 +1,160 @@
+"""Files in any encoding, plain or gzipped, as a stream of symbols in pieces of bounded size."""
+
+import codecs
+import glob
+import gzip
+import hashlib
+import io
+import re
+import shutil
+import sys
+import unicodedata
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from charlm.config import CorpusConfig
+from charlm.errors import CorpusError, file_errors
+from charlm.texts import files_of
+from charlm.vocabulary import Symbols, code_points
+
+_BLOCK = 1 << 20
+_BYTE_ORDER_MARK = "\ufeff"
+_SAFE_TO_CUT = re.compile("[\u0000-\u02ff\u3400-\u9fff]")
+"""Characters that join none before them in any normal form: those up to the last Latin letters, and
+the Chinese. In front of one of them a text may be cut and normalised in pieces."""
+
+
+def find_files(paths: Sequence[str], builtin: str | None = None) -> list[Path]:
+    """Return the files that paths, folders and globs name, each once, in a reproducible order.
+
+    Folders give all their files in every depth, hidden ones left out. Raises `CorpusError`.
+    """
+    found: list[Path] = files_of(builtin) if builtin is not None else []
+    for name in paths:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            visible = (p for p in path.rglob("*") if not _is_hidden(p.relative_to(path)))
+            files = sorted(p for p in visible if p.is_file())
+            remedy = "put a text in it"
+        elif path.exists():
+            files, remedy = [path], ""
+        else:
+            matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 - Path's takes no absolute
+            files = sorted(match for match in map(Path, matches) if match.is_file())
+            remedy = "check the path"
+        if not files:
+            raise CorpusError(f"{name}: no such file; {remedy}")
+        found.extend(files)
+    return list(dict.fromkeys(found))
+
+
+def spool_standard_input(folder: Path) -> Path:
+    """Copy standard input to a file in `folder`, where it can be read more than once."""
+    path = folder / "standard-input"
+    remedy = "free some space or set CHARLM_CACHE"
+    with file_errors("be written", path, remedy, CorpusError), path.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file, _BLOCK)
+    return path
+
+
+def digest_of(files: Sequence[Path]) -> str:
+    """Return the SHA-256 of the files' contents and sizes (not of their names)."""
+    digest = hashlib.sha256()
+    for path in files:
+        with file_errors("be read", path, "check the file", CorpusError), path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def read_symbols(files: Sequence[Path], config: CorpusConfig) -> Iterator[Symbols]:
+    """Read files one after the other as pieces of code points, or of bytes with `unit: byte`."""
+    left = config.max_characters
+    for path in files:
+        for piece in _pieces(path, config):
+            if left is not None:
+                piece, left = piece[:left], left - len(piece[:left])  # noqa: PLW2901
+            if len(piece):
+                yield piece
+            if left == 0:
+                return
+
+
+def _pieces(path: Path, config: CorpusConfig) -> Iterator[Symbols]:
+    blocks = _blocks(path)
+    if config.unit == "byte":
+        return (np.frombuffer(block, np.uint8) for block in blocks)
+    texts = _decoded(blocks, path, config)
+    if config.normal_form != "none":
+        texts = _normalised(texts, config.normal_form)
+    return map(code_points, texts)
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    try:
+        with _open(path) as file:
+            while block := file.read(_BLOCK):
+                yield block
+    except (gzip.BadGzipFile, EOFError, zlib.error) as reason:
+        raise CorpusError(f"{path}: not a whole gzip file ({reason}); make it again") from None
+    except OSError as reason:
+        why = reason.strerror or reason
+        raise CorpusError(f"{path}: cannot be read ({why}); check the file") from None
+
+
+def _open(path: Path) -> BinaryIO:
+    if path.suffix == ".gz":
+        return gzip.GzipFile(path)  # type: ignore[return-value] # it reads like a BinaryIO
+    return path.open("rb")
+
+
+def _decoded(blocks: Iterator[bytes], path: Path, config: CorpusConfig) -> Iterator[str]:
+    bytes_decoder = codecs.getincrementaldecoder(config.encoding)()
+    decoder: io.IncrementalNewlineDecoder | codecs.IncrementalDecoder = bytes_decoder
+    if config.newlines != "keep":
+        decoder = io.IncrementalNewlineDecoder(bytes_decoder, translate=True)
+    offset, at_start = 0, True
+    for block in _with_end(blocks):
+        pending = len(bytes_decoder.getstate()[0])
+        try:
+            text = decoder.decode(block, final=not block)
+        except UnicodeDecodeError as reason:
+            place = offset - pending + reason.start
+            wrong = reason.object[reason.start]
+            raise CorpusError(
+                f"{path}: byte {place} is not {config.encoding.upper()} (0x{wrong:02x}); convert "
+                "the file, or set corpus.encoding, or corpus.unit to byte"
+            ) from None
+        except UnicodeError as reason:
+            raise CorpusError(
+                f"{path}: not {config.encoding} ({reason}); set corpus.encoding"
+            ) from None
+        offset += len(block)
+        if at_start and text:
+            text, at_start = text.removeprefix(_BYTE_ORDER_MARK), False
+        yield text.replace("\n", " ") if config.newlines == "space" else text
+
+
+def _with_end(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Add the empty block that tells a decoder that the file ends."""
+    yield from blocks
+    yield b""
+
+
+def _normalised(texts: Iterator[str], form: str) -> Iterator[str]:
+    """Normalise a stream: hold back what a following character may still join."""
+    held = ""
+    for text in texts:
+        held += text
+        last = _SAFE_TO_CUT.search(held[::-1])
+        cut = len(held) - last.end() if last else 0
+        yield unicodedata.normalize(form, held[:cut])  # type: ignore[arg-type] # one of the four
+        held = held[cut:]
+    yield unicodedata.normalize(form, held)  # type: ignore[arg-type]
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)

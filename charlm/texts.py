@@ -1,0 +1,185 @@
+"""Texts by name: those that every machine has, and the well-known ones that are downloaded once."""
+
+import hashlib
+import shutil
+import sysconfig
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from charlm.errors import CorpusError, file_errors
+from charlm.resources import cache_folder, shipped
+
+BUILTIN = {
+    "python-docs": "the Python language reference that comes with the interpreter",
+    "python-stdlib": "the sources of Python's standard library",
+    "lyrics-zh": "Chinese lyrics written for charlm",
+}
+_NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3"}
+_BLOCK = 1 << 20
+
+
+class DownloadableText(BaseModel):
+    """An entry of `data/corpora.yaml`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    address: str
+    size: int
+    """Bytes at the address."""
+    sha256: str
+    licence: str
+    member: str | None = None
+    """The file inside, where a zip archive lies at the address."""
+
+
+def catalogue() -> dict[str, DownloadableText]:
+    """Return the downloadable texts by name."""
+    entries: dict[str, Any] = yaml.safe_load((shipped("data") / "corpora.yaml").read_text("utf-8"))
+    return {name: DownloadableText.model_validate(entry) for name, entry in entries.items()}
+
+
+def entry_of(name: str) -> DownloadableText:
+    """Return the catalogue's entry; raises `CorpusError` for a name that is not in it."""
+    if name not in (known := catalogue()):
+        raise CorpusError(f"{name}: no such text to get; known are {', '.join(known)}")
+    return known[name]
+
+
+def downloaded(name: str) -> Path:
+    """Return where the downloaded text `name` lies or will lie."""
+    return cache_folder() / "texts" / f"{name}.txt"
+
+
+def files_of(name: str) -> list[Path]:
+    """Return the files of a text by name; raises `CorpusError` if it is unknown or not yet here."""
+    if name == "python-docs":
+        return [_python_docs()]
+    if name == "python-stdlib":
+        return _python_stdlib()
+    if name == "lyrics-zh":
+        return [shipped("data") / "lyrics-zh.txt"]
+    if name not in (known := catalogue()):
+        raise CorpusError(
+            f"corpus.builtin {name!r}: no such text; known are {', '.join([*BUILTIN, *known])}"
+        )
+    if not downloaded(name).exists():
+        raise CorpusError(f"{name}: not on this machine yet; get it with `charlm data get {name}`")
+    return [downloaded(name)]
+
+
+def get(
+    name: str, source: Path | None = None, on_bytes: Callable[[int], object] = lambda size: None
+) -> Path:
+    """Download a text (or take it from a file or folder), check it, and keep it in the cache.
+
+    `on_bytes` is told the size of each piece as it arrives. Nothing is kept of a transfer that
+    breaks or does not have the right size and SHA-256. Raises `CorpusError`.
+    """
+    entry, target = entry_of(name), downloaded(name)
+    where = str(_local_file(source, entry, name)) if source else entry.address
+    with file_errors("be written", target, "free some space or set CHARLM_CACHE", CorpusError):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            arrived = Path(folder) / "arrived"
+            _transfer(where, arrived, on_bytes)
+            _check(arrived, entry, where)
+            if entry.member is not None:
+                with zipfile.ZipFile(arrived) as archive:
+                    arrived = Path(archive.extract(entry.member, folder))
+            arrived.replace(target)
+    return target
+
+
+def _python_docs() -> Path:
+    from pydoc_data import topics  # noqa: PLC0415 - half a megabyte that only this text needs
+
+    text = "\n".join(topics.topics[key] for key in sorted(topics.topics)).encode()
+    path = cache_folder() / "texts" / f"python-docs-{hashlib.sha256(text).hexdigest()[:12]}.txt"
+    if not path.exists():
+        with file_errors("be written", path, "free some space or set CHARLM_CACHE", CorpusError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+                file.write(text)
+            Path(file.name).replace(path)
+    return path
+
+
+def _python_stdlib() -> list[Path]:
+    library = Path(sysconfig.get_path("stdlib"))
+    files = sorted(
+        path
+        for path in library.rglob("*.py")
+        if not _NOT_LIBRARY.intersection(path.relative_to(library).parts)
+    )
+    if not files:
+        raise CorpusError(f"python-stdlib: no sources in {library}; name a text with --text")
+    return files
+
+
+def _local_file(source: Path, entry: DownloadableText, name: str) -> Path:
+    if not source.is_dir():
+        return source
+    for path in sorted(source.iterdir()):
+        if path.is_file() and path.stat().st_size == entry.size and _sha256(path) == entry.sha256:
+            return path
+    raise CorpusError(
+        f"{source}: no file here is {name} ({entry.size:,} bytes, SHA-256 {entry.sha256[:12]}…); "
+        f"fetch it from {entry.address}"
+    )
+
+
+def _transfer(where: str, target: Path, on_bytes: Callable[[int], object]) -> None:
+    try:
+        with _open(where) as source, target.open("wb") as file:
+            while block := source.read(_BLOCK):
+                file.write(block)
+                on_bytes(len(block))
+    except (urllib.error.URLError, ConnectionError, TimeoutError, FileNotFoundError) as reason:
+        why = getattr(reason, "reason", None) or getattr(reason, "strerror", None) or reason
+        raise CorpusError(
+            f"{where}: could not be read ({why}); try again, or fetch it elsewhere and give --from"
+        ) from None
+
+
+def _open(where: str) -> BinaryIO:
+    if "://" not in where:
+        return Path(where).open("rb")
+    request = urllib.request.Request(where, headers={"User-Agent": "charlm"})
+    response: BinaryIO = urllib.request.urlopen(request, timeout=60)
+    return response
+
+
+def _check(path: Path, entry: DownloadableText, where: str) -> None:
+    if (size := path.stat().st_size) != entry.size:
+        raise CorpusError(
+            f"{where}: {size:,} bytes arrived instead of {entry.size:,}; nothing was "
+            "kept, try again"
+        )
+    if (digest := _sha256(path)) != entry.sha256:
+        raise CorpusError(
+            f"{where}: SHA-256 is {digest[:12]}… instead of {entry.sha256[:12]}…: not the text "
+            "that charlm knows; nothing was kept, fetch it elsewhere and give --from"
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def forget_all() -> int:
+    """Delete every download and encoded text in the cache; return how many bytes that freed."""
+    folder = cache_folder()
+    freed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    with file_errors("be deleted", folder, "close what uses it", CorpusError):
+        shutil.rmtree(folder, ignore_errors=False) if folder.exists() else None
+    return freed

@@ -1,0 +1,169 @@
+"""One step of truncated back-propagation through time, and the loop of steps."""
+
+import math
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from charlm.batches import Batch, Batches, Position
+from charlm.config import TrainingConfig
+from charlm.errors import DivergenceError
+from charlm.model import LanguageModel, detach
+from charlm.optimization import clip_gradients, learning_rate, make_optimizer
+
+
+class StepReport(NamedTuple):
+    """What one step did."""
+
+    step: int
+    """Steps taken so far, this one included."""
+    epoch: float
+    """Epochs taken so far, in fractions."""
+    seconds: float
+    """Time spent in steps so far."""
+    characters: int
+    """Characters predicted in this step."""
+    step_seconds: float
+    """Time spent in this step."""
+    loss: float
+    """Mean cross-entropy of this step, in nats per character."""
+    gradient_norm: float
+    """Global L2 norm of the gradient before clipping."""
+    learning_rate: float
+
+
+class Trainer:
+    """Fits a model to batches; iterating takes steps until a limit of the config is reached.
+
+    Everything that the next step depends on is in `tensors()` and `counters()`, so a trainer that
+    restores them goes on as if nothing had happened. `clock` gives the seconds since the run
+    began, which a time budget counts.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        batches: Batches,
+        config: TrainingConfig,
+        clock: Callable[[], float],
+    ) -> None:
+        self.model = model
+        self.batches = batches
+        self.config = config
+        self.clock = clock
+        self.optimizer = make_optimizer(model, config)
+        self.state = model.initial_state(1)
+        self.dropout_generator = torch.Generator(model.device).manual_seed(config.seed)
+        self.step = 0
+        self.characters = 0
+        self.seconds = 0.0
+
+    def progress(self) -> float:
+        """Return how much of the run is done: the limit that is nearest, as a fraction."""
+        config = self.config
+        return max(
+            self.batches.epochs / config.epochs if config.epochs else 0.0,
+            self.step / config.steps if config.steps else 0.0,
+            self.clock() / config.budget if config.budget else 0.0,
+        )
+
+    def __iter__(self) -> Iterator[StepReport]:
+        """Take steps until the run is done, yielding a report after each."""
+        while (progress := self.progress()) < 1.0:
+            yield self.take_step(next(self.batches), progress)
+
+    def take_step(self, batch: Batch, progress: float) -> StepReport:
+        """Update the parameters once; raises `DivergenceError`, before any harm, if it cannot."""
+        start = perf_counter()
+        rate = learning_rate(self.config, self.step, progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+        self.model.train()
+        mean_loss = self._loss(batch)
+        self.optimizer.zero_grad()
+        mean_loss.backward()  # type: ignore[no-untyped-call] # torch leaves it without types
+        norm = clip_gradients(self.model.parameters(), self.config.max_gradient_norm).item()
+        loss = mean_loss.item()
+        self._check_finite(loss, norm)
+        self.optimizer.step()
+
+        self.step += 1
+        self.characters += batch.targets.numel()
+        step_seconds = perf_counter() - start
+        self.seconds += step_seconds
+        return StepReport(
+            self.step,
+            self.batches.epochs,
+            self.seconds,
+            batch.targets.numel(),
+            step_seconds,
+            loss,
+            norm,
+            rate,
+        )
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """Return the mean cross-entropy over all time steps; carry the state on, or begin anew."""
+        inputs, targets = batch.inputs.to(self.model.device), batch.targets.to(self.model.device)
+        state = detach(self.state) if batch.continues else self.model.initial_state(inputs.shape[1])
+        logits, self.state = self.model(inputs, state, self.dropout_generator)
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    def _check_finite(self, loss: float, norm: float) -> None:
+        for name, value in (("loss", loss), ("gradient norm", norm)):
+            if not math.isfinite(value):
+                raise DivergenceError(
+                    f"step {self.step + 1}: the {name} is {value}; lower training.learning_rate or "
+                    "training.max_gradient_norm"
+                )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the optimiser's state, the carried state and the dropout generator's."""
+        tensors = {"dropout_generator": self.dropout_generator.get_state()}
+        for number, values in self.optimizer.state_dict()["state"].items():
+            for key, value in values.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer.{number}.{key}"] = value
+        for layer, layer_state in enumerate(detach(self.state)):
+            for number, tensor in enumerate(layer_state):
+                tensors[f"state.{layer}.{number}"] = tensor
+        return tensors
+
+    def counters(self) -> dict[str, Any]:
+        """Return the position in the data and how far the run is."""
+        return {
+            "position": list(self.batches.position),
+            "step": self.step,
+            "characters": self.characters,
+            "seconds": self.seconds,
+        }
+
+    def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
+        """Go on from what `tensors()` and `counters()` returned."""
+        self.batches.restore(Position(*counters["position"]))
+        self.step, self.characters = counters["step"], counters["characters"]
+        self.seconds = counters["seconds"]
+        optimizer_state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, number, key = name.split(".")
+                optimizer_state.setdefault(int(number), {})[key] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})
+        self.state = tuple(
+            tuple(
+                tensors[f"state.{layer}.{number}"].to(self.model.device)
+                for number in range(cell.num_states)
+            )
+            for layer, cell in enumerate(self.model.layers)
+        )
+        generator_state = tensors["dropout_generator"]
+        if generator_state.shape == self.dropout_generator.get_state().shape:
+            self.dropout_generator.set_state(generator_state)
+        else:  # saved on another kind of device: its masks cannot be continued, only begun anew
+            self.dropout_generator.manual_seed(self.config.seed + self.step)

@@ -1,0 +1,115 @@
+"""Characters and their ids, and what becomes of a character that has none."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Self
+
+import numpy as np
+from jaxtyping import Integer
+
+from charlm.errors import VocabularyError
+
+NUM_CODE_POINTS = 0x110000
+UNKNOWN_SIGN = "\N{REPLACEMENT CHARACTER}"
+
+Symbols = Integer[np.ndarray, "length"]
+"""Code points, or byte values with `unit: byte`."""
+Ids = Integer[np.ndarray, "length"]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """An ordered alphabet: id 0 stands for every unknown character, then the symbols ascending.
+
+    A vocabulary of bytes holds all 256 and has no unknown.
+    """
+
+    symbols: tuple[int, ...]
+    unit: Literal["character", "byte"] = "character"
+
+    @classmethod
+    def from_counts(cls, counts: Integer[np.ndarray, "symbols"], minimum_count: int = 1) -> Self:
+        """Keep the characters that occur at least `minimum_count` times, by code point."""
+        return cls(tuple(np.flatnonzero(counts >= max(1, minimum_count)).tolist()))
+
+    @classmethod
+    def of_bytes(cls) -> Self:
+        return cls(tuple(range(256)), "byte")
+
+    @property
+    def unknown_id(self) -> int | None:
+        return 0 if self.unit == "character" else None
+
+    def __len__(self) -> int:
+        """Return the number of ids, the unknown included: the size of the softmax layer."""
+        return len(self.symbols) + (self.unknown_id is not None)
+
+    @property
+    def id_type(self) -> type[np.unsignedinteger[Any]]:
+        """The narrowest unsigned integer that holds every id."""
+        return next(t for t in (np.uint8, np.uint16, np.uint32) if len(self) - 1 <= np.iinfo(t).max)
+
+    @cached_property
+    def _id_of_symbol(self) -> Ids:
+        """The id of every code point or byte value: encoding is one look-up in this table."""
+        table = np.zeros(256 if self.unit == "byte" else NUM_CODE_POINTS, self.id_type)
+        table[np.asarray(self.symbols, np.int64)] = np.arange(
+            len(self) - len(self.symbols), len(self)
+        )
+        return table
+
+    def encode(self, symbols: Symbols) -> Ids:
+        """Map symbols to ids; those outside the vocabulary get `unknown_id`."""
+        ids: Ids = self._id_of_symbol[symbols]
+        return ids
+
+    def symbols_of(self, text: str) -> Symbols:
+        """Split a text into the units that this vocabulary counts."""
+        if self.unit == "byte":
+            return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
+        return code_points(text)
+
+    def encode_text(self, text: str, unknown: Literal["error", "skip", "map"] = "error") -> Ids:
+        """Encode what a person typed.
+
+        A character outside the vocabulary raises `VocabularyError`, is left out, or becomes the
+        unknown symbol.
+        """
+        ids = self.encode(self.symbols_of(text))
+        if self.unknown_id is None or unknown == "map":
+            return ids
+        known = ids != self.unknown_id
+        if unknown == "error" and not known.all():
+            place = int(np.argmin(known))
+            raise VocabularyError(
+                f"{describe_character(text[place])}, character {place + 1} of the prefix, is not "
+                "in the model's vocabulary; leave it out, or give --unknown skip or --unknown map"
+            )
+        known_ids: Ids = ids[known]
+        return known_ids
+
+    def decode(self, ids: Sequence[int] | Ids) -> str:
+        """Return the text of ids; the unknown symbol shows as U+FFFD."""
+        if self.unit == "byte":
+            return bytes(int(i) for i in ids).decode("utf-8", "replace")
+        return "".join(UNKNOWN_SIGN if i == 0 else chr(self.symbols[int(i) - 1]) for i in ids)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"unit": self.unit, "symbols": list(self.symbols)}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Self:
+        return cls(tuple(fields["symbols"]), fields["unit"])
+
+
+def code_points(text: str) -> Symbols:
+    """Return the code points of a text, lone surrogates included."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+
+
+def describe_character(character: str) -> str:
+    """Name a character so that it can be found: itself, code point and Unicode name."""
+    shown = f"{character!r} " if character.isprintable() else ""
+    return f"{shown}U+{ord(character):04X} {unicodedata.name(character, 'without a name')}"
