@@ -5,7 +5,7 @@ Reading files and reporting mistakes is `config_file`'s; here stands only what a
 
 import codecs
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -118,7 +118,7 @@ class CorpusConfig(Section):
         return keys
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self) -> "CorpusConfig":
         if self.paths and self.builtin is not None:
             raise ValueError("paths and builtin both name the text; set one of them to null")
         if self.unit == "byte" and (self.newlines != "keep" or self.normal_form != "none"):
@@ -160,7 +160,7 @@ class ModelConfig(Section):
     """PyTorch's fastest kernel, or the book's formulas step by step: the same results."""
 
     @model_validator(mode="after")
-    def _sizes_allow_tying(self) -> Self:
+    def _sizes_allow_tying(self) -> "ModelConfig":
         if self.tie_weights and self.embedding_size != self.hidden_size:
             raise ValueError("tie_weights needs embedding_size equal to hidden_size")
         return self

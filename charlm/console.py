@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -25,7 +26,7 @@ class TrainingView:
         self._messages = Console(stderr=True, highlight=False, quiet=quiet, soft_wrap=True)
         self._results = _results()
         self._quiet = quiet
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[NoReturn] | None = None
         self._loss: float | None = None
         self._began_at = 0.0
         """Progress when this process took the run up."""
@@ -59,7 +60,7 @@ class TrainingView:
         where = f"at step {report.resumed_at} " if report.resumed_at else ""
         self._messages.print(f"training {where}in {report.run.folder}")
         if not self._quiet and sys.stderr.isatty():
-            self._bar = tqdm[None](
+            self._bar = tqdm(
                 total=1.0,
                 bar_format="{percentage:3.0f}%|{bar}|{postfix}",
                 file=sys.stderr,

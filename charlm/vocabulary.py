@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Integer
@@ -30,12 +30,14 @@ class Vocabulary:
     unit: Literal["character", "byte"] = "character"
 
     @classmethod
-    def from_counts(cls, counts: Integer[np.ndarray, "symbols"], minimum_count: int = 1) -> Self:
+    def from_counts(
+        cls, counts: Integer[np.ndarray, "symbols"], minimum_count: int = 1
+    ) -> "Vocabulary":
         """Keep the characters that occur at least `minimum_count` times, by code point."""
         return cls(tuple(np.flatnonzero(counts >= max(1, minimum_count)).tolist()))
 
     @classmethod
-    def of_bytes(cls) -> Self:
+    def of_bytes(cls) -> "Vocabulary":
         return cls(tuple(range(256)), "byte")
 
     @property
@@ -100,7 +102,7 @@ class Vocabulary:
         return {"unit": self.unit, "symbols": list(self.symbols)}
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Self:
+    def from_json(cls, fields: dict[str, Any]) -> "Vocabulary":
         return cls(tuple(fields["symbols"]), fields["unit"])
 
 
