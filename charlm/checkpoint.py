@@ -1,6 +1,6 @@
 """A checkpoint is one safetensors file: it holds all that a model needs, and cannot run code.
 
-The header's metadata carry the vocabulary, the config, the text's fingerprint and a SHA-256 of the
+The header's metadata carries vocabulary, config, the text's fingerprint and a SHA-256 of the
 whole file (taken with the digest's own place zeroed), so that a flipped byte is noticed. Files are
 written beside their place, synchronised and then renamed: a crash leaves the one before whole.
 """
@@ -8,7 +8,6 @@ written beside their place, synchronised and then renamed: a crash leaves the on
 import hashlib
 import json
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from charlm.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
 _NO_DIGEST = "0" * 64
-_DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,13 @@ class Checkpoint:
     def make_model(self, device: torch.device | str = "cpu") -> LanguageModel:
         """Build the model with its trained weights, ready to predict."""
         model = LanguageModel(self.config.model, len(self.vocabulary))
-        model.load_state_dict(self.weights)
+        try:
+            model.load_state_dict(self.weights)
+        except RuntimeError as reason:
+            why = " ".join(str(reason).split())
+            raise CheckpointError(
+                f"the weights do not fit the config that they came with: {why}"
+            ) from None
         return model.to(device).eval()
 
 
@@ -58,20 +62,16 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         for name, tensor in group.items()
     }
     about = {
+        "format_version": FORMAT_VERSION,
+        "sha256": _NO_DIGEST,
         "config": checkpoint.config.model_dump(mode="json"),
         "vocabulary": checkpoint.vocabulary.to_json(),
         "fingerprint": checkpoint.fingerprint,
         "counters": checkpoint.training_counters,
     }
-    metadata = {
-        "format": "charlm",
-        "format_version": str(FORMAT_VERSION),
-        "sha256": _NO_DIGEST,
-        "about": json.dumps(about),
-    }
-    data = safetensors.torch.save(tensors, metadata)
+    data = safetensors.torch.save(tensors, {"charlm": json.dumps(about)})
     digest = hashlib.sha256(data).hexdigest()
-    data = _DIGEST.sub(f'"sha256":"{digest}"'.encode(), data, count=1)
+    data = data.replace(_NO_DIGEST.encode(), digest.encode(), 1)
     partial = path.with_name(f"{path.name}.partial")
     remedy = "free some space; the checkpoint before it is whole"
     with file_errors("be written", path, remedy, CheckpointError):
@@ -107,32 +107,29 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _verified(path: Path, data: bytes) -> dict[str, Any]:
-    """Return the metadata once format, version and digest are right."""
+    """Return what stands in the header once format, version and digest are right."""
     try:
         header_size = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + header_size])["__metadata__"]
-        is_ours, version = metadata["format"] == "charlm", int(metadata["format_version"])
-        stated, about = str(metadata["sha256"]), metadata["about"]
+        header = json.loads(data[8 : 8 + header_size])
+        about: dict[str, Any] = json.loads(header["__metadata__"]["charlm"])
+        version, digest = int(about["format_version"]), str(about["sha256"])
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
-        is_ours = False
-    if not is_ours:
         raise CheckpointError(
             f"{path}: not a charlm checkpoint, or one cut short; give a run's folder or a "
             "checkpoint from its checkpoints folder"
-        )
+        ) from None
     if version > FORMAT_VERSION:
         raise CheckpointError(
             f"{path}: written in format {version}, and this charlm reads up to {FORMAT_VERSION}; "
             "upgrade charlm-rnn"
         )
-    zeroed = data.replace(f'"sha256":"{stated}"'.encode(), f'"sha256":"{_NO_DIGEST}"'.encode(), 1)
-    if hashlib.sha256(zeroed).hexdigest() != stated:
+    zeroed = data.replace(digest.encode(), _NO_DIGEST.encode(), 1)
+    if hashlib.sha256(zeroed).hexdigest() != digest:
         raise CheckpointError(
             f"{path}: damaged (its SHA-256 is not the one that it states); use another checkpoint "
             "of the run, or a copy"
         )
-    loaded: dict[str, Any] = json.loads(about)
-    return loaded
+    return about
 
 
 def _group(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

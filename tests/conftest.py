@@ -1,0 +1,48 @@
+"""What all tests share: checked shapes, a cache of their own, and a small text to train on."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Every annotated shape of charlm is checked while the tests run; before charlm is imported.
+install_import_hook("charlm", "beartype.beartype")
+
+# Models here are so small that a second thread only waits; commands that tests start follow suit.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
+
+TEXT = (
+    "The rain had stopped before the train came in. Nobody on the platform said a word, and "
+    "nobody looked up when the doors opened; they had all been waiting for something else.\n"
+) * 30
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    before = os.environ.get("CHARLM_CACHE")
+    os.environ["CHARLM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["CHARLM_CACHE"]
+    else:
+        os.environ["CHARLM_CACHE"] = before
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Path:
+    """A file of some 5,000 characters."""
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def random() -> torch.Generator:
+    """A seeded generator."""
+    return torch.Generator().manual_seed(0)

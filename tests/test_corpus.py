@@ -1,0 +1,918 @@
+"""Laws of the text's way from files to ids: vocabulary, sources, corpus."""
+
+import errno
+import gzip
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from charlm.config import Config, CorpusConfig
+from charlm.config_file import with_text
+from charlm.corpus import PARTS, Corpus, Part, build_corpus, encode_files
+from charlm.errors import CorpusError, VocabularyError
+from charlm.sources import find_files, read_symbols
+from charlm.vocabulary import Symbols, Vocabulary, code_points
+
+Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
+FORMS: list[Form] = ["NFC", "NFD", "NFKC", "NFKD"]
+WHOLE = (1.0, 0.0, 0.0)
+MARK = "\ufeff"
+
+any_character = st.characters(exclude_categories=())  # surrogates included
+"""All of Unicode, with what tends to go wrong drawn more often."""
+awkward = st.sampled_from("\r\n\t\0 a1éñ\x85\u2028\ufeff\ufffd\ud800\udfff😀\U0010ffff你한")
+any_text = st.text(any_character | awkward, max_size=60)
+
+joining = st.sampled_from(
+    "aeosﬁÅǅ \n\u02ff\u0300\u0301\u0323\u0327\u0345\u034f\u0338=<\u1100\u1161\u11a8\u1112가각\u0f71"
+    "\u0f72\u3099かは\u09c7\u09be\u0dd9\u0dcf\u0dca\U0001d157\U0001d165\u212b\u2126①ﷺ\u3400你\ua000"
+)
+runs = st.builds(str.__mul__, joining, st.integers(50, 300))
+"""One character over and over: longer than any buffer of a careless reader."""
+joining_text = st.lists(joining | runs, max_size=25).map("".join)
+
+blocks = st.integers(1, 7)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder of the test's own."""
+    folder = tmp_path / "own-cache"
+    monkeypatch.setenv("CHARLM_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all examples of a property write to."""
+    return tmp_path_factory.mktemp("scratch")
+
+
+def config_of(*paths: Path | str, **keys: Any) -> CorpusConfig:
+    return CorpusConfig(**{"paths": tuple(str(path) for path in paths), **keys})
+
+
+def text_of(pieces: Sequence[Symbols]) -> str:
+    joined = np.concatenate([np.zeros(0, "<u4"), *pieces]).astype("<u4")
+    return joined.tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def read(*files: Path, block: int | None = None, **keys: Any) -> str:
+    """Read files in pieces of `block` bytes."""
+    with pytest.MonkeyPatch.context() as patch:
+        if block is not None:
+            patch.setattr("charlm.sources._BLOCK", block)
+        return text_of(list(read_symbols(files, config_of("unused", **keys))))
+
+
+def decoded(corpus: Corpus) -> str:
+    """Put the parts of a corpus together again."""
+    return "".join(corpus.vocabulary.decode(corpus.parts[name].ids) for name in PARTS)
+
+
+def facts(corpus: Corpus) -> tuple[Any, ...]:
+    """All that is known of a corpus but its fingerprint."""
+
+    def of_part(part: Part) -> tuple[Any, ...]:
+        return part.ids.tolist(), part.num_bytes, part.first_bytes, part.num_unknown
+
+    return corpus.vocabulary, *(of_part(corpus.parts[name]) for name in PARTS)
+
+
+def files_below(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+# Vocabulary
+
+
+@given(any_text)
+@settings(deadline=None)
+def test_decoding_what_was_encoded_gives_the_text(text: str) -> None:
+    vocabulary = Vocabulary(tuple(sorted(map(ord, set(text)))))
+    ids = vocabulary.encode_text(text)
+    assert len(ids) == len(text)
+    assert vocabulary.decode(ids) == text
+
+
+@given(any_text)
+@settings(deadline=None)
+def test_decoding_encoded_bytes_gives_the_text(text: str) -> None:
+    text = text.encode(errors="ignore").decode()  # UTF-8 has no bytes for surrogates
+    vocabulary = Vocabulary.of_bytes()
+    ids = vocabulary.encode_text(text)
+    assert bytes(ids.tolist()) == text.encode()
+    assert vocabulary.decode(ids) == text
+
+
+@given(any_text)
+@settings(deadline=None)
+def test_any_text_has_bytes_and_code_points(text: str) -> None:
+    assert code_points(text).tolist() == [ord(character) for character in text]
+    as_bytes = Vocabulary.of_bytes().encode_text(text)
+    assert bytes(as_bytes.tolist()) == text.encode("utf-8", "surrogatepass")
+
+
+@given(any_text, st.integers(1, 4))
+@settings(deadline=None)
+def test_a_vocabulary_keeps_what_is_frequent_in_the_order_of_code_points(
+    text: str, minimum_count: int
+) -> None:
+    counts = np.bincount(code_points(text).astype(np.int64), minlength=1)
+    vocabulary = Vocabulary.from_counts(counts, minimum_count)
+    kept = [ord(character) for character, n in Counter(text).items() if n >= minimum_count]
+    assert list(vocabulary.symbols) == sorted(kept)
+
+
+@given(any_text, any_text)
+@settings(deadline=None)
+def test_ids_are_a_bijection_and_what_is_outside_has_the_unknown_id(known: str, text: str) -> None:
+    vocabulary = Vocabulary(tuple(sorted(map(ord, set(known)))))
+    assert len(vocabulary) == len(set(known)) + 1
+    of_known = vocabulary.encode(code_points("".join(sorted(set(known))))).tolist()
+    assert of_known == list(range(1, len(vocabulary)))
+    ids = vocabulary.encode(code_points(text)).tolist()
+    assert [i == vocabulary.unknown_id for i in ids] == [c not in known for c in text]
+
+
+@given(any_text, any_text)
+@settings(deadline=None)
+def test_unknown_characters_are_named_or_skipped_or_mapped(known: str, text: str) -> None:
+    vocabulary = Vocabulary(tuple(sorted(map(ord, set(known)))))
+    inside = "".join(character for character in text if character in known)
+    assert vocabulary.decode(vocabulary.encode_text(text, "skip")) == inside
+    mapped = vocabulary.decode(vocabulary.encode_text(text, "map"))
+    assert mapped == "".join(c if c in known else "\N{REPLACEMENT CHARACTER}" for c in text)
+    if inside != text:
+        place, missing = next((i, c) for i, c in enumerate(text, 1) if c not in known)
+        with pytest.raises(VocabularyError, match=rf"U\+{ord(missing):04X} .*character {place} "):
+            vocabulary.encode_text(text)
+
+
+@given(any_text)
+@settings(deadline=None)
+def test_a_vocabulary_survives_json(text: str) -> None:
+    for vocabulary in (Vocabulary(tuple(sorted(map(ord, set(text))))), Vocabulary.of_bytes()):
+        assert Vocabulary.from_json(json.loads(json.dumps(vocabulary.to_json()))) == vocabulary
+
+
+@pytest.mark.parametrize(
+    ("num_characters", "size"), [(1, 1), (255, 1), (256, 2), (65_535, 2), (65_536, 4)]
+)
+def test_ids_take_as_few_bytes_as_the_vocabulary_allows(
+    num_characters: int, size: int, tmp_path: Path
+) -> None:
+    everything = (chr(point) for point in range(0x20, 0x20000) if not 0xD800 <= point <= 0xDFFF)
+    text = "".join(next(everything) for _ in range(num_characters)) * 2
+    path = tmp_path / "text"
+    path.write_text(text, "utf-8", newline="")
+    corpus = build_corpus(config_of(path, split=WHOLE))
+    ids = corpus.parts["train"].ids
+    assert ids.dtype.kind == "u"
+    assert ids.dtype.itemsize == size
+    assert len(corpus.vocabulary) == num_characters + 1
+    assert decoded(corpus) == text
+
+
+# Sources: pieces
+
+
+def processed(text: str, newlines: str, form: str) -> str:
+    """Do to a whole text what charlm does in pieces."""
+    if newlines != "keep":
+        text = re.sub("\r\n?", "\n", text)
+    if newlines == "space":
+        text = text.replace("\n", " ")
+    return text if form == "none" else unicodedata.normalize(form, text)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "gb18030", "latin-1", "shift_jis"])
+@given(
+    text=st.text(any_character | awkward, max_size=30)
+    | st.text(st.sampled_from("a\r\n\r\né你"), max_size=30),
+    newlines=st.sampled_from(["keep", "normalise", "space"]),
+    form=st.sampled_from(["none", *FORMS]),
+    block=blocks,
+)
+@example(text="a\r\n", newlines="normalise", form="none", block=2)
+@example(text="a\rb\r", newlines="space", form="none", block=1)
+@example(text="\r\r\n\n", newlines="normalise", form="NFC", block=1)
+@settings(max_examples=100, deadline=None)
+def test_a_file_read_in_pieces_gives_the_symbols_of_the_whole(
+    encoding: str, text: str, newlines: str, form: str, block: int, scratch: Path
+) -> None:
+    data = text.lstrip(MARK).encode(encoding, "ignore")
+    path = scratch / "text"
+    path.write_bytes(data)
+    expected = processed(data.decode(encoding).removeprefix(MARK), newlines, form)
+    keys: dict[str, Any] = {"encoding": encoding, "newlines": newlines, "normal_form": form}
+    assert read(path, block=block, **keys) == read(path, **keys) == expected
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(text=joining_text, block=blocks | st.integers(8, 400))
+@example(text="e" + "\u0301\u0327" * 300 + "e", block=3)
+@example(text="\u1100\u1161\u11a8" * 100, block=1)
+@example(text="가\u11a8" * 100, block=1)
+@settings(max_examples=60, deadline=None)
+def test_a_normal_form_in_pieces_is_that_of_the_whole(
+    form: Form, text: str, block: int, scratch: Path
+) -> None:
+    path = scratch / "text"
+    path.write_text(text, "utf-8", newline="")
+    assert read(path, block=block, normal_form=form) == unicodedata.normalize(form, text)
+
+
+@given(data=st.binary(max_size=60), block=blocks)
+@settings(max_examples=60, deadline=None)
+def test_bytes_are_read_as_they_are(data: bytes, block: int, scratch: Path) -> None:
+    path = scratch / "text"
+    path.write_bytes(data)
+    assert read(path, block=block, unit="byte") == data.decode("latin-1")
+
+
+@given(texts=st.lists(any_text, min_size=1, max_size=4), limit=st.integers(1, 100), block=blocks)
+@settings(max_examples=60, deadline=None)
+def test_max_characters_is_the_beginning_of_all_files(
+    texts: list[str], limit: int, block: int, scratch: Path
+) -> None:
+    texts = [text.lstrip(MARK).encode(errors="ignore").decode() for text in texts]
+    files = [scratch / str(number) for number in range(len(texts))]
+    for path, text in zip(files, texts, strict=True):
+        path.write_text(text, "utf-8", newline="")
+    assert read(*files, block=block, max_characters=limit) == "".join(texts)[:limit]
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 4, 1000])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "gb18030"])
+def test_one_byte_order_mark_is_removed_at_the_start_of_each_file(
+    encoding: str, block: int, tmp_path: Path
+) -> None:
+    plain = {"utf-8-sig": "utf-8", "utf-16": f"utf-16-{sys.byteorder[0]}e"}.get(encoding, encoding)
+    paths = [tmp_path / "one", tmp_path / "two"]
+    for path in paths:
+        path.write_bytes(f"{MARK}a{MARK}b".encode(plain))
+    assert read(*paths, block=block, encoding=encoding) == f"a{MARK}b" * 2
+
+
+@pytest.mark.parametrize("block", [1, 3, 1000])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "gb18030"])
+def test_a_second_byte_order_mark_is_a_character_of_the_text(
+    encoding: str, block: int, tmp_path: Path
+) -> None:
+    plain = {"utf-8-sig": "utf-8", "utf-16": f"utf-16-{sys.byteorder[0]}e"}.get(encoding, encoding)
+    path = tmp_path / "text"
+    path.write_bytes(f"{MARK}{MARK}a".encode(plain))
+    assert read(path, block=block, encoding=encoding) == f"{MARK}a"
+
+
+# Sources: damaged files
+
+
+@pytest.mark.parametrize(
+    ("encoding", "wrong"),
+    [
+        ("utf-8", b"\xff"),
+        ("utf-8", b"\xed\xa0\x80"),  # a surrogate
+        ("ascii", b"\x80"),
+        ("gb18030", b"\xff"),
+        ("utf-16-le", b"\x00\xdc"),
+        ("shift_jis", b"\xff"),
+    ],
+)
+@given(
+    before=any_text,
+    after=any_text,
+    newlines=st.sampled_from(["keep", "normalise", "space"]),
+    form=st.sampled_from(["none", "NFC"]),
+    block=blocks,
+)
+@settings(max_examples=40, deadline=None)
+def test_a_wrong_byte_is_named_by_its_place_in_the_file(
+    encoding: str,
+    wrong: bytes,
+    before: str,
+    after: str,
+    newlines: str,
+    form: str,
+    block: int,
+    scratch: Path,
+) -> None:
+    path = scratch / "text"
+    start, end = (text.encode(encoding, "ignore") for text in (before, after))
+    path.write_bytes(start + wrong + end)
+    keys: dict[str, Any] = {"encoding": encoding, "newlines": newlines, "normal_form": form}
+    for size in (block, None):
+        with pytest.raises(CorpusError, match=rf"byte {len(start)} is not .*{wrong[0]:#04x}"):
+            read(path, block=size, **keys)
+
+
+@pytest.mark.parametrize("block", [1, 2, 5, 1000])
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"], ids=["no mark", "mark"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_byte_order_mark_does_not_shift_the_place_of_a_wrong_byte(
+    encoding: str, start: bytes, block: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "text"
+    path.write_bytes(start + b"abc\xffde")
+    with pytest.raises(CorpusError, match=rf"byte {len(start) + 3} is not"):
+        read(path, block=block, encoding=encoding)
+
+
+@given(
+    text=any_text,
+    beginning=st.sampled_from([b"\xe2", b"\xe2\x82", b"\xf0\x9f\x98"]),
+    block=blocks,
+)
+@settings(max_examples=40, deadline=None)
+def test_a_file_that_ends_inside_a_character_is_an_error_at_its_first_byte(
+    text: str, beginning: bytes, block: int, scratch: Path
+) -> None:
+    path = scratch / "text"
+    data = text.encode(errors="ignore")
+    path.write_bytes(data + beginning)
+    with pytest.raises(CorpusError, match=rf"byte {len(data)} is not"):
+        read(path, block=block)
+
+
+def test_utf_16_without_a_byte_order_mark_is_an_error_and_not_a_guess(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_bytes("a text".encode("utf-16-be"))
+    with pytest.raises(CorpusError, match=r"corpus\.encoding"):
+        read(path, encoding="utf-16")
+
+
+@given(text=any_text, block=blocks)
+@settings(max_examples=40, deadline=None)
+def test_a_gzipped_file_reads_as_the_plain_one(text: str, block: int, scratch: Path) -> None:
+    data = text.encode(errors="ignore")
+    plain, packed = scratch / "text", scratch / "text.gz"
+    plain.write_bytes(data)
+    packed.write_bytes(gzip.compress(data))
+    assert read(packed, block=block) == read(plain)
+
+
+@given(place=st.integers(0), change=st.integers(1, 255), cut=st.booleans(), block=blocks)
+@settings(max_examples=100, deadline=None)
+def test_a_damaged_gzip_file_is_an_error_or_harmless_but_never_another_text(
+    place: int, change: int, cut: bool, block: int, scratch: Path
+) -> None:
+    text = "A line, and another one like it.\n" * 5 + "你好"
+    whole = gzip.compress(text.encode())
+    place %= len(whole)
+    damaged = bytearray(whole)
+    damaged[place] ^= change
+    path = scratch / "text.gz"
+    path.write_bytes(whole[: max(1, place)] if cut else damaged)
+    if cut:
+        with pytest.raises(CorpusError, match="gzip"):
+            read(path, block=block)
+        return
+    try:
+        arrived = read(path, block=block)
+    except CorpusError:
+        return
+    assert arrived == text
+
+
+def test_a_wrong_byte_in_a_gzipped_file_is_named_by_its_place_in_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "text.gz"
+    path.write_bytes(gzip.compress(b"a" * 5000 + b"\xff"))
+    with pytest.raises(CorpusError, match="byte 5000 is not"):
+        read(path, block=64)
+
+
+# Sources: names
+
+
+def test_a_folder_gives_all_its_files_in_order_without_hidden_ones(tmp_path: Path) -> None:
+    names = ["b.txt", "a.txt", "sub/deep/d", "sub/c.txt", ".hidden", ".git/x.txt", "sub/.y"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    expected = [tmp_path / name for name in ["a.txt", "b.txt", "sub/c.txt", "sub/deep/d"]]
+    assert find_files([str(tmp_path)]) == expected
+
+
+def test_a_folder_that_is_itself_hidden_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / ".texts"
+    folder.mkdir()
+    (folder / "a").write_text("a")
+    assert find_files([str(folder)]) == [folder / "a"]
+
+
+def test_globs_give_files_in_order(tmp_path: Path) -> None:
+    for name in ["b.txt", "a.txt", "c.md", "sub.txt/d.txt"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert find_files([str(tmp_path / "*.txt")]) == [tmp_path / "a.txt", tmp_path / "b.txt"]
+    deep = [tmp_path / "a.txt", tmp_path / "b.txt", tmp_path / "sub.txt" / "d.txt"]
+    assert find_files([str(tmp_path / "**" / "*.txt")]) == deep
+
+
+def test_several_names_keep_their_order_and_give_each_file_once(tmp_path: Path) -> None:
+    for name in ["a", "b", "c"]:
+        (tmp_path / name).write_text(name)
+    names = [str(tmp_path / "c"), str(tmp_path / "*"), str(tmp_path), str(tmp_path / "a")]
+    assert find_files(names) == [tmp_path / "c", tmp_path / "a", tmp_path / "b"]
+
+
+@pytest.mark.parametrize("name", ["lyrics [1999].txt", "[a]", "what?", "star*.txt"])
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no such names")
+def test_a_name_that_looks_like_a_glob_is_a_file_where_there_is_one(
+    name: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text("this one")
+    (tmp_path / "a").write_text("not this one")
+    (tmp_path / "lyrics 1.txt").write_text("nor this one")
+    assert find_files([str(tmp_path / name)]) == [tmp_path / name]
+
+
+def test_a_glob_works_in_a_current_folder_whose_own_name_holds_brackets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "songs [1999]"
+    folder.mkdir()
+    (folder / "one.txt").write_text("A song of some length.\n" * 10)
+    monkeypatch.chdir(folder)
+    config = with_text(Config(), "*.txt").corpus
+    assert decoded(build_corpus(config)) == "A song of some length.\n" * 10
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "missing.txt",
+        "missing/*.txt",
+        "nul\0character",
+        "lone\ud800surrogate",
+        "a text given where its path belongs " * 20,
+        "~no-user-of-this-name/text",
+    ],
+    ids=lambda name: ascii(name[:20]),
+)
+def test_a_name_without_a_file_is_an_error_that_repeats_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CorpusError, match=f"^{re.escape(name)}.*no such file"):
+        find_files([name])
+
+
+def test_standard_input_is_a_text_like_any_other(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "text"
+    for text in ["first text, é 你好\r\n" * 10, "another text\n" * 10]:
+        path.write_text(text, "utf-8", newline="")
+        standard_input = io.TextIOWrapper(io.BytesIO(text.encode()))
+        monkeypatch.setattr(sys, "stdin", standard_input)
+        assert facts(build_corpus(config_of("-"))) == facts(build_corpus(config_of(path)))
+    assert not list(cache.glob("building*"))
+
+
+# Corpus
+
+
+@given(
+    text=st.text(any_character | awkward, min_size=8, max_size=60),
+    piece=st.integers(1, 9),
+    split=st.sampled_from([WHOLE, (0.5, 0.25, 0.25), (0.25, 0.0, 0.75)]),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_parts_join_to_the_text_and_count_its_bytes(
+    text: str, piece: int, split: tuple[float, float, float], scratch: Path
+) -> None:
+    text = text.lstrip(MARK).encode(errors="replace").decode() + "12345678"
+    path = scratch / "text"
+    path.write_text(text, "utf-8", newline="")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("charlm.corpus._PIECE", piece)
+        corpus = build_corpus(config_of(path, split=split, vocabulary_from="all"))
+    assert decoded(corpus) == text
+    for part in corpus.parts.values():
+        stretch = corpus.vocabulary.decode(part.ids)
+        assert part.num_bytes == len(stretch.encode())
+        assert part.first_bytes == len(stretch[:1].encode())
+        assert part.num_unknown == 0
+
+
+@given(data=st.binary(min_size=8, max_size=60))
+@settings(max_examples=30, deadline=None)
+def test_the_parts_of_bytes_join_to_the_file(data: bytes, scratch: Path) -> None:
+    path = scratch / "text"
+    path.write_bytes(data)
+    corpus = build_corpus(config_of(path, unit="byte", split=(0.5, 0.25, 0.25)))
+    assert bytes(np.concatenate([corpus.parts[name].ids for name in PARTS]).tolist()) == data
+    assert len(corpus.vocabulary) == 256
+    assert [part.num_bytes for part in corpus.parts.values()] == [
+        len(part) for part in corpus.parts.values()
+    ]
+    assert sum(part.num_unknown for part in corpus.parts.values()) == 0
+
+
+@given(
+    text=st.text(st.sampled_from("abcdé你\n"), min_size=4, max_size=40),
+    minimum_count=st.integers(1, 6),
+)
+@settings(max_examples=40, deadline=None)
+def test_rarer_characters_share_the_unknown_symbol_and_are_counted(
+    text: str, minimum_count: int, scratch: Path
+) -> None:
+    path = scratch / "text"
+    path.write_text(text, "utf-8", newline="")
+    corpus = build_corpus(config_of(path, split=WHOLE, minimum_count=minimum_count))
+    rare = {character for character, n in Counter(text).items() if n < minimum_count}
+    assert set(map(chr, corpus.vocabulary.symbols)) == set(text) - rare
+    shown = "".join("\N{REPLACEMENT CHARACTER}" if c in rare else c for c in text)
+    assert decoded(corpus) == shown
+    part = corpus.parts["train"]
+    assert part.num_unknown == sum(character in rare for character in text)
+    assert part.num_bytes == len(text.encode())
+
+
+def test_the_vocabulary_is_counted_on_the_training_part_unless_told_otherwise(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "text"
+    path.write_text("a" * 90 + "ab" * 2 + "a" + "c" * 5)
+    of_train = build_corpus(config_of(path))
+    assert of_train.vocabulary.symbols == (ord("a"),)
+    assert [of_train.parts[name].num_unknown for name in PARTS] == [0, 2, 5]
+    of_all = build_corpus(config_of(path, vocabulary_from="all"))
+    assert of_all.vocabulary.symbols == (ord("a"), ord("b"), ord("c"))
+    assert [of_all.parts[name].num_unknown for name in PARTS] == [0, 0, 0]
+
+
+def test_an_existing_vocabulary_is_used_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_text("abcabcabca" * 10)
+    vocabulary = Vocabulary((ord("a"), ord("b"), ord("z")))
+    corpus = build_corpus(config_of(path, minimum_count=1000), vocabulary)
+    assert corpus.vocabulary == vocabulary
+    assert [corpus.parts[name].num_unknown for name in PARTS] == [27, 1, 2]
+    assert decoded(corpus) == ("abcabcabca" * 10).replace("c", "\N{REPLACEMENT CHARACTER}")
+
+
+def test_a_text_to_score_is_encoded_whole(tmp_path: Path) -> None:
+    paths = [tmp_path / "one", tmp_path / "two"]
+    for path in paths:
+        path.write_bytes(b"abc\r\n")
+    settings_of_training = config_of("unused", newlines="space", max_characters=3)
+    vocabulary = Vocabulary(tuple(map(ord, " ab")))
+    corpus = encode_files([str(path) for path in paths], settings_of_training, vocabulary)
+    assert [len(corpus.parts[name]) for name in PARTS] == [0, 0, 8]
+    assert decoded(corpus) == "ab\N{REPLACEMENT CHARACTER} " * 2
+    assert corpus.parts["test"].num_unknown == 2
+
+
+# The split
+
+
+@given(
+    length=st.integers(0, 400) | st.integers(400, 4000),
+    split=st.sampled_from(
+        [
+            ((0.9, 0.05, 0.05), 0.95),
+            ((0.9, 0.1, 0.0), 1.0),
+            ((0.8, 0.1, 0.1), 0.9),
+            ((0.7, 0.2, 0.1), 0.9),
+            ((0.7, 0.1, 0.2), 0.8),
+            ((0.6, 0.1, 0.3), 0.7),
+            ((0.5, 0.0, 0.5), 0.5),
+            ((0.98, 0.01, 0.01), 0.99),
+            (WHOLE, 1.0),
+        ]
+    ),
+)
+@example(length=10, split=((0.7, 0.1, 0.2), 0.8))
+@example(length=100, split=((0.7, 0.2, 0.1), 0.9))
+@example(length=1_115_394, split=((0.9, 0.1, 0.0), 1.0))  # Tiny Shakespeare, as others cut it
+@settings(max_examples=60, deadline=None)
+def test_the_split_is_where_everybody_cuts_and_no_part_is_too_short(
+    length: int, split: tuple[tuple[float, float, float], float], scratch: Path
+) -> None:
+    fractions, until_test = split
+    path = scratch / "text"
+    path.write_text("x" * length)
+    ends = [int(fractions[0] * length), int(until_test * length), length]
+    expected = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+    wanted = zip(PARTS, expected, fractions, strict=True)
+    short = [name for name, size, fraction in wanted if fraction and size < 2]
+    if short:
+        problem = short[0] if length else "empty"
+        with pytest.raises(CorpusError, match=problem):
+            build_corpus(config_of(path, split=fractions))
+    else:
+        corpus = build_corpus(config_of(path, split=fractions))
+        assert [len(corpus.parts[name]) for name in PARTS] == expected
+
+
+@pytest.mark.parametrize("given_parts", [("validation",), ("test",), ("validation", "test")])
+def test_separate_files_take_the_place_of_the_split(
+    given_parts: tuple[str, ...], tmp_path: Path
+) -> None:
+    texts = {"train": "abcd" * 10, "validation": "abe" * 3, "test": "abf" * 2}
+    paths = {name: tmp_path / name for name in texts}
+    for name, path in paths.items():
+        path.write_text(texts[name])
+    keys = {f"{name}_paths": (str(paths[name]),) for name in given_parts}
+    corpus = build_corpus(config_of(paths["train"], **keys))
+    lengths = {name: len(texts[name]) for name in ("train", *given_parts)}
+    assert {name: len(part) for name, part in corpus.parts.items() if len(part)} == lengths
+    assert corpus.vocabulary.symbols == tuple(map(ord, "abcd"))
+    unknown = {"train": 0, "validation": 3, "test": 2}
+    for name in given_parts:
+        part = corpus.parts["validation" if name == "validation" else "test"]
+        assert part.num_unknown == unknown[name]
+        assert part.num_bytes == len(texts[name])
+
+
+def test_separate_files_are_not_cut_by_max_characters(tmp_path: Path) -> None:
+    """The key's own words: "no more than this many characters of `paths`"."""
+    for name, length in [("train", 100), ("validation", 50), ("test", 40)]:
+        (tmp_path / name).write_text("x" * length)
+    corpus = build_corpus(
+        config_of(
+            tmp_path / "train",
+            validation_paths=(str(tmp_path / "validation"),),
+            test_paths=(str(tmp_path / "test"),),
+            max_characters=10,
+        )
+    )
+    assert [len(corpus.parts[name]) for name in PARTS] == [10, 50, 40]
+
+
+@pytest.mark.parametrize("text", ["", MARK])
+def test_an_empty_text_is_an_error(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_text(text, "utf-8")
+    with pytest.raises(CorpusError, match="empty"):
+        build_corpus(config_of(path))
+
+
+@pytest.mark.parametrize("name", ["validation", "test"])
+def test_an_empty_separate_file_is_an_error_that_names_the_part(name: str, tmp_path: Path) -> None:
+    (tmp_path / "train").write_text("x" * 100)
+    (tmp_path / "empty").write_text("")
+    keys = {f"{name}_paths": (str(tmp_path / "empty"),)}
+    with pytest.raises(CorpusError, match=name):
+        build_corpus(config_of(tmp_path / "train", **keys))
+
+
+# The cache
+
+CACHED_TEXT = "Ein Satz,\r\nzwei Sätze.\rCafe\u0301 ﬁn 你好 xyz\n" * 20 + "q"
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"unit": "byte"},
+    {"encoding": "latin-1"},
+    {"newlines": "normalise"},
+    {"newlines": "space"},
+    {"normal_form": "NFC"},
+    {"normal_form": "NFD"},
+    {"normal_form": "NFKC"},
+    {"max_characters": 100},
+    {"max_characters": 101},
+    {"minimum_count": 2},
+    {"minimum_count": 30},
+    {"vocabulary_from": "all"},
+    {"split": (0.5, 0.25, 0.25)},
+    {"split": (0.5, 0.5, 0.0)},
+]
+
+
+@pytest.fixture
+def cached_text(tmp_path: Path) -> Path:
+    path = tmp_path / "text"
+    path.write_text(CACHED_TEXT, "utf-8", newline="")
+    return path
+
+
+def test_a_second_call_encodes_nothing(cached_text: Path, cache: Path) -> None:
+    def written() -> dict[Path, tuple[int, int]]:
+        stats = {path: path.stat() for path in files_below(cache)}
+        return {path: (stat.st_mtime_ns, stat.st_ino) for path, stat in stats.items()}
+
+    first = build_corpus(config_of(cached_text))
+    before = written()
+    second = build_corpus(config_of(cached_text))
+    assert before
+    assert written() == before
+    assert second.fingerprint == first.fingerprint
+    assert facts(second) == facts(first)
+
+
+def test_the_same_content_under_another_name_is_not_encoded_again(
+    cached_text: Path, cache: Path
+) -> None:
+    first = build_corpus(config_of(cached_text))
+    before = files_below(cache)
+    moved = cached_text.rename(cached_text.with_name("moved"))
+    assert build_corpus(config_of(moved)).fingerprint == first.fingerprint
+    assert files_below(cache) == before
+
+
+def test_no_setting_is_served_the_ids_of_another(
+    cached_text: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    other.write_text("another text, for another part")
+    variants = [
+        *VARIANTS,
+        {"validation_paths": (str(other),)},
+        {"test_paths": (str(other),)},
+        {"validation_paths": (str(other),), "test_paths": (str(other),)},
+        {"paths": (str(cached_text), str(other))},
+        {"paths": (str(other), str(cached_text))},
+    ]
+    vocabulary: Vocabulary | None = None
+    vocabularies = [Vocabulary((ord("a"), ord("e"))), Vocabulary((ord("a"), ord("f")))]
+    cases = [(config_of(cached_text, **keys), vocabulary) for keys in variants]
+    cases += [(config_of(cached_text), vocabulary) for vocabulary in vocabularies]
+    shared = [facts(build_corpus(*case)) for case in cases]
+    again = [facts(build_corpus(*case)) for case in cases]
+    fresh = []
+    for number, case in enumerate(cases):
+        monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / f"fresh-{number}"))
+        fresh.append(facts(build_corpus(*case)))
+    assert shared == fresh
+    assert again == fresh
+
+
+def test_a_changed_text_of_the_same_size_and_time_is_not_served_stale(
+    cached_text: Path, cache: Path
+) -> None:
+    time = cached_text.stat()
+    first = build_corpus(config_of(cached_text, vocabulary_from="all"))
+    changed = CACHED_TEXT.replace("zwei", "drei")
+    cached_text.write_text(changed, "utf-8", newline="")
+    os.utime(cached_text, ns=(time.st_atime_ns, time.st_mtime_ns))
+    assert cached_text.stat().st_size == time.st_size
+    assert cached_text.stat().st_mtime_ns == time.st_mtime_ns
+    second = build_corpus(config_of(cached_text, vocabulary_from="all"))
+    assert second.fingerprint != first.fingerprint
+    assert decoded(second) == changed
+
+
+def test_the_same_bytes_packed_and_not_packed_are_two_texts(tmp_path: Path, cache: Path) -> None:
+    """A name that ends in .gz changes what the bytes mean."""
+    data = gzip.compress(CACHED_TEXT.encode())
+    plain, packed = tmp_path / "text.bin", tmp_path / "text.gz"
+    plain.write_bytes(data)
+    packed.write_bytes(data)
+    lengths = [
+        sum(map(len, build_corpus(config_of(path, unit="byte")).parts.values()))
+        for path in (plain, packed)
+    ]
+    assert lengths == [len(data), len(CACHED_TEXT.encode())]
+
+
+def _flipped(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
+    "cut in half": lambda data: data[: len(data) // 2],
+    "cut by one": lambda data: data[:-1],
+    "longer by one": lambda data: data + b"1",
+    "emptied": lambda data: b"",
+    "deleted": lambda data: None,
+    "first byte": lambda data: _flipped(data, 0),
+    "a byte at a quarter": lambda data: _flipped(data, len(data) // 4),
+    "a byte in the middle": lambda data: _flipped(data, len(data) // 2),
+    "last byte": lambda data: _flipped(data, len(data) - 1),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_damaged_entry_of_the_cache_is_built_again(
+    damage: Callable[[bytes], bytes | None],
+    cached_text: Path,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = config_of(cached_text)
+    expected = facts(build_corpus(config))
+    num_files = len(files_below(cache))
+
+    def after_damage(number: int) -> str:
+        """Damage one file of a fresh cache, and say what comes of it and how the file is named."""
+        fresh = tmp_path / str(number)
+        monkeypatch.setenv("CHARLM_CACHE", str(fresh))
+        build_corpus(config)
+        path = sorted(files_below(fresh))[number]
+        if (data := damage(path.read_bytes())) is None:
+            path.unlink()
+        else:
+            path.write_bytes(data)
+        try:
+            is_good = facts(build_corpus(config)) == expected
+            return f"{path.name} {'built again' if is_good else 'served damaged'}"
+        except Exception as error:
+            return f"{path.name} {error!r}"
+
+    outcomes = [after_damage(number) for number in range(num_files)]
+    assert [line for line in outcomes if not line.endswith("built again")] == []
+
+
+def _interrupted(*_: Any) -> Iterator[Symbols]:
+    yield code_points("some text")
+    raise KeyboardInterrupt
+
+
+def _disk_full(*_: Any) -> Iterator[Symbols]:
+    yield code_points("some text")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_build_that_succeeds_leaves_nothing_but_its_entry(cached_text: Path, cache: Path) -> None:
+    build_corpus(config_of(cached_text))
+    assert len(list(cache.iterdir())) == 1
+    assert len(list((cache / "corpora").iterdir())) == 1
+
+
+@pytest.mark.parametrize("data", [b"", b"x", b"a text and then \xff", None])
+def test_a_build_that_fails_leaves_nothing_in_the_cache(
+    data: bytes | None, tmp_path: Path, cache: Path
+) -> None:
+    path = tmp_path / "text"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(CorpusError):
+        build_corpus(config_of(path))
+    assert not list(cache.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("reading", "error", "message"),
+    [(_disk_full, CorpusError, "free some space"), (_interrupted, KeyboardInterrupt, None)],
+)
+def test_a_build_that_is_broken_off_leaves_nothing_in_the_cache(
+    reading: Any,
+    error: type[BaseException],
+    message: str | None,
+    cached_text: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("charlm.corpus.read_symbols", reading)
+    with pytest.raises(error, match=message):
+        build_corpus(config_of(cached_text))
+    assert not list(cache.rglob("*"))
+
+
+def test_a_cache_that_cannot_be_made_is_an_error_with_a_remedy(
+    cached_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHARLM_CACHE", str(cached_text / "below a file"))
+    with pytest.raises(CorpusError, match="CHARLM_CACHE"):
+        build_corpus(config_of(cached_text))
+
+
+# Memory
+
+_BUILD = """
+import resource, sys
+from pathlib import Path
+from charlm.config import CorpusConfig
+from charlm.corpus import build_corpus
+
+size, path, form = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+lines = ("A line of a long text, in no way special.\\r\\n" * 1000).encode()
+with path.open("wb") as file:
+    for _ in range(size // len(lines)):
+        file.write(lines)
+build_corpus(CorpusConfig(paths=(str(path),), newlines="normalise", normal_form=form))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(peak * (1 if sys.platform == "darwin" else 1024))
+"""
+_RUN = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
+"""A small process in between: a child's peak on Linux begins with the memory of its parent."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no module `resource`")
+@pytest.mark.parametrize("form", ["none", "NFC"])
+def test_peak_memory_does_not_grow_with_the_text(form: str, tmp_path: Path, cache: Path) -> None:
+    def peak(size: int) -> int:
+        build = [sys.executable, "-c", _BUILD, str(size), str(tmp_path / "text"), form]
+        done = subprocess.run(
+            [sys.executable, "-c", _RUN, *build], check=True, capture_output=True, text=True
+        )
+        return int(done.stdout)
+
+    assert peak(60_000_000) - peak(5_000_000) < 40_000_000
