@@ -92,7 +92,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print results only.")]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool | None) -> None:
     if wanted:
         from importlib.metadata import version
 
@@ -103,8 +103,9 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def charlm(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
+        bool | None,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = None,
 ) -> None:
     """Character-level recurrent language models on your own text, on the machine you have."""
 
