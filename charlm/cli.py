@@ -136,11 +136,12 @@ def train(
     Without arguments it trains the quickstart config. Everything goes to a folder below runs/,
     whose path is printed last; Ctrl-C saves, and --resume goes on.
     """
-    settings = list(set_ or [])
-    if budget is not None:
+    settings = []
+    if budget is not None:  # instead of the config's limits; --set may add others
         settings += ["training.epochs=null", "training.steps=null", f"training.budget={budget}"]
     if seed is not None:
         settings.append(f"training.seed={seed}")
+    settings += set_ or []
     if print_config:
         from charlm.config_file import load_config, to_yaml, with_text
 
@@ -250,7 +251,7 @@ def generate(
         "min_p": min_p,
         "greedy": greedy,
     }
-    begin = loaded.config.generation.prefix if prefix is None else prefix
+    begin = loaded.prefix if prefix is None else prefix
     if num_samples == 1:
         continuation = predictor.generate(loaded, begin, **options)
         for piece in chain([begin], continuation):

@@ -225,7 +225,7 @@ class GenerationConfig(Section):
     """How text is drawn, for the samples of a run and for `charlm generate`."""
 
     prefix: str = ""
-    """What the text begins with."""
+    """What the text begins with; characters that the vocabulary does not hold are left out."""
     length: PositiveInt = 300
     """Characters to generate (bytes, with `unit: byte`)."""
     greedy: bool = False

@@ -15,7 +15,7 @@ from charlm.corpus import Corpus
 from charlm.evaluator import Score, perplexity, protocol
 from charlm.reports import Finished, Report, Sampled, Started, Stepped, Stopping, Validated
 
-_SMOOTHING = 0.98
+_SMOOTHING = 0.95
 """How slowly the bar's loss follows the loss of the steps."""
 
 
@@ -23,7 +23,9 @@ class TrainingView:
     """Shows a run as it goes on: one bar on a terminal, one line a validation elsewhere."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self._messages = Console(stderr=True, highlight=False, quiet=quiet, soft_wrap=True)
+        self._messages = Console(
+            stderr=True, quiet=quiet, highlight=False, markup=False, soft_wrap=True
+        )
         self._results = _results()
         self._quiet = quiet
         self._bar: tqdm[NoReturn] | None = None
@@ -42,17 +44,13 @@ class TrainingView:
             case Sampled():
                 self._sampled(report)
             case Stopping():
-                self._close()
+                self.close()
                 self._messages.print("stopped and saved; go on with", style="bold")
                 self._messages.print(f"  charlm train --resume {report.run.folder}")
                 self._results.print(str(report.run.folder))
             case Finished():
-                self._close()
+                self.close()
                 self._finished(report)
-
-    def close(self) -> None:
-        """Leave the terminal as it was, whatever ended the run."""
-        self._close()
 
     def _start(self, report: Started) -> None:
         for line in (_describe_corpus(report.corpus), _describe_model(report)):
@@ -62,7 +60,7 @@ class TrainingView:
         if not self._quiet and sys.stderr.isatty():
             self._bar = tqdm(
                 total=1.0,
-                bar_format="{percentage:3.0f}%|{bar}|{postfix}",
+                bar_format="{percentage:3.0f}%|{bar}| {desc}",
                 file=sys.stderr,
                 dynamic_ncols=True,
                 leave=False,
@@ -77,8 +75,8 @@ class TrainingView:
         if self._bar.n == 0:
             self._began_at = report.progress
             self._bar.initial = report.progress
-        self._bar.set_postfix_str(
-            f" step {step.step:,} · loss {self._loss:.3f} · "
+        self._bar.set_description_str(
+            f"step {step.step:,} · loss {self._loss:.3f} · "
             f"perplexity {perplexity(self._loss):.2f} · "
             f"{step.characters / step.step_seconds:,.0f} characters/s · "
             f"{self._time_left(report)} left",
@@ -113,7 +111,8 @@ class TrainingView:
         if self._bar is not None:
             self._bar.refresh()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Leave the terminal as it was, whatever ended the run."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -153,7 +152,8 @@ def _summary(report: Finished) -> list[tuple[str, str]]:
         ("parameters", f"{report.num_parameters:,}"),
     ]
     if report.training_loss is not None:
-        rows.append(("training perplexity", f"{perplexity(report.training_loss):.3f}"))
+        loss = f"{perplexity(report.training_loss):.3f} (mean over the last epoch, while learning)"
+        rows.append(("training perplexity", loss))
     if report.held_out is not None:
         name, score = report.held_out
         rows += [

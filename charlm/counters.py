@@ -45,6 +45,15 @@ class Counters:
         means = {name: Mean(**fields[name]) for name in ("line", "epoch")}
         return cls(**{**fields, **means})
 
+    def training_loss(self, epochs: float) -> float | None:
+        """Return the mean of the epoch in progress, if half of it is done, else the last whole one.
+
+        `epochs` is how many have been taken, in fractions.
+        """
+        if self.last_epoch_loss is None or epochs % 1 >= 0.5:
+            return self.epoch.loss
+        return self.last_epoch_loss
+
     def note_validation(self, loss: float, step: int) -> bool:
         """Count a validation; return whether it is the best so far."""
         is_best = self.best_loss is None or loss < self.best_loss

@@ -137,7 +137,8 @@ def _sum_nats(
     scored: Tensor,
 ) -> float:
     nats = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
-    return float(nats.masked_select(scored.flatten()).sum(dtype=torch.float64))
+    # Summed on the CPU: Apple's GPUs have no double precision.
+    return float(nats.masked_select(scored.flatten()).cpu().sum(dtype=torch.float64))
 
 
 def _forget_first_row(state: ModelState) -> ModelState:

@@ -101,7 +101,6 @@ class Experiment:
         self.trainer = Trainer(self.model, batches, training, self._clock)
         self.counters = Counters()
         self._began = perf_counter()
-        corpus.vocabulary.encode_text(config.generation.prefix)  # rather now than at a sample
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to where a checkpoint was written."""
@@ -201,7 +200,7 @@ class Experiment:
         config = self.config
         predictor = Predictor(self.model, self.corpus.vocabulary, config)
         seed = config.training.seed * 1_000_003 + self.trainer.step
-        return config.generation.prefix + "".join(generate(predictor, seed=seed))
+        return predictor.prefix + "".join(generate(predictor, seed=seed))
 
     def _out_of_patience(self) -> bool:
         patience = self.config.training.patience
@@ -243,7 +242,7 @@ class Experiment:
             characters=self.trainer.characters,
             seconds=self.trainer.seconds,
             num_parameters=self.model.num_parameters,
-            training_loss=counters.last_epoch_loss or counters.epoch.loss,
+            training_loss=counters.training_loss(self.trainer.batches.epochs),
             best_step=counters.best_step,
             held_out=held_out,
             held_out_rows=rows,

@@ -31,6 +31,12 @@ class Predictor:
     """Where it comes from."""
     path: Path | None = None
 
+    @property
+    def prefix(self) -> str:
+        """The prefix of its config, without characters that it does not know."""
+        prefix = self.config.generation.prefix
+        return self.vocabulary.decode(self.vocabulary.encode_text(prefix, unknown="skip"))
+
 
 def load(
     path: str | Path | None = None, *, runs: str | Path = "runs", device: str = "auto"
@@ -121,9 +127,10 @@ def generate(
     """Yield the continuation of `prefix` as it comes, a character or so at a time.
 
     `settings` are keys of the config's `generation` section (`length`, `temperature`, `top_k`,
-    `top_p`, `min_p`, `greedy`); the model's own config is their default. The text ends before
-    `stop`, if that comes. Raises `VocabularyError` for a prefix with unknown characters, unless
-    they are to be skipped or mapped to the unknown symbol, and `ConfigError` for bad settings.
+    `top_p`, `min_p`, `greedy`); what is not given, the prefix too, is taken from the model's own
+    config. The text ends before `stop`, if that comes. Raises `VocabularyError` for a prefix with
+    unknown characters, unless they are to be skipped or mapped to the unknown symbol, and
+    `ConfigError` for bad settings.
     """
     steps = _samples(predictor, prefix, 1, seed, unknown, settings)
     decoder = StreamDecoder(predictor.vocabulary)
@@ -160,8 +167,7 @@ def _samples(
     keys = base | {key: value for key, value in settings.items() if value is not None}
     config = make_config({"generation": keys}, "generate").generation
     vocabulary = predictor.vocabulary
-    text = config.prefix if prefix is None else prefix
-    ids = vocabulary.encode_text(text, unknown)
+    ids = vocabulary.encode_text(predictor.prefix if prefix is None else prefix, unknown)
     if not len(ids):
         ids = first_ids(vocabulary)
     generator = torch.Generator().manual_seed(random.getrandbits(63) if seed is None else seed)

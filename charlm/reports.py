@@ -66,7 +66,7 @@ class Finished:
     """Of training, validation left out."""
     num_parameters: int
     training_loss: float | None
-    """Mean over the last whole epoch, or over the steps so far, in nats per character."""
+    """Nats per character: mean of the epoch in progress, if half done, or the one before."""
     best_step: int
     held_out: tuple[PartName, Score] | None
     """The part that was kept apart, test before validation, and its score."""

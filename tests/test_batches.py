@@ -90,7 +90,7 @@ def columns(epoch: list[Batch]) -> list[list[int]]:
 
 @each_sampling
 @given(shape=shapes)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_targets_are_the_characters_after_the_inputs(sampling: str, shape: Shape) -> None:
     batches = batches_of(sampling, shape)
     for batch in epoch_of(batches) + epoch_of(batches):
@@ -109,7 +109,7 @@ def test_targets_are_the_characters_after_the_inputs(sampling: str, shape: Shape
 
 @each_sampling
 @given(shape=shapes)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_no_character_is_a_target_twice_in_an_epoch(sampling: str, shape: Shape) -> None:
     epoch = epoch_of(batches_of(sampling, shape))
     targets = [place for batch in epoch for place in batch.targets.flatten().tolist()]
@@ -120,7 +120,7 @@ def test_no_character_is_a_target_twice_in_an_epoch(sampling: str, shape: Shape)
 @given(shape=drawn_shapes(longest=80))
 @example(shape=Shape(length=4, batch_size=2, sequence_length=1, seed=0))
 @example(shape=Shape(length=1000, batch_size=64, sequence_length=35, seed=0))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_every_character_but_the_first_is_a_target_sooner_or_later(
     sampling: str, shape: Shape
 ) -> None:
@@ -133,7 +133,7 @@ def test_every_character_but_the_first_is_a_target_sooner_or_later(
 
 @each_sampling
 @given(shape=shapes)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_the_epochs_taken_are_counted_in_fractions(sampling: str, shape: Shape) -> None:
     batches = batches_of(sampling, shape)
     for number in range(3):
@@ -154,7 +154,7 @@ def batches_of_position(sampling: str, shape: Shape, position: Position) -> Batc
 
 @each_sampling
 @given(shape=shapes, before=st.integers(0, 12), after=st.integers(1, 12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_a_saved_position_continues_exactly_also_across_the_end_of_an_epoch(
     sampling: str, shape: Shape, before: int, after: int
 ) -> None:
@@ -249,7 +249,7 @@ def test_the_config_names_the_sampling_and_its_sizes(sampling: Any, kind: type[B
 
 
 @given(shape=shapes)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_random_windows_tile_the_text_from_one_offset_each_once(shape: Shape) -> None:
     batches = batches_of("random", shape)
     for _ in range(3):
@@ -263,7 +263,7 @@ def test_random_windows_tile_the_text_from_one_offset_each_once(shape: Shape) ->
 
 
 @given(shape=shapes)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_random_batches_are_full_but_the_last_and_never_continue(shape: Shape) -> None:
     epoch = epoch_of(batches_of("random", shape))
     assert all(batch.inputs.shape[1] == shape.batch_size for batch in epoch[:-1])
@@ -284,7 +284,7 @@ def test_random_windows_come_in_another_order_each_epoch() -> None:
 
 
 @given(shape=shapes)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_successive_sequential_batches_are_adjacent(shape: Shape) -> None:
     batches = batches_of("sequential", shape)
     for _ in range(3):
@@ -295,7 +295,7 @@ def test_successive_sequential_batches_are_adjacent(shape: Shape) -> None:
 
 
 @given(shape=shapes)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_sequential_columns_join_to_a_stretch_of_the_text_that_wastes_little(shape: Shape) -> None:
     batches = batches_of("sequential", shape)
     for _ in range(3):

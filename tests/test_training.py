@@ -16,7 +16,7 @@ from charlm import experiment
 from charlm.batches import Batch, make_batches
 from charlm.checkpoint import read_checkpoint
 from charlm.config import BatchesConfig, Config, ModelConfig, TrainingConfig
-from charlm.errors import CharlmError, CorpusError, DivergenceError, RunError, VocabularyError
+from charlm.errors import CharlmError, CorpusError, DivergenceError, RunError
 from charlm.model import LanguageModel
 from charlm.optimization import clip_gradients, learning_rate
 from charlm.reports import Report, Stepped, Validated
@@ -308,10 +308,13 @@ def test_a_run_folder_that_exists_is_left_alone(text_file: Path, tmp_path: Path)
     assert run.last.read_bytes() == before
 
 
+def test_a_configs_prefix_need_not_be_in_the_text(text_file: Path, tmp_path: Path) -> None:
+    run = train(text_file, tmp_path, "training.steps=2", "generation.prefix=雨The")
+    assert run.samples.read_text("utf-8").splitlines()[1].startswith("The")
+
+
 def test_a_failed_start_leaves_no_folder(text_file: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    with pytest.raises(VocabularyError, match="U\\+96E8"):
-        train(text_file, runs, "generation.prefix=雨")
     with pytest.raises(CorpusError, match="sequence_length"):
         train(
             text_file, runs, "batches.sampling=random", "batches.sequence_length=90000", name="long"
