@@ -75,10 +75,9 @@ class _Batches:
     def _batch(self, index: int) -> Batch:
         raise NotImplementedError
 
-    def _random_offset(self, random: np.random.Generator, needed: int) -> int:
-        """Draw where the epoch begins, below `sequence_length`, leaving at least `needed` ids."""
-        spare = len(self.ids) - needed
-        return int(random.integers(min(self.sequence_length, spare + 1)))
+    def _random_offset(self, random: np.random.Generator, below: int, needed: int) -> int:
+        """Draw where the epoch begins, `below` a bound, leaving at least `needed` ids."""
+        return int(random.integers(min(below, len(self.ids) - needed + 1)))
 
     def _examples(self, columns: list[Ids], continues: bool) -> Batch:
         """Make a batch of stretches of ids, each one longer than its inputs."""
@@ -98,7 +97,8 @@ class RandomBatches(_Batches):
         super().__init__(ids, batch_size, sequence_length, seed)
 
     def _lay_out(self, random: np.random.Generator) -> int:
-        self._offset = self._random_offset(random, needed=self.sequence_length + 1)
+        length = self.sequence_length
+        self._offset = self._random_offset(random, below=length, needed=length + 1)
         self._num_windows = (len(self.ids) - 1 - self._offset) // self.sequence_length
         self._shuffle = Shuffle(self._num_windows, random)
         return -(-self._num_windows // self.batch_size)
@@ -123,7 +123,9 @@ class SequentialBatches(_Batches):
         super().__init__(ids, batch_size, sequence_length, seed)
 
     def _lay_out(self, random: np.random.Generator) -> int:
-        self._offset = self._random_offset(random, needed=self.batch_size + 1)
+        # Below `batch_size` at least: the columns leave out fewer characters than that at the end.
+        below = max(self.sequence_length, self.batch_size)
+        self._offset = self._random_offset(random, below, needed=self.batch_size + 1)
         self._column_length = (len(self.ids) - 1 - self._offset) // self.batch_size
         return -(-self._column_length // self.sequence_length)
 

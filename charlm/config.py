@@ -28,6 +28,13 @@ def _as_tuple(value: Any) -> Any:
     )
 
 
+def _as_three(value: Any) -> Any:
+    parts = _as_tuple(value)
+    if isinstance(parts, tuple) and len(parts) != 3:
+        raise ValueError("should be three fractions, for training, validation and test")
+    return parts
+
+
 def parse_duration(value: Any) -> Any:
     """Read `90`, `90s`, `3m`, `1h30m` as seconds; leave anything else for the type to refuse."""
     if not isinstance(value, str):
@@ -85,7 +92,7 @@ class CorpusConfig(Section):
     """Rarer characters share one unknown symbol, which is never generated."""
     vocabulary_from: Literal["train", "all"] = "train"
     """Count characters in the training part alone, or in all parts."""
-    split: Annotated[tuple[Fraction, Fraction, Fraction], BeforeValidator(_as_tuple)] = (
+    split: Annotated[tuple[Fraction, Fraction, Fraction], BeforeValidator(_as_three)] = (
         0.9,
         0.05,
         0.05,
@@ -101,7 +108,7 @@ class CorpusConfig(Section):
             raise ValueError("should be an encoding that Python knows, such as utf-8") from None
         if not known._is_text_encoding:  # bytes-to-bytes codecs such as `hex` are no encodings
             raise ValueError("should be an encoding of characters, such as utf-8")
-        return known.name
+        return known.name.removesuffix("-sig")  # a byte order mark is always removed
 
     @field_validator("split")
     @classmethod

@@ -1,6 +1,8 @@
 """Read a YAML file and `key=value` settings into a `Config`, reporting every mistake at once."""
 
 import difflib
+import glob
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,10 +27,25 @@ _YAML_1_2 = {  # PyYAML reads 1e-3 as text, `no` as false and 1:30 as 90; the ne
 }
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's core scalars; a key that stands twice is an error."""
+_RESOLVERS: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+for _tag, (_pattern, _first) in _YAML_1_2.items():
+    for _character in _first:
+        _resolver = (f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"))
+        _RESOLVERS.setdefault(_character, []).append(_resolver)
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own class attribute
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's core scalars; a key that stands twice is an error, and so are tags like !!int."""
+
+    yaml_implicit_resolvers = _RESOLVERS
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "tag", None):
+            raise yaml.MarkedYAMLError(
+                problem=f"the tag {event.tag} is not taken", problem_mark=event.start_mark
+            )
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
@@ -40,10 +57,18 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-for _tag, (_pattern, _first) in _YAML_1_2.items():
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first
-    )
+class _Dumper(yaml.SafeDumper):
+    """Quotes what the loader would not read as the same text."""
+
+    yaml_implicit_resolvers = _RESOLVERS
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"'
+    ),
+)
 
 
 def config_names() -> list[str]:
@@ -94,16 +119,17 @@ def with_text(config: Config, text: str | Path | Iterable[str | Path]) -> Config
 
 def to_yaml(config: Config) -> str:
     """Write every key of a config; `load_config` reads it back as the same config."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    keys = config.model_dump(mode="json")
+    text: str = yaml.dump(keys, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
 
 
 def _find(source: str | Path) -> Path:
     named = shipped("configs") / f"{source}.yaml"
     if str(source) in config_names():
         return named
-    path = Path(source)
-    if path.is_file():
-        return path
+    if os.path.isfile(source):  # noqa: PTH113 - Path's raises for what cannot be a name
+        return Path(source)
     near = difflib.get_close_matches(str(source), config_names(), n=1)
     hint = (
         f"did you mean {near[0]}?" if near else f"the shipped ones are {', '.join(config_names())}"
@@ -111,9 +137,9 @@ def _find(source: str | Path) -> Path:
     raise ConfigError(f"{source}: neither a config file nor the name of a shipped config; {hint}")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[Any, Any]:
     try:
-        keys = _parse(path.read_text(encoding="utf-8-sig"))
+        keys = _parse(path.read_bytes().decode("utf-8").removeprefix("\ufeff"))
     except OSError as reason:
         raise ConfigError(f"{path}: cannot be read ({reason.strerror}); check the file") from None
     except UnicodeDecodeError as reason:
@@ -157,15 +183,16 @@ def _parse_settings(settings: Iterable[str]) -> dict[str, Any]:
     return keys
 
 
-def _merge(keys: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def _merge(keys: dict[Any, Any], given: dict[str, Any]) -> dict[Any, Any]:
     merged = dict(keys)
     for section, values in given.items():
-        below = merged.get(section)
-        merged[section] = {**below, **values} if isinstance(below, dict) else values
+        below = merged.get(section, {})
+        if isinstance(below, dict):  # otherwise a mistake, to be reported
+            merged[section] = {**below, **values}
     return merged
 
 
-def _anchor_paths(keys: dict[str, Any], folder: Path) -> None:
+def _anchor_paths(keys: dict[Any, Any], folder: Path) -> None:
     """Make paths absolute, so that a run can be continued and evaluated from any folder."""
     corpus = keys.get("corpus")
     if not isinstance(corpus, dict):
@@ -179,7 +206,11 @@ def _anchor_paths(keys: dict[str, Any], folder: Path) -> None:
 
 def absolute(path: str, folder: Path) -> str:
     """Make a path of a config absolute, as seen from `folder`; `-` stays standard input."""
-    return path if path == "-" else str(folder / Path(path).expanduser())
+    if path == "-":
+        return path
+    path = os.path.expanduser(path)  # noqa: PTH111 - Path's raises for an unknown home
+    is_pattern = glob.has_magic(path) and not os.path.exists(folder / path)  # noqa: PTH110
+    return str(Path(glob.escape(str(folder)) if is_pattern else folder) / path)
 
 
 def _describe(error: ErrorDetails) -> str:

@@ -8,14 +8,14 @@ files' contents and of every setting that changes the ids, so a changed text is 
 
 import hashlib
 import json
+import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Integer
 
 from charlm.config import CorpusConfig
 from charlm.errors import CorpusError, file_errors
@@ -78,11 +78,9 @@ def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> 
             _encode(groups, config, vocabulary, Path(building) / "corpus")
             target = cache_folder() / "corpora" / key
             target.parent.mkdir(parents=True, exist_ok=True)
-            try:
+            if cached_corpus(key) is None:  # else another process was first
+                shutil.rmtree(target, ignore_errors=True)  # what is there is not whole
                 (Path(building) / "corpus").rename(target)
-            except OSError:  # another process was first, or an unusable folder is in the way
-                if cached_corpus(key) is None:
-                    raise
     corpus = cached_corpus(key)
     assert corpus is not None
     return corpus
@@ -154,30 +152,45 @@ def _encode(
 ) -> None:
     """Write the ids of all parts, and `corpus.json` with the rest, into a new `folder`."""
     folder.mkdir()
-    symbols_file = folder / "symbols"
-    lengths = [_write_symbols(files, config, symbols_file) for files in groups]
-    symbol_type = np.uint8 if config.unit == "byte" else np.dtype("<u4")
-    symbols = _map_array(symbols_file, symbol_type, sum(lengths))
+    symbols = _SymbolFile(folder / "symbols", config.unit)
+    unlimited = config.model_copy(update={"max_characters": None})
+    lengths = [
+        symbols.append(read_symbols(files, config if files is groups[0] else unlimited))
+        for files in groups
+    ]
     bounds = _split(lengths, config)
     if vocabulary is None:
         vocabulary = _count_vocabulary(symbols, bounds, config)
     parts = {}
     for name, (start, end) in zip(PARTS, bounds, strict=True):
-        counts = _write_ids(symbols[start:end], vocabulary, folder / f"{name}.ids")
-        parts[name] = (end - start, counts)
-    del symbols  # Windows deletes no file that is mapped
-    symbols_file.unlink()
+        pieces = symbols.pieces(start, end)
+        parts[name] = (end - start, _write_ids(pieces, vocabulary, folder / f"{name}.ids"))
+    symbols.path.unlink()
     about = {"vocabulary": vocabulary.to_json(), "parts": parts}
     (folder / "corpus.json").write_text(json.dumps(about), encoding="utf-8")
 
 
-def _write_symbols(files: list[Path], config: CorpusConfig, target: Path) -> int:
-    length = 0
-    with target.open("ab") as file:
-        for piece in read_symbols(files, config):
-            file.write(piece.data)
-            length += len(piece)
-    return length
+class _SymbolFile:
+    """Code points or bytes on disk, written once and read in pieces."""
+
+    def __init__(self, path: Path, unit: str) -> None:
+        self.path = path
+        self.dtype = np.dtype(np.uint8 if unit == "byte" else "<u4")
+
+    def append(self, pieces: Iterable[Symbols]) -> int:
+        """Write pieces at the end; return how many symbols they held."""
+        length = 0
+        with self.path.open("ab") as file:
+            for piece in pieces:
+                file.write(piece.data)
+                length += len(piece)
+        return length
+
+    def pieces(self, start: int, end: int) -> Iterator[Symbols]:
+        """Read a stretch, a bounded piece at a time."""
+        for begin in range(start, end, _PIECE):
+            count = min(_PIECE, end - begin)
+            yield np.fromfile(self.path, self.dtype, count, offset=begin * self.dtype.itemsize)
 
 
 def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:
@@ -203,37 +216,30 @@ def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:
 
 
 def _count_vocabulary(
-    symbols: Symbols, bounds: list[tuple[int, int]], config: CorpusConfig
+    symbols: _SymbolFile, bounds: list[tuple[int, int]], config: CorpusConfig
 ) -> Vocabulary:
     if config.unit == "byte":
         return Vocabulary.of_bytes()
-    start, end = bounds[0] if config.vocabulary_from == "train" else (0, len(symbols))
+    counted = bounds[:1] if config.vocabulary_from == "train" else bounds
     counts = np.zeros(NUM_CODE_POINTS, np.int64)
-    for piece in _in_pieces(symbols[start:end]):
-        seen = np.bincount(piece)
-        counts[: len(seen)] += seen
+    for start, end in counted:
+        for piece in symbols.pieces(start, end):
+            seen = np.bincount(piece)
+            counts[: len(seen)] += seen
     return Vocabulary.from_counts(counts, config.minimum_count)
 
 
-def _write_ids(symbols: Symbols, vocabulary: Vocabulary, target: Path) -> dict[str, int]:
-    num_bytes = num_unknown = 0
+def _write_ids(pieces: Iterable[Symbols], vocabulary: Vocabulary, target: Path) -> dict[str, int]:
+    num_bytes = first_bytes = num_unknown = 0
     with target.open("wb") as file:
-        for piece in _in_pieces(symbols):
+        for piece in pieces:
             ids = vocabulary.encode(piece)
             file.write(ids.data)
+            first_bytes = first_bytes or _utf8_size(piece[:1])
             num_bytes += _utf8_size(piece)
             if vocabulary.unknown_id is not None:
                 num_unknown += int(np.count_nonzero(ids == vocabulary.unknown_id))
-    return {
-        "num_bytes": num_bytes,
-        "first_bytes": _utf8_size(symbols[:1]),
-        "num_unknown": num_unknown,
-    }
-
-
-def _in_pieces(symbols: Symbols) -> Iterator[Symbols]:
-    for start in range(0, len(symbols), _PIECE):
-        yield symbols[start : start + _PIECE]
+    return {"num_bytes": num_bytes, "first_bytes": first_bytes, "num_unknown": num_unknown}
 
 
 def _utf8_size(symbols: Symbols) -> int:
@@ -246,9 +252,6 @@ def _utf8_size(symbols: Symbols) -> int:
 def _map_ids(path: Path, vocabulary: Vocabulary, length: int) -> Ids:
     if path.stat().st_size != length * np.dtype(vocabulary.id_type).itemsize:
         raise ValueError(f"{path}: not whole")
-    return _map_array(path, vocabulary.id_type, length)
-
-
-def _map_array(path: Path, dtype: Any, length: int) -> Integer[np.ndarray, "length"]:
-    """Map a file; an empty one, which no system maps, is an empty array."""
-    return np.memmap(path, dtype, "r", shape=(length,)) if length else np.zeros(0, dtype)
+    if length == 0:  # no system maps an empty file
+        return np.zeros(0, vocabulary.id_type)
+    return np.memmap(path, vocabulary.id_type, "r", shape=(length,))

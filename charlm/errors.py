@@ -17,7 +17,10 @@ from pathlib import Path
 
 
 class CharlmError(Exception):
-    """The parent of all: one line for the user, exit code 1."""
+    """The parent of all: one line for the user, whatever it quotes, and exit code 1."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))
 
 
 class ConfigError(CharlmError):

@@ -5,6 +5,7 @@ import glob
 import gzip
 import hashlib
 import io
+import os
 import re
 import shutil
 import sys
@@ -12,7 +13,6 @@ import unicodedata
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from charlm.vocabulary import Symbols, code_points
 
 _BLOCK = 1 << 20
 _BYTE_ORDER_MARK = "\ufeff"
+_REMOVE_THE_MARK_THEMSELVES = ("utf-16", "utf-32")
 _SAFE_TO_CUT = re.compile("[\u0000-\u02ff\u3400-\u9fff]")
 """Characters that join none before them in any normal form: those up to the last Latin letters, and
 the Chinese. In front of one of them a text may be cut and normalised in pieces."""
@@ -35,21 +36,23 @@ def find_files(paths: Sequence[str], builtin: str | None = None) -> list[Path]:
     """
     found: list[Path] = files_of(builtin) if builtin is not None else []
     for name in paths:
-        path = Path(name).expanduser()
-        if path.is_dir():
-            visible = (p for p in path.rglob("*") if not _is_hidden(p.relative_to(path)))
-            files = sorted(p for p in visible if p.is_file())
-            remedy = "put a text in it"
-        elif path.exists():
-            files, remedy = [path], ""
-        else:
-            matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 - Path's takes no absolute
-            files = sorted(match for match in map(Path, matches) if match.is_file())
-            remedy = "check the path"
+        with file_errors("be found", name, "check the path", CorpusError):
+            files = _files_below(name)
         if not files:
-            raise CorpusError(f"{name}: no such file; {remedy}")
+            raise CorpusError(f"{name}: no such file, or a folder without files; check the path")
         found.extend(files)
     return list(dict.fromkeys(found))
+
+
+def _files_below(name: str) -> list[Path]:
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's raises for an unknown home
+    if path.is_dir():
+        visible = (p for p in path.rglob("*") if not _is_hidden(p.relative_to(path)))
+        return sorted(p for p in visible if p.is_file())
+    if path.exists():
+        return [path]
+    matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 - Path's takes no absolute one
+    return sorted(match for match in map(Path, matches) if match.is_file())
 
 
 def spool_standard_input(folder: Path) -> Path:
@@ -62,10 +65,11 @@ def spool_standard_input(folder: Path) -> Path:
 
 
 def digest_of(files: Sequence[Path]) -> str:
-    """Return the SHA-256 of the files' contents and sizes (not of their names)."""
+    """Return a SHA-256 of the files' contents and whether they are gzipped, not of their names."""
     digest = hashlib.sha256()
     for path in files:
         with file_errors("be read", path, "check the file", CorpusError), path.open("rb") as file:
+            digest.update(b"gzip" if _is_packed(path) else b"plain")
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
@@ -105,10 +109,14 @@ def _blocks(path: Path) -> Iterator[bytes]:
         raise CorpusError(f"{path}: cannot be read ({why}); check the file") from None
 
 
-def _open(path: Path) -> BinaryIO:
-    if path.suffix == ".gz":
-        return gzip.GzipFile(path)  # type: ignore[return-value] # it reads like a BinaryIO
+def _open(path: Path) -> io.BufferedIOBase:
+    if _is_packed(path):
+        return gzip.GzipFile(path)
     return path.open("rb")
+
+
+def _is_packed(path: Path) -> bool:
+    return path.suffix == ".gz"
 
 
 def _decoded(blocks: Iterator[bytes], path: Path, config: CorpusConfig) -> Iterator[str]:
@@ -134,7 +142,9 @@ def _decoded(blocks: Iterator[bytes], path: Path, config: CorpusConfig) -> Itera
             ) from None
         offset += len(block)
         if at_start and text:
-            text, at_start = text.removeprefix(_BYTE_ORDER_MARK), False
+            if config.encoding not in _REMOVE_THE_MARK_THEMSELVES:
+                text = text.removeprefix(_BYTE_ORDER_MARK)
+            at_start = False
         yield text.replace("\n", " ") if config.newlines == "space" else text
 
 

@@ -1,6 +1,8 @@
 """Texts by name: those that every machine has, and the well-known ones that are downloaded once."""
 
 import hashlib
+import http.client
+import io
 import shutil
 import sysconfig
 import tempfile
@@ -9,7 +11,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict
@@ -143,18 +145,20 @@ def _transfer(where: str, target: Path, on_bytes: Callable[[int], object]) -> No
             while block := source.read(_BLOCK):
                 file.write(block)
                 on_bytes(len(block))
-    except (urllib.error.URLError, ConnectionError, TimeoutError, FileNotFoundError) as reason:
+    except (OSError, http.client.HTTPException) as reason:
+        if isinstance(reason, urllib.error.HTTPError):
+            reason.close()
         why = getattr(reason, "reason", None) or getattr(reason, "strerror", None) or reason
         raise CorpusError(
             f"{where}: could not be read ({why}); try again, or fetch it elsewhere and give --from"
         ) from None
 
 
-def _open(where: str) -> BinaryIO:
+def _open(where: str) -> io.BufferedIOBase:
     if "://" not in where:
         return Path(where).open("rb")
     request = urllib.request.Request(where, headers={"User-Agent": "charlm"})
-    response: BinaryIO = urllib.request.urlopen(request, timeout=60)
+    response: io.BufferedIOBase = urllib.request.urlopen(request, timeout=60)
     return response
 
 

@@ -468,7 +468,7 @@ def test_a_name_without_a_file_is_an_error_that_repeats_it(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CorpusError, match=f"^{re.escape(name)}.*no such file"):
+    with pytest.raises(CorpusError, match=f"^{re.escape(name)}.*(no such file|too long)"):
         find_files([name])
 
 
@@ -781,20 +781,12 @@ def test_the_same_bytes_packed_and_not_packed_are_two_texts(tmp_path: Path, cach
     assert lengths == [len(data), len(CACHED_TEXT.encode())]
 
 
-def _flipped(data: bytes, place: int) -> bytes:
-    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
-
-
 DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
     "cut in half": lambda data: data[: len(data) // 2],
     "cut by one": lambda data: data[:-1],
     "longer by one": lambda data: data + b"1",
     "emptied": lambda data: b"",
     "deleted": lambda data: None,
-    "first byte": lambda data: _flipped(data, 0),
-    "a byte at a quarter": lambda data: _flipped(data, len(data) // 4),
-    "a byte in the middle": lambda data: _flipped(data, len(data) // 2),
-    "last byte": lambda data: _flipped(data, len(data) - 1),
 }
 
 

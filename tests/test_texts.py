@@ -9,8 +9,10 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -36,7 +38,7 @@ def zipped(name: str, data: bytes) -> bytes:
 ARCHIVE = zipped("folder/tale", TEXT)
 
 
-def response(
+def answer(
     body: bytes = b"", length: int | None = None, status: str = "200 OK", header: str = ""
 ) -> bytes:
     """Write an answer of a server: whole, or with a length that is not that of the body."""
@@ -51,27 +53,27 @@ def chunk(data: bytes) -> bytes:
 
 IN_CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 GOOD = {
-    "/tale.txt": response(TEXT),
-    "/moved": response(status="302 Found", header="Location: /tale.txt\r\n"),
+    "/tale.txt": answer(TEXT),
+    "/moved": answer(status="302 Found", header="Location: /tale.txt\r\n"),
     "/in-chunks": IN_CHUNKS + chunk(TEXT[:1000]) + chunk(TEXT[1000:]) + chunk(b""),
 }
 BROKEN = {
-    "/changed-byte": response(TEXT.replace(b"E", b"F", 1)),
-    "/longer": response(TEXT + b"!"),
-    "/empty": response(),
-    "/cut-short": response(TEXT[:1000], length=len(TEXT)),
+    "/changed-byte": answer(TEXT.replace(b"E", b"F", 1)),
+    "/longer": answer(TEXT + b"!"),
+    "/empty": answer(),
+    "/cut-short": answer(TEXT[:1000], length=len(TEXT)),
     "/cut-without-length": b"HTTP/1.1 200 OK\r\n\r\n" + TEXT[:1000],
     "/cut-in-a-chunk": IN_CHUNKS + chunk(TEXT[:1000]) + b"1000\r\nbut no such",
     "/cut-in-the-head": b"HTTP/1.1 200 OK\r\nContent-Le",
-    "/reset": response(TEXT[:1000], length=len(TEXT)),
+    "/reset": answer(TEXT[:1000], length=len(TEXT)),
     "/hangs-up": b"",
     "/no-http": b"220 this is some other server\r\n",
-    "/busy": response(b"later, please", status="503 Service Unavailable"),
-    "/nowhere": response(b"no such page", status="404 Not Found"),
-    "/round-and-round": response(status="302 Found", header="Location: /round-and-round\r\n"),
-    "/to-a-strange-place": response(status="302 Found", header="Location: gopher://a/b\r\n"),
+    "/busy": answer(b"later, please", status="503 Service Unavailable"),
+    "/nowhere": answer(b"no such page", status="404 Not Found"),
+    "/round-and-round": answer(status="302 Found", header="Location: /round-and-round\r\n"),
+    "/to-a-strange-place": answer(status="302 Found", header="Location: gopher://a/b\r\n"),
 }
-ANSWERS = {"/tale.zip": response(ARCHIVE), **GOOD, **BROKEN}
+ANSWERS = {"/tale.zip": answer(ARCHIVE), **GOOD, **BROKEN}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -150,9 +152,11 @@ def test_a_built_in_text_makes_a_corpus(name: str) -> None:
 def test_the_lyrics_are_chinese_and_not_filled_from_a_template() -> None:
     (path,) = texts.files_of("lyrics-zh")
     text = path.read_text("utf-8")
-    lines = [line for line in text.splitlines() if len(line) > 4]
+    songs = [set(song.splitlines()) for song in text.split("\n\n")]
+    lines = [line for song in songs for line in song if len(line) > 4]
     assert sum("\u4e00" <= character <= "\u9fff" for character in text) >= 10_000
-    assert len(set(lines)) > 0.7 * len(lines)
+    assert len(songs) >= 30
+    assert len(set(lines)) == len(lines), "no line stands in two songs"
 
 
 def test_the_python_documents_are_written_once(folder: Path) -> None:
@@ -313,6 +317,28 @@ def test_a_transfer_that_fails_names_the_address_and_keeps_nothing(
         texts.get("tale")
     assert "\n" not in str(caught.value)
     assert_nothing_kept(folder, has_copy)
+
+
+@pytest.mark.parametrize("path", BROKEN)
+def test_a_transfer_that_fails_closes_its_connection(
+    path: str, server: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    responses: list[HTTPResponse] = []
+
+    class Recorded(HTTPResponse):
+        def __init__(self, *arguments: Any, **keywords: Any) -> None:
+            super().__init__(*arguments, **keywords)
+            responses.append(self)
+
+    monkeypatch.setattr(HTTPConnection, "response_class", Recorded)
+    enter(monkeypatch, server + path)
+    with pytest.raises(CorpusError) as caught:
+        texts.get("tale")
+    still_open = [response for response in responses if not response.isclosed()]
+    for response in still_open:
+        response.close()
+    assert responses
+    assert not still_open, f"{still_open} open while {caught.value!r} is handled"
 
 
 def test_an_address_that_nobody_answers_is_an_error_with_a_remedy(
