@@ -112,7 +112,7 @@ def _verified(path: Path, data: bytes) -> dict[str, Any]:
         header_size = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + header_size])
         about: dict[str, Any] = json.loads(header["__metadata__"]["charlm"])
-        version, digest = int(about["format_version"]), str(about["sha256"])
+        version, digest = int(about["format_version"]), str(about["sha256"]).encode()
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         raise CheckpointError(
             f"{path}: not a charlm checkpoint, or one cut short; give a run's folder or a "
@@ -123,8 +123,8 @@ def _verified(path: Path, data: bytes) -> dict[str, Any]:
             f"{path}: written in format {version}, and this charlm reads up to {FORMAT_VERSION}; "
             "upgrade charlm-rnn"
         )
-    zeroed = data.replace(digest.encode(), _NO_DIGEST.encode(), 1)
-    if hashlib.sha256(zeroed).hexdigest() != digest:
+    zeroed = data.replace(digest, _NO_DIGEST.encode(), 1)
+    if hashlib.sha256(zeroed).hexdigest().encode() != digest:
         raise CheckpointError(
             f"{path}: damaged (its SHA-256 is not the one that it states); use another checkpoint "
             "of the run, or a copy"
@@ -133,4 +133,5 @@ def _verified(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def _group(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+    """Return the tensors of a kind, each in memory of its own (what is read is one block)."""
+    return {n.removeprefix(prefix): t.clone() for n, t in tensors.items() if n.startswith(prefix)}

@@ -112,11 +112,14 @@ def charlm(
 
 @app.command()
 def train(
-    config: ConfigName = "quickstart",
+    config: Annotated[
+        str | None,
+        typer.Argument(help="A shipped config's name, or a YAML file (default: quickstart)."),
+    ] = None,
     text: Texts = None,
     set_: Settings = None,
     budget: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Train for 90s, 3m, 1h30m, and no longer.")
+        str | None, typer.Option(metavar="TIME", help="Train for 90s, 3m, 1h30m; scoring follows.")
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Of weights, order, dropout and samples.")
@@ -137,11 +140,16 @@ def train(
     whose path is printed last; Ctrl-C saves, and --resume goes on.
     """
     settings = []
-    if budget is not None:  # instead of the config's limits; --set may add others
-        settings += ["training.epochs=null", "training.steps=null", f"training.budget={budget}"]
+    if budget is not None:
+        settings.append(f"training.budget={budget}")
     if seed is not None:
         settings.append(f"training.seed={seed}")
     settings += set_ or []
+    if resume is not None and (config, name, print_config) != (None, None, False):
+        raise CharlmError(
+            "--resume goes on with a run as it is; leave CONFIG, --name, --print-config"
+        )
+    config = config or "quickstart"
     if print_config:
         from charlm.config_file import load_config, to_yaml, with_text
 
@@ -184,7 +192,7 @@ def evaluate(
     """
     from charlm import predictor
     from charlm.console import message, show_score
-    from charlm.evaluator import evaluate_part
+    from charlm.evaluator import effective_rows, evaluate_part
 
     loaded = predictor.load(run, runs=runs, device=device.value)
     if not quiet:
@@ -192,9 +200,9 @@ def evaluate(
     what, ids = predictor.part_to_score(loaded, text or (), part.value if part else None)
     score = evaluate_part(loaded.model, ids, rows)
     if json_:
-        print(json.dumps(score.to_json()))
+        print(json.dumps(score.to_json(), allow_nan=False))
     else:
-        show_score(what, score, rows)
+        show_score(what, score, effective_rows(len(ids), rows))
 
 
 @app.command()
@@ -219,7 +227,9 @@ def generate(
         bool | None, typer.Option("--greedy", help="Always take the likeliest.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.")] = None,
-    num_samples: Annotated[int, typer.Option(min=1, help="Texts to draw side by side.")] = 1,
+    num_samples: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Texts to draw side by side.")
+    ] = 1,
     stop: Annotated[str | None, typer.Option(metavar="TEXT", help="End before this text.")] = None,
     unknown: Annotated[
         Unknown, typer.Option(help="What to do with unknown characters of the prefix.")

@@ -50,6 +50,8 @@ def parse_duration(value: Any) -> Any:
 
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
+Size = Annotated[int, Field(gt=0, lt=2**24)]
 Paths = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 Seconds = Annotated[PositiveFloat, BeforeValidator(parse_duration)]
 
@@ -138,9 +140,9 @@ class BatchesConfig(Section):
 
     sampling: Literal["random", "sequential"] = "sequential"
     """Shuffled windows with a fresh state each, or long columns with the state carried on."""
-    batch_size: PositiveInt = 32
+    batch_size: Size = 32
     """Windows or columns side by side."""
-    sequence_length: PositiveInt = 64
+    sequence_length: Size = 64
     """Time steps through which gradients flow."""
 
 
@@ -151,11 +153,11 @@ class ModelConfig(Section):
     """The recurrent cell of every layer."""
     nonlinearity: Literal["tanh", "relu"] = "tanh"
     """φ of the `rnn` cell; gated cells have their own."""
-    num_layers: PositiveInt = 1
+    num_layers: Annotated[int, Field(gt=0, le=100)] = 1
     """Cells stacked: each reads the hidden states of the one below."""
-    hidden_size: PositiveInt = 256
+    hidden_size: Size = 256
     """Units of the hidden state of a layer."""
-    embedding_size: PositiveInt | None = 64
+    embedding_size: Size | None = 64
     """Size of the learnt vector of a character; null feeds one-hot vectors (the book's)."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Probability of dropping a unit between layers and before the softmax layer."""
@@ -188,7 +190,7 @@ class TrainingConfig(Section):
     """The peak of the schedule."""
     momentum: Fraction = 0.0
     """Of `sgd`."""
-    betas: Annotated[tuple[Fraction, Fraction], BeforeValidator(_as_tuple)] = (0.9, 0.99)
+    betas: Annotated[tuple[Decay, Decay], BeforeValidator(_as_tuple)] = (0.9, 0.99)
     """Of `adamw`: decay of the gradient's mean and mean square."""
     weight_decay: NonNegativeFloat = 0.01
     """Decay of weight matrices (biases are left alone)."""
@@ -212,10 +214,13 @@ class TrainingConfig(Section):
     """How many older saves to keep beside the best and the last."""
     patience: PositiveInt | None = None
     """Stop after this many validations in a row without a new best."""
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
     """Of the initial weights, the order of batches, dropout and samples."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto` takes CUDA, then MPS, then the CPU."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Of the matrix products of training; all else stays float32. `auto` measures which is faster,
+    and the run's config says what it chose."""
     start_from: str | None = None
     """A run or checkpoint whose weights and vocabulary to start with (fine-tuning)."""
 

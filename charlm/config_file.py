@@ -113,7 +113,8 @@ def with_text(config: Config, text: str | Path | Iterable[str | Path]) -> Config
     if not given:
         return config
     paths = tuple(absolute(str(path), Path.cwd()) for path in given)
-    corpus = config.corpus.model_copy(update={"paths": paths, "builtin": None})
+    instead = {"paths": paths, "builtin": None, "validation_paths": (), "test_paths": ()}
+    corpus = config.corpus.model_copy(update=instead)
     return config.model_copy(update={"corpus": corpus})
 
 
@@ -183,8 +184,14 @@ def _parse_settings(settings: Iterable[str]) -> dict[str, Any]:
     return keys
 
 
+_ALTERNATIVES = {"training": ("epochs", "steps", "budget"), "corpus": ("paths", "builtin")}
+"""Keys of which a setting replaces all: who sets the epochs wants no budget to end them."""
+
+
 def _merge(keys: dict[Any, Any], given: dict[str, Any]) -> dict[Any, Any]:
+    """Lay settings over the keys of a file."""
     merged = dict(keys)
+    given = {section: _without_alternatives(section, values) for section, values in given.items()}
     for section, values in given.items():
         below = merged.get(section, {})
         if isinstance(below, dict):  # otherwise a mistake, to be reported
@@ -192,8 +199,19 @@ def _merge(keys: dict[Any, Any], given: dict[str, Any]) -> dict[Any, Any]:
     return merged
 
 
+def _without_alternatives(section: str, values: dict[str, Any]) -> dict[str, Any]:
+    alternatives = _ALTERNATIVES.get(section, ())
+    if all(values.get(key) is None for key in alternatives):
+        return values
+    empty = {key: () if key == "paths" else None for key in alternatives}
+    return empty | values
+
+
 def _anchor_paths(keys: dict[Any, Any], folder: Path) -> None:
     """Make paths absolute, so that a run can be continued and evaluated from any folder."""
+    training = keys.get("training")
+    if isinstance(training, dict) and isinstance(training.get("start_from"), str):
+        training["start_from"] = absolute(training["start_from"], folder)
     corpus = keys.get("corpus")
     if not isinstance(corpus, dict):
         return
@@ -206,7 +224,7 @@ def _anchor_paths(keys: dict[Any, Any], folder: Path) -> None:
 
 def absolute(path: str, folder: Path) -> str:
     """Make a path of a config absolute, as seen from `folder`; `-` stays standard input."""
-    if path == "-":
+    if path in ("", "-"):
         return path
     path = os.path.expanduser(path)  # noqa: PTH111 - Path's raises for an unknown home
     is_pattern = glob.has_magic(path) and not os.path.exists(folder / path)  # noqa: PTH110

@@ -1,6 +1,8 @@
 """Every bar, table and colour: results go to standard output, all else to standard error."""
 
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,7 +15,16 @@ from charlm.benchmark import Rates
 from charlm.config import Config
 from charlm.corpus import Corpus
 from charlm.evaluator import Score, perplexity, protocol
-from charlm.reports import Finished, Report, Sampled, Started, Stepped, Stopping, Validated
+from charlm.reports import (
+    Finished,
+    Report,
+    Sampled,
+    Started,
+    Stepped,
+    Stopping,
+    StopRequested,
+    Validated,
+)
 
 _SMOOTHING = 0.95
 """How slowly the bar's loss follows the loss of the steps."""
@@ -43,6 +54,8 @@ class TrainingView:
                 self._validated(report)
             case Sampled():
                 self._sampled(report)
+            case StopRequested():
+                self._stop_requested()
             case Stopping():
                 self.close()
                 self._messages.print("stopped and saved; go on with", style="bold")
@@ -57,6 +70,10 @@ class TrainingView:
             self._messages.print(line)
         where = f"at step {report.resumed_at} " if report.resumed_at else ""
         self._messages.print(f"training {where}in {report.run.folder}")
+        if report.progress >= 1:
+            self._messages.print(
+                "it has reached its end; raise --budget, or --set training.epochs or training.steps"
+            )
         if not self._quiet and sys.stderr.isatty():
             self._bar = tqdm(
                 total=1.0,
@@ -88,6 +105,12 @@ class TrainingView:
         done = report.progress - self._began_at
         elapsed: float = self._bar.format_dict["elapsed"] if self._bar is not None else 0.0
         return duration(elapsed / done * (1 - report.progress)) if done > 0 else "?"
+
+    def _stop_requested(self) -> None:
+        """Write past all buffers: a signal may come in the middle of writing to them."""
+        if not self._quiet:
+            with suppress(OSError, ValueError):
+                os.write(sys.stderr.fileno(), b"\nsaving; Ctrl-C again stops at once, unsaved\n")
 
     def _validated(self, report: Validated) -> None:
         score = report.score
@@ -192,7 +215,7 @@ def _losses(score: Score) -> str:
 
 
 def _unknown(score: Score) -> str:
-    return f", {score.unknown_characters:,} of them unknown" if score.unknown_characters else ""
+    return f", {score.unknown_characters:,} unknown" if score.unknown_characters else ""
 
 
 def show_rates(config: Config, rates: Rates) -> None:
@@ -201,7 +224,7 @@ def show_rates(config: Config, rates: Rates) -> None:
     rows = [(name, f"{rate:,.0f} characters/s") for name, rate in rates.named().items()]
     size = f"{model.num_layers} × {model.hidden_size}, {rates.num_parameters:,} parameters"
     what = f"{model.cell} {size}"
-    where = f"{rates.device}, {rates.threads} threads, torch {rates.torch}"
+    where = f"{rates.device}, {rates.precision}, {rates.threads} threads, torch {rates.torch}"
     _results().print(_table([("model", what), ("machine", where), *rows]))
 
 

@@ -76,13 +76,24 @@ def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> 
             "be written", building, "free some space or set CHARLM_CACHE", CorpusError
         ):
             _encode(groups, config, vocabulary, Path(building) / "corpus")
-            target = cache_folder() / "corpora" / key
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if cached_corpus(key) is None:  # else another process was first
-                shutil.rmtree(target, ignore_errors=True)  # what is there is not whole
-                (Path(building) / "corpus").rename(target)
+            if _fingerprint(groups, config, vocabulary) != key:
+                raise CorpusError("the text changed while it was read; start again")
+            return _keep(Path(building) / "corpus", key)
+
+
+def _keep(folder: Path, key: str) -> Corpus:
+    """Move a finished corpus to its place in the cache, unless another process was first."""
+    target = cache_folder() / "corpora" / key
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if cached_corpus(key) is None:
+        shutil.rmtree(target, ignore_errors=True)  # what is there is not whole
+        try:
+            folder.rename(target)
+        except OSError:
+            if cached_corpus(key) is None:
+                raise
     corpus = cached_corpus(key)
-    assert corpus is not None
+    assert corpus is not None, "what was just written is whole"
     return corpus
 
 
@@ -135,9 +146,9 @@ def _without_standard_input(paths: Sequence[str], folder: Path) -> list[str]:
 def _fingerprint(
     groups: list[list[Path]], config: CorpusConfig, vocabulary: Vocabulary | None
 ) -> str:
-    settings = config.model_dump(
-        mode="json", exclude={"paths", "builtin", "validation_paths", "test_paths"}
-    )
+    # Defaults are left out, so that a key that a later version adds changes no fingerprint.
+    places = {"paths", "builtin", "validation_paths", "test_paths"}
+    settings = config.model_dump(mode="json", exclude=places, exclude_defaults=True)
     facts = [
         _FORMAT,
         [digest_of(files) for files in groups],
@@ -226,6 +237,11 @@ def _count_vocabulary(
         for piece in symbols.pieces(start, end):
             seen = np.bincount(piece)
             counts[: len(seen)] += seen
+    if counts.max() < config.minimum_count:
+        raise CorpusError(
+            f"no character of the text occurs {config.minimum_count} times; lower "
+            "corpus.minimum_count or give more text"
+        )
     return Vocabulary.from_counts(counts, config.minimum_count)
 
 

@@ -56,7 +56,7 @@ class Score:
     def to_json(self) -> dict[str, Any]:
         return {
             "nats_per_character": self.nats_per_character,
-            "perplexity": self.perplexity,
+            "perplexity": self.perplexity if math.isfinite(self.perplexity) else None,
             "bits_per_character": self.bits_per_character,
             "bits_per_byte": self.bits_per_byte,
             "characters": self.characters,
@@ -70,6 +70,11 @@ def perplexity(nats_per_character: float) -> float:
         return math.exp(nats_per_character)
     except OverflowError:
         return math.inf
+
+
+def effective_rows(length: int, rows: int) -> int:
+    """Return how many rows a text of `length` is read in: no row is shorter than its warm-up."""
+    return max(1, min(rows, (length - 1) // WARM_UP))
 
 
 def protocol(rows: int) -> str:
@@ -97,7 +102,7 @@ def evaluate_part(model: LanguageModel, part: Part, rows: int = 1) -> Score:
 def total_nats(model: LanguageModel, ids: Ids, rows: int = 1) -> float:
     """Return the sum of −ln p over every id but the first, reading in `rows` stretches."""
     predictions = len(ids) - 1
-    rows = max(1, min(rows, predictions // WARM_UP))
+    rows = effective_rows(len(ids), rows)
     length = -(-predictions // rows)
     starts = np.arange(rows) * length
     was_training = model.training

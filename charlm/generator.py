@@ -11,6 +11,7 @@ from charlm.config import GenerationConfig
 from charlm.model import LanguageModel, ModelState
 from charlm.vocabulary import Ids, Vocabulary
 
+_PIECE = 1 << 10
 Logits = Float[Tensor, "batch vocabulary"]
 
 
@@ -44,7 +45,9 @@ def choose(
     """Choose the next id of each row: the likeliest, or one drawn after temperature and filters."""
     if config.greedy or config.temperature == 0:
         return logits.argmax(dim=1)
-    # The largest logit becomes 0 first, so that no temperature, however small, overflows.
+    # On the CPU, so that a seed gives one text on any device; in double precision with the largest
+    # logit at 0, so that no temperature, however small, overflows.
+    device, logits = logits.device, logits.cpu().double()
     logits = (logits - logits.amax(dim=1, keepdim=True)) / config.temperature
     if config.top_k is not None:
         logits = keep_top_k(logits, config.top_k)
@@ -52,8 +55,7 @@ def choose(
         logits = keep_top_p(logits, config.top_p)
     if config.min_p > 0:
         logits = keep_min_p(logits, config.min_p)
-    probabilities = logits.softmax(dim=1).cpu()  # drawn on the CPU: one seed, one text, any device
-    return torch.multinomial(probabilities, 1, generator=generator).squeeze(1).to(logits.device)
+    return torch.multinomial(logits.softmax(dim=1), 1, generator=generator).squeeze(1).to(device)
 
 
 @torch.inference_mode()
@@ -74,7 +76,7 @@ def generate_ids(
     for _ in range(config.length):
         if forbidden is not None:
             logits[:, forbidden] = -torch.inf
-        ids = choose(logits.float(), config, generator)
+        ids = choose(logits, config, generator)
         yield ids
         output, state = model(ids.unsqueeze(0), state)
         logits = output[0]
@@ -84,7 +86,9 @@ def _read_prefix(
     model: LanguageModel, prefix: Ids, num_samples: int
 ) -> tuple[Float[Tensor, "batch vocabulary"], ModelState]:
     inputs = torch.tensor(prefix.tolist(), device=model.device).unsqueeze(1)
-    output, state = model(inputs, model.initial_state(1))
+    state = model.initial_state(1)
+    for piece in torch.split(inputs, _PIECE):  # a long prefix's logits would not all fit in memory
+        output, state = model(piece, state)
     repeated = tuple(tuple(t.expand(num_samples, -1) for t in layer_state) for layer_state in state)
     return output[-1].repeat(num_samples, 1), repeated
 

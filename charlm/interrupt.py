@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -10,22 +10,28 @@ from types import FrameType
 class StopRequest:
     """Whether somebody asked to stop."""
 
-    requested = False
+    def __init__(self, on_request: Callable[[], None]) -> None:
+        self.requested = False
+        self._on_request = on_request
 
     def __call__(self, signal_number: int, frame: FrameType | None) -> None:
-        if self.requested:  # a second time: at once
+        """Note the first request; obey a second one at once."""
+        if self.requested:
             raise KeyboardInterrupt
         self.requested = True
+        self._on_request()
 
 
 @contextmanager
-def stop_on_interrupt() -> Iterator[StopRequest]:
-    """Catch SIGINT and SIGTERM inside the block, the second of them excepted."""
-    stop = StopRequest()
+def stop_on_interrupt(on_request: Callable[[], None]) -> Iterator[StopRequest]:
+    """Catch requests to end inside the block: Ctrl-C, SIGTERM, and a terminal that is closed."""
+    stop = StopRequest(on_request)
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield stop
         return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield stop
     finally:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from charlm.cells import CELLS, Cell, LSTMCell, ReLUCell, State
 from charlm.config import ModelConfig
+from charlm.errors import ConfigError
 
 ModelState = tuple[State, ...]
 """The state of every layer, from the lowest up."""
@@ -131,9 +132,16 @@ def detach(state: ModelState) -> ModelState:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of a name; `auto` is CUDA, then MPS, then the CPU."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """Return the device of a name; `auto` is CUDA, then MPS, then the CPU. Raises `ConfigError`."""
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(device for device, is_present in present.items() if is_present)
+    if not present.get(name):
+        raise ConfigError(
+            f"device {name}: not on this machine; set training.device or --device to auto"
+        )
+    return torch.device(name)

@@ -1,6 +1,6 @@
 """A trained model at work: load a checkpoint, score a text, continue a text."""
 
-import random
+import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from charlm.evaluator import Score, evaluate_part
 from charlm.generator import StreamDecoder, first_ids, generate_ids, until
 from charlm.model import LanguageModel, choose_device
 from charlm.run import checkpoint_to_use, newest_run
+from charlm.sources import as_read
 from charlm.vocabulary import Vocabulary
 
 
@@ -167,10 +168,13 @@ def _samples(
     keys = base | {key: value for key, value in settings.items() if value is not None}
     config = make_config({"generation": keys}, "generate").generation
     vocabulary = predictor.vocabulary
-    ids = vocabulary.encode_text(predictor.prefix if prefix is None else prefix, unknown)
+    begin = predictor.prefix if prefix is None else as_read(prefix, predictor.config.corpus)
+    ids = vocabulary.encode_text(begin, unknown)
     if not len(ids):
         ids = first_ids(vocabulary)
-    generator = torch.Generator().manual_seed(random.getrandbits(63) if seed is None else seed)
+    generator = torch.Generator().manual_seed(
+        secrets.randbits(63) if seed is None else seed % 2**63
+    )
     steps = generate_ids(
         predictor.model, ids, config, generator, num_samples, forbidden=vocabulary.unknown_id
     )

@@ -19,6 +19,9 @@ class Started:
     corpus: Corpus
     model: LanguageModel
     resumed_at: int
+    """The step from which a resumed run goes on; 0 for a new one."""
+    progress: float
+    """How much of the run is done already, from 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,11 @@ class Sampled:
 
 
 @dataclass(frozen=True)
+class StopRequested:
+    """Somebody asked to stop: the run will, after what it is at. Sent from a signal's handler."""
+
+
+@dataclass(frozen=True)
 class Stopping:
     """Somebody asked to stop, and the run was saved."""
 
@@ -74,4 +82,4 @@ class Finished:
     sample: str
 
 
-Report = Started | Stepped | Validated | Sampled | Stopping | Finished
+Report = Started | Stepped | Validated | Sampled | StopRequested | Stopping | Finished

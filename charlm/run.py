@@ -1,9 +1,13 @@
 """A run is a folder: its config, its logs, and its checkpoints."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from charlm.checkpoint import Checkpoint, write_checkpoint
 from charlm.config import Config
@@ -52,11 +56,25 @@ class Run:
         )
 
     def write_config(self, config: Config) -> None:
+        """Write the config beside its place and rename it: no crash leaves half of one."""
+        partial = self.config_file.with_suffix(".partial")
         with file_errors("be written", self.config_file, _REMEDY):
-            self.config_file.write_text(to_yaml(config), encoding="utf-8")
+            partial.write_text(to_yaml(config), encoding="utf-8")
+            partial.replace(self.config_file)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other process from training in this folder; raises `RunError` if one does."""
+        try:
+            with FileLock(self.folder / ".lock", timeout=0):
+                yield
+        except Timeout:
+            raise RunError(
+                f"{self.folder}: another process trains in it; wait, or choose another --name"
+            ) from None
 
     def log_metrics(self, line: dict[str, Any]) -> None:
-        self._append(self.metrics, json.dumps(line) + "\n")
+        self._append(self.metrics, json.dumps(line, allow_nan=False) + "\n")
 
     def log_sample(self, step: int, text: str) -> None:
         self._append(self.samples, f"--- step {step} ---\n{text}\n\n")
@@ -69,12 +87,15 @@ class Run:
             file.write(text)
 
     def log_sizes(self) -> dict[str, int]:
-        """Return how long the logs are: a checkpoint keeps it, for `cut_logs`."""
+        """Return how long the logs are: a checkpoint keeps it, for `go_back`."""
         logs = {path.name: path for path in (self.metrics, self.samples)}
         return {name: path.stat().st_size for name, path in logs.items() if path.exists()}
 
-    def cut_logs(self, sizes: dict[str, int]) -> None:
-        """Drop what was logged after a checkpoint that is being resumed: it will be done again."""
+    def go_back(self, step: int, sizes: dict[str, int]) -> None:
+        """Drop what was logged and saved after a checkpoint that is resumed: it comes again."""
+        for checkpoint in self._numbered():
+            if int(checkpoint.stem.removeprefix("step-")) > step:
+                checkpoint.unlink()
         for path in (self.metrics, self.samples):
             if path.exists() and path.stat().st_size > (size := sizes.get(path.name, 0)):
                 with (
@@ -87,9 +108,12 @@ class Run:
         """Write the checkpoint to resume from; keep up to `keep` older ones under their steps."""
         if keep:
             write_checkpoint(self.checkpoints / f"step-{step:08d}.safetensors", checkpoint)
-            for old in sorted(self.checkpoints.glob("step-*.safetensors"))[:-keep]:
+            for old in self._numbered()[: -keep - 1]:  # the newest is the last once more
                 old.unlink()
         write_checkpoint(self.last, checkpoint)
+
+    def _numbered(self) -> list[Path]:
+        return sorted(self.checkpoints.glob("step-*.safetensors"))
 
     def save_best(self, checkpoint: Checkpoint) -> None:
         write_checkpoint(self.best, checkpoint)
@@ -97,7 +121,8 @@ class Run:
 
 def newest_run(runs: Path) -> Run:
     """Return the run under a folder whose checkpoint was written last; raises `RunError`."""
-    saved = [(path.stat().st_mtime, path) for path in runs.glob("*/checkpoints/last.safetensors")]
+    with file_errors("be read", runs, "check the folder"):
+        saved = [(p.stat().st_mtime, p) for p in runs.glob("*/checkpoints/last.safetensors")]
     if not saved:
         raise RunError(f"{runs}: no run with a checkpoint here; train one with `charlm train`")
     return Run(max(saved)[1].parent.parent)
@@ -105,10 +130,11 @@ def newest_run(runs: Path) -> Run:
 
 def checkpoint_to_use(path: Path) -> Path:
     """Return the checkpoint that a path means: itself, or the best of a run's folder."""
-    if not path.exists():
-        raise RunError(f"{path}: no such run or checkpoint; check the path")
-    if not path.is_dir():
-        return path
+    with file_errors("be read", path, "check the path"):
+        if not path.exists():
+            raise RunError(f"{path}: no such run or checkpoint; check the path")
+        if not path.is_dir():
+            return path
     run = Run(path)
     for checkpoint in (run.best, run.last):
         if checkpoint.exists():

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import unicodedata
 import zlib
 from collections.abc import Iterator, Sequence
@@ -45,6 +46,8 @@ def find_files(paths: Sequence[str], builtin: str | None = None) -> list[Path]:
 
 
 def _files_below(name: str) -> list[Path]:
+    if not name:  # an unset shell variable is not the current folder
+        return []
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's raises for an unknown home
     if path.is_dir():
         visible = (p for p in path.rglob("*") if not _is_hidden(p.relative_to(path)))
@@ -57,11 +60,13 @@ def _files_below(name: str) -> list[Path]:
 
 def spool_standard_input(folder: Path) -> Path:
     """Copy standard input to a file in `folder`, where it can be read more than once."""
-    path = folder / "standard-input"
     remedy = "free some space or set CHARLM_CACHE"
-    with file_errors("be written", path, remedy, CorpusError), path.open("wb") as file:
+    with (
+        file_errors("be written", folder, remedy, CorpusError),
+        tempfile.NamedTemporaryFile(dir=folder, prefix="standard-input-", delete=False) as file,
+    ):
         shutil.copyfileobj(sys.stdin.buffer, file, _BLOCK)
-    return path
+    return Path(file.name)
 
 
 def digest_of(files: Sequence[Path]) -> str:
@@ -152,6 +157,16 @@ def _with_end(blocks: Iterator[bytes]) -> Iterator[bytes]:
     """Add the empty block that tells a decoder that the file ends."""
     yield from blocks
     yield b""
+
+
+def as_read(text: str, config: CorpusConfig) -> str:
+    """Bring a typed text into the newlines and normal form of a corpus."""
+    if config.newlines != "keep":
+        newline = " " if config.newlines == "space" else "\n"
+        text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", newline)
+    if config.normal_form != "none":
+        text = unicodedata.normalize(config.normal_form, text)
+    return text
 
 
 def _normalised(texts: Iterator[str], form: str) -> Iterator[str]:

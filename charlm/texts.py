@@ -26,6 +26,11 @@ BUILTIN = {
 }
 _NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3"}
 _BLOCK = 1 << 20
+_UNREADABLE = (
+    *(urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError),
+    *(FileNotFoundError, IsADirectoryError, PermissionError),
+)
+"""What reading an address or a file may raise; a full disk is none of them."""
 
 
 class DownloadableText(BaseModel):
@@ -130,9 +135,11 @@ def _python_stdlib() -> list[Path]:
 def _local_file(source: Path, entry: DownloadableText, name: str) -> Path:
     if not source.is_dir():
         return source
-    for path in sorted(source.iterdir()):
-        if path.is_file() and path.stat().st_size == entry.size and _sha256(path) == entry.sha256:
-            return path
+    with file_errors("be read", source, "check the folder", CorpusError):
+        for path in sorted(source.iterdir()):
+            is_candidate = path.is_file() and path.stat().st_size == entry.size
+            if is_candidate and _sha256(path) == entry.sha256:
+                return path
     raise CorpusError(
         f"{source}: no file here is {name} ({entry.size:,} bytes, SHA-256 {entry.sha256[:12]}…); "
         f"fetch it from {entry.address}"
@@ -145,7 +152,7 @@ def _transfer(where: str, target: Path, on_bytes: Callable[[int], object]) -> No
             while block := source.read(_BLOCK):
                 file.write(block)
                 on_bytes(len(block))
-    except (OSError, http.client.HTTPException) as reason:
+    except _UNREADABLE as reason:
         if isinstance(reason, urllib.error.HTTPError):
             reason.close()
         why = getattr(reason, "reason", None) or getattr(reason, "strerror", None) or reason
@@ -181,9 +188,12 @@ def _sha256(path: Path) -> str:
 
 
 def forget_all() -> int:
-    """Delete every download and encoded text in the cache; return how many bytes that freed."""
+    """Delete downloads and encoded texts, and nothing else; return how many bytes that freed."""
     folder = cache_folder()
-    freed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    freed = 0
     with file_errors("be deleted", folder, "close what uses it", CorpusError):
-        shutil.rmtree(folder, ignore_errors=False) if folder.exists() else None
+        for below in (folder / "texts", folder / "corpora", *folder.glob("building-*")):
+            if below.is_dir():
+                freed += sum(path.stat().st_size for path in below.rglob("*") if path.is_file())
+                shutil.rmtree(below)
     return freed

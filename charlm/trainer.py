@@ -57,7 +57,8 @@ class Trainer:
         self.clock = clock
         self.optimizer = make_optimizer(model, config)
         self.state = model.initial_state(1)
-        self.dropout_generator = torch.Generator(model.device).manual_seed(config.seed)
+        # Not the seed alone: the masks would repeat the random numbers of the initial weights.
+        self.dropout_generator = torch.Generator(model.device).manual_seed(config.seed + 2**62)
         self.step = 0
         self.characters = 0
         self.seconds = 0.0
@@ -111,16 +112,18 @@ class Trainer:
         """Return the mean cross-entropy over all time steps; carry the state on, or begin anew."""
         inputs, targets = batch.inputs.to(self.model.device), batch.targets.to(self.model.device)
         state = detach(self.state) if batch.continues else self.model.initial_state(inputs.shape[1])
-        logits, self.state = self.model(inputs, state, self.dropout_generator)
+        is_half = self.config.precision == "bfloat16"
+        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=is_half):
+            logits, state = self.model(inputs, state, self.dropout_generator)
+        self.state = tuple(tuple(t.float() for t in layer) for layer in state) if is_half else state
+        if is_half:
+            logits = logits.float()
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
     def _check_finite(self, loss: float, norm: float) -> None:
         for name, value in (("loss", loss), ("gradient norm", norm)):
             if not math.isfinite(value):
-                raise DivergenceError(
-                    f"step {self.step + 1}: the {name} is {value}; lower training.learning_rate or "
-                    "training.max_gradient_norm"
-                )
+                raise DivergenceError(f"step {self.step + 1}: the {name} is {value}")
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the optimiser's state, the carried state and the dropout generator's."""

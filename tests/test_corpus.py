@@ -33,7 +33,10 @@ MARK = "\ufeff"
 
 any_character = st.characters(exclude_categories=())  # surrogates included
 """All of Unicode, with what tends to go wrong drawn more often."""
-awkward = st.sampled_from("\r\n\t\0 a1éñ\x85\u2028\ufeff\ufffd\ud800\udfff😀\U0010ffff你한")
+awkward = st.sampled_from(
+    "\r\n\t\0 a1é你한😀\x7f\x80\x85\u07ff\u0800\u2028\ufeff\ufffd\uffff\ud800\udfff"
+    "\U00010000\U0010ffff"
+)
 any_text = st.text(any_character | awkward, max_size=60)
 
 joining = st.sampled_from(
@@ -244,7 +247,9 @@ def test_bytes_are_read_as_they_are(data: bytes, block: int, scratch: Path) -> N
     assert read(path, block=block, unit="byte") == data.decode("latin-1")
 
 
-@given(texts=st.lists(any_text, min_size=1, max_size=4), limit=st.integers(1, 100), block=blocks)
+@given(texts=st.lists(any_text, min_size=1, max_size=4), limit=st.integers(1, 20), block=blocks)
+@example(texts=["abcdefghijk", "lmn"], limit=3, block=5)
+@example(texts=["abc", "def", "ghi"], limit=5, block=2)
 @settings(max_examples=60, deadline=None)
 def test_max_characters_is_the_beginning_of_all_files(
     texts: list[str], limit: int, block: int, scratch: Path
@@ -496,7 +501,10 @@ def test_standard_input_is_a_text_like_any_other(
 def test_the_parts_join_to_the_text_and_count_its_bytes(
     text: str, piece: int, split: tuple[float, float, float], scratch: Path
 ) -> None:
-    text = text.lstrip(MARK).encode(errors="replace").decode() + "12345678"
+    text = (
+        text.lstrip(MARK).encode(errors="replace").decode()
+        + "\x7f\x80\u07ff\u0800\uffff\U00010000é1"
+    )
     path = scratch / "text"
     path.write_text(text, "utf-8", newline="")
     with pytest.MonkeyPatch.context() as patch:

@@ -29,6 +29,7 @@ TINY = [
     "batches.batch_size=4",
     "batches.sequence_length=16",
     "training.budget=null",
+    "training.precision=float32",
     "training.log_every=1",
     "training.warmup_steps=3",
     "generation.length=20",
@@ -244,6 +245,7 @@ def test_retention_keeps_the_newest(text_file: Path, tmp_path: Path) -> None:
     assert names == [
         "best.safetensors",
         "last.safetensors",
+        "step-00000030.safetensors",
         "step-00000040.safetensors",
         "step-00000050.safetensors",
     ]

@@ -42,8 +42,8 @@ class Cell(nn.Module, ABC):
 
     def initial_state(self, batch_size: int) -> State:
         """Return the state before the first step: zeros."""
-        zeros = self.W_hh.new_zeros(batch_size, self.hidden_size)
-        return (zeros,) * self.num_states
+        shape = (batch_size, self.hidden_size)
+        return tuple(self.W_hh.new_zeros(shape) for _ in range(self.num_states))
 
     def forward(
         self, inputs: Float[Tensor, "time batch input"], state: State

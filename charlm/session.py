@@ -1,0 +1,262 @@
+"""One run in memory: the trainer, and what happens between its steps."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from charlm.batches import make_batches
+from charlm.checkpoint import Checkpoint, read_checkpoint
+from charlm.config import Config
+from charlm.corpus import Corpus
+from charlm.counters import Counters, Mean
+from charlm.errors import ConfigError, DivergenceError
+from charlm.evaluator import effective_rows, evaluate_part
+from charlm.interrupt import StopRequest, stop_on_interrupt
+from charlm.model import LanguageModel, choose_device
+from charlm.precision import choose_precision
+from charlm.predictor import Predictor, generate, held_out_part
+from charlm.reports import (
+    Finished,
+    Report,
+    Sampled,
+    Started,
+    Stepped,
+    Stopping,
+    StopRequested,
+    Validated,
+)
+from charlm.run import Run
+from charlm.trainer import StepReport, Trainer
+
+_EXACT_LIMIT = 250_000
+"""A longer held-out part is scored at the end in several rows, as validation is."""
+
+
+class Session:
+    """A run in memory; `run_in` takes it to its end."""
+
+    def __init__(self, config: Config, corpus: Corpus, on_report: Callable[[Report], None]) -> None:
+        device = choose_device(config.training.device)
+        chosen = {"precision": choose_precision(config.training.precision, device)}
+        training = config.training.model_copy(update=chosen)
+        self.config = config = config.model_copy(update={"training": training})
+        self.corpus = corpus
+        self.on_report = on_report
+        with _memory_errors(config):
+            model = LanguageModel(config.model, len(corpus.vocabulary))
+            model.initialize(torch.Generator().manual_seed(training.seed))
+            self.model = model.to(device)
+        batches = make_batches(corpus.parts["train"].ids, config.batches, training.seed)
+        self.trainer = Trainer(self.model, batches, training, self._clock)
+        self.counters = Counters()
+        self._began = perf_counter()
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to where a checkpoint was written."""
+        self.model.load_state_dict(checkpoint.weights)
+        counters = checkpoint.training_counters
+        self.trainer.restore(checkpoint.training_tensors, counters["trainer"])
+        self.counters = Counters.from_json(counters["run"])
+
+    def run_in(self, run: Run) -> Finished:
+        """Train to the end, keeping everything in the run's folder."""
+        started = Started(
+            run,
+            self.config,
+            self.corpus,
+            self.model,
+            resumed_at=self.trainer.step,
+            progress=self.trainer.progress(),
+        )
+        self.on_report(started)
+        self._began = perf_counter()
+        with stop_on_interrupt(lambda: self.on_report(StopRequested())) as stop:
+            if self.trainer.step == 0:
+                self._save(run)  # whatever happens, there is something to resume
+            try:
+                self._train(run, stop)
+            except (SystemExit, BrokenPipeError):  # whoever read the reports has gone
+                self._save(run)
+                raise
+            if stop.requested:
+                self.on_report(Stopping(run))
+                raise KeyboardInterrupt
+        return self._finish(run)
+
+    def _train(self, run: Run, stop: StopRequest) -> None:
+        """Take steps until the run is done or somebody asks to stop; leave all of it saved."""
+        training = self.config.training
+        for step in () if self._out_of_patience() else self._steps(run):
+            self._log(run, step)
+            if _is_due(step.step, training.validate_every):
+                self._validate(run)
+            if stop.requested:
+                self._save(run)
+                return
+            if _is_due(step.step, training.save_every):
+                self._save(run)
+            if self._out_of_patience():
+                break
+        if self.counters.validated_step < self.trainer.step:
+            self._validate(run)
+        self._save(run)
+
+    def _clock(self) -> float:
+        return self.counters.elapsed + perf_counter() - self._began
+
+    def _steps(self, run: Run) -> Iterator[StepReport]:
+        try:
+            with _memory_errors(self.config):
+                yield from self.trainer
+        except DivergenceError as reason:
+            raise self._diverged(run, str(reason)) from None
+
+    def _diverged(self, run: Run, what: str) -> DivergenceError:
+        return DivergenceError(
+            f"{what}; lower training.learning_rate or training.max_gradient_norm; "
+            f"the last good checkpoint is {run.last}"
+        )
+
+    def _log(self, run: Run, step: StepReport) -> None:
+        counters = self.counters
+        counters.line.add(step)
+        counters.epoch.add(step)
+        epoch_ended = step.epoch.is_integer()
+        if epoch_ended or _is_due(step.step, self.config.training.log_every):
+            self._log_line(run, step, epoch_ended)
+        self.on_report(Stepped(step, self.trainer.progress()))
+
+    def _log_line(self, run: Run, step: StepReport, epoch_ended: bool) -> None:
+        counters = self.counters
+        line = self._line() | {
+            "loss": counters.line.loss,
+            "gradient_norm": step.gradient_norm,
+            "learning_rate": step.learning_rate,
+            "characters_per_second": counters.line.characters / counters.line.seconds,
+        }
+        counters.line = Mean()
+        if epoch_ended:
+            counters.last_epoch_loss = line["epoch_loss"] = counters.epoch.loss
+            counters.epoch = Mean()
+        run.log_metrics(line)
+
+    def _line(self) -> dict[str, Any]:
+        """Return what every line of the metrics begins with."""
+        trainer = self.trainer
+        return {
+            "step": trainer.step,
+            "epoch": trainer.batches.epochs,
+            "characters": trainer.characters,
+            "seconds": trainer.seconds,
+        }
+
+    def _validate(self, run: Run) -> None:
+        counters, step = self.counters, self.trainer.step
+        counters.validated_step = step
+        part = self.corpus.parts["validation"]
+        if len(part):
+            score = evaluate_part(self.model, part, self.config.training.validation_rows)
+            if not math.isfinite(score.nats):
+                raise self._diverged(run, f"step {step}: the validation loss is {score.nats}")
+            run.log_metrics(
+                self._line()
+                | {
+                    "validation_loss": score.nats_per_character,
+                    "validation_perplexity": score.perplexity,
+                    "validation_bits_per_character": score.bits_per_character,
+                }
+            )
+            is_best = counters.note_validation(score.nats_per_character, step)
+            if is_best:
+                run.save_best(replace(self._checkpoint(), training_counters={"step": step}))
+            self.on_report(Validated(step, score, is_best))
+        text = self._sample()
+        run.log_sample(step, text)
+        self.on_report(Sampled(step, text))
+
+    def _sample(self) -> str:
+        """Draw a text; the seed and the step alone decide which, and no training step feels it."""
+        config = self.config
+        predictor = Predictor(self.model, self.corpus.vocabulary, config)
+        seed = (config.training.seed * 1_000_003 + self.trainer.step) % 2**63
+        return predictor.prefix + "".join(generate(predictor, seed=seed))
+
+    def _out_of_patience(self) -> bool:
+        patience = self.config.training.patience
+        return patience is not None and self.counters.validations_since_best >= patience
+
+    def _save(self, run: Run) -> None:
+        counters = {
+            "trainer": self.trainer.counters(),
+            "run": asdict(replace(self.counters, elapsed=self._clock())),
+            "log_sizes": run.log_sizes(),
+        }
+        if not all(tensor.isfinite().all() for tensor in self.model.state_dict().values()):
+            raise self._diverged(run, f"step {self.trainer.step}: a weight is not finite")
+        checkpoint = replace(
+            self._checkpoint(),
+            training_tensors=self.trainer.tensors(),
+            training_counters=counters,
+        )
+        run.save_last(checkpoint, self.trainer.step, self.config.training.keep_checkpoints)
+
+    def _checkpoint(self) -> Checkpoint:
+        weights = self.model.state_dict()
+        return Checkpoint(self.config, self.corpus.vocabulary, self.corpus.fingerprint, weights)
+
+    def _finish(self, run: Run) -> Finished:
+        """Score what was kept apart with the best weights."""
+        counters = self.counters
+        best_step = self.trainer.step
+        if counters.best_loss is not None:
+            best = read_checkpoint(run.best)
+            self.model.load_state_dict(best.weights)
+            best_step = best.training_counters["step"]
+        name = held_out_part(self.corpus)
+        held_out = None
+        rows = 1
+        if name is not None:
+            part = self.corpus.parts[name]
+            if len(part) > _EXACT_LIMIT:
+                rows = effective_rows(len(part), self.config.training.validation_rows)
+            held_out = (name, evaluate_part(self.model, part, rows))
+        finished = Finished(
+            run,
+            step=self.trainer.step,
+            epochs=self.trainer.batches.epochs,
+            characters=self.trainer.characters,
+            seconds=self.trainer.seconds,
+            num_parameters=self.model.num_parameters,
+            training_loss=counters.training_loss(self.trainer.batches.epochs),
+            best_step=best_step,
+            held_out=held_out,
+            held_out_rows=rows,
+            sample=self._sample(),
+        )
+        self.on_report(finished)
+        return finished
+
+
+def _is_due(step: int, every: int | None) -> bool:
+    return every is not None and step % every == 0
+
+
+@contextmanager
+def _memory_errors(config: Config) -> Iterator[None]:
+    """Say in a line that a model or a batch does not fit in memory."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, OverflowError, TypeError) as reason:
+        words = ("memory", "allocate", "overflow", "too large", "invalid size")
+        if not isinstance(reason, MemoryError) and not any(w in str(reason).lower() for w in words):
+            raise
+        raise ConfigError(
+            f"not enough memory ({reason!s:.80}); lower model.hidden_size (now "
+            f"{config.model.hidden_size}), batches.batch_size ({config.batches.batch_size}) or "
+            f"batches.sequence_length ({config.batches.sequence_length})"
+        ) from None

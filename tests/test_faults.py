@@ -1,0 +1,234 @@
+"""What goes wrong around a run: signals, other processes, sizes, devices, extreme settings."""
+
+import json
+import math
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_cli import SMALL, refused, run, train
+from test_generator import make_predictor, text_of
+from test_training import lines
+from test_training import train as train_here
+
+import charlm
+from charlm import session
+from charlm.checkpoint import read_checkpoint
+from charlm.config import Config, CorpusConfig, TrainingConfig
+from charlm.config_file import load_config
+from charlm.corpus import build_corpus
+from charlm.errors import ConfigError, CorpusError, DivergenceError, RunError
+from charlm.evaluator import Score
+from charlm.generator import choose
+from charlm.model import choose_device
+from charlm.reports import Report, Sampled, Stepped, Validated
+from charlm.run import Run
+from charlm.texts import forget_all
+
+
+def resumed_step(run: Run) -> int:
+    step: int = read_checkpoint(run.last).training_counters["trainer"]["step"]
+    return step
+
+
+def when(kind: type, action: Any) -> Any:
+    """Return an observer that acts on the first report of a kind."""
+    seen: list[Report] = []
+
+    def on_report(report: Report) -> None:
+        if isinstance(report, kind) and not seen:
+            seen.append(report)
+            action()
+
+    return on_report
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+@pytest.mark.parametrize("moment", [Stepped, Validated, Sampled])
+def test_ctrl_c_at_any_moment_saves_and_the_run_goes_on_exactly(
+    text_file: Path, tmp_path: Path, moment: type
+) -> None:
+    settings = ["training.steps=12", "training.validate_every=5", "training.save_every=null"]
+    whole = train_here(text_file, tmp_path, *settings, name="whole")
+    interrupt = when(moment, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        train_here(text_file, tmp_path, *settings, name="stopped", on_report=interrupt)
+    stopped = Run(tmp_path / "stopped")
+    assert 0 < resumed_step(stopped) < 12
+    charlm.resume(stopped.folder)
+    assert lines(stopped) == lines(whole)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_reader_that_goes_away_costs_nothing(text_file: Path, tmp_path: Path) -> None:
+    def gone(report: Report) -> None:
+        if isinstance(report, Stepped) and report.step.step == 7:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        train_here(text_file, tmp_path, "training.steps=12", name="run", on_report=gone)
+    assert resumed_step(Run(tmp_path / "run")) == 7
+
+
+def test_a_run_that_died_before_its_first_save_can_be_resumed(
+    text_file: Path, tmp_path: Path
+) -> None:
+    def die(report: Report) -> None:
+        if isinstance(report, Stepped):
+            raise RuntimeError("power loss")
+
+    settings = ["training.steps=6", "training.save_every=null"]
+    with pytest.raises(RuntimeError, match="power loss"):
+        train_here(text_file, tmp_path, *settings, name="run", on_report=die)
+    assert charlm.resume(tmp_path / "run").step == 6
+    whole = train_here(text_file, tmp_path, *settings, name="whole")
+    assert lines(Run(tmp_path / "run")) == lines(whole)
+
+
+def test_two_processes_do_not_train_in_one_folder(text_file: Path, tmp_path: Path) -> None:
+    run = train_here(text_file, tmp_path, "training.steps=2", name="run")
+    with run.locked(), pytest.raises(RunError, match="another process"):
+        charlm.resume(run.folder)
+    assert charlm.resume(run.folder, settings=["training.steps=3"]).step == 3
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty"])
+def test_a_run_whose_config_file_is_lost_is_resumed_from_its_checkpoint(
+    text_file: Path, tmp_path: Path, damage: str
+) -> None:
+    run = train_here(text_file, tmp_path, "training.steps=2", name="run")
+    run.config_file.unlink()
+    if damage == "empty":
+        run.config_file.touch()
+    assert charlm.resume(run.folder).step == 2
+    assert load_config(run.config_file) == read_checkpoint(run.last).config
+
+
+def test_a_checkpoint_without_the_state_of_training_is_not_resumed(
+    text_file: Path, tmp_path: Path
+) -> None:
+    run = train_here(text_file, tmp_path, "training.steps=2")
+    run.last.write_bytes(run.best.read_bytes())
+    with pytest.raises(RunError, match="no state of training"):
+        charlm.resume(run.folder)
+
+
+def test_a_validation_that_is_not_finite_ends_the_run_and_is_never_best(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "evaluate_part", lambda *_: Score(math.nan, 1, 1, 0))
+    with pytest.raises(DivergenceError, match=r"step 3: the validation loss is nan.*last"):
+        train_here(text_file, tmp_path, "training.steps=3", name="run")
+    assert not Run(tmp_path / "run").best.exists()
+
+
+def test_infinite_perplexity_is_still_json() -> None:
+    score = Score(nats=1e6, characters=1, bytes=1, unknown_characters=0)
+    assert json.loads(json.dumps(score.to_json(), allow_nan=False))["perplexity"] is None
+
+
+def test_clearing_the_cache_leaves_what_is_not_charlms(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "disk"))
+    build_corpus(CorpusConfig(paths=(str(text_file),)))
+    mine = tmp_path / "disk" / "thesis.tex"
+    mine.write_text("years of work", "utf-8")
+    assert forget_all() > 0
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["thesis.tex"]
+
+
+def test_fingerprints_do_not_change_between_versions(tmp_path: Path) -> None:
+    """Should they, every older run would be told that its text has changed."""
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"a text that stays as it is, character by character\n" * 3)
+    assert build_corpus(CorpusConfig(paths=(str(path),))).fingerprint == GOLDEN_FINGERPRINT
+
+
+GOLDEN_FINGERPRINT = "?"
+
+
+def test_a_vocabulary_of_nothing_is_refused(text_file: Path) -> None:
+    config = CorpusConfig(paths=(str(text_file),), minimum_count=10**6)
+    with pytest.raises(CorpusError, match=r"corpus\.minimum_count"):
+        build_corpus(config)
+
+
+def test_an_unset_variable_is_not_the_current_folder(tmp_path: Path) -> None:
+    refused(run("train", "--text", "", "--runs", tmp_path, *SMALL), "no such file")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_device_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="auto"):
+        choose_device("cuda")
+    refused(run("train", "--set=training.device=cuda", "--runs", tmp_path, *SMALL), "auto")
+
+
+def test_seeds_at_their_ends(text_file: Path, tmp_path: Path) -> None:
+    train_here(text_file, tmp_path, "training.steps=2", f"training.seed={2**62 - 1}")
+    with pytest.raises(ConfigError, match=r"training\.seed"):
+        train_here(text_file, tmp_path, f"training.seed={2**62}")
+    assert text_of(make_predictor(), "a", seed=10**30) == text_of(
+        make_predictor(), "a", seed=10**30 % 2**63
+    )
+
+
+def test_settings_at_their_ends(text_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="betas"):
+        train_here(text_file, tmp_path, "training.betas=[1.0, 0.9]")
+    logits = torch.tensor([[0.0, 3.0, 1.0]])
+    config = Config().generation.model_copy(update={"temperature": 1e-320})
+    assert choose(logits, config, torch.Generator().manual_seed(0)).tolist() == [1]
+
+
+def test_a_model_that_does_not_fit_in_memory_is_one_line(text_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"not enough memory.*model\.hidden_size"):
+        train_here(text_file, tmp_path, "model.hidden_size=10000000")
+
+
+def test_a_limit_that_is_set_replaces_the_configs() -> None:
+    assert load_config("quickstart").training.budget == 60.0
+    set_epochs = load_config("quickstart", ["training.epochs=3"]).training
+    assert (set_epochs.epochs, set_epochs.budget) == (3.0, None)
+    both = load_config("quickstart", ["training.epochs=3", "training.budget=1h"]).training
+    assert (both.epochs, both.budget) == (3.0, 3600.0)
+    corpus = load_config("quickstart", ["corpus.paths=novel.txt"]).corpus
+    assert corpus.builtin is None
+    assert TrainingConfig().epochs == 10
+
+
+def test_the_prefix_is_read_as_the_corpus_was(text_file: Path, tmp_path: Path) -> None:
+    run_ = train_here(text_file, tmp_path, "training.steps=2", "corpus.newlines=space")
+    predictor = charlm.load(run_.folder)
+    texts = [
+        "".join(charlm.generate(predictor, f"The rain{newline}had", seed=1))
+        for newline in (" ", "\n", "\r\n")
+    ]
+    assert len(set(texts)) == 1
+
+
+def test_a_long_prefix_conditions_whole_and_in_pieces() -> None:
+    predictor = make_predictor()
+    prefix = "abcdefgh" * 400
+    from charlm import generator
+
+    whole = text_of(predictor, prefix, greedy=True)
+    before, generator._PIECE = generator._PIECE, 7
+    try:
+        assert text_of(predictor, prefix, greedy=True) == whole
+    finally:
+        generator._PIECE = before
+
+
+def test_resume_takes_no_other_run_s_options(text_file: Path, tmp_path: Path) -> None:
+    folder = train(text_file, tmp_path)
+    for option in (["tiny-shakespeare"], ["--name", "other"], ["--print-config"]):
+        refused(run("train", "--resume", folder, *option), "--resume")
+    done = run("train", "--resume", folder)
+    assert done.exit_code == 0
+    assert "reached its end" in done.stderr
