@@ -1,12 +1,12 @@
 # make train   make the environment, train the quickstart, print a sample and the held-out perplexity
 # make test    make the environment, run the tests
-# make check   tests, linters, types, the direction of imports: what continuous integration runs
+# make check   linters, types, the direction of imports, tests, and the wheel: what CI runs
 
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/charlm
 
-.PHONY: train test lint check clean
+.PHONY: train test lint wheel check clean
 
 train: .venv/installed
 	$(RUN) train
@@ -20,7 +20,17 @@ lint: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint test
+# The wheel, alone in a fresh environment and outside the checkout, has its configs and texts.
+wheel:
+	rm -rf build/wheel && mkdir -p build/wheel/elsewhere
+	$(PYTHON) -m venv build/wheel/env
+	build/wheel/env/bin/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	build/wheel/env/bin/python -m pip install --quiet --constraint constraints.txt build/wheel/*.whl
+	cd build/wheel/elsewhere && ../env/bin/charlm train textbook-random --set training.epochs=2
+	cd build/wheel/elsewhere && ../env/bin/charlm generate --length 20
+	cd build/wheel/elsewhere && ../env/bin/charlm train --quiet --budget 3s
+
+check: lint test wheel
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("charlm needs Python 3.11 or newer: make PYTHON=python3.x" if sys.version_info < (3, 11) else 0)'

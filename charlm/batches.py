@@ -112,9 +112,21 @@ class RandomBatches(_Batches):
 
 
 class SequentialBatches(_Batches):
-    """Long columns from a random offset; successive batches are adjacent pieces of them."""
+    """Long columns from a random offset; successive batches are adjacent pieces of them.
 
-    def __init__(self, ids: Ids, batch_size: int, sequence_length: int, seed: int) -> None:
+    With `reset_probability`, a batch may say that it does not continue the one before, although it
+    does: the state then begins at zero within an epoch, too.
+    """
+
+    def __init__(
+        self,
+        ids: Ids,
+        batch_size: int,
+        sequence_length: int,
+        seed: int,
+        reset_probability: float = 0.0,
+    ) -> None:
+        self._reset_probability = reset_probability
         if len(ids) < batch_size + 1:
             raise CorpusError(
                 f"the training part has {len(ids)} characters and {batch_size} columns need "
@@ -134,22 +146,23 @@ class SequentialBatches(_Batches):
         length = min(self.sequence_length, self._column_length - first)
         starts = self._offset + first + self._column_length * np.arange(self.batch_size)
         columns = [self.ids[start : start + length + 1] for start in starts]
-        return self._examples(columns, continues=index > 0)
+        return self._examples(columns, continues=index > 0 and not self._is_reset(index))
+
+    def _is_reset(self, index: int) -> bool:
+        """Draw whether the state is reset: seed, epoch and index decide, whatever came before."""
+        draw = np.random.default_rng([self.seed, self._epoch, index]).random()
+        return bool(draw < self._reset_probability)
 
 
-SAMPLINGS: dict[str, type[RandomBatches] | type[SequentialBatches]] = {
-    "random": RandomBatches,
-    "sequential": SequentialBatches,
-}
 Batches = RandomBatches | SequentialBatches
 
 
 def make_batches(ids: Ids, config: BatchesConfig, seed: int) -> Batches:
     """Return the iterator that the config names; raises `CorpusError` if the text is too short."""
-    batches: Batches = SAMPLINGS[config.sampling](
-        ids, config.batch_size, config.sequence_length, seed
-    )
-    return batches
+    sizes = (config.batch_size, config.sequence_length)
+    if config.sampling == "random":
+        return RandomBatches(ids, *sizes, seed)
+    return SequentialBatches(ids, *sizes, seed, config.reset_probability)
 
 
 class Shuffle:

@@ -13,7 +13,6 @@ from charlm.corpus import build_corpus
 from charlm.evaluator import total_nats
 from charlm.generator import first_ids, generate_ids
 from charlm.model import LanguageModel, choose_device
-from charlm.precision import choose_precision
 from charlm.trainer import Trainer
 
 _SAMPLES = 64
@@ -30,8 +29,6 @@ class Rates:
     """In total, of 64 samples drawn side by side."""
     num_parameters: int
     device: str
-    precision: str
-    """Of the products of training."""
     threads: int
     torch: str
 
@@ -53,9 +50,7 @@ def measure(config: Config, seconds: float = 2.0, repeats: int = 5) -> Rates:
     model.to(device)
     ids = corpus.parts["train"].ids
     batches = make_batches(ids, config.batches, config.training.seed)
-    precision = choose_precision(config.training.precision, device)
-    training = config.training.model_copy(update={"precision": precision})
-    trainer = Trainer(model, batches, training, clock=lambda: 0.0)
+    trainer = Trainer(model, batches, config.training, clock=lambda: 0.0)
     text = ids[:20_000]
     prefix = first_ids(corpus.vocabulary)
     endless = config.generation.model_copy(update={"length": 1 << 62})
@@ -81,7 +76,6 @@ def measure(config: Config, seconds: float = 2.0, repeats: int = 5) -> Rates:
         generation_of_64=rate(generate(_SAMPLES)),
         num_parameters=model.num_parameters,
         device=device.type,
-        precision=precision,
         threads=torch.get_num_threads(),
         torch=torch.__version__,
     )

@@ -144,6 +144,10 @@ class BatchesConfig(Section):
     """Windows or columns side by side."""
     sequence_length: Size = 64
     """Time steps through which gradients flow."""
+    reset_probability: Fraction = 0.0
+    """Chance that a sequential batch starts from a fresh state all the same. Without it a network
+    may come to rely on what its state has gathered over a whole epoch, and begin a new text badly.
+    """
 
 
 class ModelConfig(Section):
@@ -218,9 +222,6 @@ class TrainingConfig(Section):
     """Of the initial weights, the order of batches, dropout and samples."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto` takes CUDA, then MPS, then the CPU."""
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
-    """Of the matrix products of training; all else stays float32. `auto` measures which is faster,
-    and the run's config says what it chose."""
     start_from: str | None = None
     """A run or checkpoint whose weights and vocabulary to start with (fine-tuning)."""
 

@@ -224,7 +224,7 @@ def show_rates(config: Config, rates: Rates) -> None:
     rows = [(name, f"{rate:,.0f} characters/s") for name, rate in rates.named().items()]
     size = f"{model.num_layers} × {model.hidden_size}, {rates.num_parameters:,} parameters"
     what = f"{model.cell} {size}"
-    where = f"{rates.device}, {rates.precision}, {rates.threads} threads, torch {rates.torch}"
+    where = f"{rates.device}, {rates.threads} threads, torch {rates.torch}"
     _results().print(_table([("model", what), ("machine", where), *rows]))
 
 

@@ -44,7 +44,6 @@ def train(
     session = Session(resolved, corpus, on_report)
     if begin_with is not None:
         session.model.load_state_dict(begin_with.weights)
-    resolved = session.config  # with what was chosen for this machine
     run = Run.create(Path(runs), name, stem, resolved)
     with run.locked():
         return session.run_in(run)

@@ -18,7 +18,6 @@ from charlm.errors import ConfigError, DivergenceError
 from charlm.evaluator import effective_rows, evaluate_part
 from charlm.interrupt import StopRequest, stop_on_interrupt
 from charlm.model import LanguageModel, choose_device
-from charlm.precision import choose_precision
 from charlm.predictor import Predictor, generate, held_out_part
 from charlm.reports import (
     Finished,
@@ -41,12 +40,11 @@ class Session:
     """A run in memory; `run_in` takes it to its end."""
 
     def __init__(self, config: Config, corpus: Corpus, on_report: Callable[[Report], None]) -> None:
-        device = choose_device(config.training.device)
-        chosen = {"precision": choose_precision(config.training.precision, device)}
-        training = config.training.model_copy(update=chosen)
-        self.config = config = config.model_copy(update={"training": training})
+        self.config = config
         self.corpus = corpus
         self.on_report = on_report
+        training = config.training
+        device = choose_device(training.device)
         with _memory_errors(config):
             model = LanguageModel(config.model, len(corpus.vocabulary))
             model.initialize(torch.Generator().manual_seed(training.seed))

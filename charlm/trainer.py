@@ -112,12 +112,7 @@ class Trainer:
         """Return the mean cross-entropy over all time steps; carry the state on, or begin anew."""
         inputs, targets = batch.inputs.to(self.model.device), batch.targets.to(self.model.device)
         state = detach(self.state) if batch.continues else self.model.initial_state(inputs.shape[1])
-        is_half = self.config.precision == "bfloat16"
-        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=is_half):
-            logits, state = self.model(inputs, state, self.dropout_generator)
-        self.state = tuple(tuple(t.float() for t in layer) for layer in state) if is_half else state
-        if is_half:
-            logits = logits.float()
+        logits, self.state = self.model(inputs, state, self.dropout_generator)
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
     def _check_finite(self, loss: float, norm: float) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from functools import cache
 from itertools import islice, pairwise, permutations
 from typing import Any, NamedTuple
@@ -13,7 +14,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from charlm.batches import (
-    SAMPLINGS,
     Batch,
     Batches,
     Position,
@@ -25,6 +25,10 @@ from charlm.batches import (
 from charlm.config import BatchesConfig
 from charlm.errors import CorpusError
 
+SAMPLINGS: dict[str, Callable[..., Batches]] = {
+    "random": RandomBatches,
+    "sequential": SequentialBatches,
+}
 each_sampling = pytest.mark.parametrize("sampling", list(SAMPLINGS))
 
 

@@ -620,6 +620,8 @@ texts = st.text(st.characters(exclude_categories=()), max_size=8)
 counts = st.integers(1, 2**40)
 positive = st.floats(0, exclude_min=True, allow_infinity=False, allow_nan=False)
 fractions = st.floats(0, 1)
+decays = st.floats(0, 1, exclude_max=True)
+sizes = st.integers(1, 2**24 - 1)
 splits = st.floats(0.001, 1).map(lambda train: (train, 1 - train, 0.0))
 file_names = st.text(
     st.characters(codec="utf-8", exclude_characters="/\\:\0~"), min_size=1, max_size=8
@@ -634,7 +636,7 @@ def drawn_configs(draw: st.DrawFn) -> Config:
     is_bytes = draw(st.booleans())
     own_paths = draw(path_lists)
     is_tied = draw(st.booleans())
-    hidden_size = draw(counts)
+    hidden_size = draw(sizes)
     return Config(
         corpus=CorpusConfig(
             paths=own_paths,
@@ -652,15 +654,15 @@ def drawn_configs(draw: st.DrawFn) -> Config:
         ),
         batches=BatchesConfig(
             sampling=draw(st.sampled_from(["random", "sequential"])),
-            batch_size=draw(counts),
-            sequence_length=draw(counts),
+            batch_size=draw(sizes),
+            sequence_length=draw(sizes),
         ),
         model=ModelConfig(
             cell=draw(st.sampled_from(["rnn", "gru", "lstm"])),
             nonlinearity=draw(st.sampled_from(["tanh", "relu"])),
-            num_layers=draw(counts),
+            num_layers=draw(st.integers(1, 100)),
             hidden_size=hidden_size,
-            embedding_size=hidden_size if is_tied else draw(st.none() | counts),
+            embedding_size=hidden_size if is_tied else draw(st.none() | sizes),
             dropout=draw(st.floats(0, 1, exclude_max=True)),
             tie_weights=is_tied,
             initialization=draw(st.sampled_from(["orthogonal", "normal"])),
@@ -673,7 +675,7 @@ def drawn_configs(draw: st.DrawFn) -> Config:
             optimizer=draw(st.sampled_from(["adamw", "sgd"])),
             learning_rate=draw(positive),
             momentum=draw(fractions),
-            betas=draw(st.tuples(fractions, fractions)),
+            betas=draw(st.tuples(decays, decays)),
             weight_decay=draw(positive),
             schedule=draw(st.sampled_from(["constant", "cosine", "linear"])),
             warmup_steps=draw(st.integers(0, 10**6)),
@@ -681,9 +683,9 @@ def drawn_configs(draw: st.DrawFn) -> Config:
             max_gradient_norm=draw(st.none() | positive),
             validate_every=draw(st.none() | counts),
             patience=draw(st.none() | counts),
-            seed=draw(st.integers(0, 2**63)),
+            seed=draw(st.integers(0, 2**62 - 1)),
             device=draw(st.sampled_from(["auto", "cpu", "cuda", "mps"])),
-            start_from=draw(st.none() | texts),
+            start_from=draw(st.none() | paths.filter(lambda path: path != "-")),
         ),
         generation=GenerationConfig(
             prefix=draw(texts),

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from test_cli import SMALL, refused, run, train
@@ -17,6 +18,7 @@ from test_training import train as train_here
 
 import charlm
 from charlm import session
+from charlm.batches import Position, SequentialBatches
 from charlm.checkpoint import read_checkpoint
 from charlm.config import Config, CorpusConfig, TrainingConfig
 from charlm.config_file import load_config
@@ -149,7 +151,7 @@ def test_fingerprints_do_not_change_between_versions(tmp_path: Path) -> None:
     assert build_corpus(CorpusConfig(paths=(str(path),))).fingerprint == GOLDEN_FINGERPRINT
 
 
-GOLDEN_FINGERPRINT = "?"
+GOLDEN_FINGERPRINT = "6bc10aceb637a2551ec160db28787bc2"
 
 
 def test_a_vocabulary_of_nothing_is_refused(text_file: Path) -> None:
@@ -189,6 +191,22 @@ def test_settings_at_their_ends(text_file: Path, tmp_path: Path) -> None:
 def test_a_model_that_does_not_fit_in_memory_is_one_line(text_file: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"not enough memory.*model\.hidden_size"):
         train_here(text_file, tmp_path, "model.hidden_size=10000000")
+
+
+def test_a_state_is_reset_with_the_probability_that_is_set_and_the_seed_decides() -> None:
+    ids = np.zeros(40_001, np.uint8)
+
+    def fresh(seed: int) -> list[bool]:
+        batches = SequentialBatches(ids, 4, 5, seed, reset_probability=0.2)
+        return [not next(batches).continues for _ in range(1900)]
+
+    first = fresh(0)
+    assert 0.15 < np.mean(first) < 0.25
+    assert fresh(0) == first
+    assert fresh(1) != first
+    resumed = SequentialBatches(ids, 4, 5, 0, reset_probability=0.2)
+    resumed.restore(Position(0, 1000))
+    assert [not next(resumed).continues for _ in range(900)] == first[1000:]
 
 
 def test_a_limit_that_is_set_replaces_the_configs() -> None:

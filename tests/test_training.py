@@ -29,7 +29,6 @@ TINY = [
     "batches.batch_size=4",
     "batches.sequence_length=16",
     "training.budget=null",
-    "training.precision=float32",
     "training.log_every=1",
     "training.warmup_steps=3",
     "generation.length=20",
