@@ -88,7 +88,10 @@ Settings = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Set a key: section.key=value. Repeatable."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print results only.")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", help="Print no messages and no progress; of train, the folder alone."),
+]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 
 
@@ -147,7 +150,7 @@ def train(
     settings += set_ or []
     if resume is not None and (config, name, print_config) != (None, None, False):
         raise CharlmError(
-            "--resume goes on with a run as it is; leave CONFIG, --name, --print-config"
+            "--resume goes on with a run as it is; leave out CONFIG, --name, --print-config"
         )
     config = config or "quickstart"
     if print_config:

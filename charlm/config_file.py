@@ -130,7 +130,15 @@ def _find(source: str | Path) -> Path:
     if str(source) in config_names():
         return named
     if os.path.isfile(source):  # noqa: PTH113 - Path's raises for what cannot be a name
+        if Path(source).suffix not in (".yaml", ".yml"):
+            raise ConfigError(
+                f"{source}: a config is a .yaml file; to train on it as a text, give it with --text"
+            )
         return Path(source)
+    if os.path.isdir(source):  # noqa: PTH112
+        raise ConfigError(
+            f"{source}: a folder and no config; give texts with --text, and a run with --resume"
+        )
     near = difflib.get_close_matches(str(source), config_names(), n=1)
     hint = (
         f"did you mean {near[0]}?" if near else f"the shipped ones are {', '.join(config_names())}"

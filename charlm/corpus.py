@@ -208,7 +208,9 @@ def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:
     """Return where each part starts and ends; raises `CorpusError` where one would be too short."""
     total = lengths[0]
     if total == 0:
-        raise CorpusError("the text is empty; name a text with --text or corpus.paths")
+        raise CorpusError(
+            "the text is empty; give one with characters in it (--text or corpus.paths)"
+        )
     if config.validation_paths or config.test_paths:
         ends = np.cumsum(lengths).tolist()
         wanted = [True, bool(config.validation_paths), bool(config.test_paths)]

@@ -104,8 +104,8 @@ def training_corpus(checkpoint: Checkpoint) -> Corpus:
     if corpus.fingerprint != checkpoint.fingerprint:
         where = ", ".join(config.corpus.paths) or config.corpus.builtin
         raise CorpusError(
-            f"{where}: the text is no longer the one that this model learnt from; restore it, or "
-            "name another with --text"
+            f"{where}: the text is no longer the one that this model learnt from; restore it, "
+            "or say with --text where it is now"
         )
     return corpus
 

@@ -38,6 +38,8 @@ class Run:
     @classmethod
     def create(cls, runs: Path, name: str | None, stem: str, config: Config) -> "Run":
         """Make a new folder: `name`, or `stem` with the next free number."""
+        if name is not None and Path(name).name != name:
+            raise RunError(f"--name {name!r}: not the name of a folder; --runs says where it lies")
         candidates = [name] if name is not None else (f"{stem}-{number}" for number in count(1))
         with file_errors("be made", runs, _REMEDY):
             runs.mkdir(parents=True, exist_ok=True)

@@ -173,7 +173,7 @@ def _check(path: Path, entry: DownloadableText, where: str) -> None:
     if (size := path.stat().st_size) != entry.size:
         raise CorpusError(
             f"{where}: {size:,} bytes arrived instead of {entry.size:,}; nothing was "
-            "kept, try again"
+            "kept, try again or fetch it elsewhere"
         )
     if (digest := _sha256(path)) != entry.sha256:
         raise CorpusError(

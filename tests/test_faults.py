@@ -209,6 +209,15 @@ def test_a_state_is_reset_with_the_probability_that_is_set_and_the_seed_decides(
     assert [not next(resumed).continues for _ in range(900)] == first[1000:]
 
 
+def test_what_is_no_config_says_what_to_do(text_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").touch()
+    for text in (text_file, tmp_path / "empty.txt"):
+        refused(run("train", text), "--text")
+    refused(run("train", tmp_path), "--resume")
+    for name in ("../elsewhere", "", "a/b"):
+        refused(run("train", "--text", text_file, "--name", name, *SMALL), "--name")
+
+
 def test_a_limit_that_is_set_replaces_the_configs() -> None:
     assert load_config("quickstart").training.budget == 60.0
     set_epochs = load_config("quickstart", ["training.epochs=3"]).training
