@@ -31,7 +31,6 @@ class Counters:
     elapsed: float = 0.0
     """Seconds since the run began, validation included, up to the last resumption."""
     best_loss: float | None = None
-    best_step: int = 0
     validated_step: int = 0
     validations_since_best: int = 0
     last_epoch_loss: float | None = None
@@ -54,11 +53,11 @@ class Counters:
             return self.epoch.loss
         return self.last_epoch_loss
 
-    def note_validation(self, loss: float, step: int) -> bool:
+    def note_validation(self, loss: float) -> bool:
         """Count a validation; return whether it is the best so far."""
         is_best = self.best_loss is None or loss < self.best_loss
         if is_best:
-            self.best_loss, self.best_step, self.validations_since_best = loss, step, 0
+            self.best_loss, self.validations_since_best = loss, 0
         else:
             self.validations_since_best += 1
         return is_best

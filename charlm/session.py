@@ -161,15 +161,16 @@ class Session:
             score = evaluate_part(self.model, part, self.config.training.validation_rows)
             if not math.isfinite(score.nats):
                 raise self._diverged(run, f"step {step}: the validation loss is {score.nats}")
+            measures = score.to_json()  # where an infinite perplexity is null, as JSON wants it
             run.log_metrics(
                 self._line()
                 | {
-                    "validation_loss": score.nats_per_character,
-                    "validation_perplexity": score.perplexity,
-                    "validation_bits_per_character": score.bits_per_character,
+                    "validation_loss": measures["nats_per_character"],
+                    "validation_perplexity": measures["perplexity"],
+                    "validation_bits_per_character": measures["bits_per_character"],
                 }
             )
-            is_best = counters.note_validation(score.nats_per_character, step)
+            is_best = counters.note_validation(score.nats_per_character)
             if is_best:
                 run.save_best(replace(self._checkpoint(), training_counters={"step": step}))
             self.on_report(Validated(step, score, is_best))
