@@ -1,93 +1,340 @@
-"""How fast a config trains, scores and generates on this machine."""
+"""How fast this machine trains, scores, generates and encodes, beside what it could do at most.
 
+Machines are shared and their speed changes from second to second, so what is to be compared is
+measured in turns, and a ratio is the median of the turns' ratios.
+"""
+
+import math
+import os
 import statistics
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-from charlm.batches import make_batches
-from charlm.config import Config
+from charlm.batches import Batch, make_batches
+from charlm.calibration import resolve
+from charlm.config import BatchesConfig, Config, CorpusConfig, ModelConfig, TrainingConfig
 from charlm.corpus import build_corpus
 from charlm.evaluator import total_nats
-from charlm.generator import first_ids, generate_ids
+from charlm.generator import generate_ids
+from charlm.kernels import compiler
+from charlm.kernels.recurrence import Precision
 from charlm.model import LanguageModel, choose_device
+from charlm.texts import files_of
 from charlm.trainer import Trainer
+from charlm.vocabulary import Ids
 
-_SAMPLES = 64
+SAMPLES = 64
+_TURNS = 5
+_PRODUCT = 1536
+"""Rows and columns of the large product that bounds training."""
+_LOSS_ALLOWED = 0.15
+"""What a ratio may lose before a check fails: more than machines vary."""
+
+Work = Callable[[], float]
+"""Does some work and returns how much: characters, or floating-point operations."""
 
 
 @dataclass(frozen=True)
-class Rates:
-    """Characters per second, each the median of several stretches after a warm-up."""
+class Benchmark:
+    """Rates in characters per second unless their name says otherwise, and ratios between them."""
 
-    training: float
-    evaluation: float
-    generation: float
-    generation_of_64: float
-    """In total, of 64 samples drawn side by side."""
-    num_parameters: int
-    device: str
-    threads: int
-    torch: str
+    machine: dict[str, Any]
+    rates: dict[str, float] = field(default_factory=dict)
+    ratios: dict[str, float] = field(default_factory=dict)
 
-    def named(self) -> dict[str, float]:
+    def to_json(self) -> dict[str, Any]:
+        return {"machine": self.machine, "rates": self.rates, "ratios": self.ratios}
+
+    def losses(self, before: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+        """Return the ratios that are clearly below those of a benchmark before, with both."""
         return {
-            "training": self.training,
-            "evaluation, one row": self.evaluation,
-            "generation": self.generation,
-            f"generation, {_SAMPLES} samples": self.generation_of_64,
+            name: (before[name], ratio)
+            for name, ratio in self.ratios.items()
+            if name in before and ratio < (1 - _LOSS_ALLOWED) * before[name]
         }
 
 
-def measure(config: Config, seconds: float = 2.0, repeats: int = 5) -> Rates:
-    """Measure a config on its own text; each rate takes about `repeats` × `seconds`."""
-    corpus = build_corpus(config.corpus)
-    device = choose_device(config.training.device)
-    model = LanguageModel(config.model, len(corpus.vocabulary))
-    model.initialize(torch.Generator().manual_seed(config.training.seed))
-    model.to(device)
-    ids = corpus.parts["train"].ids
-    batches = make_batches(ids, config.batches, config.training.seed)
-    trainer = Trainer(model, batches, config.training, clock=lambda: 0.0)
-    text = ids[:20_000]
-    prefix = first_ids(corpus.vocabulary)
-    endless = config.generation.model_copy(update={"length": 1 << 62})
+@dataclass(frozen=True)
+class Shape:
+    """A model and the batches that it is trained on."""
 
-    def generate(num_samples: int) -> Callable[[], int]:
-        random = torch.Generator().manual_seed(0)
-        steps = generate_ids(
-            model, prefix, endless, random, num_samples, corpus.vocabulary.unknown_id
+    name: str
+    model: ModelConfig
+    batch_size: int
+    sequence_length: int
+
+
+def standard_shapes() -> list[Shape]:
+    """Return one layer of every cell, at three sizes."""
+    return [
+        Shape(
+            f"{cell} {hidden_size}",
+            ModelConfig.model_validate({"cell": cell, "hidden_size": hidden_size}),
+            batch_size=32 if hidden_size < 512 else 64,
+            sequence_length=128,
         )
-        return lambda: len(next(steps))
+        for hidden_size in (256, 512, 1024)
+        for cell in ("lstm", "gru", "rnn")
+    ]
 
-    def score() -> int:
-        total_nats(model, text)
-        return len(text) - 1
 
-    def rate(work: Callable[[], int]) -> float:
-        return _median_rate(work, seconds, repeats)
-
-    return Rates(
-        training=rate(lambda: trainer.take_step(next(batches), 0.5).characters),
-        evaluation=rate(score),
-        generation=rate(generate(1)),
-        generation_of_64=rate(generate(_SAMPLES)),
-        num_parameters=model.num_parameters,
-        device=device.type,
-        threads=torch.get_num_threads(),
-        torch=torch.__version__,
+def measure(config: Config, shapes: list[Shape], seconds: float = 0.5) -> Benchmark:
+    """Measure a config on its own text, then other models on it; a turn takes `seconds`."""
+    config = resolve(config)
+    torch.set_num_threads(int(config.training.threads))
+    corpus = build_corpus(config.corpus)
+    ids, vocabulary_size = corpus.parts["train"].ids, len(corpus.vocabulary)
+    benchmark = Benchmark(
+        {
+            "threads": config.training.threads,
+            "precision": config.training.precision,
+            "engine": compiler.description(),
+            "torch": torch.__version__,
+        }
     )
+    sizes = config.batches.batch_size, config.batches.sequence_length
+    for shape in [Shape("config", config.model, *sizes), *shapes]:
+        bench = Bench(shape, config.training, ids, vocabulary_size, seconds)
+        bench.training(benchmark)
+        bench.generation(benchmark)
+        if shape.name == "config":
+            bench.evaluation(benchmark)
+    for name, rate in encoding_rates().items():
+        benchmark.rates[f"encoding {name}, MB/s"] = rate / 1e6
+    return benchmark
 
 
-def _median_rate(work: Callable[[], int], seconds: float, repeats: int) -> float:
-    """Repeat `work`, which returns how many characters it did, and return the median rate."""
-    rates = []
-    work()
-    for _ in range(repeats):
-        done, start = 0, perf_counter()
-        while (elapsed := perf_counter() - start) < seconds:
-            done += work()
-        rates.append(done / elapsed)
-    return statistics.median(rates)
+def encoding_rates(size: int = 24_000_000) -> dict[str, float]:
+    """Return bytes a second from a file to ids on disk, for two texts that every machine has."""
+    rates = {}
+    for name in ("python-docs", "lyrics-zh"):
+        text = b"".join(path.read_bytes() for path in files_of(name))
+        with TemporaryDirectory() as folder, _cache_in(folder):
+            path = Path(folder, "text")
+            path.write_bytes(text * (size // len(text)))
+            start = perf_counter()
+            build_corpus(CorpusConfig(paths=(str(path),)))
+            rates[name] = path.stat().st_size / (perf_counter() - start)
+    return rates
+
+
+@contextmanager
+def _cache_in(folder: str) -> Iterator[None]:
+    before = os.environ.get("CHARLM_CACHE")
+    os.environ["CHARLM_CACHE"] = folder
+    try:
+        yield
+    finally:
+        del os.environ["CHARLM_CACHE"]
+        if before is not None:
+            os.environ["CHARLM_CACHE"] = before
+
+
+class Bench:
+    """One model under measurement."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        training: TrainingConfig,
+        ids: Ids,
+        vocabulary_size: int,
+        seconds: float,
+    ) -> None:
+        self.shape, self.config, self.ids, self.seconds = shape, training, ids, seconds
+        self.device = choose_device(training.device)
+        self.model = LanguageModel(shape.model, vocabulary_size)
+        self.model.initialize(torch.Generator().manual_seed(training.seed))
+        self.model.to(self.device)
+        if training.precision == "bfloat16":
+            self.model.precision = "bfloat16"
+
+    def training(self, benchmark: Benchmark) -> None:
+        """Take whole steps, beside the plain loop and large products."""
+        charlm, plain = self.trainers()
+        rates = in_turns(
+            {
+                "charlm": charlm,
+                "plain": plain,
+                "float32": _product("float32", self.device),
+                "bfloat16": _product("bfloat16", self.device),
+            },
+            self.seconds,
+        )
+        operations = 6 * self.model.num_parameters  # a character, forward and backward
+        name = self.shape.name
+        benchmark.rates[f"{name}: training"] = statistics.median(rates["charlm"])
+        benchmark.rates[f"{name}: training in a plain loop of torch.nn"] = statistics.median(
+            rates["plain"]
+        )
+        for precision in ("float32", "bfloat16"):
+            key = f"{precision} products, GFLOP/s"
+            rate = statistics.median(rates[precision]) / 1e9
+            benchmark.rates[key] = max(rate, benchmark.rates.get(key, 0.0))
+        fastest = [max(pair) for pair in zip(rates["float32"], rates["bfloat16"], strict=True)]
+        benchmark.ratios[f"{name}: training, share of large products"] = operations * median_ratio(
+            rates["charlm"], fastest
+        )
+        benchmark.ratios[f"{name}: training, times the plain loop"] = median_ratio(
+            rates["charlm"], rates["plain"]
+        )
+
+    def trainers(self) -> tuple[Work, Work]:
+        """Return a step of charlm's, and one of the plain loop on the same batches."""
+        shape = self.shape
+        batches = make_batches(
+            self.ids,
+            BatchesConfig(batch_size=shape.batch_size, sequence_length=shape.sequence_length),
+            self.config.seed,
+        )
+        trainer = Trainer(self.model, batches, self.config, clock=lambda: 0.0)
+        plain = PlainLoop(self.model, self.config)
+        return (
+            lambda: float(trainer.take_step(next(batches), 0.5).characters),
+            lambda: float(plain.take_step(next(batches))),
+        )
+
+    def generation(self, benchmark: Benchmark) -> None:
+        """Draw characters, one sample and many, beside reading the weights once a character."""
+        rates = in_turns(
+            {
+                "one": self._generate(1),
+                "many": self._generate(SAMPLES),
+                "bound": self._read_weights(),
+            },
+            self.seconds,
+        )
+        name = self.shape.name
+        benchmark.rates[f"{name}: generation"] = statistics.median(rates["one"])
+        benchmark.rates[f"{name}: generation, {SAMPLES} samples"] = statistics.median(rates["many"])
+        benchmark.rates[f"{name}: reading the weights once a character"] = statistics.median(
+            rates["bound"]
+        )
+        benchmark.ratios[f"{name}: generation, share of its bound"] = median_ratio(
+            rates["one"], rates["bound"]
+        )
+        benchmark.ratios[f"{name}: generation, {SAMPLES} samples over one"] = median_ratio(
+            rates["many"], rates["one"]
+        )
+
+    def evaluation(self, benchmark: Benchmark) -> None:
+        text = self.ids[:20_000]
+
+        def score(rows: int) -> Work:
+            def work() -> float:
+                total_nats(self.model, text, rows)
+                return float(len(text) - 1)
+
+            return work
+
+        rates = in_turns({"one": score(1), "many": score(16)}, self.seconds)
+        name = self.shape.name
+        benchmark.rates[f"{name}: evaluation, exact"] = statistics.median(rates["one"])
+        benchmark.rates[f"{name}: evaluation, 16 rows"] = statistics.median(rates["many"])
+
+    def _generate(self, num_samples: int) -> Work:
+        endless = Config().generation.model_copy(update={"length": 1 << 62})
+        random = torch.Generator().manual_seed(0)
+        drawn: Iterator[Tensor] = generate_ids(
+            self.model, self.ids[:1], endless, random, num_samples
+        )
+        return lambda: float(sum(len(next(drawn)) for _ in range(32)))
+
+    def _read_weights(self) -> Work:
+        """Read as many floats as the recurrent and softmax layers have, on one thread."""
+        once_only = {"embedding", "layers.0.W_xh", "layers.0.b_h"}  # a row of these is looked up
+        size = sum(p.numel() for n, p in self.model.named_parameters() if n not in once_only)
+        weights = torch.ones(size, device=self.device)
+
+        def work() -> float:
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1)
+            for _ in range(32):
+                weights.sum()
+            torch.set_num_threads(threads)
+            return 32.0
+
+        return work
+
+
+class PlainLoop:
+    """The same model from torch.nn's modules, trained as tutorials do: the thing to be faster than.
+
+    In float32, with PyTorch's defaults; the state is carried on, as charlm does.
+    """
+
+    def __init__(self, model: LanguageModel, config: TrainingConfig) -> None:
+        shape = model.config
+        size = shape.embedding_size or model.vocabulary_size
+        self.embedding = nn.Embedding(model.vocabulary_size, size)
+        sizes = (size, shape.hidden_size, shape.num_layers)
+        self.cells: nn.RNNBase
+        if shape.cell == "rnn":
+            self.cells = nn.RNN(*sizes, nonlinearity=shape.nonlinearity)
+        else:
+            self.cells = nn.LSTM(*sizes) if shape.cell == "lstm" else nn.GRU(*sizes)
+        self.dropout = nn.Dropout(shape.dropout)
+        self.output = nn.Linear(shape.hidden_size, model.vocabulary_size)
+        self.modules = nn.ModuleList([self.embedding, self.cells, self.output]).to(model.device)
+        self.optimizer = torch.optim.AdamW(self.modules.parameters(), lr=config.learning_rate)
+        self.max_norm = config.max_gradient_norm or math.inf
+        self.state: Any = None
+
+    def take_step(self, batch: Batch) -> int:
+        device = self.output.weight.device
+        inputs, targets = batch.inputs.to(device), batch.targets.to(device)
+        if self.state is not None and not batch.continues:
+            self.state = None
+        outputs, state = self.cells(self.embedding(inputs), self.state)
+        logits = self.output(self.dropout(outputs))
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self.modules.parameters(), self.max_norm)
+        self.optimizer.step()
+        is_pair = isinstance(state, tuple)
+        self.state = tuple(part.detach() for part in state) if is_pair else state.detach()
+        return targets.numel()
+
+
+def in_turns(works: Mapping[str, Work], seconds: float) -> dict[str, list[float]]:
+    """Give every work its turn, again and again; return the rates of its turns."""
+    rates: dict[str, list[float]] = {name: [] for name in works}
+    for work in works.values():
+        work()
+    for _ in range(_TURNS):
+        for name, work in works.items():
+            rates[name].append(rate_of(work, seconds))
+    return rates
+
+
+def rate_of(work: Work, seconds: float) -> float:
+    """Repeat a work for so long; return how much it did a second."""
+    done, start = 0.0, perf_counter()
+    while (elapsed := perf_counter() - start) < seconds or done == 0:
+        done += work()
+    return done / elapsed
+
+
+def median_ratio(rates: list[float], others: list[float]) -> float:
+    """Return the median of the ratios of each turn."""
+    return statistics.median(a / b for a, b in zip(rates, others, strict=True))
+
+
+def _product(precision: Precision, device: torch.device) -> Work:
+    dtype = getattr(torch, precision)
+    factor = torch.ones(_PRODUCT, _PRODUCT, dtype=dtype, device=device)
+
+    def work() -> float:
+        factor @ factor
+        return 2.0 * _PRODUCT**3
+
+    return work

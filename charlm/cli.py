@@ -4,7 +4,6 @@ import io
 import json
 import os
 import sys
-from dataclasses import asdict
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -159,6 +158,9 @@ def train(
         print(to_yaml(with_text(load_config(config, settings), text or ())), end="")
         return
 
+    from charlm.kernels import compiler
+
+    compiler.begin()  # while torch loads
     from charlm import experiment
     from charlm.console import TrainingView
 
@@ -292,22 +294,56 @@ def bench(
     config: ConfigName = "quickstart",
     text: Texts = None,
     set_: Settings = None,
-    seconds: Annotated[
-        float, typer.Option(min=0.01, help="Length of each of the five stretches of a rate.")
-    ] = 2.0,
+    seconds: Annotated[float, typer.Option(min=0.001, help="Length of each turn.")] = 0.5,
+    cells: Annotated[
+        bool, typer.Option(help="Measure every cell at three sizes, too (some minutes).")
+    ] = True,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Show how cost grows with each size instead.")
+    ] = False,
+    check: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Fail where a ratio is 15 % below that of a --json."),
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """Measure training, evaluation and generation speed of a config on this machine."""
-    from charlm.benchmark import measure
+    """Measure training, evaluation, generation and encoding, and what this machine could do."""
+    from charlm import benchmark
     from charlm.config_file import load_config, with_text
-    from charlm.console import show_rates
+    from charlm.console import show_benchmark, show_losses, show_sweep
 
     resolved = with_text(load_config(config, set_ or ()), text or ())
-    rates = measure(resolved, seconds)
+    if sweep:
+        from charlm.sweep import sweep as measure_sweep
+
+        points = list(measure_sweep(resolved, seconds))
+        if json_:
+            print(json.dumps([point.to_json() for point in points]))
+        else:
+            show_sweep(points)
+        return
+    before = _read_ratios(check) if check is not None else {}
+    shapes = benchmark.standard_shapes() if cells else []
+    result = benchmark.measure(resolved, shapes, seconds)
     if json_:
-        print(json.dumps(asdict(rates)))
+        print(json.dumps(result.to_json()))
     else:
-        show_rates(resolved, rates)
+        show_benchmark(result)
+    if losses := result.losses(before):
+        show_losses(losses)
+        raise CharlmError(
+            f"{len(losses)} ratios are more than 15 % below those of {check}; run it again on a "
+            "quiet machine, or find what became slower"
+        )
+
+
+def _read_ratios(path: Path) -> dict[str, float]:
+    with file_errors("be read", path, "check the path", CharlmError):
+        data = path.read_bytes()
+    try:
+        return {str(name): float(ratio) for name, ratio in json.loads(data)["ratios"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise CharlmError(f"{path}: not what `charlm bench --json` prints; make it anew") from None
 
 
 @data.command("list")

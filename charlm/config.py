@@ -167,10 +167,11 @@ class ModelConfig(Section):
     """Probability of dropping a unit between layers and before the softmax layer."""
     tie_weights: bool = False
     """Let the softmax layer use the embedding's weights; needs embedding_size = hidden_size."""
-    initialization: Literal["orthogonal", "normal"] = "orthogonal"
-    """Orthogonal W_hh and scaled uniform others; or all N(0, 0.01²), biases zero (the book's)."""
+    initialization: Literal["uniform", "orthogonal", "normal"] = "uniform"
+    """Matrices from ±1/√hidden_size, with orthogonal W_hh or without; or all N(0, 0.01²), biases
+    zero (the book's)."""
     implementation: Literal["fused", "equations"] = "fused"
-    """PyTorch's fastest kernel, or the book's formulas step by step: the same results."""
+    """The fastest way over a sequence, or the book's formulas step by step: the same results."""
 
     @model_validator(mode="after")
     def _sizes_allow_tying(self) -> "ModelConfig":
@@ -222,6 +223,11 @@ class TrainingConfig(Section):
     """Of the initial weights, the order of batches, dropout and samples."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto` takes CUDA, then MPS, then the CPU."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the operands of large products, on a CPU with charlm's kernels; states, parameters and
+    loss are float32. `auto` takes what is faster here, and the run's config says what it took."""
+    threads: PositiveInt | Literal["auto"] = "auto"
+    """Threads that compute on a CPU; `auto` measures how many are of use."""
     start_from: str | None = None
     """A run or checkpoint whose weights and vocabulary to start with (fine-tuning)."""
 

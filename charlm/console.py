@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
-from charlm.benchmark import Rates
-from charlm.config import Config
+from charlm.benchmark import Benchmark
 from charlm.corpus import Corpus
 from charlm.evaluator import Score, perplexity, protocol
+from charlm.kernels import compiler
 from charlm.reports import (
     Finished,
     Report,
@@ -25,6 +25,7 @@ from charlm.reports import (
     StopRequested,
     Validated,
 )
+from charlm.sweep import Point
 
 _SMOOTHING = 0.95
 """How slowly the bar's loss follows the loss of the steps."""
@@ -160,8 +161,18 @@ def _describe_model(report: Started) -> str:
     layers = f"{config.num_layers} layer{'s' if config.num_layers > 1 else ''}"
     return (
         f"model: {config.cell}, {layers} of {config.hidden_size}, "
-        f"{model.num_parameters:,} parameters on {model.device.type}"
+        f"{model.num_parameters:,} parameters on {_describe_engine(report)}"
     )
+
+
+def _describe_engine(report: Started) -> str:
+    model, training = report.model, report.config.training
+    if model.device.type != "cpu":
+        return model.device.type
+    threads = f"{training.threads} thread{'' if training.threads == 1 else 's'}"
+    equations = report.config.model.implementation == "equations"
+    engine = "the equations" if equations else compiler.description()
+    return f"the CPU: {engine}, {model.precision}, {threads}"
 
 
 def _summary(report: Finished) -> list[tuple[str, str]]:
@@ -218,14 +229,39 @@ def _unknown(score: Score) -> str:
     return f", {score.unknown_characters:,} unknown" if score.unknown_characters else ""
 
 
-def show_rates(config: Config, rates: Rates) -> None:
-    """Print the table of `charlm bench`."""
-    model = config.model
-    rows = [(name, f"{rate:,.0f} characters/s") for name, rate in rates.named().items()]
-    size = f"{model.num_layers} × {model.hidden_size}, {rates.num_parameters:,} parameters"
-    what = f"{model.cell} {size}"
-    where = f"{rates.device}, {rates.threads} threads, torch {rates.torch}"
-    _results().print(_table([("model", what), ("machine", where), *rows]))
+def show_benchmark(benchmark: Benchmark) -> None:
+    """Print the tables of `charlm bench`."""
+    machine = [(name, str(value)) for name, value in benchmark.machine.items()]
+    rates = [(name, f"{rate:,.0f}") for name, rate in benchmark.rates.items()]
+    ratios = [(name, f"{ratio:.2f}") for name, ratio in benchmark.ratios.items()]
+    _results().print(_table(machine))
+    for heading, rows in (("characters a second, or as named", rates), ("ratios", ratios)):
+        _results().print(f"\n{heading}")
+        _results().print(_table(rows))
+
+
+def show_losses(losses: dict[str, tuple[float, float]]) -> None:
+    """Print what has become slower, as `charlm bench --check` found."""
+    for name, (before, now) in losses.items():
+        message(f"slower: {name} was {before:.2f} and is {now:.2f}")
+
+
+def show_sweep(points: list[Point]) -> None:
+    """Print the table of `charlm bench --sweep`."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("cell", "layers", "hidden", "batch", "length"):
+        table.add_column(heading, justify="right")
+    for heading in ("characters/s", "plain loop", "MB a step", "plain loop"):
+        table.add_column(heading, justify="right")
+    for point in points:
+        table.add_row(
+            *(str(size) for size in point.sizes),
+            f"{point.rate:,.0f}",
+            f"{point.plain_rate:,.0f}",
+            f"{point.peak_bytes / 1e6:,.1f}",
+            f"{point.plain_peak_bytes / 1e6:,.1f}",
+        )
+    _results().print(table)
 
 
 def show_texts(rows: list[tuple[str, str, str]], folder: Path) -> None:

@@ -1,8 +1,8 @@
 """A text as one stream of ids on disk, split in training, validation and test parts.
 
-The text is decoded once, in pieces, to a temporary file of code points; the vocabulary is counted
-over the training part of it; then the code points are looked up, piece by piece, to the ids that
-stay. Memory does not grow with the text. The folder that holds the ids is named by a digest of the
+The text is decoded once, in pieces, to a file of code points; the vocabulary is counted over the
+training part of it; then the code points are looked up, piece by piece, to the ids that take their
+place. Memory does not grow with the text. The folder that holds the ids is named by a digest of the
 files' contents and of every setting that changes the ids, so a changed text is never served stale.
 """
 
@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,14 +18,15 @@ from typing import Literal
 import numpy as np
 
 from charlm.config import CorpusConfig
+from charlm.digests import Digests
 from charlm.errors import CorpusError, file_errors
 from charlm.resources import cache_folder
-from charlm.sources import digest_of, find_files, read_symbols, spool_standard_input
-from charlm.vocabulary import NUM_CODE_POINTS, Ids, Symbols, Vocabulary
+from charlm.sources import find_files, read_symbols, spool_standard_input
+from charlm.symbols import Counts, SymbolFile, size_of
+from charlm.vocabulary import Ids, Vocabulary
 
 _FORMAT = 1
 """Part of every key: raise it when the same text and settings would give other ids."""
-_PIECE = 1 << 20
 
 PartName = Literal["train", "validation", "test"]
 PARTS: tuple[PartName, ...] = ("train", "validation", "test")
@@ -69,16 +70,18 @@ def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> 
             find_files(_without_standard_input(config.validation_paths, Path(building))),
             find_files(_without_standard_input(config.test_paths, Path(building))),
         ]
-        key = _fingerprint(groups, config, vocabulary)
-        if (cached := cached_corpus(key)) is not None:
-            return cached
-        with file_errors(
-            "be written", building, "free some space or set CHARLM_CACHE", CorpusError
-        ):
-            _encode(groups, config, vocabulary, Path(building) / "corpus")
-            if _fingerprint(groups, config, vocabulary) != key:
-                raise CorpusError("the text changed while it was read; start again")
-            return _keep(Path(building) / "corpus", key)
+        digests = Digests(cache_folder() / "corpora" / "digests.json")
+        key = _fingerprint(digests, groups, config, vocabulary)
+        corpus = cached_corpus(key)
+        if corpus is None:
+            remedy = "free some space or set CHARLM_CACHE"
+            with file_errors("be written", building, remedy, CorpusError):
+                _encode(groups, config, vocabulary, Path(building) / "corpus")
+                if _fingerprint(digests, groups, config, vocabulary) != key:
+                    raise CorpusError("the text changed while it was read; start again")
+                corpus = _keep(Path(building) / "corpus", key)
+        digests.remember()
+        return corpus
 
 
 def _keep(folder: Path, key: str) -> Corpus:
@@ -144,14 +147,17 @@ def _without_standard_input(paths: Sequence[str], folder: Path) -> list[str]:
 
 
 def _fingerprint(
-    groups: list[list[Path]], config: CorpusConfig, vocabulary: Vocabulary | None
+    digests: Digests,
+    groups: list[list[Path]],
+    config: CorpusConfig,
+    vocabulary: Vocabulary | None,
 ) -> str:
     # Defaults are left out, so that a key that a later version adds changes no fingerprint.
     places = {"paths", "builtin", "validation_paths", "test_paths"}
     settings = config.model_dump(mode="json", exclude=places, exclude_defaults=True)
     facts = [
         _FORMAT,
-        [digest_of(files) for files in groups],
+        [digests.of(files) for files in groups],
         settings,
         vocabulary.to_json() if vocabulary else None,
     ]
@@ -163,45 +169,30 @@ def _encode(
 ) -> None:
     """Write the ids of all parts, and `corpus.json` with the rest, into a new `folder`."""
     folder.mkdir()
-    symbols = _SymbolFile(folder / "symbols", config.unit)
+    symbols = SymbolFile(folder / "symbols")
     unlimited = config.model_copy(update={"max_characters": None})
     lengths = [
         symbols.append(read_symbols(files, config if files is groups[0] else unlimited))
         for files in groups
     ]
     bounds = _split(lengths, config)
+    held_out = [symbols.count(*stretch) for stretch in bounds[1:]]
+    counts = [symbols.counts - sum(held_out), *held_out]
     if vocabulary is None:
-        vocabulary = _count_vocabulary(symbols, bounds, config)
+        vocabulary = _vocabulary_of(counts, config)
     parts = {}
-    for name, (start, end) in zip(PARTS, bounds, strict=True):
-        pieces = symbols.pieces(start, end)
-        parts[name] = (end - start, _write_ids(pieces, vocabulary, folder / f"{name}.ids"))
-    symbols.path.unlink()
+    for name, (start, end), counted in zip(PARTS, bounds, counts, strict=True):
+        numbers = {
+            "num_bytes": size_of(counted, config.unit),
+            "first_bytes": size_of(symbols.count(start, min(start + 1, end)), config.unit),
+            "num_unknown": end - start - int(counted[list(vocabulary.symbols)].sum()),
+        }
+        parts[name] = (end - start, numbers)
+    for name, (start, end) in zip(PARTS[1:], bounds[1:], strict=True):
+        symbols.write_ids(start, end, vocabulary, folder / f"{name}.ids")
+    symbols.become_ids(bounds[0][1], vocabulary, folder / f"{PARTS[0]}.ids")
     about = {"vocabulary": vocabulary.to_json(), "parts": parts}
     (folder / "corpus.json").write_text(json.dumps(about), encoding="utf-8")
-
-
-class _SymbolFile:
-    """Code points or bytes on disk, written once and read in pieces."""
-
-    def __init__(self, path: Path, unit: str) -> None:
-        self.path = path
-        self.dtype = np.dtype(np.uint8 if unit == "byte" else "<u4")
-
-    def append(self, pieces: Iterable[Symbols]) -> int:
-        """Write pieces at the end; return how many symbols they held."""
-        length = 0
-        with self.path.open("ab") as file:
-            for piece in pieces:
-                file.write(piece.data)
-                length += len(piece)
-        return length
-
-    def pieces(self, start: int, end: int) -> Iterator[Symbols]:
-        """Read a stretch, a bounded piece at a time."""
-        for begin in range(start, end, _PIECE):
-            count = min(_PIECE, end - begin)
-            yield np.fromfile(self.path, self.dtype, count, offset=begin * self.dtype.itemsize)
 
 
 def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:
@@ -228,43 +219,16 @@ def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:
     return bounds
 
 
-def _count_vocabulary(
-    symbols: _SymbolFile, bounds: list[tuple[int, int]], config: CorpusConfig
-) -> Vocabulary:
+def _vocabulary_of(counts: list[Counts], config: CorpusConfig) -> Vocabulary:
     if config.unit == "byte":
         return Vocabulary.of_bytes()
-    counted = bounds[:1] if config.vocabulary_from == "train" else bounds
-    counts = np.zeros(NUM_CODE_POINTS, np.int64)
-    for start, end in counted:
-        for piece in symbols.pieces(start, end):
-            seen = np.bincount(piece)
-            counts[: len(seen)] += seen
-    if counts.max() < config.minimum_count:
+    counted = counts[0] if config.vocabulary_from == "train" else sum(counts[1:], counts[0])
+    if counted.max() < config.minimum_count:
         raise CorpusError(
             f"no character of the text occurs {config.minimum_count} times; lower "
             "corpus.minimum_count or give more text"
         )
-    return Vocabulary.from_counts(counts, config.minimum_count)
-
-
-def _write_ids(pieces: Iterable[Symbols], vocabulary: Vocabulary, target: Path) -> dict[str, int]:
-    num_bytes = first_bytes = num_unknown = 0
-    with target.open("wb") as file:
-        for piece in pieces:
-            ids = vocabulary.encode(piece)
-            file.write(ids.data)
-            first_bytes = first_bytes or _utf8_size(piece[:1])
-            num_bytes += _utf8_size(piece)
-            if vocabulary.unknown_id is not None:
-                num_unknown += int(np.count_nonzero(ids == vocabulary.unknown_id))
-    return {"num_bytes": num_bytes, "first_bytes": first_bytes, "num_unknown": num_unknown}
-
-
-def _utf8_size(symbols: Symbols) -> int:
-    if symbols.dtype == np.uint8:
-        return len(symbols)
-    longer = (np.count_nonzero(symbols >= limit) for limit in (0x80, 0x800, 0x10000))
-    return int(len(symbols) + sum(longer))
+    return Vocabulary.from_counts(counted, config.minimum_count)
 
 
 def _map_ids(path: Path, vocabulary: Vocabulary, length: int) -> Ids:

@@ -87,9 +87,10 @@ def protocol(rows: int) -> str:
 def evaluate_part(model: LanguageModel, part: Part, rows: int = 1) -> Score:
     """Score a text: every character but the first exactly once.
 
-    With one row the state is carried through the whole text, which is exact. With more, the text is
-    cut into that many stretches read side by side: faster, and an approximation, because each but
-    the first knows only the `WARM_UP` characters before it. Raises `CorpusError` for a text of
+    With one row the state is carried through the whole text, in float32, which is exact. With more,
+    the text is cut into that many stretches read side by side: faster, and an approximation,
+    because each but the first knows only the `WARM_UP` characters before it, and products are in
+    the model's own precision. Raises `CorpusError` for a text of
     fewer than two characters.
     """
     if len(part) < 2:
@@ -101,12 +102,18 @@ def evaluate_part(model: LanguageModel, part: Part, rows: int = 1) -> Score:
 @torch.inference_mode()
 def total_nats(model: LanguageModel, ids: Ids, rows: int = 1) -> float:
     """Return the sum of −ln p over every id but the first, reading in `rows` stretches."""
-    predictions = len(ids) - 1
     rows = effective_rows(len(ids), rows)
-    length = -(-predictions // rows)
-    starts = np.arange(rows) * length
     was_training = model.training
     model.eval()
+    with model.computing_in("float32" if rows == 1 else model.precision):
+        total = _total_nats(model, ids, rows)
+    model.train(was_training)
+    return total
+
+
+def _total_nats(model: LanguageModel, ids: Ids, rows: int) -> float:
+    length = -(-(len(ids) - 1) // rows)
+    starts = np.arange(rows) * length
     state = model.initial_state(rows)
     if rows > 1:
         for begin, end in _chunks(-WARM_UP, 0, rows):
@@ -118,7 +125,6 @@ def total_nats(model: LanguageModel, ids: Ids, rows: int = 1) -> float:
         batch, scored = _stretches(ids, starts, begin, end)
         logits, state = model(batch.inputs.to(model.device), state)
         total += _sum_nats(logits, batch.targets.to(model.device), scored.to(model.device))
-    model.train(was_training)
     return total
 
 

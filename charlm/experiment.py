@@ -44,7 +44,7 @@ def train(
     session = Session(resolved, corpus, on_report)
     if begin_with is not None:
         session.model.load_state_dict(begin_with.weights)
-    run = Run.create(Path(runs), name, stem, resolved)
+    run = Run.create(Path(runs), name, stem, session.config)
     with run.locked():
         return session.run_in(run)
 
@@ -72,15 +72,24 @@ def resume(
         if not checkpoint.training_tensors:
             raise RunError(f"{folder.last}: holds no state of training to go on from; train anew")
         has_config = folder.config_file.exists() and folder.config_file.stat().st_size > 0
-        before = load_config(folder.config_file) if has_config else checkpoint.config
+        checkpoint = replace(checkpoint, config=_decided(checkpoint.config))
+        before = _decided(load_config(folder.config_file)) if has_config else checkpoint.config
         config = with_text(override(before, settings), text)
         _check_resumable(run, checkpoint.config, config)
         corpus = training_corpus(replace(checkpoint, config=config))
         session = Session(config, corpus, on_report)
         session.restore(checkpoint)
-        folder.write_config(config)
+        folder.write_config(session.config)
         folder.go_back(counters["trainer"]["step"], counters["log_sizes"])
         return session.run_in(folder)
+
+
+def _decided(config: Config) -> Config:
+    """Read a run of a charlm that knew float32 alone, and recorded no precision."""
+    if config.training.precision != "auto":
+        return config
+    training = config.training.model_copy(update={"precision": "float32"})
+    return config.model_copy(update={"training": training})
 
 
 def _shaped_like(source: Config, config: Config) -> Config:
@@ -98,7 +107,7 @@ _MAY_CHANGE = {
     # Where the text lies: its fingerprint says whether it is the same.
     "corpus": {"paths", "builtin", "validation_paths", "test_paths"},
     "training": {
-        *("epochs", "steps", "budget", "patience", "device"),
+        *("epochs", "steps", "budget", "patience", "device", "threads"),
         *("validate_every", "validation_rows", "save_every", "log_every", "keep_checkpoints"),
     },
 }

@@ -4,14 +4,17 @@ import codecs
 from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from charlm.config import GenerationConfig
 from charlm.model import LanguageModel, ModelState
 from charlm.vocabulary import Ids, Vocabulary
+from charlm.writer import Writer
 
 _PIECE = 1 << 10
+_STRETCH = 32
+"""Characters that the kernels write at a time: few enough to come as a stream."""
 Logits = Float[Tensor, "batch vocabulary"]
 
 
@@ -40,9 +43,13 @@ def keep_min_p(logits: Logits, fraction: float) -> Logits:
 
 
 def choose(
-    logits: Logits, config: GenerationConfig, generator: torch.Generator
+    logits: Logits, config: GenerationConfig, uniforms: Float64[Tensor, " batch"]
 ) -> Int64[Tensor, " batch"]:
-    """Choose the next id of each row: the likeliest, or one drawn after temperature and filters."""
+    """Choose the next id of each row: the likeliest, or one drawn after temperature and filters.
+
+    A row's number, uniform in [0, 1), falls within the share of one id when the probabilities lie
+    side by side in the order of ids.
+    """
     if config.greedy or config.temperature == 0:
         return logits.argmax(dim=1)
     # On the CPU, so that a seed gives one text on any device; in double precision with the largest
@@ -55,7 +62,10 @@ def choose(
         logits = keep_top_p(logits, config.top_p)
     if config.min_p > 0:
         logits = keep_min_p(logits, config.min_p)
-    return torch.multinomial(logits.softmax(dim=1), 1, generator=generator).squeeze(1).to(device)
+    reached = logits.softmax(dim=1).cumsum(dim=1)
+    highest = reached[:, -1:].nextafter(torch.zeros(1, dtype=torch.float64))
+    places = torch.minimum(uniforms.unsqueeze(1) * reached[:, -1:], highest)
+    return torch.searchsorted(reached, places, right=True).squeeze(1).to(device)
 
 
 @torch.inference_mode()
@@ -72,11 +82,23 @@ def generate_ids(
     The whole prefix conditions the state. `forbidden` (the unknown symbol) is never chosen.
     """
     model.eval()
-    logits, state = _read_prefix(model, prefix, num_samples)
+    with model.computing_in("float32"):
+        logits, state = _read_prefix(model, prefix, num_samples)
+
+    def uniforms(steps: int) -> Float64[Tensor, "steps samples"]:
+        return torch.rand(steps, num_samples, dtype=torch.float64, generator=generator)
+
+    if model.is_compiled():
+        # One sample waits for memory, many for products.
+        precision = model.precision if num_samples > 1 else "float32"
+        writer = Writer(model, logits, state, config, forbidden, precision)
+        for start in range(0, config.length, _STRETCH):
+            yield from writer.write(uniforms(min(_STRETCH, config.length - start)))
+        return
     for _ in range(config.length):
         if forbidden is not None:
             logits[:, forbidden] = -torch.inf
-        ids = choose(logits, config, generator)
+        ids = choose(logits, config, uniforms(1)[0])
         yield ids
         output, state = model(ids.unsqueeze(0), state)
         logits = output[0]

@@ -50,6 +50,8 @@ def load(
     file = checkpoint_to_use(source)
     checkpoint = read_checkpoint(file)
     model = checkpoint.make_model(choose_device(device))
+    if checkpoint.config.training.precision == "bfloat16":
+        model.precision = "bfloat16"
     return Predictor(model, checkpoint.vocabulary, checkpoint.config, checkpoint, file)
 
 
@@ -125,7 +127,7 @@ def generate(
     unknown: Literal["error", "skip", "map"] = "error",
     **settings: Any,
 ) -> Iterator[str]:
-    """Yield the continuation of `prefix` as it comes, a character or so at a time.
+    """Yield the continuation of `prefix` as it comes, piece by piece.
 
     `settings` are keys of the config's `generation` section (`length`, `temperature`, `top_k`,
     `top_p`, `min_p`, `greedy`); what is not given, the prefix too, is taken from the model's own

@@ -1,6 +1,7 @@
 """One run in memory: the trainer, and what happens between its steps."""
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from charlm.batches import make_batches
+from charlm.calibration import resolve
 from charlm.checkpoint import Checkpoint, read_checkpoint
 from charlm.config import Config
 from charlm.corpus import Corpus
@@ -40,16 +42,19 @@ class Session:
     """A run in memory; `run_in` takes it to its end."""
 
     def __init__(self, config: Config, corpus: Corpus, on_report: Callable[[Report], None]) -> None:
-        self.config = config
+        self.config = config = resolve(config)
         self.corpus = corpus
         self.on_report = on_report
         training = config.training
+        torch.set_num_threads(min(int(training.threads), os.cpu_count() or 1))
         device = choose_device(training.device)
         with _memory_errors(config):
             model = LanguageModel(config.model, len(corpus.vocabulary))
             model.initialize(torch.Generator().manual_seed(training.seed))
             self.model = model.to(device)
         batches = make_batches(corpus.parts["train"].ids, config.batches, training.seed)
+        if training.precision == "bfloat16":
+            self.model.precision = "bfloat16"
         self.trainer = Trainer(self.model, batches, training, self._clock)
         self.counters = Counters()
         self._began = perf_counter()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any, NamedTuple
 
-import torch
+import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -57,8 +57,6 @@ class Trainer:
         self.clock = clock
         self.optimizer = make_optimizer(model, config)
         self.state = model.initial_state(1)
-        # Not the seed alone: the masks would repeat the random numbers of the initial weights.
-        self.dropout_generator = torch.Generator(model.device).manual_seed(config.seed + 2**62)
         self.step = 0
         self.characters = 0
         self.seconds = 0.0
@@ -112,7 +110,9 @@ class Trainer:
         """Return the mean cross-entropy over all time steps; carry the state on, or begin anew."""
         inputs, targets = batch.inputs.to(self.model.device), batch.targets.to(self.model.device)
         state = detach(self.state) if batch.continues else self.model.initial_state(inputs.shape[1])
-        logits, self.state = self.model(inputs, state, self.dropout_generator)
+        # Seed and step decide on the masks, so there is nothing to save.
+        random = np.random.Generator(np.random.SFC64([self.config.seed, self.step]))
+        logits, self.state = self.model(inputs, state, random)
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
     def _check_finite(self, loss: float, norm: float) -> None:
@@ -121,8 +121,8 @@ class Trainer:
                 raise DivergenceError(f"step {self.step + 1}: the {name} is {value}")
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the optimiser's state, the carried state and the dropout generator's."""
-        tensors = {"dropout_generator": self.dropout_generator.get_state()}
+        """Return the optimiser's state and the carried state."""
+        tensors = {}
         for number, values in self.optimizer.state_dict()["state"].items():
             for key, value in values.items():
                 if isinstance(value, Tensor):
@@ -160,8 +160,3 @@ class Trainer:
             )
             for layer, cell in enumerate(self.model.layers)
         )
-        generator_state = tensors["dropout_generator"]
-        if generator_state.shape == self.dropout_generator.get_state().shape:
-            self.dropout_generator.set_state(generator_state)
-        else:  # saved on another kind of device: its masks cannot be continued, only begun anew
-            self.dropout_generator.manual_seed(self.config.seed + self.step)

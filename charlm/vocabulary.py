@@ -62,9 +62,15 @@ class Vocabulary:
         )
         return table
 
+    @cached_property
+    def _id_of_byte(self) -> bytes:
+        return self._id_of_symbol[:256].tobytes()
+
     def encode(self, symbols: Symbols) -> Ids:
         """Map symbols to ids; those outside the vocabulary get `unknown_id`."""
-        ids: Ids = self._id_of_symbol[symbols]
+        if symbols.dtype == self.id_type == np.uint8:  # the fastest way from bytes to bytes
+            return np.frombuffer(symbols.tobytes().translate(self._id_of_byte), np.uint8)
+        ids: Ids = np.take(self._id_of_symbol, symbols)
         return ids
 
     def symbols_of(self, text: str) -> Symbols:
@@ -107,7 +113,15 @@ class Vocabulary:
 
 
 def code_points(text: str) -> Symbols:
-    """Return the code points of a text, lone surrogates included."""
+    """Return the code points of a text, lone surrogates included, as narrow as they allow.
+
+    They are uint8 for ASCII, uint16 up to U+FFFF, else uint32.
+    """
+    if text.isascii():
+        return np.frombuffer(text.encode("ascii"), np.uint8)
+    narrow = text.encode("utf-16-le", "surrogatepass")
+    if len(narrow) == 2 * len(text):  # beyond U+FFFF a character takes two units
+        return np.frombuffer(narrow, "<u2")
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 

@@ -24,6 +24,7 @@ SMALL = [
     "--set=batches.sequence_length=16",
     "--set=training.budget=null",
     "--set=training.log_every=1",
+    "--set=training.precision=float32",
     "--set=training.validate_every=20",
     "--set=training.save_every=20",
     "--set=generation.length=20",
@@ -225,14 +226,6 @@ def test_training_on_standard_input(trained: Path, tmp_path: Path) -> None:
     folder = tmp_path / "quickstart-1"
     assert run("train", "--resume", folder, "--set=training.steps=4").exit_code == 0
     assert run("eval", folder).exit_code == 0
-
-
-def test_bench_as_json() -> None:
-    result = run("bench", "--json", "--seconds", 0.02, "--set=model.hidden_size=8")
-    rates = json.loads(result.stdout)
-    for name in ("training", "evaluation", "generation", "generation_of_64"):
-        assert rates[name] > 0
-    assert "characters/s" in run("bench", "--seconds=0.02", "--set=model.hidden_size=8").stdout
 
 
 def test_data_list_names_every_text() -> None:

@@ -29,7 +29,7 @@ from charlm.config_file import (
 )
 from charlm.errors import ConfigError
 
-SHIPPED = sorted((Path(__file__).parent.parent / "configs").glob("*"))
+SHIPPED = sorted((Path(__file__).parent.parent / "configs").glob("*"), key=lambda p: p.stem)
 SECTIONS: dict[str, list[str]] = {
     "corpus": list(CorpusConfig.model_fields),
     "batches": list(BatchesConfig.model_fields),
@@ -665,7 +665,7 @@ def drawn_configs(draw: st.DrawFn) -> Config:
             embedding_size=hidden_size if is_tied else draw(st.none() | sizes),
             dropout=draw(st.floats(0, 1, exclude_max=True)),
             tie_weights=is_tied,
-            initialization=draw(st.sampled_from(["orthogonal", "normal"])),
+            initialization=draw(st.sampled_from(["uniform", "orthogonal", "normal"])),
             implementation=draw(st.sampled_from(["fused", "equations"])),
         ),
         training=TrainingConfig(

@@ -2,12 +2,14 @@
 
 import errno
 import gzip
+import hashlib
 import io
 import json
 import os
 import re
 import subprocess
 import sys
+import time
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -129,6 +131,14 @@ def test_any_text_has_bytes_and_code_points(text: str) -> None:
     assert bytes(as_bytes.tolist()) == text.encode("utf-8", "surrogatepass")
 
 
+@pytest.mark.parametrize(
+    ("last", "size"),
+    [("\x7f", 1), ("\x80", 2), ("\ud800", 2), ("\uffff", 2), ("\U00010000", 4)],
+)
+def test_code_points_are_as_narrow_as_the_text_allows(last: str, size: int) -> None:
+    assert code_points(f"a{last}").dtype.itemsize == size
+
+
 @given(any_text, st.integers(1, 4))
 @settings(deadline=None)
 def test_a_vocabulary_keeps_what_is_frequent_in_the_order_of_code_points(
@@ -187,6 +197,20 @@ def test_ids_take_as_few_bytes_as_the_vocabulary_allows(
     assert ids.dtype.kind == "u"
     assert ids.dtype.itemsize == size
     assert len(corpus.vocabulary) == num_characters + 1
+    assert decoded(corpus) == text
+
+
+def test_pieces_of_every_width_join_to_the_text(tmp_path: Path) -> None:
+    """ASCII, then Chinese, then beyond have three widths, and the ids are wider than ASCII."""
+    chinese = "".join(map(chr, range(0x4E00, 0x4F80)))
+    text = "plain text, " * 5000 + chinese + "😀" * 9 + "and plain again. " * 5000
+    path = tmp_path / "text"
+    path.write_text(text, "utf-8", newline="")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("charlm.sources._BLOCK", 512)
+        widths = {piece.dtype.itemsize for piece in read_symbols([path], config_of("unused"))}
+        corpus = build_corpus(config_of(path, vocabulary_from="all"))
+    assert widths == {1, 2, 4}
     assert decoded(corpus) == text
 
 
@@ -508,7 +532,7 @@ def test_the_parts_join_to_the_text_and_count_its_bytes(
     path = scratch / "text"
     path.write_text(text, "utf-8", newline="")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("charlm.corpus._PIECE", piece)
+        patch.setattr("charlm.sources._BLOCK", piece)
         corpus = build_corpus(config_of(path, split=split, vocabulary_from="all"))
     assert decoded(corpus) == text
     for part in corpus.parts.values():
@@ -777,6 +801,142 @@ def test_a_changed_text_of_the_same_size_and_time_is_not_served_stale(
     assert decoded(second) == changed
 
 
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that were read for their digest, as they are read."""
+    read: list[Path] = []
+    original = hashlib.file_digest
+
+    def recorded(file: Any, name: str) -> Any:
+        read.append(Path(file.name))
+        return original(file, name)
+
+    monkeypatch.setattr("charlm.digests.hashlib.file_digest", recorded)
+    return read
+
+
+@pytest.fixture
+def at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file passes for one that was written long ago."""
+    monkeypatch.setattr("charlm.digests._REST_NS", -(10**9))
+
+
+@pytest.mark.usefixtures("at_rest")
+def test_a_file_at_rest_is_hashed_once(
+    cached_text: Path, cache: Path, hashed: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = build_corpus(config_of(cached_text))
+    assert hashed == [cached_text]
+    before = {path: path.stat().st_mtime_ns for path in files_below(cache)}
+    monkeypatch.chdir(cached_text.parent)
+    for name in (cached_text, cached_text.name):
+        assert facts(build_corpus(config_of(name))) == facts(first)
+    build_corpus(config_of(cached_text, newlines="space"))
+    assert hashed == [cached_text]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_file_written_twice_in_a_tick_of_the_clock_is_not_served_stale(
+    cached_text: Path, cache: Path, hashed: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tick, fstat = time.time_ns(), os.fstat
+
+    def in_this_tick(descriptor: int) -> os.stat_result:
+        return os.stat_result(fstat(descriptor)[:10], {"st_mtime_ns": tick, "st_ctime_ns": tick})
+
+    monkeypatch.setattr("charlm.digests.os.fstat", in_this_tick)
+    for word in ("zwei", "drei", "acht"):
+        changed = CACHED_TEXT.replace("zwei", word)
+        with cached_text.open("r+", encoding="utf-8", newline="") as file:  # the same inode
+            file.write(changed)
+        assert decoded(build_corpus(config_of(cached_text, vocabulary_from="all"))) == changed
+    assert set(hashed) == {cached_text}
+    assert not (cache / "corpora" / "digests.json").exists()
+
+
+@pytest.mark.usefixtures("at_rest")
+@pytest.mark.parametrize("keeps_time", [False, True])
+def test_a_changed_text_of_the_same_size_is_hashed_again(
+    keeps_time: bool, cached_text: Path, cache: Path
+) -> None:
+    if keeps_time and sys.platform == "win32":
+        pytest.skip("Windows keeps no time of change")
+    before = cached_text.stat()
+    build_corpus(config_of(cached_text, vocabulary_from="all"))
+    changed = CACHED_TEXT.replace("zwei", "drei")
+    time.sleep(0.05)  # more than a tick
+    with cached_text.open("r+", encoding="utf-8", newline="") as file:
+        file.write(changed)
+    if keeps_time:
+        os.utime(cached_text, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert cached_text.stat().st_size == before.st_size
+    assert decoded(build_corpus(config_of(cached_text, vocabulary_from="all"))) == changed
+
+
+@pytest.mark.usefixtures("at_rest")
+def test_a_touched_text_is_hashed_again_and_not_encoded_again(
+    cached_text: Path, cache: Path, hashed: list[Path]
+) -> None:
+    first = build_corpus(config_of(cached_text))
+    before = files_below(cache)
+    os.utime(cached_text, ns=(0, 10**18))
+    for _ in range(2):
+        assert build_corpus(config_of(cached_text)).fingerprint == first.fingerprint
+    assert hashed == [cached_text] * 2
+    assert files_below(cache) == before
+
+
+@pytest.mark.usefixtures("at_rest")
+@pytest.mark.parametrize(
+    "memory", ["", "{", "[]", "7", '{"a": 1}', '{"a": [[], 1]}', '{"a": [[], "x"]}', "\udcff"]
+)
+def test_a_damaged_memory_of_digests_is_made_again(
+    memory: str, cached_text: Path, cache: Path, hashed: list[Path]
+) -> None:
+    first = build_corpus(config_of(cached_text))
+    path = cache / "corpora" / "digests.json"
+    whole = path.read_bytes()
+    path.write_text(memory, "utf-8", errors="surrogateescape")
+    assert facts(build_corpus(config_of(cached_text))) == facts(first)
+    assert path.read_bytes() == whole
+    assert hashed == [cached_text] * 2
+
+
+@pytest.mark.usefixtures("at_rest")
+def test_the_memory_of_digests_is_bounded_and_keeps_the_newest(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charlm.digests._MOST_FILES", 2)
+    paths = [tmp_path / name for name in "abc"]
+    for path in paths:
+        path.write_text("a text of some length" * 9)
+        build_corpus(config_of(path))
+    memory = json.loads((cache / "corpora" / "digests.json").read_text("utf-8"))
+    assert list(memory) == [str(path) for path in paths[1:]]
+
+
+@pytest.mark.usefixtures("at_rest")
+def test_a_text_that_changes_while_it_is_read_is_an_error(
+    cached_text: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disturbed(files: Sequence[Path], config: CorpusConfig) -> Iterator[Symbols]:
+        yield from read_symbols(files, config)
+        time.sleep(0.05)
+        with cached_text.open("a") as file:
+            file.write("more")
+
+    monkeypatch.setattr("charlm.corpus.read_symbols", disturbed)
+    with pytest.raises(CorpusError, match="changed while it was read"):
+        build_corpus(config_of(cached_text))
+    assert not list(cache.rglob("*"))
+
+
+def test_cached_ids_are_mapped_and_not_read(cached_text: Path, cache: Path) -> None:
+    for _ in range(2):
+        for part in build_corpus(config_of(cached_text)).parts.values():
+            assert isinstance(part.ids, np.memmap)
+
+
 def test_the_same_bytes_packed_and_not_packed_are_two_texts(tmp_path: Path, cache: Path) -> None:
     """A name that ends in .gz changes what the bytes mean."""
     data = gzip.compress(CACHED_TEXT.encode())
@@ -899,6 +1059,7 @@ with path.open("wb") as file:
     for _ in range(size // len(lines)):
         file.write(lines)
 build_corpus(CorpusConfig(paths=(str(path),), newlines="normalise", normal_form=form))
+assert "torch" not in sys.modules
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(peak * (1 if sys.platform == "darwin" else 1024))
 """

@@ -185,7 +185,7 @@ def test_settings_at_their_ends(text_file: Path, tmp_path: Path) -> None:
         train_here(text_file, tmp_path, "training.betas=[1.0, 0.9]")
     logits = torch.tensor([[0.0, 3.0, 1.0]])
     config = Config().generation.model_copy(update={"temperature": 1e-320})
-    assert choose(logits, config, torch.Generator().manual_seed(0)).tolist() == [1]
+    assert choose(logits, config, torch.tensor([0.5]).double()).tolist() == [1]
 
 
 def test_a_model_that_does_not_fit_in_memory_is_one_line(text_file: Path, tmp_path: Path) -> None:

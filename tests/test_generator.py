@@ -82,14 +82,24 @@ def test_sampling_follows_the_probabilities(random: torch.Generator) -> None:
     logits = torch.tensor([[0.0, 1.0, 2.0]]).repeat(20_000, 1)
     for temperature in (0.5, 1.0, 2.0):
         config = GenerationConfig(temperature=temperature)
-        drawn = torch.bincount(choose(logits, config, random), minlength=3) / 20_000
+        uniforms = torch.rand(20_000, dtype=torch.float64, generator=random)
+        drawn = torch.bincount(choose(logits, config, uniforms), minlength=3) / 20_000
         torch.testing.assert_close(drawn, (logits[0] / temperature).softmax(0), atol=0.015, rtol=0)
 
 
 @pytest.mark.parametrize("keys", [{"greedy": True}, {"temperature": 0.0}, {"temperature": 1e-30}])
-def test_greedy_is_the_likeliest(keys: dict[str, Any], random: torch.Generator) -> None:
+def test_greedy_is_the_likeliest(keys: dict[str, Any]) -> None:
     config = GenerationConfig.model_validate(keys)
-    assert choose(LOGITS, config, random).tolist() == [0, 3]
+    assert choose(LOGITS, config, torch.rand(2).double()).tolist() == [0, 3]
+
+
+@given(st.integers(0, 2**31), st.integers(1, 6))
+def test_what_is_filtered_out_is_never_chosen_even_at_the_ends(seed: int, k: int) -> None:
+    logits = torch.randn(4, 6, generator=torch.Generator().manual_seed(seed))
+    allowed = keep_top_k(logits.double(), k).isfinite()
+    for uniform in (0.0, 1 - 2**-53):
+        ids = choose(logits, GenerationConfig(top_k=k), torch.full((4,), uniform).double())
+        assert allowed.gather(1, ids.unsqueeze(1)).all()
 
 
 def test_the_same_seed_gives_the_same_text() -> None:
@@ -242,3 +252,69 @@ def test_ids_of_every_sample_are_in_the_vocabulary(random: torch.Generator) -> N
     for ids in generate_ids(predictor.model, prefix, config, random, 4, forbidden=0):
         assert ids.shape == (4,)
         assert ((ids >= 1) & (ids < len(LETTERS))).all()
+
+
+FILTERS: list[dict[str, Any]] = [
+    {},
+    {"greedy": True},
+    {"temperature": 0.3},
+    {"top_k": 3},
+    {"top_p": 0.6},
+    {"min_p": 0.2},
+    {"temperature": 1.7, "top_k": 7, "top_p": 0.8, "min_p": 0.05},
+]
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+@pytest.mark.parametrize(("num_layers", "hidden_size"), [(1, 32), (3, 12)])
+@pytest.mark.parametrize("cell", ["rnn", "relu", "gru", "lstm"])
+def test_the_kernels_write_what_the_equations_write(
+    cell: str, num_layers: int, hidden_size: int, filters: dict[str, Any]
+) -> None:
+    """The same numbers drawn, the same characters chosen; also past a stretch of the kernels."""
+    keys = {"cell": "rnn", "nonlinearity": "relu"} if cell == "relu" else {"cell": cell}
+    sizes = {"num_layers": num_layers, "hidden_size": hidden_size, "embedding_size": 6}
+    fused = LanguageModel(ModelConfig.model_validate(keys | sizes), len(LETTERS))
+    fused.initialize(torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for parameter in fused.parameters():
+            parameter.mul_(1.3)  # far from a guess
+    equations = LanguageModel(
+        ModelConfig.model_validate(keys | sizes | {"implementation": "equations"}), len(LETTERS)
+    )
+    equations.load_state_dict(fused.state_dict())
+    config = GenerationConfig(length=70, **filters)
+    written = [
+        torch.stack(
+            list(
+                generate_ids(
+                    model,
+                    LETTERS.encode_text("abc"),
+                    config,
+                    torch.Generator().manual_seed(5),
+                    3,
+                    0,
+                )
+            )
+        )
+        for model in (fused, equations)
+    ]
+    assert torch.equal(*written)
+    assert filters.get("greedy") or len(torch.unique(written[0])) > 2
+
+
+def test_many_samples_in_bfloat16_are_likely_ones() -> None:
+    predictor = make_predictor()
+    model, prefix = predictor.model, LETTERS.encode_text("ab")
+    config = GenerationConfig(length=60)
+    mean_nats = []
+    for precision in ("float32", "bfloat16"):
+        model.precision = precision
+        drawn = torch.stack(
+            list(generate_ids(model, prefix, config, torch.Generator().manual_seed(0), 64, 0))
+        )
+        with torch.no_grad(), model.computing_in("float32"):
+            logits, _ = model(drawn[:-1], model.initial_state(64))
+        nats = torch.nn.functional.cross_entropy(logits.flatten(0, 1), drawn[1:].flatten())
+        mean_nats.append(float(nats))
+    assert mean_nats[1] == pytest.approx(mean_nats[0], abs=0.05)

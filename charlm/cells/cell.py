@@ -4,8 +4,12 @@ from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from charlm.kernels import recurrence
+from charlm.kernels.recurrence import Kernel, Packed, Precision
 
 State = tuple[Float[Tensor, "batch hidden"], ...]
 """What a cell remembers: `(H,)`, or `(H, C)` for cells with a memory beside the hidden state."""
@@ -18,14 +22,17 @@ class Cell(nn.Module, ABC):
     `W_xh` of shape `(input, gates·hidden)`. A gated cell keeps its gates' matrices side by side.
     The parameters do not depend on how many steps the cell is run for.
 
-    `step` is the equation, and `equations` applies it step by step; `fused` computes the same with
-    PyTorch's fastest kernel. They share the parameters and are tested to be equal.
+    `step` is the equation, and `equations` applies it step by step. The same is computed by
+    charlm's compiled kernels on a CPU, and by PyTorch's (`fused`) elsewhere or without a compiler.
+    They share the parameters and are tested to be equal.
     """
 
     num_gates: ClassVar[int] = 1
     """Blocks of `hidden` columns in the matrices."""
     num_states: ClassVar[int] = 1
     """Tensors in the state."""
+    kernel: ClassVar[Kernel]
+    """The cell in the compiled kernels."""
 
     def __init__(
         self,
@@ -36,9 +43,12 @@ class Cell(nn.Module, ABC):
         super().__init__()
         self.hidden_size = hidden_size
         self.implementation = implementation
+        self.precision: Precision = "float32"
+        """Of the operands of products in the compiled kernels."""
         self.W_xh = nn.Parameter(torch.empty(input_size, self.num_gates * hidden_size))
         self.W_hh = nn.Parameter(torch.empty(hidden_size, self.num_gates * hidden_size))
         self.b_h = nn.Parameter(torch.zeros(self.num_gates * hidden_size))
+        self._packed = Packed()
 
     def initial_state(self, batch_size: int) -> State:
         """Return the state before the first step: zeros."""
@@ -49,11 +59,58 @@ class Cell(nn.Module, ABC):
         self, inputs: Float[Tensor, "time batch input"], state: State
     ) -> tuple[Float[Tensor, "time batch hidden"], State]:
         """Run over a sequence; return every hidden state and the state after the last step."""
-        # On a CPU the kernel re-orders its weights at every call, which one step never earns back.
-        one_step_on_cpu = len(inputs) == 1 and inputs.device.type == "cpu"
-        if self.implementation == "equations" or one_step_on_cpu:
+        if self.implementation == "equations":
+            return self.equations(inputs, state)
+        if self.is_compiled():
+            return recurrence.run(
+                self.kernel,
+                self._packing(),
+                self.b_h.unsqueeze(0),
+                self.W_hh,
+                state,
+                self.precision,
+                inputs=inputs,
+                W_xh=self.W_xh,
+            )
+        # On a CPU PyTorch's kernel re-orders its weights at every call: too much for one step.
+        if len(inputs) == 1 and inputs.device.type == "cpu":
             return self.equations(inputs, state)
         return self.fused(inputs, state)
+
+    def read(
+        self,
+        ids: Int64[Tensor, "time batch"],
+        vectors: Float[Tensor, "symbols input"] | None,
+        state: State,
+    ) -> tuple[Float[Tensor, "time batch hidden"], State]:
+        """Run over the symbols `ids`: over their `vectors`, or over one-hot vectors.
+
+        A symbol's `X W_xh + b_h` does not depend on its place: where there are fewer symbols than
+        places, it is computed once for each, and looked up.
+        """
+        is_short = vectors is not None and ids.numel() < len(vectors)
+        if self.implementation == "equations" or not self.is_compiled() or is_short:
+            if vectors is None:
+                one_hot = F.one_hot(ids, len(self.W_xh)).to(self.W_xh.dtype)
+                return self.forward(one_hot, state)
+            return self.forward(F.embedding(ids, vectors), state)
+        projected = self.W_xh if vectors is None else vectors @ self.W_xh
+        rows = projected + self.b_h
+        packed = self._packing()
+        return recurrence.run(
+            self.kernel, packed, rows, self.W_hh, state, self.precision, lookup=ids
+        )
+
+    def _packing(self) -> Packed | None:
+        """Return what keeps packed weights, which a model in training had better not."""
+        if not self.training:
+            return self._packed
+        self._packed.forget()
+        return None
+
+    def is_compiled(self) -> bool:
+        """Say whether the compiled kernels run this cell where its parameters are."""
+        return recurrence.is_available(self.W_hh)
 
     def equations(
         self, inputs: Float[Tensor, "time batch input"], state: State

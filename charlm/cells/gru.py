@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from charlm.cells.cell import Cell, State
+from charlm.kernels.recurrence import Kernel
 
 
 class GRUCell(Cell):
@@ -22,6 +23,7 @@ class GRUCell(Cell):
     """
 
     num_gates = 3
+    kernel = Kernel("gru", num_gates=3, num_saved=4, splits_projection=True)
 
     def step(self, X: Float[Tensor, "batch input"], state: State) -> State:
         (H,) = state

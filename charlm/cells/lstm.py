@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from charlm.cells.cell import Cell, State
+from charlm.kernels.recurrence import Kernel
 
 
 class LSTMCell(Cell):
@@ -22,6 +23,7 @@ class LSTMCell(Cell):
 
     num_gates = 4
     num_states = 2
+    kernel = Kernel("lstm", num_gates=4, num_saved=4, has_memory=True)
 
     def step(self, X: Float[Tensor, "batch input"], state: State) -> State:
         H, C = state

@@ -7,10 +7,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from charlm.cells.cell import Cell, State
+from charlm.kernels.recurrence import Kernel
 
 
 class RNNCell(Cell):
     """H_t = φ(X_t W_xh + H_{t-1} W_hh + b_h); φ = tanh here, and ReLU in the subclass."""
+
+    kernel = Kernel("rnn_tanh", num_gates=1, num_saved=0)
 
     def step(self, X: Float[Tensor, "batch input"], state: State) -> State:
         (H,) = state
@@ -21,19 +24,21 @@ class RNNCell(Cell):
     ) -> tuple[Float[Tensor, "time batch hidden"], State]:
         (H,) = state
         weights, train = self.kernel_weights(), self.training
-        outputs, H_last = self.kernel(
+        outputs, H_last = self.torch_kernel(
             inputs, H.unsqueeze(0), weights, True, 1, 0.0, train, False, False
         )
         return outputs, (H_last.squeeze(0),)
 
     nonlinearity = staticmethod(torch.tanh)
     """φ."""
-    kernel: Callable[..., tuple[Tensor, Tensor]] = staticmethod(torch.rnn_tanh)
+    torch_kernel: Callable[..., tuple[Tensor, Tensor]] = staticmethod(torch.rnn_tanh)
     """PyTorch's kernel for a sequence with this φ."""
 
 
 class ReLUCell(RNNCell):
     """φ = ReLU."""
 
+    kernel = Kernel("rnn_relu", num_gates=1, num_saved=0)
+
     nonlinearity = staticmethod(torch.relu)  # type: ignore[assignment] # the same but for `out=`
-    kernel = staticmethod(torch.rnn_relu)
+    torch_kernel = staticmethod(torch.rnn_relu)

@@ -1,0 +1,102 @@
+"""Settings that are `auto`: what is fastest on this machine, by short measurements."""
+
+import os
+import statistics
+from collections.abc import Callable, Iterable
+from time import perf_counter
+
+import torch
+
+from charlm.cells import LSTMCell
+from charlm.config import Config
+from charlm.kernels.compiler import kernels_version, library
+from charlm.kernels.recurrence import Precision
+from charlm.machine import remember, remembered
+from charlm.model import choose_device
+
+_GAIN = 1.1
+"""How much faster a setting must be than the simpler one to be taken."""
+_STEPS = 16
+
+
+def resolve(config: Config) -> Config:
+    """Return the config with every `auto` that depends on the machine's speed decided."""
+    compiled = can_compile(config)
+    threads, precision = config.training.threads, config.training.precision
+    if threads == "auto":
+        threads = choose_threads(config) if compiled else torch.get_num_threads()
+    if precision == "auto":
+        precision = choose_precision() if compiled else "float32"
+    training = config.training.model_copy(update={"threads": threads, "precision": precision})
+    return config.model_copy(update={"training": training})
+
+
+def can_compile(config: Config) -> bool:
+    """Say whether charlm's own kernels train this config here."""
+    on_cpu = choose_device(config.training.device).type == "cpu"
+    return on_cpu and config.model.implementation == "fused" and library() is not None
+
+
+def choose_precision() -> Precision:
+    """Take bfloat16 where its products are really faster; measured once a machine."""
+    key = f"bfloat16 gain, torch {torch.__version__}, {kernels_version()}"
+    gain = remembered(key)
+    if not isinstance(gain, float):
+        seconds = {p: _seconds_of_step(256, 32, p) for p in ("float32", "bfloat16")}
+        gain = seconds["float32"] / seconds["bfloat16"]
+        remember(key, gain)
+    return "bfloat16" if gain > _GAIN else "float32"
+
+
+def choose_threads(config: Config) -> int:
+    """Take as many threads as are of use for this config now, on a machine that may be busy.
+
+    Whoever has set `OMP_NUM_THREADS` has chosen already.
+    """
+    most = torch.get_num_threads()
+    if "OMP_NUM_THREADS" in os.environ:
+        return most
+    best, best_seconds = most, None
+    try:
+        for threads in _halvings(most):
+            torch.set_num_threads(threads)
+            seconds = _seconds_of_step(
+                min(config.model.hidden_size, 1024), min(config.batches.batch_size, 256), "float32"
+            )
+            if best_seconds is None or seconds * _GAIN < best_seconds:
+                best, best_seconds = threads, seconds
+    finally:
+        torch.set_num_threads(most)
+    return best
+
+
+def _halvings(most: int) -> Iterable[int]:
+    """Return 1, 2, 4, … and `most`."""
+    return sorted({most, *(1 << power for power in range(most.bit_length()) if 1 << power <= most)})
+
+
+def _seconds_of_step(hidden_size: int, batch_size: int, precision: Precision) -> float:
+    """Time a short stretch of an LSTM, forward and backward."""
+    cell = LSTMCell(16, hidden_size)
+    cell.precision = precision
+    random = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in cell.parameters():
+            parameter.uniform_(-0.1, 0.1, generator=random)
+    ids = torch.zeros(_STEPS, batch_size, dtype=torch.long)
+
+    def step() -> None:
+        outputs, _ = cell.read(ids, None, cell.initial_state(batch_size))
+        torch.autograd.backward(outputs, outputs.detach())
+
+    return _median_seconds(step)
+
+
+def _median_seconds(work: Callable[[], None], repeats: int = 5) -> float:
+    work()
+    times = []
+    for _ in range(repeats):
+        start = perf_counter()
+        work()
+        times.append(perf_counter() - start)
+    return statistics.median(times)

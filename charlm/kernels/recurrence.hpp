@@ -1,0 +1,239 @@
+// The recurrent cells of `charlm/cells/`, over a whole sequence, forward and backward.
+//
+// The columns of a batch do not know of each other, so each thread takes its share of them through
+// all time steps, and waits for nobody on the way. At a step, a small product multiplies the rows
+// [x_t | h_{t-1}] of a few columns with the weights, which are packed so that the values of all
+// gates of the same units come out together, in registers, where the cell's equation is applied.
+//
+// Every function keeps the names and the order of gates of the Python beside it.
+#pragma once
+
+#include <utility>
+
+#include "products.hpp"
+
+// One call, as Python's ctypes fills it in. T steps, B columns, I inputs, H units; I and H are
+// multiples of the vector's lanes. Pointers that a cell or a direction does not use are null.
+struct Call {
+  int64_t steps, batch, inputs, hidden, threads;
+  const int64_t* lookup;       // (T, B): which of `rows` is added to the gates; null: the first
+  const float* rows;           // (any, G·H): projected symbols, or the bias
+  const void* weights;         // packed [W_xh; W_hh] forward, W_hhᵀ backward
+  void* operands;              // (T+1, B, I+H): [x_t | h_{t-1}], x_t given, h written here
+  float* outputs;              // (T, B, H): h_t
+  const float* first_hidden;   // (B, H): h_{-1}
+  float* memory;               // (T+1, B, H): LSTM's C, the first given
+  float* saved;                // (T, B, S·H): what the backward pass needs
+  const float* d_outputs;      // (T, B, H)
+  float* d_hidden;             // (B, H): from the last step in, to the first state out
+  float* d_memory;             // (B, H): the same of LSTM's C
+  void* d_recurrent;           // (T, B, G·H): of h_{t-1} W_hh
+  void* d_projected;           // (T, B, G·H): of x_t W_xh + b_h, where it is not the same
+};
+
+namespace {
+
+// Where the equation of a cell finds and leaves the values of LANES units of one column.
+struct Forward {
+  const float* row;      // of `rows`, G·H
+  const vec* apart;      // x_t W_xh of the last gate, where the cell keeps it apart
+  const float* hidden;   // h_{t-1}
+  const float* memory;   // C_{t-1}
+  float* next_memory;    // C_t
+  float* saved;          // S·H, or null
+  int64_t unit, size;    // the first unit; H
+};
+
+struct Backward {
+  const float* saved;
+  const float* hidden;       // h_{t-1}
+  const float* output;       // h_t
+  const float* memory;       // C_{t-1}
+  const float* next_memory;  // C_t
+  float* d_memory;           // in: of C_t, out: of C_{t-1}
+  int64_t unit, size;
+};
+
+struct LSTM {
+  static constexpr int GATES = 4, SAVED = 4;
+  static constexpr bool APART = false;
+
+  INLINE vec forward(const vec (&sum)[GATES], const Forward& at) {
+    const float* x = at.row + at.unit;
+    const vec I = sigmoid(sum[0] + load(x));
+    const vec F = sigmoid(sum[1] + load(x + at.size));
+    const vec candidate = tanh(sum[2] + load(x + 2 * at.size));
+    const vec O = sigmoid(sum[3] + load(x + 3 * at.size));
+    const vec C = F * load(at.memory + at.unit) + I * candidate;
+    store(at.next_memory + at.unit, C);
+    if (at.saved) {
+      float* s = at.saved + at.unit;
+      store(s, I), store(s + at.size, F), store(s + 2 * at.size, candidate);
+      store(s + 3 * at.size, O);
+    }
+    return O * tanh(C);
+  }
+
+  // Returns what of d_h goes to h_{t-1} past the product: nothing here.
+  INLINE vec backward(vec d_h, vec (&d_recurrent)[GATES], vec (&)[GATES], const Backward& at) {
+    const float* s = at.saved + at.unit;
+    const vec I = load(s), F = load(s + at.size), candidate = load(s + 2 * at.size);
+    const vec O = load(s + 3 * at.size);
+    const vec squashed = tanh(load(at.next_memory + at.unit));
+    const vec d_C = load(at.d_memory + at.unit) + d_h * O * (1.0f - squashed * squashed);
+    d_recurrent[0] = d_C * candidate * I * (1.0f - I);
+    d_recurrent[1] = d_C * load(at.memory + at.unit) * F * (1.0f - F);
+    d_recurrent[2] = d_C * I * (1.0f - candidate * candidate);
+    d_recurrent[3] = d_h * squashed * O * (1.0f - O);
+    store(at.d_memory + at.unit, d_C * F);
+    return vec{};
+  }
+};
+
+struct GRU {
+  static constexpr int GATES = 3, SAVED = 4;
+  static constexpr bool APART = true;  // the reset gate acts on H W_hh alone
+
+  INLINE vec forward(const vec (&sum)[GATES], const Forward& at) {
+    const float* x = at.row + at.unit;
+    const vec R = sigmoid(sum[0] + load(x));
+    const vec Z = sigmoid(sum[1] + load(x + at.size));
+    const vec candidate = tanh(load(x + 2 * at.size) + *at.apart + R * sum[2]);
+    if (at.saved) {
+      float* s = at.saved + at.unit;
+      store(s, R), store(s + at.size, Z), store(s + 2 * at.size, candidate);
+      store(s + 3 * at.size, sum[2]);
+    }
+    return Z * load(at.hidden + at.unit) + (1.0f - Z) * candidate;
+  }
+
+  INLINE vec backward(vec d_h, vec (&d_recurrent)[GATES], vec (&d_projected)[GATES],
+                      const Backward& at) {
+    const float* s = at.saved + at.unit;
+    const vec R = load(s), Z = load(s + at.size), candidate = load(s + 2 * at.size);
+    const vec H_h = load(s + 3 * at.size);
+    const vec d_candidate = d_h * (1.0f - Z) * (1.0f - candidate * candidate);
+    d_projected[0] = d_recurrent[0] = d_candidate * H_h * R * (1.0f - R);
+    d_projected[1] = d_recurrent[1] =
+        d_h * (load(at.hidden + at.unit) - candidate) * Z * (1.0f - Z);
+    d_projected[2] = d_candidate;
+    d_recurrent[2] = d_candidate * R;
+    return d_h * Z;
+  }
+};
+
+template <bool RELU>
+struct RNN {
+  static constexpr int GATES = 1, SAVED = 0;
+  static constexpr bool APART = false;
+
+  INLINE vec forward(const vec (&sum)[GATES], const Forward& at) {
+    const vec a = sum[0] + load(at.row + at.unit);
+    if constexpr (RELU) return a > 0.0f ? a : vec{};
+    return tanh(a);
+  }
+
+  INLINE vec backward(vec d_h, vec (&d_recurrent)[GATES], vec (&)[GATES], const Backward& at) {
+    const vec H = load(at.output + at.unit);
+    d_recurrent[0] = RELU ? (H > 0.0f ? d_h : vec{}) : d_h * (1.0f - H * H);
+    return vec{};
+  }
+};
+
+template <class Cell, class Product>
+void forward_columns(const Call& call, int64_t begin, int64_t end) {
+  using Element = typename Product::type;
+  constexpr int G = Cell::GATES;
+  const int64_t B = call.batch, H = call.hidden, width = call.inputs + H;
+  auto* operands = static_cast<Element*>(call.operands);
+  auto* weights = static_cast<const Element*>(call.weights);
+
+  for (int64_t t = 0; t < call.steps; ++t) {
+    const Element* rows = operands + t * B * width;
+    Element* next = operands + (t + 1) * B * width + call.inputs;
+    const float* hidden = t ? call.outputs + (t - 1) * B * H : call.first_hidden;
+    for (int64_t unit = 0; unit < H; unit += LANES) {
+      const Element* panel = weights + unit * G * width;
+      in_blocks<rows_at_once(G)>(begin, end, [&](int64_t first, auto count) {
+        constexpr int R = decltype(count)::value;
+        vec sum[R][G] = {}, apart[R] = {};
+        const Element* row = rows + first * width;
+        if (Cell::APART) {
+          Product::template multiply<R, G>(sum, row, width, panel, call.inputs);
+          for (int r = 0; r < R; ++r) std::swap(apart[r], sum[r][G - 1]);
+          Product::template multiply<R, G>(sum, row + call.inputs, width,
+                                           panel + call.inputs * G * LANES, H);
+        } else {
+          Product::template multiply<R, G>(sum, row, width, panel, width);
+        }
+        for (int r = 0; r < R; ++r) {
+          const int64_t b = first + r, place = t * B + b;
+          const int64_t symbol = call.lookup ? call.lookup[place] : 0;
+          const Forward at = {
+              call.rows + symbol * G * H,
+              &apart[r],
+              hidden + b * H,
+              call.memory + place * H,
+              call.memory + (place + B) * H,
+              call.saved ? call.saved + place * Cell::SAVED * H : nullptr,
+              unit,
+              H,
+          };
+          const vec h = Cell::forward(sum[r], at);
+          store(call.outputs + place * H + unit, h);
+          Product::put(next + b * width + unit, h);
+        }
+      });
+    }
+  }
+}
+
+template <class Cell, class Product>
+void backward_columns(const Call& call, int64_t begin, int64_t end) {
+  using Element = typename Product::type;
+  constexpr int G = Cell::GATES;
+  const int64_t B = call.batch, H = call.hidden;
+  auto* weights = static_cast<const Element*>(call.weights);
+  auto* d_recurrent = static_cast<Element*>(call.d_recurrent);
+  auto* d_projected = static_cast<Element*>(call.d_projected);
+
+  for (int64_t t = call.steps - 1; t >= 0; --t) {
+    for (int64_t b = begin; b < end; ++b) {
+      const int64_t place = t * B + b;
+      const Backward column = {
+          call.saved + place * Cell::SAVED * H,
+          t ? call.outputs + (place - B) * H : call.first_hidden + b * H,
+          call.outputs + place * H,
+          call.memory + place * H,
+          call.memory + (place + B) * H,
+          call.d_memory + b * H,
+          0,
+          H,
+      };
+      for (int64_t unit = 0; unit < H; unit += LANES) {
+        Backward at = column;
+        at.unit = unit;
+        float* d_hidden = call.d_hidden + b * H + unit;
+        vec d_r[G], d_p[G] = {};
+        const vec d_h = load(d_hidden) + load(call.d_outputs + place * H + unit);
+        store(d_hidden, Cell::backward(d_h, d_r, d_p, at));
+        for (int g = 0; g < G; ++g) {
+          Product::put(d_recurrent + place * G * H + g * H + unit, d_r[g]);
+          if (d_projected) Product::put(d_projected + place * G * H + g * H + unit, d_p[g]);
+        }
+      }
+    }
+    add_product<Product>(d_recurrent + t * B * G * H, G * H, G * H, weights, call.d_hidden, H,
+                         begin, end);
+  }
+}
+
+template <class Cell, class Product>
+void run(const Call& call, bool is_backward) {
+  share_out(call.batch, call.threads, [&](int64_t begin, int64_t end) {
+    if (is_backward) backward_columns<Cell, Product>(call, begin, end);
+    else forward_columns<Cell, Product>(call, begin, end);
+  });
+}
+
+}  // namespace

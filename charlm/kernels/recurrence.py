@@ -1,0 +1,377 @@
+"""Recurrent layers by the compiled kernels: a sequence forward, and its written backward pass.
+
+Back-propagation through time as `recurrence.hpp` does it: going back step by step, the gradient of
+the hidden state gives that of the gates, and a product with W_hhᵀ carries it on to the step before.
+The gradients of the weights are products over all steps at once, at the end.
+
+With bfloat16, the operands of products are rounded to it, and so are, at the end, the gradients of
+the recurrent weights; all else stays float32.
+"""
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from charlm.kernels.compiler import library
+
+Precision = Literal["float32", "bfloat16"]
+"""Of the operands of products."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A cell in `recurrence.hpp`."""
+
+    name: str
+    num_gates: int
+    num_saved: int
+    """Values of a unit that the backward pass needs, beside the states."""
+    has_memory: bool = False
+    splits_projection: bool = False
+    """Whether the gradient of the projected input differs from that of the recurrent product."""
+
+
+def is_available(parameter: Tensor) -> bool:
+    """Say whether the kernels run on this parameter's device, in its type."""
+    on_cpu = parameter.device.type == "cpu" and parameter.dtype == torch.float32
+    return on_cpu and library() is not None
+
+
+class Packed:
+    """Parameters in the order in which the kernels read them, kept while nobody trains them.
+
+    A fused optimiser writes to parameters without raising their version, so a forward pass with
+    gradients forgets what was packed, and only a model in evaluation mode keeps anything.
+    """
+
+    def __init__(self) -> None:
+        self._versions: tuple[tuple[int, int] | None, ...] = ()
+        self._precision: Precision = "float32"
+        self._packed = torch.empty(0)
+
+    def __reduce__(self) -> tuple[type["Packed"], tuple[()]]:
+        return Packed, ()  # a copy lies elsewhere, perhaps on another processor
+
+    def forget(self) -> None:
+        self._versions, self._packed = (), torch.empty(0)
+
+    def get(
+        self, pack: Callable[[], Tensor], precision: Precision, *parameters: Tensor | None
+    ) -> Tensor:
+        """Return what `pack` made of the parameters, as long as they are the same."""
+        if any(p is not None and p.is_inference() for p in parameters):
+            return pack()  # what has no version cannot be told from what it was
+        versions = tuple(None if p is None else (p.data_ptr(), p._version) for p in parameters)
+        if (versions, precision) != (self._versions, self._precision):
+            self._packed = pack()
+            self._versions, self._precision = versions, precision
+        return self._packed
+
+
+def pack_gates(
+    W_xh: Tensor | None,
+    W_hh: Float[Tensor, "hidden gates"],
+    num_gates: int,
+    precision: Precision,
+) -> Tensor:
+    """Pack `[W_xh; W_hh]` so that the gates of the same units lie together."""
+    weights = W_hh if W_xh is None else torch.cat([W_xh, W_hh])
+    hidden_size = len(W_hh)
+    return _pack(weights, hidden_size // lanes(), num_gates, lanes(), hidden_size, precision)
+
+
+def pack_columns(weights: Float[Tensor, "size columns"], precision: Precision) -> Tensor:
+    """Pack a matrix so that `multiply` reads its columns in their order."""
+    width = lanes()
+    return _pack(weights, -(-weights.shape[1] // (4 * width)), 4, 4 * width, width, precision)
+
+
+def run(
+    kernel: Kernel,
+    packed: Packed | None,
+    rows: Float[Tensor, "symbols gates"],
+    W_hh: Float[Tensor, "hidden gates"],
+    state: tuple[Tensor, ...],
+    precision: Precision,
+    *,
+    inputs: Float[Tensor, "time batch input"] | None = None,
+    W_xh: Float[Tensor, "input gates"] | None = None,
+    lookup: Int64[Tensor, "time batch"] | None = None,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Run a cell over a sequence, from `inputs`, or from the symbols that `lookup` names.
+
+    `rows` is added to the gates before the cell's equation: the row of the step's symbol (what
+    `symbols @ W_xh + b_h` would give), or with `inputs` the bias, as a single row. `packed` keeps
+    the packed weights for the next call. Returns the hidden state of every step, and the state
+    after the last.
+    """
+    hidden_size, width = W_hh.shape[0], lanes()
+    if lookup is not None:
+        lookup = _checked(lookup, len(rows))
+    batch = (lookup if inputs is None else inputs).shape[1]  # type: ignore[union-attr]
+    if any(tensor.shape != (batch, hidden_size) for tensor in state):
+        raise ValueError(f"a state of {batch} columns and {hidden_size} units was expected")
+    state = tuple(tensor.to(W_hh) for tensor in state)  # the kernels see addresses, not types
+    missing = -hidden_size % width
+    if missing:  # units of zero weights stay zero, and nothing flows back from them
+        rows = pad_gates(rows, kernel.num_gates, missing)
+        W_hh = F.pad(pad_gates(W_hh, kernel.num_gates, missing), (0, 0, 0, missing))
+        W_xh = None if W_xh is None else pad_gates(W_xh, kernel.num_gates, missing)
+        state = tuple(F.pad(tensor, (0, missing)) for tensor in state)
+        packed = None
+    if inputs is not None and W_xh is not None and (surplus := -inputs.shape[2] % width):
+        inputs, W_xh = F.pad(inputs, (0, surplus)), F.pad(W_xh, (0, 0, 0, surplus))
+        packed = None
+    outputs, *last = _Recurrence.apply(  # type: ignore[no-untyped-call]
+        kernel, packed, precision, torch.is_grad_enabled(), inputs, lookup, rows, W_xh, W_hh, *state
+    )
+    if missing:
+        outputs = outputs[:, :, :hidden_size]
+        last = [tensor[:, :hidden_size] for tensor in last]
+    return outputs, tuple(last)
+
+
+def _checked(lookup: Tensor, num_symbols: int) -> Tensor:
+    """Return ids as the kernels read them; raises `IndexError` for one that names no row."""
+    if lookup.numel() and not 0 <= int(lookup.min()) <= int(lookup.max()) < num_symbols:
+        raise IndexError(f"an id is outside of the {num_symbols} symbols")
+    return lookup.long().contiguous()
+
+
+def pad_gates(weights: Tensor, num_gates: int, missing: int) -> Tensor:
+    """Give every gate `missing` units more, of zero weights."""
+    return F.pad(weights.view(len(weights), num_gates, -1), (0, missing)).flatten(1)
+
+
+class _Recurrence(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        kernel: Kernel,
+        packed: Packed | None,
+        precision: Precision,
+        keeps: bool,
+        inputs: Tensor | None,
+        lookup: Tensor | None,
+        rows: Tensor,
+        W_xh: Tensor | None,
+        W_hh: Tensor,
+        *state: Tensor,
+    ) -> tuple[Tensor, ...]:
+        steps, batch = (lookup if inputs is None else inputs).shape[:2]  # type: ignore[union-attr]
+        input_size = 0 if inputs is None else inputs.shape[2]
+        hidden_size = W_hh.shape[0]
+        operands = W_hh.new_empty(
+            steps + 1, batch, input_size + hidden_size, dtype=getattr(torch, precision)
+        )
+        if inputs is not None:
+            operands[:steps, :, :input_size] = inputs
+        operands[0, :, input_size:] = state[0]
+        outputs = W_hh.new_empty(steps, batch, hidden_size)
+        memory = None
+        if kernel.has_memory:
+            memory = W_hh.new_empty(steps + 1, batch, hidden_size)
+            memory[0] = state[1]
+        saved = None
+        if keeps and kernel.num_saved:
+            saved = W_hh.new_empty(steps, batch, kernel.num_saved * hidden_size)
+        first_hidden = state[0].contiguous()
+        pack = partial(pack_gates, W_xh, W_hh, kernel.num_gates, precision)
+        if packed is not None and not keeps:
+            weights = packed.get(pack, precision, W_xh, W_hh)
+        else:
+            weights = pack()
+            if packed is not None:
+                packed.forget()
+        rows = rows.contiguous()
+        _call(
+            kernel,
+            precision,
+            backward=False,
+            sizes=(steps, batch, input_size, hidden_size),
+            lookup=lookup,
+            rows=rows,
+            weights=weights,
+            operands=operands,
+            outputs=outputs,
+            first_hidden=first_hidden,
+            memory=memory,
+            saved=saved,
+        )
+        ctx.kernel, ctx.precision, ctx.num_symbols = kernel, precision, len(rows)
+        ctx.save_for_backward(lookup, W_xh, W_hh, operands, outputs, memory, saved, first_hidden)
+        last = () if memory is None else (memory[-1].clone(),)
+        return outputs, outputs[-1].clone(), *last
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_outputs: Tensor, *d_last: Tensor) -> tuple[Tensor | None, ...]:
+        lookup, W_xh, W_hh, operands, outputs, memory, saved, first_hidden = ctx.saved_tensors
+        kernel, precision = ctx.kernel, ctx.precision
+        steps, batch, hidden_size = outputs.shape
+        input_size = operands.shape[2] - hidden_size
+        d_state = [tensor.clone(memory_format=torch.contiguous_format) for tensor in d_last]
+        d_recurrent = operands.new_empty(steps, batch, kernel.num_gates * hidden_size)
+        d_projected = torch.empty_like(d_recurrent) if kernel.splits_projection else d_recurrent
+        _call(
+            kernel,
+            precision,
+            backward=True,
+            sizes=(steps, batch, input_size, hidden_size),
+            weights=pack_columns(W_hh.t(), precision),
+            outputs=outputs,
+            first_hidden=first_hidden,
+            memory=memory,
+            saved=saved,
+            d_outputs=d_outputs.contiguous(),
+            d_hidden=d_state[0],
+            d_memory=d_state[1] if kernel.has_memory else None,
+            d_recurrent=d_recurrent,
+            d_projected=d_projected if kernel.splits_projection else None,
+        )
+        # Over all steps at once: (time·batch, …)
+        operands = operands[:steps].flatten(0, 1)
+        d_recurrent, d_projected = d_recurrent.flatten(0, 1), d_projected.flatten(0, 1)
+        d_W_xh = d_inputs = None
+        if W_xh is None:
+            d_W_hh = operands.t() @ d_recurrent
+        elif kernel.splits_projection:
+            d_W_xh = (operands[:, :input_size].t() @ d_projected).float()
+            d_W_hh = operands[:, input_size:].t() @ d_recurrent
+        else:
+            d_weights = (operands.t() @ d_recurrent).float()
+            d_W_xh, d_W_hh = d_weights[:input_size], d_weights[input_size:]
+        if W_xh is not None and ctx.needs_input_grad[4]:
+            d_inputs = multiply(d_projected, pack_columns(W_xh.t(), precision), input_size)
+            d_inputs = d_inputs.view(steps, batch, input_size)
+        d_rows = _sum_rows(d_projected, lookup, ctx.num_symbols)
+        return None, None, None, None, d_inputs, None, d_rows, d_W_xh, d_W_hh.float(), *d_state
+
+
+def _sum_rows(
+    gradients: Float[Tensor, "places gates"], lookup: Tensor | None, num_symbols: int
+) -> Float[Tensor, "symbols gates"]:
+    """Sum the gradients of the places where each symbol stood."""
+    if lookup is None:
+        return gradients.sum(0, keepdim=True, dtype=torch.float32)
+    sums = gradients.new_zeros(num_symbols, gradients.shape[1], dtype=torch.float32)
+    loaded().charlm_sum_rows(
+        address(gradients),
+        address(lookup),
+        *gradients.shape,
+        address(sums),
+        int(gradients.dtype == torch.bfloat16),
+        torch.get_num_threads(),
+    )
+    return sums
+
+
+def multiply(
+    rows: Float[Tensor, "rows size"], packed: Tensor, num_columns: int
+) -> Float[Tensor, "rows columns"]:
+    """Return `rows @ weights` in float32 for weights that `pack_columns` has packed."""
+    rows = rows.contiguous()
+    product = rows.new_empty(len(rows), num_columns, dtype=torch.float32)
+    loaded().charlm_product(
+        address(rows),
+        *rows.shape,
+        address(packed),
+        num_columns,
+        address(product),
+        int(rows.dtype == torch.bfloat16),
+        torch.get_num_threads(),
+    )
+    return product
+
+
+class Call(ctypes.Structure):
+    """`Call` in recurrence.hpp."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_int64) for name in ("steps", "batch", "inputs", "hidden", "threads")
+    ) + tuple(
+        (name, ctypes.c_void_p)
+        for name in (
+            *("lookup", "rows", "weights", "operands", "outputs", "first_hidden", "memory"),
+            *("saved", "d_outputs", "d_hidden", "d_memory", "d_recurrent", "d_projected"),
+        )
+    )
+
+
+def _call(
+    kernel: Kernel,
+    precision: Precision,
+    *,
+    backward: bool,
+    sizes: tuple[int, int, int, int],
+    **tensors: Tensor | None,
+) -> None:
+    addresses = {name: address(tensor) for name, tensor in tensors.items() if tensor is not None}
+    call = Call(*sizes, torch.get_num_threads(), **addresses)
+    function = getattr(loaded(), f"charlm_{kernel.name}")
+    function(ctypes.byref(call), int(precision == "bfloat16"), int(backward))
+
+
+def _pack(
+    weights: Float[Tensor, "size columns"],
+    panels: int,
+    vectors: int,
+    panel_stride: int,
+    vector_stride: int,
+    precision: Precision,
+) -> Tensor:
+    size, num_columns = weights.shape
+    packed = weights.new_empty(panels * vectors * size * lanes(), dtype=getattr(torch, precision))
+    loaded().charlm_pack(
+        address(weights),
+        *weights.stride(),
+        size,
+        num_columns,
+        panels,
+        vectors,
+        panel_stride,
+        vector_stride,
+        int(precision == "bfloat16"),
+        address(packed),
+        torch.get_num_threads(),
+    )
+    return packed
+
+
+def address(tensor: Tensor) -> ctypes.c_void_p:
+    """Return where a tensor lies; the caller keeps it alive while the kernels use it."""
+    return ctypes.c_void_p(tensor.data_ptr())
+
+
+def loaded() -> ctypes.CDLL:
+    """Return the kernels, with the types of what they take declared."""
+    kernels = library()
+    assert kernels is not None, "callers ask is_available first"
+    if kernels.charlm_pack.argtypes is None:
+        int64, pointer = ctypes.c_int64, ctypes.c_void_p
+        kernels.charlm_pack.argtypes = (pointer, *[int64] * 8, ctypes.c_int, pointer, int64)
+        kernels.charlm_product.argtypes = (
+            *(pointer, int64, int64, pointer, int64, pointer),
+            *(ctypes.c_int, int64),
+        )
+        kernels.charlm_sum_rows.argtypes = (
+            *(pointer, pointer, int64, int64, pointer),
+            *(ctypes.c_int, int64),
+        )
+        kernels.charlm_write.argtypes = (pointer, int64, pointer, pointer)
+        for name in ("pack", "product", "sum_rows", "write"):
+            kernels[f"charlm_{name}"].restype = None
+    return kernels
+
+
+def lanes() -> int:
+    """Return how many floats a vector of the kernels holds."""
+    return int(loaded().charlm_lanes())

@@ -1,0 +1,74 @@
+"""What this machine is, and what must be said to it before torch loads."""
+
+import ctypes
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from charlm.resources import cache_folder
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+
+
+def prepare() -> None:
+    """Set the environment that torch reads when it loads; what the user has set is left alone.
+
+    Threads that wait for work sleep, as by default they would keep their cores busy with waiting
+    and slow down everything else, charlm's own kernels among it. Large tensors lie in large pages,
+    which are several times cheaper to get from Linux.
+    """
+    if not any(name in os.environ for name in _WAITING):
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+        os.environ["GOMP_SPINCOUNT"] = "10000"  # some microseconds: what follows at once
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own log, on standard error
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):  # glibc: keep what was freed for the next step
+            libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+            libc.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+
+
+def processor() -> str:
+    """Return what tells this processor from others that would need other machine code."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    wanted = ("model name", "flags", "Features", "CPU part")
+    kept = {line.partition(":")[0].strip(): line.partition(":")[2].strip() for line in lines}
+    return " ".join([platform.machine(), *(kept[name] for name in wanted if name in kept)])
+
+
+def remembered(key: str) -> Any:
+    """Return what was measured on this machine before under this key, or None."""
+    return _notes().get(key)
+
+
+def remember(key: str, value: Any) -> None:
+    """Keep a measurement for the next process; a folder that cannot be written only costs time."""
+    try:
+        path = _notes_file()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{os.getpid()}")
+        partial.write_text(json.dumps(_notes() | {key: value}), encoding="utf-8")
+        partial.replace(path)
+    except OSError:
+        pass
+
+
+def _notes_file() -> Path:
+    return cache_folder() / "machine.json"
+
+
+def _notes() -> dict[str, Any]:
+    try:
+        notes = json.loads(_notes_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return notes if isinstance(notes, dict) else {}

@@ -1,0 +1,135 @@
+"""A model that writes on by itself in the compiled kernels: draws a character, reads it, and so on.
+
+What `generator.choose` and the model do step by step in Python, for the cells that the kernels
+know; the weights are packed once, and a character costs little more than reading them.
+"""
+
+import ctypes
+from typing import Any
+
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+from torch.nn import functional as F
+
+from charlm.cells import Cell, State
+from charlm.config import GenerationConfig
+from charlm.kernels.recurrence import (
+    Call,
+    Precision,
+    address,
+    lanes,
+    loaded,
+    pack_columns,
+    pack_gates,
+    pad_gates,
+)
+from charlm.model import LanguageModel, ModelState
+
+_KINDS = {"lstm": 0, "gru": 1, "rnn_tanh": 2, "rnn_relu": 3}
+
+
+class _Writer(ctypes.Structure):
+    """`Writer` in generation.hpp."""
+
+    _fields_ = (
+        *(
+            (name, ctypes.c_int64)
+            for name in ("kind", "bfloat16", "num_layers", "samples", "vocabulary", "threads")
+        ),
+        *((name, ctypes.c_void_p) for name in ("layers", "ids", "W_hq", "b_q", "logits")),
+        ("temperature", ctypes.c_double),
+        ("top_k", ctypes.c_int64),
+        ("top_p", ctypes.c_double),
+        ("min_p", ctypes.c_double),
+        ("forbidden", ctypes.c_int64),
+    )
+
+
+class Writer:
+    """Samples side by side, in the state that their last character has left."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        logits: Float[Tensor, "samples vocabulary"],
+        state: ModelState,
+        config: GenerationConfig,
+        forbidden: int | None,
+        precision: Precision,
+    ) -> None:
+        self._precision = precision
+        self._kept: list[Any] = []  # what the kernels see only by its address
+        samples, vocabulary = logits.shape
+        ids = self._keep(torch.zeros(samples, dtype=torch.long))
+        layers = [
+            self._layer(cell, model.embedding if number == 0 else None, number == 0, s, ids)
+            for number, (cell, s) in enumerate(zip(model.layers, state, strict=True))
+        ]
+        W_hq = model.W_hq if model.W_hq is not None else model.embedding.t()  # type: ignore[union-attr]
+        missing = layers[0].hidden - len(W_hq)
+        self._samples = samples
+        self._writer = _Writer(
+            _KINDS[model.layers[0].kernel.name],
+            int(precision == "bfloat16"),
+            len(layers),
+            samples,
+            vocabulary,
+            torch.get_num_threads(),
+            ctypes.addressof(self._keep((Call * len(layers))(*layers))),
+            address(ids),
+            address(self._keep(pack_columns(F.pad(W_hq, (0, 0, 0, missing)), precision))),
+            address(self._keep(model.b_q.detach().clone())),
+            address(self._keep(logits.clone())),
+            0.0 if config.greedy else config.temperature,
+            min(config.top_k or 0, vocabulary),
+            config.top_p,
+            config.min_p,
+            -1 if forbidden is None else forbidden,
+        )
+
+    def write(self, uniforms: Float64[Tensor, "steps samples"]) -> Int64[Tensor, "steps samples"]:
+        """Draw characters by numbers from [0, 1), and read them; return their ids."""
+        drawn = torch.empty(uniforms.shape, dtype=torch.long)
+        loaded().charlm_write(
+            ctypes.byref(self._writer), len(uniforms), address(uniforms), address(drawn)
+        )
+        return drawn
+
+    def _layer(
+        self, cell: Cell, vectors: Tensor | None, looks_up: bool, state: State, ids: Tensor
+    ) -> Call:
+        kernel, samples = cell.kernel, len(ids)
+        missing = -cell.hidden_size % lanes()
+        hidden_size = cell.hidden_size + missing
+        W_hh = F.pad(pad_gates(cell.W_hh, kernel.num_gates, missing), (0, 0, 0, missing))
+        W_xh = None
+        rows = cell.b_h.unsqueeze(0)
+        if looks_up:
+            rows = rows + (cell.W_xh if vectors is None else vectors @ cell.W_xh)
+        else:
+            W_xh = F.pad(pad_gates(cell.W_xh, kernel.num_gates, missing), (0, 0, 0, missing))
+        input_size = 0 if W_xh is None else hidden_size
+        hidden, *memory = (F.pad(tensor, (0, missing)) for tensor in state)
+        dtype = getattr(torch, self._precision)
+        operands = torch.zeros(2, samples, input_size + hidden_size, dtype=dtype)
+        operands[0, :, input_size:] = hidden
+        both = torch.stack([memory[0], memory[0]]) if memory else None
+        return Call(
+            1,
+            samples,
+            input_size,
+            hidden_size,
+            1,
+            lookup=address(ids) if looks_up else None,
+            rows=address(self._keep(pad_gates(rows, kernel.num_gates, missing).contiguous())),
+            weights=address(self._keep(pack_gates(W_xh, W_hh, kernel.num_gates, self._precision))),
+            operands=address(self._keep(operands)),
+            outputs=address(self._keep(torch.zeros(samples, hidden_size))),
+            first_hidden=address(self._keep(hidden.clone())),
+            memory=None if both is None else address(self._keep(both)),
+        )
+
+    def _keep(self, value: Any) -> Any:
+        self._kept.append(value)
+        return value
