@@ -27,7 +27,7 @@ _FLAGS = (
     *("-std=c++17", "-O3", "-shared", "-fPIC", "-pthread"),
     *("-ffp-contract=fast", "-fno-math-errno"),  # no flag that would change what nan means
 )
-_SECONDS = 120.0
+_SECONDS = 300.0
 
 
 def begin() -> None:
