@@ -154,8 +154,7 @@ class Bench:
         self.model = LanguageModel(shape.model, vocabulary_size)
         self.model.initialize(torch.Generator().manual_seed(training.seed))
         self.model.to(self.device)
-        if training.precision == "bfloat16":
-            self.model.precision = "bfloat16"
+        self.model.precision = training.product_precision
 
     def training(self, benchmark: Benchmark) -> None:
         """Take whole steps, beside the plain loop and large products."""

@@ -231,6 +231,11 @@ class TrainingConfig(Section):
     start_from: str | None = None
     """A run or checkpoint whose weights and vocabulary to start with (fine-tuning)."""
 
+    @property
+    def product_precision(self) -> Literal["float32", "bfloat16"]:
+        """`precision` as it was decided; float32 as long as it is not."""
+        return "bfloat16" if self.precision == "bfloat16" else "float32"
+
     @model_validator(mode="before")
     @classmethod
     def _some_limit(cls, keys: Any) -> Any:

@@ -76,6 +76,11 @@ class LanguageModel(nn.Module):
         return self.b_q.device
 
     @property
+    def output_weights(self) -> Float[Tensor, "hidden vocabulary"]:
+        """W_hq, which may be the embedding's."""
+        return self.W_hq if self.W_hq is not None else self.embedding.t()  # type: ignore[union-attr]
+
+    @property
     def num_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
 
@@ -135,9 +140,8 @@ class LanguageModel(nn.Module):
         for layer, layer_state in zip(others, state[1:], strict=True):
             hidden, last = layer(drop(hidden, probability, random), layer_state)
             new_state.append(last)
-        W_hq = self.W_hq if self.W_hq is not None else self.embedding.t()  # type: ignore[union-attr]
         hidden = drop(hidden, probability, random)
-        return product(hidden, W_hq, self.precision) + self.b_q, tuple(new_state)
+        return product(hidden, self.output_weights, self.precision) + self.b_q, tuple(new_state)
 
 
 def drop(

@@ -50,8 +50,7 @@ def load(
     file = checkpoint_to_use(source)
     checkpoint = read_checkpoint(file)
     model = checkpoint.make_model(choose_device(device))
-    if checkpoint.config.training.precision == "bfloat16":
-        model.precision = "bfloat16"
+    model.precision = checkpoint.config.training.product_precision
     return Predictor(model, checkpoint.vocabulary, checkpoint.config, checkpoint, file)
 
 

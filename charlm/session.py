@@ -53,8 +53,7 @@ class Session:
             model.initialize(torch.Generator().manual_seed(training.seed))
             self.model = model.to(device)
         batches = make_batches(corpus.parts["train"].ids, config.batches, training.seed)
-        if training.precision == "bfloat16":
-            self.model.precision = "bfloat16"
+        self.model.precision = training.product_precision
         self.trainer = Trainer(self.model, batches, training, self._clock)
         self.counters = Counters()
         self._began = perf_counter()

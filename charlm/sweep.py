@@ -1,5 +1,6 @@
 """How the cost of training grows with each size: the table of `charlm bench --sweep`."""
 
+import statistics
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -58,8 +59,8 @@ def sweep(config: Config, seconds: float = 0.5) -> Iterator[Point]:
                 shape.batch_size,
                 shape.sequence_length,
             ),
-            sorted(rates["charlm"])[len(rates["charlm"]) // 2],
-            sorted(rates["plain"])[len(rates["plain"]) // 2],
+            statistics.median(rates["charlm"]),
+            statistics.median(rates["plain"]),
             peak_bytes(charlm),
             peak_bytes(plain),
         )

@@ -23,6 +23,7 @@ from charlm.kernels.recurrence import (
     pack_columns,
     pack_gates,
     pad_gates,
+    pad_units,
 )
 from charlm.model import LanguageModel, ModelState
 
@@ -66,9 +67,8 @@ class Writer:
             self._layer(cell, model.embedding if number == 0 else None, number == 0, s, ids)
             for number, (cell, s) in enumerate(zip(model.layers, state, strict=True))
         ]
-        W_hq = model.W_hq if model.W_hq is not None else model.embedding.t()  # type: ignore[union-attr]
+        W_hq = model.output_weights
         missing = layers[0].hidden - len(W_hq)
-        self._samples = samples
         self._writer = _Writer(
             _KINDS[model.layers[0].kernel.name],
             int(precision == "bfloat16"),
@@ -102,13 +102,13 @@ class Writer:
         kernel, samples = cell.kernel, len(ids)
         missing = -cell.hidden_size % lanes()
         hidden_size = cell.hidden_size + missing
-        W_hh = F.pad(pad_gates(cell.W_hh, kernel.num_gates, missing), (0, 0, 0, missing))
+        W_hh = pad_units(cell.W_hh, kernel.num_gates, missing)
         W_xh = None
         rows = cell.b_h.unsqueeze(0)
         if looks_up:
             rows = rows + (cell.W_xh if vectors is None else vectors @ cell.W_xh)
         else:
-            W_xh = F.pad(pad_gates(cell.W_xh, kernel.num_gates, missing), (0, 0, 0, missing))
+            W_xh = pad_units(cell.W_xh, kernel.num_gates, missing)
         input_size = 0 if W_xh is None else hidden_size
         hidden, *memory = (F.pad(tensor, (0, missing)) for tensor in state)
         dtype = getattr(torch, self._precision)

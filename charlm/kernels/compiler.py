@@ -36,7 +36,6 @@ def begin() -> None:
         _building()
 
 
-@cache
 def library() -> ctypes.CDLL | None:
     """Return the kernels, built now if need be; None where they cannot be had."""
     return _load()[0]
@@ -70,17 +69,18 @@ def _reason_to_do_without() -> str | None:
     return None if _compiler() else "no C++ compiler found; CXX names one"
 
 
+@cache
 def kernels_version() -> str:
     """Return what tells these kernels on this processor from any others."""
-    return _target().stem
-
-
-def _target() -> Path:
     sources = [_SOURCE, *sorted(_SOURCE.parent.glob("*.hpp"))]
     texts = [source.read_text(encoding="utf-8") for source in sources]
     about = "\n".join([*texts, *_compiler(), *_FLAGS, processor()])
-    name = hashlib.sha256(about.encode()).hexdigest()[:20]
-    return cache_folder() / "kernels" / f"{name}{'.dll' if sys.platform == 'win32' else '.so'}"
+    return hashlib.sha256(about.encode()).hexdigest()[:20]
+
+
+def _target() -> Path:
+    suffix = ".dll" if sys.platform == "win32" else ".so"
+    return cache_folder() / "kernels" / f"{kernels_version()}{suffix}"
 
 
 @cache

@@ -123,7 +123,7 @@ def run(
     missing = -hidden_size % width
     if missing:  # units of zero weights stay zero, and nothing flows back from them
         rows = pad_gates(rows, kernel.num_gates, missing)
-        W_hh = F.pad(pad_gates(W_hh, kernel.num_gates, missing), (0, 0, 0, missing))
+        W_hh = pad_units(W_hh, kernel.num_gates, missing)
         W_xh = None if W_xh is None else pad_gates(W_xh, kernel.num_gates, missing)
         state = tuple(F.pad(tensor, (0, missing)) for tensor in state)
         packed = None
@@ -149,6 +149,11 @@ def _checked(lookup: Tensor, num_symbols: int) -> Tensor:
 def pad_gates(weights: Tensor, num_gates: int, missing: int) -> Tensor:
     """Give every gate `missing` units more, of zero weights."""
     return F.pad(weights.view(len(weights), num_gates, -1), (0, missing)).flatten(1)
+
+
+def pad_units(weights: Tensor, num_gates: int, missing: int) -> Tensor:
+    """Do the same for weights that are multiplied with as many units of such a cell."""
+    return F.pad(pad_gates(weights, num_gates, missing), (0, 0, 0, missing))
 
 
 class _Recurrence(torch.autograd.Function):
