@@ -4,9 +4,11 @@ Machines are shared and their speed changes from second to second, so what is to
 measured in turns, and a ratio is the median of the turns' ratios.
 """
 
-import math
+import json
 import os
 import statistics
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,9 +18,10 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from charlm.batches import Batch, make_batches
+from charlm import plain_loop
+from charlm.batches import make_batches
 from charlm.calibration import resolve
 from charlm.config import BatchesConfig, Config, CorpusConfig, ModelConfig, TrainingConfig
 from charlm.corpus import build_corpus
@@ -26,6 +29,7 @@ from charlm.evaluator import total_nats
 from charlm.generator import generate_ids
 from charlm.kernels import compiler
 from charlm.kernels.recurrence import Precision
+from charlm.machine import environment_found
 from charlm.model import LanguageModel, choose_device
 from charlm.texts import files_of
 from charlm.trainer import Trainer
@@ -158,16 +162,16 @@ class Bench:
 
     def training(self, benchmark: Benchmark) -> None:
         """Take whole steps, beside the plain loop and large products."""
-        charlm, plain = self.trainers()
-        rates = in_turns(
-            {
-                "charlm": charlm,
-                "plain": plain,
-                "float32": _product("float32", self.device),
-                "bfloat16": _product("bfloat16", self.device),
-            },
-            self.seconds,
-        )
+        with in_own_process(self.plain_loop) as plain:
+            rates = in_turns(
+                {
+                    "charlm": self.trainer(),
+                    "plain": plain,
+                    "float32": _product("float32", self.device),
+                    "bfloat16": _product("bfloat16", self.device),
+                },
+                self.seconds,
+            )
         operations = 6 * self.model.num_parameters  # a character, forward and backward
         name = self.shape.name
         benchmark.rates[f"{name}: training"] = statistics.median(rates["charlm"])
@@ -186,8 +190,8 @@ class Bench:
             rates["charlm"], rates["plain"]
         )
 
-    def trainers(self) -> tuple[Work, Work]:
-        """Return a step of charlm's, and one of the plain loop on the same batches."""
+    def trainer(self) -> Work:
+        """Return a step of charlm's."""
         shape = self.shape
         batches = make_batches(
             self.ids,
@@ -195,11 +199,23 @@ class Bench:
             self.config.seed,
         )
         trainer = Trainer(self.model, batches, self.config, clock=lambda: 0.0)
-        plain = PlainLoop(self.model, self.config)
-        return (
-            lambda: float(trainer.take_step(next(batches), 0.5).characters),
-            lambda: float(plain.take_step(next(batches))),
-        )
+        return lambda: float(trainer.take_step(next(batches), 0.5).characters)
+
+    @property
+    def plain_loop(self) -> dict[str, Any]:
+        """What `PlainLoop` needs to know to do the same work."""
+        shape = self.shape
+        return {
+            **shape.model.model_dump(
+                include={"cell", "nonlinearity", "hidden_size", "num_layers", "dropout"}
+            ),
+            "embedding_size": shape.model.embedding_size or self.model.vocabulary_size,
+            "vocabulary_size": self.model.vocabulary_size,
+            "batch_size": shape.batch_size,
+            "sequence_length": shape.sequence_length,
+            "max_gradient_norm": self.config.max_gradient_norm,
+            "device": str(self.device),
+        }
 
     def generation(self, benchmark: Benchmark) -> None:
         """Draw characters, one sample and many, beside reading the weights once a character."""
@@ -264,44 +280,26 @@ class Bench:
         return work
 
 
-class PlainLoop:
-    """The same model from torch.nn's modules, trained as tutorials do: the thing to be faster than.
+@contextmanager
+def in_own_process(sizes: Mapping[str, Any]) -> Iterator[Work]:
+    """Yield a step of the plain loop, in a process with the environment that charlm found."""
+    command = [sys.executable, "-P", plain_loop.__file__, json.dumps(sizes)]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment_found(),
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        ask, answers = process.stdin, process.stdout
 
-    In float32, with PyTorch's defaults; the state is carried on, as charlm does.
-    """
+        def step() -> float:
+            print(file=ask, flush=True)
+            return float(answers.readline())
 
-    def __init__(self, model: LanguageModel, config: TrainingConfig) -> None:
-        shape = model.config
-        size = shape.embedding_size or model.vocabulary_size
-        self.embedding = nn.Embedding(model.vocabulary_size, size)
-        sizes = (size, shape.hidden_size, shape.num_layers)
-        self.cells: nn.RNNBase
-        if shape.cell == "rnn":
-            self.cells = nn.RNN(*sizes, nonlinearity=shape.nonlinearity)
-        else:
-            self.cells = nn.LSTM(*sizes) if shape.cell == "lstm" else nn.GRU(*sizes)
-        self.dropout = nn.Dropout(shape.dropout)
-        self.output = nn.Linear(shape.hidden_size, model.vocabulary_size)
-        self.modules = nn.ModuleList([self.embedding, self.cells, self.output]).to(model.device)
-        self.optimizer = torch.optim.AdamW(self.modules.parameters(), lr=config.learning_rate)
-        self.max_norm = config.max_gradient_norm or math.inf
-        self.state: Any = None
-
-    def take_step(self, batch: Batch) -> int:
-        device = self.output.weight.device
-        inputs, targets = batch.inputs.to(device), batch.targets.to(device)
-        if self.state is not None and not batch.continues:
-            self.state = None
-        outputs, state = self.cells(self.embedding(inputs), self.state)
-        logits = self.output(self.dropout(outputs))
-        loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(self.modules.parameters(), self.max_norm)
-        self.optimizer.step()
-        is_pair = isinstance(state, tuple)
-        self.state = tuple(part.detach() for part in state) if is_pair else state.detach()
-        return targets.numel()
+        yield step
 
 
 def in_turns(works: Mapping[str, Work], seconds: float) -> dict[str, list[float]]:

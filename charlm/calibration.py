@@ -2,7 +2,8 @@
 
 import os
 import statistics
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Generator
 from time import perf_counter
 
 import torch
@@ -17,16 +18,23 @@ from charlm.model import choose_device
 _GAIN = 1.1
 """How much faster a setting must be than the simpler one to be taken."""
 _STEPS = 16
+_TRIAL = 6
+"""Steps of a run that are timed with another number of threads."""
+_TRIAL_EVERY, _TRIAL_SOON = 30.0, 5.0
+"""Seconds after which other numbers are tried though nothing has changed; with fewer than most."""
+_SLOWER = 1.25
+"""How much longer steps must take than usual for it to be tried at once."""
 
 
 def resolve(config: Config) -> Config:
     """Return the config with every `auto` that depends on the machine's speed decided."""
     compiled = can_compile(config)
     threads, precision = config.training.threads, config.training.precision
-    if threads == "auto":
-        threads = choose_threads(config) if compiled else torch.get_num_threads()
     if precision == "auto":
         precision = choose_precision() if compiled else "float32"
+    if threads == "auto":
+        watched = precision == "bfloat16"  # `watch_threads` takes fewer where that is faster
+        threads = choose_threads(config) if compiled and not watched else torch.get_num_threads()
     training = config.training.model_copy(update={"threads": threads, "precision": precision})
     return config.model_copy(update={"training": training})
 
@@ -70,7 +78,47 @@ def choose_threads(config: Config) -> int:
     return best
 
 
-def _halvings(most: int) -> Iterable[int]:
+def watch_threads(most: int) -> Generator[None, float, None]:
+    """Choose the number of threads again and again while a run goes on.
+
+    Each step's seconds a character are sent in. Now and then, or when steps have become slow
+    because something else has come to the machine, a few are taken with fewer or more threads,
+    and whichever are faster stay. Only for runs in bfloat16: no bit of theirs depends on the
+    number, while PyTorch's float32 product of the softmax layer adds up differently from four
+    threads on.
+    """
+    numbers = _halvings(most)
+    place = numbers.index(most)
+    while True:
+        torch.set_num_threads(numbers[place])
+        usual = yield from _seconds_of_steps()
+        for other in {max(place - 1, 0), min(place + 1, len(numbers) - 1)} - {place}:
+            torch.set_num_threads(numbers[other])
+            if (yield from _seconds_of_steps()) * _GAIN < usual:
+                place = other
+                break
+        else:
+            torch.set_num_threads(numbers[place])
+            all_taken = place == len(numbers) - 1
+            yield from _until_slower(usual, _TRIAL_EVERY if all_taken else _TRIAL_SOON)
+
+
+def _until_slower(usual: float, seconds: float) -> Generator[None, float, None]:
+    recent = deque([usual] * _TRIAL, maxlen=_TRIAL)
+    start = perf_counter()
+    while perf_counter() - start < seconds and statistics.median(recent) < _SLOWER * usual:
+        recent.append((yield))
+
+
+def _seconds_of_steps() -> Generator[None, float, float]:
+    yield  # the first step with a new number of threads is not like the others
+    times = []
+    for _ in range(_TRIAL):
+        times.append((yield))
+    return statistics.median(times)
+
+
+def _halvings(most: int) -> list[int]:
     """Return 1, 2, 4, … and `most`."""
     return sorted({most, *(1 << power for power in range(most.bit_length()) if 1 << power <= most)})
 

@@ -227,7 +227,8 @@ class TrainingConfig(Section):
     """Of the operands of large products, on a CPU with charlm's kernels; states, parameters and
     loss are float32. `auto` takes what is faster here, and the run's config says what it took."""
     threads: PositiveInt | Literal["auto"] = "auto"
-    """Threads that compute on a CPU; `auto` measures how many are of use."""
+    """Most threads that compute on a CPU; in bfloat16 a run takes fewer while that is faster.
+    `auto` is one a core, or in float32 as many as are of use when the run starts."""
     start_from: str | None = None
     """A run or checkpoint whose weights and vocabulary to start with (fine-tuning)."""
 

@@ -11,6 +11,7 @@ from typing import Any
 from charlm.resources import cache_folder
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_found: dict[str, str] = {}
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
@@ -21,6 +22,7 @@ def prepare() -> None:
     and slow down everything else, charlm's own kernels among it. Large tensors lie in large pages,
     which are several times cheaper to get from Linux.
     """
+    _found.update(os.environ)
     if not any(name in os.environ for name in _WAITING):
         os.environ["OMP_WAIT_POLICY"] = "passive"
         os.environ["GOMP_SPINCOUNT"] = "10000"  # some microseconds: what follows at once
@@ -32,6 +34,11 @@ def prepare() -> None:
         if hasattr(libc, "mallopt"):  # glibc: keep what was freed for the next step
             libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)
             libc.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+
+
+def environment_found() -> dict[str, str]:
+    """Return the environment as it was before `prepare`, for processes that are not charlm's."""
+    return dict(_found)
 
 
 def processor() -> str:

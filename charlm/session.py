@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from charlm.batches import make_batches
-from charlm.calibration import resolve
+from charlm.calibration import resolve, watch_threads
 from charlm.checkpoint import Checkpoint, read_checkpoint
 from charlm.config import Config
 from charlm.corpus import Corpus
@@ -46,7 +46,8 @@ class Session:
         self.corpus = corpus
         self.on_report = on_report
         training = config.training
-        torch.set_num_threads(min(int(training.threads), os.cpu_count() or 1))
+        self._most_threads = min(int(training.threads), os.cpu_count() or 1)
+        torch.set_num_threads(self._most_threads)
         device = choose_device(training.device)
         with _memory_errors(config):
             model = LanguageModel(config.model, len(corpus.vocabulary))
@@ -112,9 +113,15 @@ class Session:
         return self.counters.elapsed + perf_counter() - self._began
 
     def _steps(self, run: Run) -> Iterator[StepReport]:
+        watch = watch_threads(self._most_threads)
+        next(watch)
+        is_watched = self.config.training.precision == "bfloat16"
         try:
             with _memory_errors(self.config):
-                yield from self.trainer
+                for step in self.trainer:
+                    if is_watched:
+                        watch.send(step.step_seconds / step.characters)
+                    yield step
         except DivergenceError as reason:
             raise self._diverged(run, str(reason)) from None
 

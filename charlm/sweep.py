@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from charlm.benchmark import Bench, Shape, Work, in_turns
+from charlm.benchmark import Bench, Shape, Work, in_own_process, in_turns
 from charlm.calibration import resolve
 from charlm.config import Config
 from charlm.corpus import build_corpus
+from charlm.plain_loop import PlainLoop
 
 _SIZES = {
     "hidden_size": (128, 256, 512, 1024),
@@ -48,8 +49,9 @@ def sweep(config: Config, seconds: float = 0.5) -> Iterator[Point]:
         bench = Bench(
             shape, config.training, corpus.parts["train"].ids, len(corpus.vocabulary), seconds
         )
-        charlm, plain = bench.trainers()
-        rates = in_turns({"charlm": charlm, "plain": plain}, seconds)
+        charlm = bench.trainer()
+        with in_own_process(bench.plain_loop) as plain:
+            rates = in_turns({"charlm": charlm, "plain": plain}, seconds)
         model = shape.model
         yield Point(
             (
@@ -62,7 +64,7 @@ def sweep(config: Config, seconds: float = 0.5) -> Iterator[Point]:
             statistics.median(rates["charlm"]),
             statistics.median(rates["plain"]),
             peak_bytes(charlm),
-            peak_bytes(plain),
+            peak_bytes(PlainLoop(**bench.plain_loop).take_step),
         )
 
 
@@ -89,7 +91,8 @@ def peak_bytes(step: Work) -> int:
     """
     step()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        step()
+        for _ in range(2):  # one may be the short one at the end of an epoch
+            step()
     kineto = record.profiler.kineto_results
     changes = [event for event in kineto.events() if event.name() == "[memory]"]
     held = highest = 0
