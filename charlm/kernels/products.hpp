@@ -76,16 +76,18 @@ INLINE vec tanh(vec x) {
 
 // ---- products: rows of operands times a panel of packed weights ----
 
-// A panel holds P vectors of columns: for each k (or pair of k), the P vectors one after another.
+// A panel holds some vectors of columns: for each k (or pair of k), one vector after another. The
+// first P of WIDTH are multiplied.
+constexpr int PANEL = 4;  // vectors in a panel of a matrix
 
 struct Float32 {
   using type = float;
   static constexpr int STEP = 1;
 
-  template <int R, int P>
+  template <int R, int P, int WIDTH = P>
   INLINE void multiply(vec (&sum)[R][P], const float* rows, int64_t stride, const float* panel,
                        int64_t size) {
-    for (int64_t k = 0; k < size; ++k, panel += P * LANES) {
+    for (int64_t k = 0; k < size; ++k, panel += WIDTH * LANES) {
       vec w[P];
       for (int p = 0; p < P; ++p) w[p] = load(panel + p * LANES);
       for (int r = 0; r < R; ++r)
@@ -102,10 +104,10 @@ struct BFloat16 {
   using type = uint16_t;
   static constexpr int STEP = 2;
 
-  template <int R, int P>
+  template <int R, int P, int WIDTH = P>
   INLINE void multiply(vec (&sum)[R][P], const uint16_t* rows, int64_t stride,
                        const uint16_t* panel, int64_t size) {
-    for (int64_t k = 0; k < size; k += 2, panel += 2 * P * LANES) {
+    for (int64_t k = 0; k < size; k += 2, panel += 2 * WIDTH * LANES) {
       uvec w[P];
       for (int p = 0; p < P; ++p) std::memcpy(&w[p], panel + 2 * p * LANES, sizeof w[p]);
       for (int r = 0; r < R; ++r) {
@@ -155,29 +157,44 @@ INLINE void in_blocks(int64_t begin, int64_t end, Work work) {
   }
 }
 
+// The same as add_product, for the first P vectors of one panel: the columns from `column` on.
+template <class Product, bool ADD, int P>
+INLINE void add_panel(const typename Product::type* rows, int64_t stride, int64_t size,
+                      const typename Product::type* panel, float* to, int64_t columns,
+                      int64_t column, int64_t begin, int64_t end) {
+  in_blocks<rows_at_once(P)>(begin, end, [&](int64_t first, auto count) {
+    constexpr int R = decltype(count)::value;
+    vec sum[R][P] = {};
+    Product::template multiply<R, P, PANEL>(sum, rows + first * stride, stride, panel, size);
+    for (int r = 0; r < R; ++r) {
+      float* row = to + (first + r) * columns + column;
+      for (int p = 0; p < P; ++p, row += LANES) {
+        const int64_t left = columns - column - p * LANES;
+        if (left >= LANES) store(row, ADD ? load(row) + sum[r][p] : sum[r][p]);
+        else for (int64_t i = 0; i < left; ++i) row[i] = (ADD ? row[i] : 0) + sum[r][p][i];
+      }
+    }
+  });
+}
+
 // to[r] += rows[r] · W for the rows from begin to end, or = where it is not to ADD; W is packed in
-// panels of four vectors. Some rows at a time meet all panels: their results lie in few pages.
+// panels of four vectors, the last of which may not be needed whole. Some rows at a time meet all
+// panels: their results lie in few pages.
 template <class Product, bool ADD = true>
 void add_product(const typename Product::type* rows, int64_t stride, int64_t size,
                  const typename Product::type* weights, float* to, int64_t columns, int64_t begin,
                  int64_t end) {
-  constexpr int P = 4, TILE = 8 * rows_at_once(P);
+  constexpr int TILE = 8 * rows_at_once(PANEL);
   for (int64_t tile = begin; tile < end; tile += TILE)
-    for (int64_t column = 0; column < columns; column += P * LANES) {
-      const auto* panel = weights + column * size;
-      in_blocks<rows_at_once(P)>(tile, std::min(end, tile + TILE), [&](int64_t first, auto count) {
-        constexpr int R = decltype(count)::value;
-        vec sum[R][P] = {};
-        Product::template multiply<R, P>(sum, rows + first * stride, stride, panel, size);
-        for (int r = 0; r < R; ++r) {
-          float* row = to + (first + r) * columns + column;
-          for (int p = 0; p < P; ++p, row += LANES) {
-            const int64_t left = columns - column - p * LANES;
-            if (left >= LANES) store(row, ADD ? load(row) + sum[r][p] : sum[r][p]);
-            else for (int64_t i = 0; i < left; ++i) row[i] = (ADD ? row[i] : 0) + sum[r][p][i];
-          }
-        }
-      });
+    for (int64_t column = 0; column < columns; column += PANEL * LANES) {
+      const auto add = [&](auto vectors) {
+        add_panel<Product, ADD, decltype(vectors)::value>(rows, stride, size,
+                                                          weights + column * size, to, columns,
+                                                          column, tile, std::min(end, tile + TILE));
+      };
+      if (columns - column > 2 * LANES) add(std::integral_constant<int, PANEL>{});
+      else if (columns - column > LANES) add(std::integral_constant<int, 2>{});
+      else add(std::integral_constant<int, 1>{});
     }
 }
 

@@ -144,6 +144,7 @@ template <class Cell, class Product>
 void forward_columns(const Call& call, int64_t begin, int64_t end) {
   using Element = typename Product::type;
   constexpr int G = Cell::GATES;
+  constexpr int U = G == 1 ? PANEL : 1;  // vectors of units in a panel: one alone is too few sums
   const int64_t B = call.batch, H = call.hidden, width = call.inputs + H;
   auto* operands = static_cast<Element*>(call.operands);
   auto* weights = static_cast<const Element*>(call.weights);
@@ -152,36 +153,40 @@ void forward_columns(const Call& call, int64_t begin, int64_t end) {
     const Element* rows = operands + t * B * width;
     Element* next = operands + (t + 1) * B * width + call.inputs;
     const float* hidden = t ? call.outputs + (t - 1) * B * H : call.first_hidden;
-    for (int64_t unit = 0; unit < H; unit += LANES) {
-      const Element* panel = weights + unit * G * width;
-      in_blocks<rows_at_once(G)>(begin, end, [&](int64_t first, auto count) {
+    for (int64_t first_unit = 0; first_unit < H; first_unit += U * LANES) {
+      const Element* panel = weights + first_unit * G * width;
+      in_blocks<rows_at_once(U * G)>(begin, end, [&](int64_t first, auto count) {
         constexpr int R = decltype(count)::value;
-        vec sum[R][G] = {}, apart[R] = {};
+        vec sum[R][U * G] = {}, apart[R] = {};
         const Element* row = rows + first * width;
-        if (Cell::APART) {
+        if constexpr (Cell::APART) {
           Product::template multiply<R, G>(sum, row, width, panel, call.inputs);
           for (int r = 0; r < R; ++r) std::swap(apart[r], sum[r][G - 1]);
           Product::template multiply<R, G>(sum, row + call.inputs, width,
                                            panel + call.inputs * G * LANES, H);
         } else {
-          Product::template multiply<R, G>(sum, row, width, panel, width);
+          Product::template multiply<R, U * G>(sum, row, width, panel, width);
         }
         for (int r = 0; r < R; ++r) {
           const int64_t b = first + r, place = t * B + b;
           const int64_t symbol = call.lookup ? call.lookup[place] : 0;
-          const Forward at = {
+          Forward at = {
               call.rows + symbol * G * H,
               &apart[r],
               hidden + b * H,
               call.memory + place * H,
               call.memory + (place + B) * H,
               call.saved ? call.saved + place * Cell::SAVED * H : nullptr,
-              unit,
+              first_unit,
               H,
           };
-          const vec h = Cell::forward(sum[r], at);
-          store(call.outputs + place * H + unit, h);
-          Product::put(next + b * width + unit, h);
+          for (int u = 0; u < U && at.unit < H; ++u, at.unit += LANES) {
+            vec gates[G];
+            std::copy_n(sum[r] + u * G, G, gates);
+            const vec h = Cell::forward(gates, at);
+            store(call.outputs + place * H + at.unit, h);
+            Product::put(next + b * width + at.unit, h);
+          }
         }
       });
     }

@@ -85,6 +85,8 @@ def pack_gates(
     """Pack `[W_xh; W_hh]` so that the gates of the same units lie together."""
     weights = W_hh if W_xh is None else torch.cat([W_xh, W_hh])
     hidden_size = len(W_hh)
+    if num_gates == 1:
+        return pack_columns(weights, precision)
     return _pack(weights, hidden_size // lanes(), num_gates, lanes(), hidden_size, precision)
 
 
