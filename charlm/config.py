@@ -165,6 +165,11 @@ class ModelConfig(Section):
     """Size of the learnt vector of a character; null feeds one-hot vectors (the book's)."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Probability of dropping a unit between layers and before the softmax layer."""
+    locked_dropout: bool = False
+    """Drop the same units at all time steps of a batch, instead of others at each."""
+    embedding_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Probability of dropping a component of a character's vector, wherever in the batch it stands.
+    """
     tie_weights: bool = False
     """Let the softmax layer use the embedding's weights; needs embedding_size = hidden_size."""
     initialization: Literal["uniform", "orthogonal", "normal"] = "uniform"

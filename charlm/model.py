@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from charlm.cells import CELLS, Cell, LSTMCell, ReLUCell, State
 from charlm.config import ModelConfig
 from charlm.errors import ConfigError
+from charlm.kernels.cross_entropy import cross_entropy
 from charlm.kernels.products import product
 from charlm.kernels.recurrence import Precision
 
@@ -133,34 +134,69 @@ class LanguageModel(nn.Module):
 
         `random` draws the dropout masks while the model is in training mode.
         """
-        probability = self.config.dropout if self.training else 0.0
+        hidden, new_state = self._read(inputs, state, random)
+        return product(hidden, self.output_weights, self.precision) + self.b_q, new_state
+
+    def loss(
+        self,
+        inputs: Int64[Tensor, "time batch"],
+        targets: Int64[Tensor, "time batch"],
+        state: ModelState,
+        random: np.random.Generator,
+    ) -> tuple[Float[Tensor, ""], ModelState]:
+        """Return the mean cross-entropy of all predictions in nats, and the new state."""
+        hidden, new_state = self._read(inputs, state, random)
+        weights = self.output_weights
+        return cross_entropy(hidden, weights, self.b_q, targets, self.precision), new_state
+
+    def _read(
+        self,
+        inputs: Int64[Tensor, "time batch"],
+        state: ModelState,
+        random: np.random.Generator | None,
+    ) -> tuple[Float[Tensor, "time batch hidden"], ModelState]:
+        """Return what the softmax layer takes: the highest layer's hidden states."""
+        vectors: Tensor | None = self.embedding
+        if vectors is not None and self.training:
+            vectors = drop(vectors, self.config.embedding_dropout, random)
         first, *others = self.layers
-        hidden, first_state = first.read(inputs, self.embedding, state[0])
+        hidden, first_state = first.read(inputs, vectors, state[0])
         new_state = [first_state]
         for layer, layer_state in zip(others, state[1:], strict=True):
-            hidden, last = layer(drop(hidden, probability, random), layer_state)
+            hidden, last = layer(self._drop(hidden, random), layer_state)
             new_state.append(last)
-        hidden = drop(hidden, probability, random)
-        return product(hidden, self.output_weights, self.precision) + self.b_q, tuple(new_state)
+        return self._drop(hidden, random), tuple(new_state)
+
+    def _drop(
+        self, hidden: Float[Tensor, "time batch hidden"], random: np.random.Generator | None
+    ) -> Float[Tensor, "time batch hidden"]:
+        config = self.config
+        if not self.training:
+            return hidden
+        return drop(hidden, config.dropout, random, over_time=config.locked_dropout)
 
 
 def drop(
-    hidden: Float[Tensor, "time batch hidden"],
+    values: Float[Tensor, "*places size"],
     probability: float,
     random: np.random.Generator | None,
-) -> Float[Tensor, "time batch hidden"]:
-    """Zero units at random and scale up the rest (dropout: Srivastava and others, 2014).
+    over_time: bool = False,
+) -> Float[Tensor, "*places size"]:
+    """Zero values at random and scale up the rest (dropout: Srivastava and others, 2014).
+
+    `over_time` draws one mask for all time steps, the first axis (Gal and Ghahramani, 2016).
 
     Eight random bits decide on a unit, so the probability is rounded to 1/256. PyTorch's own
     dropout draws from the global generator, which cannot be saved with a run, and takes a fifth of
     the time of a training step.
     """
     if probability == 0.0:
-        return hidden
+        return values
     assert random is not None, "a model in training mode is given what draws its masks"
     dropped = min(round(256 * probability), 255)
-    kept = torch.from_numpy(random.integers(0, 256, hidden.shape, np.uint8) >= dropped)
-    return hidden * kept.to(hidden.device, hidden.dtype).mul_(256 / (256 - dropped))
+    shape = (1, *values.shape[1:]) if over_time else values.shape
+    kept = torch.from_numpy(random.integers(0, 256, shape, np.uint8) >= dropped)
+    return values * kept.to(values.device, values.dtype).mul_(256 / (256 - dropped))
 
 
 def detach(state: ModelState) -> ModelState:

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
-from torch.nn import functional as F
 
 from charlm.batches import Batch, Batches, Position
 from charlm.config import TrainingConfig
@@ -112,8 +111,8 @@ class Trainer:
         state = detach(self.state) if batch.continues else self.model.initial_state(inputs.shape[1])
         # Seed and step decide on the masks, so there is nothing to save.
         random = np.random.Generator(np.random.SFC64([self.config.seed, self.step]))
-        logits, self.state = self.model(inputs, state, random)
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        loss, self.state = self.model.loss(inputs, targets, state, random)
+        return loss
 
     def _check_finite(self, loss: float, norm: float) -> None:
         for name, value in (("loss", loss), ("gradient norm", norm)):

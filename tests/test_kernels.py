@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from charlm.cells import CELLS, Cell, GRUCell, LSTMCell, ReLUCell, RNNCell
 from charlm.kernels import compiler, recurrence
+from charlm.kernels.cross_entropy import cross_entropy
 from charlm.kernels.products import product
 
 TYPES: list[type[Cell]] = [RNNCell, ReLUCell, GRUCell, LSTMCell]
@@ -163,16 +164,44 @@ def test_packed_weights_follow_every_change_of_the_parameters(
 def test_a_product_in_bfloat16_is_that_of_rounded_operands_summed_in_float32(
     size: int, columns: int, random: torch.Generator
 ) -> None:
-    rows = torch.randn(4, 9, size, generator=random, requires_grad=True)
-    weights = torch.randn(size, columns, generator=random, requires_grad=True)
-    value = product(rows, weights, "bfloat16")
+    rows = torch.randn(4, 9, size, generator=random)
+    weights = torch.randn(size, columns, generator=random)
+    with torch.no_grad():
+        value = product(rows, weights, "bfloat16")
     expected = rows.bfloat16().float() @ weights.bfloat16().float()
     torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-5)
-    gradient = torch.randn(4, 9, columns, generator=random)
-    d_rows, d_weights = torch.autograd.grad(value, (rows, weights), gradient)
-    assert relative_error(d_rows, gradient @ weights.t()) < 0.01
-    expected = torch.einsum("tbs,tbc->sc", rows, gradient)
-    assert relative_error(d_weights, expected) < 0.01
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("places", "size", "vocabulary"), [((5, 3), 16, 64), ((70, 2), 33, 66), ((1, 1), 7, 3)]
+)
+def test_the_cross_entropy_in_bfloat16_is_that_of_torch(
+    places: tuple[int, int], size: int, vocabulary: int, random: torch.Generator
+) -> None:
+    rows = torch.randn(*places, size, generator=random, requires_grad=True)
+    weights = torch.randn(size, vocabulary, generator=random, requires_grad=True)
+    bias = torch.randn(vocabulary, generator=random, requires_grad=True)
+    targets = torch.randint(vocabulary, places, generator=random)
+    leaves = rows, weights, bias
+    loss = cross_entropy(*leaves, targets, "bfloat16")
+    low_rows, low_weights = (tensor.bfloat16().float() for tensor in (rows, weights))
+    expected = cross_entropy(low_rows, low_weights, bias, targets, "float32")
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
+    found = torch.autograd.grad(3 * loss, leaves)
+    for value, exact in zip(found, torch.autograd.grad(3 * expected, leaves), strict=True):
+        assert relative_error(value, exact) < 0.01
+
+
+@needs_compiler
+def test_the_cross_entropy_stays_finite_where_a_character_was_thought_impossible() -> None:
+    rows, weights = torch.full((1, 1, 2), 100.0), torch.tensor([[100.0, 0.0], [0.0, 0.0]])
+    targets = torch.ones(1, 1, dtype=torch.long)
+    loss = cross_entropy(rows, weights, torch.zeros(2), targets, "bfloat16")
+    assert loss.item() == pytest.approx(10_000)
+    assert cross_entropy(rows * torch.nan, weights, torch.zeros(2), targets, "bfloat16").isnan()
+    with pytest.raises(IndexError, match="outside of the 2 symbols"):
+        cross_entropy(rows, weights, torch.zeros(2), targets + 1, "bfloat16")
 
 
 def describe(tmp_path: Path, **environment: str) -> str:

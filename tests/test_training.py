@@ -356,15 +356,15 @@ def test_divergence_names_the_step_and_keeps_the_last_good_checkpoint(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = ["training.save_every=2", "training.steps=20"]
-    forward = LanguageModel.forward
+    true_loss = LanguageModel.loss
 
     def poisoned(self: LanguageModel, *arguments: Any) -> Any:
-        logits, state = forward(self, *arguments)
-        calls.append(self.training)
-        return (logits * math.nan if sum(calls) == 8 else logits), state
+        loss, state = true_loss(self, *arguments)
+        calls.append(1)
+        return (loss * math.nan if len(calls) == 8 else loss), state
 
-    calls: list[bool] = []
-    monkeypatch.setattr(LanguageModel, "forward", poisoned)
+    calls: list[int] = []
+    monkeypatch.setattr(LanguageModel, "loss", poisoned)
     with pytest.raises(DivergenceError, match=r"step 8: the loss is nan.*last\.safetensors"):
         train(text_file, tmp_path, *settings, name="run")
     monkeypatch.undo()

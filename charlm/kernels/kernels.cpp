@@ -1,5 +1,6 @@
 // What Python calls, by ctypes.
 
+#include "cross_entropy.hpp"
 #include "generation.hpp"
 
 extern "C" {
@@ -27,6 +28,22 @@ void charlm_product(const void* rows, int64_t num_rows, int64_t size, const void
     else
       add_product<Float32, false>(static_cast<const float*>(rows), size, size,
                            static_cast<const float*>(weights), to, columns, begin, end);
+  });
+}
+
+// nats (M,) and their gradients (M, N) for rows (M, K), packed weights (K, N), bias (N,).
+void charlm_cross_entropy(const void* rows, int64_t num_rows, int64_t size, const void* weights,
+                          const float* bias, int64_t columns, const int64_t* targets, float* nats,
+                          void* gradients, int bfloat16, int64_t threads) {
+  share_out(num_rows, threads, [&](int64_t begin, int64_t end) {
+    if (bfloat16)
+      cross_entropy<BFloat16>(static_cast<const uint16_t*>(rows), size,
+                              static_cast<const uint16_t*>(weights), bias, columns, targets, nats,
+                              static_cast<uint16_t*>(gradients), begin, end);
+    else
+      cross_entropy<Float32>(static_cast<const float*>(rows), size,
+                             static_cast<const float*>(weights), bias, columns, targets, nats,
+                             static_cast<float*>(gradients), begin, end);
   });
 }
 

@@ -117,7 +117,8 @@ def run(
     """
     hidden_size, width = W_hh.shape[0], lanes()
     if lookup is not None:
-        lookup = _checked(lookup, len(rows))
+        check_ids(lookup, len(rows))
+        lookup = lookup.long().contiguous()
     batch = (lookup if inputs is None else inputs).shape[1]  # type: ignore[union-attr]
     if any(tensor.shape != (batch, hidden_size) for tensor in state):
         raise ValueError(f"a state of {batch} columns and {hidden_size} units was expected")
@@ -141,11 +142,10 @@ def run(
     return outputs, tuple(last)
 
 
-def _checked(lookup: Tensor, num_symbols: int) -> Tensor:
-    """Return ids as the kernels read them; raises `IndexError` for one that names no row."""
-    if lookup.numel() and not 0 <= int(lookup.min()) <= int(lookup.max()) < num_symbols:
+def check_ids(ids: Tensor, num_symbols: int) -> None:
+    """Raise `IndexError` for an id that names no symbol: the kernels would read anything there."""
+    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < num_symbols:
         raise IndexError(f"an id is outside of the {num_symbols} symbols")
-    return lookup.long().contiguous()
 
 
 def pad_gates(weights: Tensor, num_gates: int, missing: int) -> Tensor:
@@ -373,8 +373,12 @@ def loaded() -> ctypes.CDLL:
             *(pointer, pointer, int64, int64, pointer),
             *(ctypes.c_int, int64),
         )
+        kernels.charlm_cross_entropy.argtypes = (
+            *(pointer, int64, int64, pointer, pointer, int64, pointer, pointer, pointer),
+            *(ctypes.c_int, int64),
+        )
         kernels.charlm_write.argtypes = (pointer, int64, pointer, pointer)
-        for name in ("pack", "product", "sum_rows", "write"):
+        for name in ("pack", "product", "sum_rows", "cross_entropy", "write"):
             kernels[f"charlm_{name}"].restype = None
     return kernels
 

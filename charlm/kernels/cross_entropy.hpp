@@ -1,0 +1,52 @@
+// The softmax layer and the loss at its end, a few places at a time: no logits are kept.
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include "products.hpp"
+
+namespace {
+
+// For each place from begin to end: its nats −ln p(target), and p − [target], the gradient of the
+// nats by the logits `rows · W + bias`. `columns` is a multiple of the lanes; what is beyond the
+// vocabulary has a bias that leaves it no probability.
+template <class Product>
+void cross_entropy(const typename Product::type* rows, int64_t size,
+                   const typename Product::type* weights, const float* bias, int64_t columns,
+                   const int64_t* targets, float* nats, typename Product::type* gradients,
+                   int64_t begin, int64_t end) {
+  constexpr int64_t TILE = 8 * rows_at_once(PANEL);
+  std::vector<float> logits(TILE * columns);
+  for (int64_t tile = begin; tile < end; tile += TILE) {
+    const int64_t count = std::min(TILE, end - tile);
+    add_product<Product, false>(rows + tile * size, size, size, weights, logits.data(), columns, 0,
+                                count);
+    for (int64_t place = tile; place < tile + count; ++place) {
+      float* row = logits.data() + (place - tile) * columns;
+      vec highest = vec{} - INFINITY, sums = {};
+      for (int64_t i = 0; i < columns; i += LANES) {
+        const vec x = load(row + i) + load(bias + i);
+        store(row + i, x);
+        highest = x > highest ? x : highest;
+      }
+      float top = highest[0], total = 0;
+      for (int lane = 1; lane < LANES; ++lane) top = std::max(top, highest[lane]);
+      const int64_t target = targets[place];
+      const float aimed_at = row[target] - top;
+      for (int64_t i = 0; i < columns; i += LANES) {
+        const vec e = exp(load(row + i) - top);
+        store(row + i, e);
+        sums += e;
+      }
+      for (int lane = 0; lane < LANES; ++lane) total += sums[lane];
+      nats[place] = std::log(total) - aimed_at;
+      const float share = 1 / total;
+      row[target] -= total;
+      auto* gradient = gradients + place * columns;
+      for (int64_t i = 0; i < columns; i += LANES) Product::put(gradient + i, load(row + i) * share);
+    }
+  }
+}
+
+}  // namespace

@@ -1,0 +1,79 @@
+"""The mean cross-entropy of a softmax layer, without the logits of all places in memory at once."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from charlm.kernels.recurrence import (
+    Precision,
+    address,
+    check_ids,
+    is_available,
+    lanes,
+    loaded,
+    multiply,
+    pack_columns,
+)
+
+
+def cross_entropy(
+    rows: Float[Tensor, "*places hidden"],
+    weights: Float[Tensor, "hidden vocabulary"],
+    bias: Float[Tensor, " vocabulary"],
+    targets: Int64[Tensor, "*places"],
+    precision: Precision,
+) -> Float[Tensor, ""]:
+    """Return the mean of −ln softmax(rows @ weights + bias)[target], in nats.
+
+    In bfloat16, charlm's kernels round the operands of the products and the gradient of the logits
+    to it; in float32, and where the kernels do not run, it is PyTorch's.
+    """
+    rows, targets = rows.flatten(0, -2), targets.flatten()
+    if precision == "float32" or not is_available(weights):
+        return F.cross_entropy(rows @ weights + bias, targets)
+    check_ids(targets, weights.shape[1])
+    loss: Tensor = _CrossEntropy.apply(rows, weights, bias, targets)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _CrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weights: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+        missing = -weights.shape[1] % lanes()
+        weights = F.pad(weights, (0, missing))
+        bias = F.pad(bias, (0, missing), value=-1e30)  # what is not in the vocabulary never comes
+        odd = rows.shape[1] % 2  # the kernels take operands by twos
+        rows = F.pad(rows, (0, odd)).to(torch.bfloat16)
+        packed = pack_columns(F.pad(weights, (0, 0, 0, odd)), "bfloat16")
+        nats = rows.new_empty(len(rows), dtype=torch.float32)
+        gradients = rows.new_empty(len(rows), len(bias))
+        loaded().charlm_cross_entropy(
+            address(rows),
+            *rows.shape,
+            address(packed),
+            address(bias),
+            len(bias),
+            address(targets),
+            address(nats),
+            address(gradients),
+            1,
+            torch.get_num_threads(),
+        )
+        ctx.save_for_backward(rows, weights, gradients)
+        ctx.num_symbols = len(bias) - missing
+        return nats.mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weights, gradients = ctx.saved_tensors
+        hidden_size, share = len(weights), d_loss / len(rows)
+        packed = pack_columns((weights * share).t(), "bfloat16")
+        d_rows = multiply(gradients, packed, hidden_size)
+        d_weights = (rows.t() @ gradients)[:hidden_size, : ctx.num_symbols].float() * share
+        d_bias = gradients[:, : ctx.num_symbols].sum(0, dtype=torch.float32) * share
+        return d_rows, d_weights, d_bias, None
