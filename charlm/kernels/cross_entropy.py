@@ -46,9 +46,10 @@ class _CrossEntropy(torch.autograd.Function):
         missing = -weights.shape[1] % lanes()
         weights = F.pad(weights, (0, missing))
         bias = F.pad(bias, (0, missing), value=-1e30)  # what is not in the vocabulary never comes
-        odd = rows.shape[1] % 2  # the kernels take operands by twos
-        rows = F.pad(rows, (0, odd)).to(torch.bfloat16)
-        packed = pack_columns(F.pad(weights, (0, 0, 0, odd)), "bfloat16")
+        rows, padded = rows.to(torch.bfloat16), weights
+        if rows.shape[1] % 2:  # the kernels take operands by twos
+            rows, padded = F.pad(rows, (0, 1)), F.pad(weights, (0, 0, 0, 1))
+        packed = pack_columns(padded, "bfloat16")
         nats = rows.new_empty(len(rows), dtype=torch.float32)
         gradients = rows.new_empty(len(rows), len(bias))
         loaded().charlm_cross_entropy(
