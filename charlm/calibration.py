@@ -3,7 +3,7 @@
 import os
 import statistics
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from time import perf_counter
 
 import torch
@@ -50,8 +50,9 @@ def choose_precision() -> Precision:
     key = f"bfloat16 gain, torch {torch.__version__}, {kernels_version()}"
     gain = remembered(key)
     if not isinstance(gain, float):
-        seconds = {p: _seconds_of_step(256, 32, p) for p in ("float32", "bfloat16")}
-        gain = seconds["float32"] / seconds["bfloat16"]
+        works = [_step(256, 32, "float32"), _step(256, 32, "bfloat16")]
+        single, half = map(min, _seconds(works))  # whatever else goes on only makes them longer
+        gain = single / half
         remember(key, gain)
     return "bfloat16" if gain > _GAIN else "float32"
 
@@ -64,18 +65,24 @@ def choose_threads(config: Config) -> int:
     most = torch.get_num_threads()
     if "OMP_NUM_THREADS" in os.environ:
         return most
-    best, best_seconds = most, None
-    try:
-        for threads in _halvings(most):
+    numbers = _halvings(most)
+    hidden_size, batch_size = config.model.hidden_size, config.batches.batch_size
+    step = _step(min(hidden_size, 1024), min(batch_size, 256), "float32")
+
+    def step_on(threads: int) -> Callable[[], None]:
+        def work() -> None:
             torch.set_num_threads(threads)
-            seconds = _seconds_of_step(
-                min(config.model.hidden_size, 1024), min(config.batches.batch_size, 256), "float32"
-            )
-            if best_seconds is None or seconds * _GAIN < best_seconds:
-                best, best_seconds = threads, seconds
+            step()
+
+        return work
+
+    try:
+        times = _seconds([step_on(threads) for threads in numbers])
     finally:
         torch.set_num_threads(most)
-    return best
+    seconds = [statistics.median(some) for some in times]
+    enough = _GAIN * min(seconds)
+    return next(n for n, taken in zip(numbers, seconds, strict=True) if taken < enough)
 
 
 def watch_threads(most: int) -> Generator[None, float, None]:
@@ -123,8 +130,8 @@ def _halvings(most: int) -> list[int]:
     return sorted({most, *(1 << power for power in range(most.bit_length()) if 1 << power <= most)})
 
 
-def _seconds_of_step(hidden_size: int, batch_size: int, precision: Precision) -> float:
-    """Time a short stretch of an LSTM, forward and backward."""
+def _step(hidden_size: int, batch_size: int, precision: Precision) -> Callable[[], None]:
+    """Return a short stretch of an LSTM, forward and backward."""
     cell = LSTMCell(16, hidden_size)
     cell.precision = precision
     random = torch.Generator().manual_seed(0)
@@ -137,14 +144,16 @@ def _seconds_of_step(hidden_size: int, batch_size: int, precision: Precision) ->
         outputs, _ = cell.read(ids, None, cell.initial_state(batch_size))
         torch.autograd.backward(outputs, outputs.detach())
 
-    return _median_seconds(step)
+    return step
 
 
-def _median_seconds(work: Callable[[], None], repeats: int = 5) -> float:
-    work()
-    times = []
-    for _ in range(repeats):
-        start = perf_counter()
-        work()
-        times.append(perf_counter() - start)
-    return statistics.median(times)
+def _seconds(works: Sequence[Callable[[], None]], turns: int = 7) -> list[list[float]]:
+    """Return how long each takes, in turns; the first has memory to get, and is left out."""
+    times: list[list[float]] = [[] for _ in works]
+    for turn in range(turns + 1):
+        for work, taken in zip(works, times, strict=True):
+            start = perf_counter()
+            work()
+            if turn > 0:
+                taken.append(perf_counter() - start)
+    return times
