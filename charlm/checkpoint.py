@@ -19,6 +19,7 @@ from torch import Tensor
 
 from charlm.config import Config
 from charlm.config_file import make_config
+from charlm.ensemble import AnyModel, Ensemble
 from charlm.errors import CheckpointError, ConfigError, file_errors
 from charlm.model import LanguageModel
 from charlm.vocabulary import Vocabulary
@@ -40,12 +41,17 @@ class Checkpoint:
     """Of the trainer; none in a checkpoint that only predicts."""
     training_counters: dict[str, Any] = field(default_factory=dict)
 
-    def make_model(self, device: torch.device | str = "cpu") -> LanguageModel:
+    def make_model(self, device: torch.device | str = "cpu") -> AnyModel:
         """Build the model with its trained weights, ready to predict."""
-        model = LanguageModel(self.config.model, len(self.vocabulary))
+        model: AnyModel
+        size = len(self.vocabulary)
         try:
-            model.load_state_dict(self.weights)
-        except RuntimeError as reason:
+            if self.config.ensemble.is_wanted:
+                model = Ensemble.from_tensors(self.config, size, self.weights)
+            else:
+                model = LanguageModel(self.config.model, size)
+                model.load_state_dict(self.weights)
+        except (RuntimeError, KeyError, ValueError, IndexError) as reason:
             why = " ".join(str(reason).split())
             raise CheckpointError(
                 f"the weights do not fit the config that they came with: {why}"

@@ -186,6 +186,13 @@ def evaluate(
     rows: Annotated[
         int, typer.Option(min=1, help="Stretches read side by side: faster, approximate above 1.")
     ] = 1,
+    dynamic: Annotated[
+        bool, typer.Option("--dynamic", help="Learn from each stretch after scoring it.")
+    ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --dynamic: write what the text has made of it."),
+    ] = None,
     json_: Json = False,
     device: DeviceOption = Device.auto,
     runs: Runs = Path("runs"),
@@ -197,17 +204,25 @@ def evaluate(
     """
     from charlm import predictor
     from charlm.console import message, show_score
-    from charlm.evaluator import effective_rows, evaluate_part
+    from charlm.evaluator import effective_rows, evaluate_part, protocol
 
+    if (dynamic and rows > 1) or (save is not None and not dynamic):
+        raise CharlmError("--dynamic reads in one row, and --save is for it alone")
     loaded = predictor.load(run, runs=runs, device=device.value)
     if not quiet:
         message(f"using {loaded.path}")
-    what, ids = predictor.part_to_score(loaded, text or (), part.value if part else None)
-    score = evaluate_part(loaded.model, ids, rows)
-    if json_:
-        print(json.dumps(score.to_json(), allow_nan=False))
+    where: Any = {"text": text or (), "part": part.value if part else None}
+    if dynamic:
+        what, score, rates = predictor.evaluate_dynamically(loaded, save=save, **where)
+        how = f"online: scored, then learnt from (rate {rates.learning:g}, pull {rates.pull:g})"
     else:
-        show_score(what, score, effective_rows(len(ids), rows))
+        what, ids = predictor.part_to_score(loaded, **where)
+        score = evaluate_part(loaded.model, ids, rows)
+        how = protocol(effective_rows(len(ids), rows))
+    if json_:
+        print(json.dumps(score.to_json() | {"protocol": how}, allow_nan=False))
+    else:
+        show_score(what, score, how)
 
 
 @app.command()

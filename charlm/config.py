@@ -251,6 +251,21 @@ class TrainingConfig(Section):
         return keys
 
 
+class EnsembleConfig(Section):
+    """Several models trained by one run, whose predictions are mixed."""
+
+    members: Annotated[int, Field(gt=0, le=100)] = 1
+    """Networks, trained one after another with the seeds from training.seed on; a budget is shared.
+    """
+    ngram_order: Annotated[int, Field(ge=0, le=20)] | None = None
+    """Longest context of an n-gram model that is mixed in (7 is a good one); null leaves it out."""
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is anything to mix."""
+        return self.members > 1 or self.ngram_order is not None
+
+
 class GenerationConfig(Section):
     """How text is drawn, for the samples of a run and for `charlm generate`."""
 
@@ -277,4 +292,5 @@ class Config(Section):
     batches: BatchesConfig = BatchesConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    ensemble: EnsembleConfig = EnsembleConfig()
     generation: GenerationConfig = GenerationConfig()

@@ -67,6 +67,7 @@ class TrainingView:
                 self._finished(report)
 
     def _start(self, report: Started) -> None:
+        self.close()  # of the member before, in an ensemble
         for line in (_describe_corpus(report.corpus), _describe_model(report)):
             self._messages.print(line)
         where = f"at step {report.resumed_at} " if report.resumed_at else ""
@@ -204,8 +205,8 @@ def _summary(report: Finished) -> list[tuple[str, str]]:
     return rows
 
 
-def show_score(what: str, score: Score, rows: int) -> None:
-    """Print the table of `charlm eval`."""
+def show_score(what: str, score: Score, how: str) -> None:
+    """Print the table of `charlm eval`; `how` is the protocol."""
     _results().print(
         _table(
             [
@@ -215,7 +216,7 @@ def show_score(what: str, score: Score, rows: int) -> None:
                 ("bits per byte", f"{score.bits_per_byte:.4f}"),
                 ("characters scored", f"{score.characters:,}"),
                 ("unknown characters", f"{score.unknown_characters:,}"),
-                ("protocol", protocol(rows)),
+                ("protocol", how),
             ]
         )
     )

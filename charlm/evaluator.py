@@ -13,8 +13,9 @@ from torch.nn import functional as F
 
 from charlm.batches import Batch
 from charlm.corpus import Part
+from charlm.ensemble import AnyModel
 from charlm.errors import CorpusError
-from charlm.model import LanguageModel, ModelState
+from charlm.model import ModelState
 from charlm.vocabulary import Ids
 
 _CHUNK = 1 << 12
@@ -84,7 +85,7 @@ def protocol(rows: int) -> str:
     return f"approximate: {rows} rows, each but the first knowing {WARM_UP} characters before it"
 
 
-def evaluate_part(model: LanguageModel, part: Part, rows: int = 1) -> Score:
+def evaluate_part(model: AnyModel, part: Part, rows: int = 1) -> Score:
     """Score a text: every character but the first exactly once.
 
     With one row the state is carried through the whole text, in float32, which is exact. With more,
@@ -100,7 +101,7 @@ def evaluate_part(model: LanguageModel, part: Part, rows: int = 1) -> Score:
 
 
 @torch.inference_mode()
-def total_nats(model: LanguageModel, ids: Ids, rows: int = 1) -> float:
+def total_nats(model: AnyModel, ids: Ids, rows: int = 1) -> float:
     """Return the sum of −ln p over every id but the first, reading in `rows` stretches."""
     rows = effective_rows(len(ids), rows)
     was_training = model.training
@@ -111,7 +112,7 @@ def total_nats(model: LanguageModel, ids: Ids, rows: int = 1) -> float:
     return total
 
 
-def _total_nats(model: LanguageModel, ids: Ids, rows: int) -> float:
+def _total_nats(model: AnyModel, ids: Ids, rows: int) -> float:
     length = -(-(len(ids) - 1) // rows)
     starts = np.arange(rows) * length
     state = model.initial_state(rows)

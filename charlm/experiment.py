@@ -1,16 +1,19 @@
 """Where the parts meet: start a run, and go on with one."""
 
+import json
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from charlm.checkpoint import read_checkpoint
-from charlm.config import Config
+from charlm.config import Config, EnsembleConfig
 from charlm.config_file import load_config, override, with_text
 from charlm.corpus import build_corpus
 from charlm.errors import ConfigError, RunError, file_errors
+from charlm.mixing import mix_members
 from charlm.predictor import training_corpus
-from charlm.reports import Finished, Report
+from charlm.reports import Finished, Report, Stopping
 from charlm.run import Run, checkpoint_to_use
 from charlm.session import Session
 
@@ -36,6 +39,10 @@ def train(
     else:
         resolved = load_config(config, settings)
     resolved = with_text(resolved, text)
+    if resolved.ensemble.is_wanted:
+        whole = Run.create(Path(runs), name, stem, resolved)
+        with whole.locked():
+            return _train_members(whole, resolved, on_report)
     begin_with = None
     if resolved.training.start_from is not None:
         begin_with = read_checkpoint(checkpoint_to_use(Path(resolved.training.start_from)))
@@ -64,6 +71,12 @@ def resume(
     """
     folder = Run(Path(run))
     with file_errors("be read", run, "check the path"):
+        if (wanted := _ensemble_of(folder)) is not None:
+            config = with_text(override(wanted, settings), text)
+            _check_resumable(run, wanted, config)
+            with folder.locked():
+                folder.write_config(config)
+                return _train_members(folder, config, on_report)
         if not folder.last.exists():
             raise RunError(f"{run}: no checkpoint to resume here; give the folder of a run")
     with folder.locked():
@@ -82,6 +95,46 @@ def resume(
         folder.write_config(session.config)
         folder.go_back(counters["trainer"]["step"], counters["log_sizes"])
         return session.run_in(folder)
+
+
+def _ensemble_of(run: Run) -> Config | None:
+    """Return the config of a run of several members, or None for a single model's."""
+    if not run.config_file.exists() or not run.config_file.stat().st_size:
+        return None
+    config = load_config(run.config_file)
+    return config if config.ensemble.is_wanted else None
+
+
+def _train_members(run: Run, config: Config, on_report: Callable[[Report], None]) -> Finished:
+    """Train the members that are still to train, each as a run of its own, and mix them."""
+
+    def report(of_member: Report) -> None:
+        if not isinstance(of_member, Finished):
+            on_report(Stopping(run) if isinstance(of_member, Stopping) else of_member)
+
+    finished = []
+    for number in range(config.ensemble.members):
+        member = Run(run.folder / f"member-{number + 1}")
+        own = _member_config(config, number)
+        if member.last.exists():
+            limits = own.training.model_dump(include={"epochs", "steps", "budget"})
+            settings = [f"training.{key}={json.dumps(value)}" for key, value in limits.items()]
+            text = own.corpus.paths
+            finished.append(resume(member.folder, text=text, settings=settings, on_report=report))
+        else:
+            shutil.rmtree(member.folder, ignore_errors=True)  # it has not begun
+            name = member.folder.name
+            finished.append(train(own, name=name, runs=run.folder, on_report=report))
+    return mix_members(run, config, finished, on_report)
+
+
+def _member_config(config: Config, number: int) -> Config:
+    training = config.training
+    share = training.budget / config.ensemble.members if training.budget else None
+    own = {"seed": training.seed + number, "budget": share}
+    return config.model_copy(
+        update={"training": training.model_copy(update=own), "ensemble": EnsembleConfig()}
+    )
 
 
 def _decided(config: Config) -> Config:

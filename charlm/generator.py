@@ -8,6 +8,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from charlm.config import GenerationConfig
+from charlm.ensemble import AnyModel
 from charlm.model import LanguageModel, ModelState
 from charlm.vocabulary import Ids, Vocabulary
 from charlm.writer import Writer
@@ -70,7 +71,7 @@ def choose(
 
 @torch.inference_mode()
 def generate_ids(
-    model: LanguageModel,
+    model: AnyModel,
     prefix: Ids,
     config: GenerationConfig,
     generator: torch.Generator,
@@ -88,7 +89,7 @@ def generate_ids(
     def uniforms(steps: int) -> Float64[Tensor, "steps samples"]:
         return torch.rand(steps, num_samples, dtype=torch.float64, generator=generator)
 
-    if model.is_compiled():
+    if isinstance(model, LanguageModel) and model.is_compiled():
         # One sample waits for memory, many for products.
         precision = model.precision if num_samples > 1 else "float32"
         writer = Writer(model, logits, state, config, forbidden, precision)
@@ -105,7 +106,7 @@ def generate_ids(
 
 
 def _read_prefix(
-    model: LanguageModel, prefix: Ids, num_samples: int
+    model: AnyModel, prefix: Ids, num_samples: int
 ) -> tuple[Float[Tensor, "batch vocabulary"], ModelState]:
     inputs = torch.tensor(prefix.tolist(), device=model.device).unsqueeze(1)
     state = model.initial_state(1)

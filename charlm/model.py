@@ -9,14 +9,14 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from charlm.cells import CELLS, Cell, LSTMCell, ReLUCell, State
+from charlm.cells import CELLS, Cell, LSTMCell, ReLUCell
 from charlm.config import ModelConfig
 from charlm.errors import ConfigError
 from charlm.kernels.cross_entropy import cross_entropy
 from charlm.kernels.products import product
 from charlm.kernels.recurrence import Precision
 
-ModelState = tuple[State, ...]
+ModelState = tuple[tuple[Float[Tensor, "batch _"], ...], ...]
 """The state of every layer, from the lowest up."""
 
 
@@ -84,6 +84,10 @@ class LanguageModel(nn.Module):
     @property
     def num_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that it is made of."""
+        return self.state_dict()
 
     def is_compiled(self) -> bool:
         """Say whether the compiled kernels run this model where its parameters are."""

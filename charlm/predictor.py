@@ -2,30 +2,35 @@
 
 import secrets
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from charlm.checkpoint import Checkpoint, read_checkpoint
-from charlm.config import Config
+from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from charlm.config import Config, TrainingConfig
 from charlm.config_file import absolute, make_config
 from charlm.corpus import Corpus, Part, PartName, build_corpus, cached_corpus, encode_files
+from charlm.dynamic import DynamicEvaluation, Rates
+from charlm.ensemble import AnyModel
 from charlm.errors import CorpusError
-from charlm.evaluator import Score, evaluate_part
+from charlm.evaluator import Score, effective_rows, evaluate_part
 from charlm.generator import StreamDecoder, first_ids, generate_ids, until
-from charlm.model import LanguageModel, choose_device
+from charlm.model import choose_device
 from charlm.run import checkpoint_to_use, newest_run
 from charlm.sources import as_read
 from charlm.vocabulary import Vocabulary
+
+_EXACT_LIMIT = 250_000
+"""A longer held-out part is scored at the end in several rows, as validation is."""
 
 
 @dataclass(frozen=True)
 class Predictor:
     """A model with the vocabulary and config that it was trained with."""
 
-    model: LanguageModel
+    model: AnyModel
     vocabulary: Vocabulary
     config: Config
     checkpoint: Checkpoint | None = None
@@ -67,6 +72,31 @@ def evaluate(
     row is exact; see `evaluator.evaluate_part`. Raises `CorpusError`.
     """
     return evaluate_part(predictor.model, part_to_score(predictor, text, part)[1], rows)
+
+
+def evaluate_dynamically(
+    predictor: Predictor,
+    *,
+    text: str | Path | Iterable[str | Path] = (),
+    part: PartName | None = None,
+    save: str | Path | None = None,
+) -> tuple[str, Score, Rates]:
+    """Score a text while learning from it: each character before anything is learnt from it.
+
+    The text that the model was trained on is needed. How fast to learn is tried out on its
+    validation part, unless that is what is scored. `save` is where to write the model as the text
+    has left it. The predictor's model is changed. Returns what was scored, and the rates, too.
+    """
+    checkpoint = predictor.checkpoint
+    assert checkpoint is not None, "a model in training scores its own parts"
+    what, scored = part_to_score(predictor, text, part)
+    corpus = training_corpus(checkpoint)
+    tried_on = None if what == "validation" else corpus.parts["validation"].ids
+    evaluation = DynamicEvaluation(predictor.model, corpus.parts["train"].ids, tried_on=tried_on)
+    score = evaluation.score(scored)
+    if save is not None:
+        write_checkpoint(Path(save), replace(checkpoint, weights=predictor.model.tensors()))
+    return what, score, evaluation.rates
 
 
 def part_to_score(
@@ -115,6 +145,19 @@ def held_out_part(corpus: Corpus) -> PartName | None:
     """Return the part to judge by: test, else validation, else none."""
     names: tuple[PartName, ...] = ("test", "validation")
     return next((name for name in names if len(corpus.parts[name])), None)
+
+
+def final_score(
+    model: AnyModel, corpus: Corpus, training: TrainingConfig
+) -> tuple[tuple[PartName, Score] | None, int]:
+    """Score the part that was kept apart, if there is one; return in how many rows, too."""
+    name = held_out_part(corpus)
+    if name is None:
+        return None, 1
+    part, rows = corpus.parts[name], 1
+    if len(part) > _EXACT_LIMIT:
+        rows = effective_rows(len(part), training.validation_rows)
+    return (name, evaluate_part(model, part, rows)), rows
 
 
 def generate(

@@ -124,7 +124,7 @@ class Run:
 def newest_run(runs: Path) -> Run:
     """Return the run under a folder whose checkpoint was written last; raises `RunError`."""
     with file_errors("be read", runs, "check the folder"):
-        saved = [(p.stat().st_mtime, p) for p in runs.glob("*/checkpoints/last.safetensors")]
+        saved = [(p.stat().st_mtime, p) for p in runs.glob("*/checkpoints/*.safetensors")]
     if not saved:
         raise RunError(f"{runs}: no run with a checkpoint here; train one with `charlm train`")
     return Run(max(saved)[1].parent.parent)

@@ -17,10 +17,10 @@ from charlm.config import Config
 from charlm.corpus import Corpus
 from charlm.counters import Counters, Mean
 from charlm.errors import ConfigError, DivergenceError
-from charlm.evaluator import effective_rows, evaluate_part
+from charlm.evaluator import evaluate_part
 from charlm.interrupt import StopRequest, stop_on_interrupt
 from charlm.model import LanguageModel, choose_device
-from charlm.predictor import Predictor, generate, held_out_part
+from charlm.predictor import Predictor, final_score, generate
 from charlm.reports import (
     Finished,
     Report,
@@ -33,9 +33,6 @@ from charlm.reports import (
 )
 from charlm.run import Run
 from charlm.trainer import StepReport, Trainer
-
-_EXACT_LIMIT = 250_000
-"""A longer held-out part is scored at the end in several rows, as validation is."""
 
 
 class Session:
@@ -227,14 +224,7 @@ class Session:
             best = read_checkpoint(run.best)
             self.model.load_state_dict(best.weights)
             best_step = best.training_counters["step"]
-        name = held_out_part(self.corpus)
-        held_out = None
-        rows = 1
-        if name is not None:
-            part = self.corpus.parts[name]
-            if len(part) > _EXACT_LIMIT:
-                rows = effective_rows(len(part), self.config.training.validation_rows)
-            held_out = (name, evaluate_part(self.model, part, rows))
+        held_out, rows = final_score(self.model, self.corpus, self.config.training)
         finished = Finished(
             run,
             step=self.trainer.step,

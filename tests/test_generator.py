@@ -142,6 +142,7 @@ def test_an_early_character_of_the_prefix_matters() -> None:
 
 def test_the_unknown_symbol_is_never_generated() -> None:
     predictor = make_predictor()
+    assert isinstance(predictor.model, LanguageModel)
     predictor.model.b_q.data[0] = 100.0  # the model would choose nothing else
     assert "\N{REPLACEMENT CHARACTER}" not in text_of(predictor, "a", length=200)
     assert "\N{REPLACEMENT CHARACTER}" not in text_of(predictor, "a", greedy=True)

@@ -2,6 +2,7 @@
 
 #include "cross_entropy.hpp"
 #include "generation.hpp"
+#include "ngrams.hpp"
 
 extern "C" {
 
@@ -73,4 +74,15 @@ CELL(rnn_relu, RNN<true>)
 void charlm_write(const Writer* writer, int64_t steps, const double* uniforms, int64_t* drawn) {
   write(*writer, steps, uniforms, drawn);
 }
+
+void* charlm_ngrams(int64_t order, int64_t vocabulary) { return new NGrams(order, vocabulary); }
+void charlm_forget_ngrams(void* ngrams) { delete static_cast<NGrams*>(ngrams); }
+
+// Counts ids[order] and all after it; `order` ids before it are context.
+void charlm_count(void* ngrams, const int64_t* ids, int64_t size) {
+  auto& counted = *static_cast<NGrams*>(ngrams);
+  for (int64_t i = counted.order; i < size; ++i) counted.count(ids + i, ids[i]);
+}
+
+void charlm_mix(void* ngrams, const Mixture* pass) { mix(*static_cast<NGrams*>(ngrams), *pass); }
 }

@@ -1,0 +1,149 @@
+"""Several networks and an n-gram model as one: a mixture that is evaluated like a single model."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, Integer
+from torch import Tensor, nn
+
+from charlm.config import Config
+from charlm.kernels.recurrence import Precision
+from charlm.model import LanguageModel, ModelState
+from charlm.ngrams import first_weights, make_ngrams, nats
+from charlm.vocabulary import Ids
+
+_RATES = (0.02, 0.01, 0.005, 0.002, 0.001)
+"""Of learning the mixture's weights, one a pass over the text that is kept for it."""
+_FITTED_ON = 1 << 24
+"""Numbers that the members' predictions may take in memory meanwhile."""
+
+
+class Ensemble(nn.Module):
+    """Networks over one vocabulary and n-gram counts, mixed as `ngrams.NGrams` says.
+
+    Its outputs are log-probabilities. The state holds those of the members, and at the end, of each
+    column, the last characters: their ids plus one, as floats, zero before the text, so that it is
+    begun, repeated and forgotten as every other state is.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[LanguageModel],
+        order: int,
+        counted: Ids,
+        weights: Tensor | None = None,
+    ) -> None:
+        """`counted` is the text that the n-grams are of; `weights` are the mixture's."""
+        super().__init__()
+        self.members: list[LanguageModel] = nn.ModuleList(members)  # type: ignore[assignment]
+        self.vocabulary_size = members[0].vocabulary_size
+        self.counted = counted[:0]
+        self.ngrams = make_ngrams(order, self.vocabulary_size)
+        self.count(counted)
+        self.weights = (
+            first_weights(order, len(members)) if weights is None else weights.numpy().copy()
+        )
+
+    @classmethod
+    def from_tensors(cls, config: Config, size: int, tensors: dict[str, Tensor]) -> "Ensemble":
+        """Build the ensemble that `tensors` came from, over a vocabulary of this size."""
+        members = [LanguageModel(config.model, size) for _ in range(config.ensemble.members)]
+        counted, weights = tensors["counted"].numpy(), tensors["mixture"]
+        ensemble = cls(members, config.ensemble.ngram_order or 0, counted, weights)
+        ensemble.load_state_dict({k: t for k, t in tensors.items() if k.startswith("members.")})
+        return ensemble
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that it is made of."""
+        counted = torch.from_numpy(self.counted.astype(np.int32))
+        return self.state_dict() | {"counted": counted, "mixture": torch.from_numpy(self.weights)}
+
+    @property
+    def precision(self) -> Precision:
+        return self.members[0].precision
+
+    @precision.setter
+    def precision(self, precision: Precision) -> None:
+        for member in self.members:
+            member.precision = precision
+
+    @contextmanager
+    def computing_in(self, precision: Precision) -> Iterator[None]:
+        """Take another precision for a while."""
+        with ExitStack() as stack:
+            for member in self.members:
+                stack.enter_context(member.computing_in(precision))
+            yield
+
+    @property
+    def device(self) -> torch.device:
+        return self.members[0].device
+
+    @property
+    def num_parameters(self) -> int:
+        """Of the networks."""
+        return sum(member.num_parameters for member in self.members)
+
+    def initial_state(self, batch_size: int) -> ModelState:
+        """Return the state before the first character."""
+        states = [state for member in self.members for state in member.initial_state(batch_size)]
+        return (*states, (torch.zeros(batch_size, self.ngrams.order, device=self.device),))
+
+    def forward(
+        self, inputs: Int64[Tensor, "time batch"], state: ModelState
+    ) -> tuple[Float[Tensor, "time batch vocabulary"], ModelState]:
+        """Read characters on; return the log-probabilities of each next one, and the new state."""
+        given, states = self.predictions(inputs, state[:-1])
+        history = torch.cat([state[-1][0].t().long() - 1, inputs])
+        ids = np.ascontiguousarray(torch.nn.functional.pad(history[1:], (0, 0, 0, 1)).t().cpu())
+        columns = [
+            self.ngrams.mix(column, given[:, number], self.weights)
+            for number, column in enumerate(ids)
+        ]
+        mixed = torch.from_numpy(np.stack(columns, axis=1)).to(inputs.device)
+        last = history[len(history) - self.ngrams.order :].t() + 1
+        return mixed, (*states, (last.float(),))
+
+    def predictions(
+        self, inputs: Int64[Tensor, "time batch"], state: ModelState
+    ) -> tuple[np.ndarray, ModelState]:
+        """Return what each member says, (time, batch, members, vocabulary), and their states."""
+        given, states = [], list(state)
+        for member in self.members:
+            own, states = states[: len(member.layers)], states[len(member.layers) :]
+            logits, new = member(inputs, tuple(own))
+            given.append(logits.log_softmax(dim=2))
+            states += new
+        return torch.stack(given, dim=2).detach().cpu().numpy(), tuple(states)
+
+    def count(self, text: Ids) -> None:
+        """Count the n-grams of another text, too."""
+        before = np.full(self.ngrams.order, -1)
+        self.ngrams.count(np.concatenate([before, text.astype(np.int64)]))
+        self.counted = np.concatenate([self.counted, text])
+
+    @torch.inference_mode()
+    def fit(
+        self, before: Integer[np.ndarray, " before"], text: Integer[np.ndarray, " text"]
+    ) -> float:
+        """Learn the mixture's weights from a text that no member has learnt from.
+
+        `before` stands before it. Returns the mean nats per character of the last pass.
+        """
+        order, size = self.ngrams.order, len(self.members) * self.vocabulary_size
+        text = text[: max(1, _FITTED_ON // size)].astype(np.int64)
+        start = before[-256:].astype(np.int64)
+        inputs = torch.from_numpy(np.concatenate([start, text])[:-1]).to(self.device)
+        states = self.initial_state(1)[:-1]
+        given, _ = self.predictions(inputs.unsqueeze(1), states)
+        given = given[len(start) - 1 :, 0]
+        ids = np.concatenate([np.full(order, -1), start, text])[-len(text) - order :]
+        total = 0.0
+        for rate in _RATES:
+            total = nats(self.ngrams.mix(ids, given, self.weights, rate), text)
+        return total / len(text)
+
+
+AnyModel = LanguageModel | Ensemble

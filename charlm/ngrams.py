@@ -1,0 +1,200 @@
+"""What followed which characters: counts of n-grams, and their mixture with networks.
+
+A context of k characters predicts by its counts, with some of each count given to what the context
+of k − 1 predicts (interpolated absolute discounting: Ney, Essen and Kneser, 1994). On counting a
+character, contexts are taken from the longest down to the first that had seen it; so the shorter
+ones count in how many longer ones it stood (Moffat's update exclusion, 1990; close to what Kneser
+and Ney count).
+"""
+
+import ctypes
+import math
+from abc import ABC, abstractmethod
+from collections import defaultdict
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+
+from charlm.kernels import compiler
+from charlm.kernels.recurrence import loaded
+
+DISCOUNTS = (0.9, 1.2, 1.4)
+"""Taken off a count of 1, of 2, and of more."""
+
+LogProbabilities = Float32[np.ndarray, "time vocabulary"]
+
+
+class NGrams(ABC):
+    """Counts of characters after contexts of up to `order` characters.
+
+    Ids are given with the `order` ids before them; −1 stands for what is before the text.
+    """
+
+    def __init__(self, order: int, vocabulary_size: int) -> None:
+        self.order, self.vocabulary_size = order, vocabulary_size
+
+    @abstractmethod
+    def count(self, ids: Int64[np.ndarray, " ids"]) -> None:
+        """Count every id but the first `order`, which are context."""
+
+    @abstractmethod
+    def mix(
+        self,
+        ids: Int64[np.ndarray, " ids"],
+        members: Float32[np.ndarray, "time members vocabulary"],
+        weights: Float64[np.ndarray, "contexts features"],
+        rate: float = 0.0,
+        counts: bool = False,
+    ) -> LogProbabilities:
+        """Return log-probabilities for every id but the first `order`.
+
+        The mixture is the softmax of a weighted sum of features: the members' log-probabilities,
+        that of the empty context, and how much each longer context changes it. `weights` has a row
+        for each length that the longest known context may have. With a `rate`, the row is learnt
+        in place by gradient after each prediction; with `counts`, what came is counted.
+        """
+
+
+def make_ngrams(order: int, vocabulary_size: int) -> NGrams:
+    """Return counts in the compiled kernels where they run, else in Python: the same, slower."""
+    compiled = compiler.library() is not None
+    return (KernelNGrams if compiled else PythonNGrams)(order, vocabulary_size)
+
+
+def first_weights(order: int, num_members: int) -> Float64[np.ndarray, "contexts features"]:
+    """Return weights to learn from: the members' mean, with a quarter of it from the n-grams."""
+    networks = np.full((order + 1, num_members), 0.75 / max(1, num_members))
+    return np.hstack([networks, np.full((order + 1, order + 1), 0.25 if num_members else 1.0)])
+
+
+class PythonNGrams(NGrams):
+    """The counts as they are meant; see `NGrams`."""
+
+    def __init__(self, order: int, vocabulary_size: int) -> None:
+        super().__init__(order, vocabulary_size)
+        self._followers: dict[tuple[int, ...], dict[int, int]] = defaultdict(dict)
+
+    def count(self, ids: Int64[np.ndarray, " ids"]) -> None:
+        for place in range(self.order, len(ids)):
+            self._count(ids[:place], int(ids[place]))
+
+    def _count(self, history: Int64[np.ndarray, " history"], symbol: int) -> None:
+        for context in reversed(self._contexts(history)):
+            followers = self._followers[context]
+            followers[symbol] = followers.get(symbol, 0) + 1
+            if followers[symbol] > 1:
+                return
+
+    def _contexts(self, history: Int64[np.ndarray, " history"]) -> list[tuple[int, ...]]:
+        """Return the ends of a history, from the empty one to the longest within the text."""
+        last = history[len(history) - self.order :].tolist()
+        contexts = [tuple(last[len(last) - length :]) for length in range(self.order + 1)]
+        return [context for context in contexts if -1 not in context]
+
+    def predict(
+        self, history: Int64[np.ndarray, " history"]
+    ) -> tuple[Float64[np.ndarray, "contexts vocabulary"], int]:
+        """Return what contexts of each length give, and the longest length that was ever seen."""
+        given = np.full(self.vocabulary_size, 1 / self.vocabulary_size)
+        distributions, longest = [], 0
+        contexts = self._contexts(history)
+        for length in range(self.order + 1):
+            followers = self._followers.get(contexts[length], {}) if length < len(contexts) else {}
+            if followers:
+                longest, total = length, sum(followers.values())
+                discounts = {s: DISCOUNTS[min(n, 3) - 1] for s, n in followers.items()}
+                given = given * sum(discounts.values()) / total
+                for symbol, count in followers.items():
+                    given[symbol] += (count - discounts[symbol]) / total
+            distributions.append(given)
+        return np.stack(distributions), longest
+
+    def mix(
+        self,
+        ids: Int64[np.ndarray, " ids"],
+        members: Float32[np.ndarray, "time members vocabulary"],
+        weights: Float64[np.ndarray, "contexts features"],
+        rate: float = 0.0,
+        counts: bool = False,
+    ) -> LogProbabilities:
+        mixed = np.empty((len(members), self.vocabulary_size), np.float32)
+        for step, given in enumerate(members):
+            history, symbol = ids[: self.order + step], int(ids[self.order + step])
+            distributions, longest = self.predict(history)
+            logs = np.log(distributions)
+            features = np.concatenate([given, logs[:1], np.diff(logs, axis=0)])
+            sums = weights[longest] @ features
+            mixed[step] = sums - np.logaddexp.reduce(sums)
+            if rate:
+                expected = features @ np.exp(mixed[step])
+                weights[longest] += rate * (features[:, symbol] - expected)
+            if counts:
+                self._count(history, symbol)
+        return mixed
+
+
+class _Mixture(ctypes.Structure):
+    """`Mixture` in ngrams.hpp."""
+
+    _fields_ = (
+        ("ids", ctypes.c_void_p),
+        ("steps", ctypes.c_int64),
+        ("num_members", ctypes.c_int64),
+        ("members", ctypes.c_void_p),
+        ("weights", ctypes.c_void_p),
+        ("rate", ctypes.c_double),
+        ("counts", ctypes.c_int64),
+        ("mixed", ctypes.c_void_p),
+    )
+
+
+class KernelNGrams(NGrams):
+    """The same counts in the compiled kernels; see `NGrams`."""
+
+    def __init__(self, order: int, vocabulary_size: int) -> None:
+        super().__init__(order, vocabulary_size)
+        self._counts = ctypes.c_void_p(loaded().charlm_ngrams(order, vocabulary_size))
+
+    def __del__(self) -> None:
+        loaded().charlm_forget_ngrams(self._counts)
+
+    def count(self, ids: Int64[np.ndarray, " ids"]) -> None:
+        ids = self._checked(ids)
+        loaded().charlm_count(self._counts, ids.ctypes.data, len(ids))
+
+    def mix(
+        self,
+        ids: Int64[np.ndarray, " ids"],
+        members: Float32[np.ndarray, "time members vocabulary"],
+        weights: Float64[np.ndarray, "contexts features"],
+        rate: float = 0.0,
+        counts: bool = False,
+    ) -> LogProbabilities:
+        steps, num_members, _ = members.shape
+        ids, members = self._checked(ids), np.ascontiguousarray(members)
+        assert len(ids) == self.order + steps
+        assert weights.shape == (self.order + 1, num_members + self.order + 1)
+        assert weights.flags.c_contiguous
+        mixed = np.empty((steps, self.vocabulary_size), np.float32)
+        mixture = _Mixture(
+            ids.ctypes.data,
+            steps,
+            num_members,
+            members.ctypes.data,
+            weights.ctypes.data,
+            rate,
+            counts,
+            mixed.ctypes.data,
+        )
+        loaded().charlm_mix(self._counts, ctypes.byref(mixture))
+        return mixed
+
+    def _checked(self, ids: Int64[np.ndarray, " ids"]) -> Int64[np.ndarray, " ids"]:
+        if len(ids) and not -1 <= ids.min() <= ids.max() < self.vocabulary_size:
+            raise IndexError(f"an id is outside of the {self.vocabulary_size} symbols")
+        return np.ascontiguousarray(ids)
+
+
+def nats(log_probabilities: LogProbabilities, ids: Int64[np.ndarray, " time"]) -> float:
+    """Return the sum of −ln p of the ids that came."""
+    return -math.fsum(log_probabilities[np.arange(len(ids)), ids].tolist())

@@ -1,0 +1,230 @@
+"""N-grams, ensembles and dynamic evaluation: normalised, causal, the same in Python and C++."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from charlm import evaluate, generate, load
+from charlm.cli import app
+from charlm.config import ModelConfig
+from charlm.corpus import Part
+from charlm.dynamic import DynamicEvaluation, Rates
+from charlm.ensemble import AnyModel, Ensemble
+from charlm.evaluator import total_nats
+from charlm.kernels import compiler
+from charlm.model import LanguageModel
+from charlm.ngrams import KernelNGrams, PythonNGrams, first_weights, make_ngrams
+from charlm.run import Run
+
+SIZE = 5
+needs_compiler = pytest.mark.skipif(compiler.library() is None, reason="no C++ compiler")
+
+
+def some_ids(seed: int, length: int = 300) -> np.ndarray:
+    """A text with something to learn: mostly cycles, some noise."""
+    random = np.random.default_rng(seed)
+    ids = np.arange(length) % SIZE
+    noise = random.random(length) < 0.2
+    ids[noise] = random.integers(SIZE, size=noise.sum())
+    return ids.astype(np.int64)
+
+
+def log_probabilities(steps: int, members: int, seed: int = 0) -> np.ndarray:
+    logits = torch.randn(steps, members, SIZE, generator=torch.Generator().manual_seed(seed))
+    return logits.log_softmax(2).numpy()
+
+
+@needs_compiler
+@pytest.mark.parametrize("order", [0, 1, 4])
+@pytest.mark.parametrize("members", [0, 2])
+def test_the_kernel_counts_and_mixes_as_python_does(order: int, members: int) -> None:
+    before, text = some_ids(1), some_ids(2, order + 80)
+    text[: min(order, 2)] = -1  # the text begins here
+    given = log_probabilities(80, members)
+    found = []
+    for kind in (KernelNGrams, PythonNGrams):
+        ngrams, weights = kind(order, SIZE), first_weights(order, members)
+        ngrams.count(np.concatenate([np.full(order, -1), before]))
+        frozen = ngrams.mix(text, given, weights)
+        online = ngrams.mix(text, given, weights, rate=0.05, counts=True)
+        found.append((frozen, online, weights, ngrams.mix(text, given, weights)))
+    for compiled, meant in zip(*found, strict=True):
+        np.testing.assert_allclose(compiled, meant, atol=1e-4)
+
+
+@given(st.integers(0, 4), st.integers(0, 3), st.integers(0, 10_000), st.integers(0, 200))
+@settings(max_examples=60, deadline=None)
+def test_a_mixture_is_a_distribution_over_the_vocabulary(
+    order: int, members: int, seed: int, length: int
+) -> None:
+    ngrams = make_ngrams(order, SIZE)
+    ngrams.count(np.concatenate([np.full(order, -1), some_ids(seed, length)]))
+    random = np.random.default_rng(seed)
+    weights = first_weights(order, members) * random.uniform(0, 2, (order + 1, 1))
+    mixed = ngrams.mix(some_ids(seed + 1, order + 20), log_probabilities(20, members), weights, 0.1)
+    np.testing.assert_allclose(np.exp(mixed).sum(1), 1, atol=1e-5)
+
+
+def test_python_counts_as_its_docstring_says() -> None:
+    ngrams = PythonNGrams(2, 3)
+    ngrams.count(np.array([-1, -1, 0, 1, 0, 1]))
+    # 0 1 came twice after "0"; the second time, the context (1, 0) was new, and (0,) knew 1.
+    assert ngrams._followers[(0,)] == {1: 2}
+    assert ngrams._followers[(1, 0)] == {1: 1}
+    distributions, longest = ngrams.predict(np.array([1, 0]))
+    assert longest == 2
+    assert distributions[2].argmax() == 1
+    np.testing.assert_allclose(distributions.sum(1), 1)
+
+
+@needs_compiler
+def test_an_id_outside_of_the_vocabulary_is_refused() -> None:
+    ngrams = KernelNGrams(1, SIZE)
+    for bad in (SIZE, -2):
+        with pytest.raises(IndexError, match="outside of the 5 symbols"):
+            ngrams.count(np.array([0, bad]))
+
+
+def make_member(seed: int) -> LanguageModel:
+    model = LanguageModel(ModelConfig(hidden_size=16, embedding_size=8), SIZE)
+    model.initialize(torch.Generator().manual_seed(seed))
+    return model.eval()
+
+
+@pytest.fixture
+def ensemble() -> Ensemble:
+    return Ensemble([make_member(0), make_member(1)], 3, some_ids(0).astype(np.uint8))
+
+
+@torch.no_grad()
+def read(model: AnyModel, ids: torch.Tensor, *cuts: int) -> torch.Tensor:
+    state, outputs = model.initial_state(ids.shape[1]), []
+    for piece in torch.tensor_split(ids, cuts):
+        output, state = model(piece, state)
+        outputs.append(output)
+    return torch.cat(outputs)
+
+
+def test_an_ensemble_reads_in_pieces_as_at_once_and_columns_apart(ensemble: Ensemble) -> None:
+    ids = torch.from_numpy(np.stack([some_ids(3, 40), some_ids(4, 40)], axis=1))
+    whole = read(ensemble, ids)
+    torch.testing.assert_close(read(ensemble, ids, 1, 2, 17, 18), whole)
+    torch.testing.assert_close(read(ensemble, ids[:, 1:])[:, 0], whole[:, 1])
+    torch.testing.assert_close(whole.exp().sum(2), torch.ones(40, 2))
+    later = ids.clone()
+    later[30:] = (later[30:] + 1) % SIZE
+    torch.testing.assert_close(read(ensemble, later)[:30], whole[:30])
+
+
+def test_fitting_the_mixture_helps_on_texts_of_its_kind(ensemble: Ensemble) -> None:
+    text, other = some_ids(5, 2000).astype(np.uint8), some_ids(6, 2000).astype(np.uint8)
+    before = total_nats(ensemble, other)
+    ensemble.fit(some_ids(0).astype(np.uint8), text)
+    assert total_nats(ensemble, other) < before - 100
+    assert total_nats(ensemble, other, rows=4) == pytest.approx(
+        total_nats(ensemble, other), rel=0.1
+    )
+
+
+def part_of(ids: np.ndarray) -> Part:
+    return Part(ids.astype(np.uint8), len(ids), 1, 0)
+
+
+@pytest.mark.parametrize("kind", ["network", "ensemble"])
+def test_dynamic_evaluation_scores_first_and_then_learns(kind: str, ensemble: Ensemble) -> None:
+    model = ensemble if kind == "ensemble" else make_member(2)
+    training, text = some_ids(7).astype(np.uint8), some_ids(8, 1500)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    first, frozen = total_nats(model, text[:33]), total_nats(model, text)
+    evaluation = DynamicEvaluation(model, training, Rates(learning=1e-3))
+    score = evaluation.score(part_of(text))
+    assert score.characters == 1499
+    assert score.nats < frozen - 50
+    assert any(not torch.equal(before[n], tensor) for n, tensor in model.state_dict().items())
+    evaluation.forget()
+    assert all(torch.equal(before[n], tensor) for n, tensor in model.state_dict().items())
+    if kind == "network":
+        assert evaluation.score(part_of(text[:33])).nats == pytest.approx(first, rel=1e-5)
+        evaluation.forget()
+        assert evaluation.score(part_of(text)).nats == pytest.approx(score.nats, abs=1)
+
+
+def test_what_comes_later_changes_no_score_before(ensemble: Ensemble) -> None:
+    training, text = some_ids(7).astype(np.uint8), some_ids(8, 200)
+    other = text.copy()
+    other[100:] = (other[100:] + 1) % SIZE
+
+    def nats_of(ids: np.ndarray, length: int) -> float:
+        network = make_member(3)
+        return DynamicEvaluation(network, training, Rates()).score(part_of(ids[:length])).nats
+
+    assert nats_of(text, 100) == nats_of(other, 100)
+    assert nats_of(text, 200) != nats_of(other, 200)
+
+
+def test_rates_are_those_that_do_best_on_the_text_kept_for_them() -> None:
+    training = some_ids(7).astype(np.uint8)
+    evaluation = DynamicEvaluation(make_member(4), training, tried_on=some_ids(9, 900))
+    assert evaluation.rates.learning == 4e-4  # it has learnt nothing yet: faster is better
+
+
+SETTINGS = (
+    "--set=model.hidden_size=16",
+    "--set=training.steps=30",
+    "--set=ensemble.members=2",
+    "--set=ensemble.ngram_order=3",
+    "--set=generation.length=20",
+)
+
+
+def charlm(*arguments: object) -> Any:
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    if result.exit_code and result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_one_command_trains_an_ensemble_which_is_used_as_a_model_is(
+    text_file: Path, tmp_path: Path
+) -> None:
+    runs = ("--runs", tmp_path)
+    result = charlm("train", "--text", text_file, "--name", "both", *runs, *SETTINGS, "--quiet")
+    assert result.stdout == f"{tmp_path / 'both'}\n"
+    alone = evaluate(load(tmp_path / "both" / "member-1")).nats_per_character
+    predictor = load(tmp_path / "both")
+    assert isinstance(predictor.model, Ensemble)
+    assert evaluate(predictor).nats_per_character < alone
+    assert len("".join(generate(predictor, "The rain", length=30, seed=1))) == 30
+    assert "sample 2" in charlm("generate", *runs, "--num-samples", 2, "--length", 5).stdout
+    saved = tmp_path / "adapted.safetensors"
+    shown = charlm("eval", tmp_path / "both", "--dynamic", "--save", saved)
+    assert "scored, then learnt from" in shown.stdout
+    assert evaluate(load(saved)).nats < evaluate(predictor).nats
+    assert "scored, then" in charlm("eval", tmp_path / "both" / "member-2", "--dynamic").stdout
+
+
+def test_an_ensemble_goes_on_where_it_stopped(text_file: Path, tmp_path: Path) -> None:
+    for name in ("whole", "cut"):
+        charlm("train", "--text", text_file, "--name", name, "--runs", tmp_path, *SETTINGS)
+    cut = tmp_path / "cut"
+    Run(cut).best.unlink()
+    for path in sorted((cut / "member-2").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    charlm("train", "--resume", cut)
+    whole, resumed = load(tmp_path / "whole").model.tensors(), load(cut).model.tensors()
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
+
+
+def test_dynamic_evaluation_needs_one_row_and_saving_needs_it(tmp_path: Path) -> None:
+    for arguments in (["--dynamic", "--rows", "2"], ["--save", "file"]):
+        result = CliRunner().invoke(app, ["eval", str(tmp_path), *arguments])
+        assert result.exit_code == 1
+        assert "--dynamic reads in one row" in result.output
