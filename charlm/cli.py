@@ -131,6 +131,9 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with a run, exactly.")
     ] = None,
+    auto: Annotated[
+        bool, typer.Option("--auto", help="Choose model and schedule for this text and --budget.")
+    ] = False,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the resolved config and stop.")
     ] = False,
@@ -147,9 +150,9 @@ def train(
     if seed is not None:
         settings.append(f"training.seed={seed}")
     settings += set_ or []
-    if resume is not None and (config, name, print_config) != (None, None, False):
+    if resume is not None and (config, name, auto, print_config) != (None, None, False, False):
         raise CharlmError(
-            "--resume goes on with a run as it is; leave out CONFIG, --name, --print-config"
+            "--resume goes on with a run as it is; leave out CONFIG, --name, --auto, --print-config"
         )
     config = config or "quickstart"
     if print_config:
@@ -169,9 +172,8 @@ def train(
         if resume is not None:
             experiment.resume(resume, text=text or (), settings=settings, on_report=view)
         else:
-            experiment.train(
-                config, text=text or (), settings=settings, name=name, runs=runs, on_report=view
-            )
+            about: Any = {"text": text or (), "settings": settings, "name": name, "runs": runs}
+            experiment.train(config, **about, auto=auto, on_report=view)
     finally:
         view.close()
 

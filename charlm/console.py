@@ -16,6 +16,7 @@ from charlm.corpus import Corpus
 from charlm.evaluator import Score, perplexity, protocol
 from charlm.kernels import compiler
 from charlm.reports import (
+    Advised,
     Finished,
     Report,
     Sampled,
@@ -47,6 +48,9 @@ class TrainingView:
 
     def __call__(self, report: Report) -> None:
         match report:
+            case Advised():
+                for reason in report.reasons:
+                    self._messages.print(reason)
             case Started():
                 self._start(report)
             case Stepped():

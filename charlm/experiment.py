@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from charlm.advice import advise
+from charlm.calibration import resolve
 from charlm.checkpoint import read_checkpoint
 from charlm.config import Config, EnsembleConfig
 from charlm.config_file import load_config, override, with_text
@@ -13,7 +15,7 @@ from charlm.corpus import build_corpus
 from charlm.errors import ConfigError, RunError, file_errors
 from charlm.mixing import mix_members
 from charlm.predictor import training_corpus
-from charlm.reports import Finished, Report, Stopping
+from charlm.reports import Advised, Finished, Report, Stopping
 from charlm.run import Run, checkpoint_to_use
 from charlm.session import Session
 
@@ -25,11 +27,13 @@ def train(
     settings: Iterable[str] = (),
     name: str | None = None,
     runs: str | Path = "runs",
+    auto: bool = False,
     on_report: Callable[[Report], None] = lambda report: None,
 ) -> Finished:
     """Train a model: a config by name or file, `section.key=value` settings on top.
 
-    `text` (files, folders, globs) takes the place of the config's text. Everything is written
+    `text` (files, folders, globs) takes the place of the config's text. With `auto`, model, batches
+    and schedule are those that `advice` chooses for the text. Everything is written
     below `runs/name`; `on_report` sees each report as it comes. Raises `CharlmError`; on Ctrl-C
     the run is saved first and `KeyboardInterrupt` raised then.
     """
@@ -39,6 +43,8 @@ def train(
     else:
         resolved = load_config(config, settings)
     resolved = with_text(resolved, text)
+    if auto:
+        resolved = _advised(resolved, settings, on_report)
     if resolved.ensemble.is_wanted:
         whole = Run.create(Path(runs), name, stem, resolved)
         with whole.locked():
@@ -95,6 +101,16 @@ def resume(
         folder.write_config(session.config)
         folder.go_back(counters["trainer"]["step"], counters["log_sizes"])
         return session.run_in(folder)
+
+
+def _advised(
+    config: Config, settings: Iterable[str], on_report: Callable[[Report], None]
+) -> Config:
+    """Choose what suits the text; settings have the last word."""
+    corpus = build_corpus(config.corpus)
+    advice = advise(resolve(config), len(corpus.parts["train"]), len(corpus.vocabulary))
+    on_report(Advised(advice.reasons))
+    return override(advice.config, (s for s in settings if not s.startswith("training.budget=")))
 
 
 def _ensemble_of(run: Run) -> Config | None:

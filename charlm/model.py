@@ -146,7 +146,7 @@ class LanguageModel(nn.Module):
         inputs: Int64[Tensor, "time batch"],
         targets: Int64[Tensor, "time batch"],
         state: ModelState,
-        random: np.random.Generator,
+        random: np.random.Generator | None = None,
     ) -> tuple[Float[Tensor, ""], ModelState]:
         """Return the mean cross-entropy of all predictions in nats, and the new state."""
         hidden, new_state = self._read(inputs, state, random)

@@ -11,6 +11,13 @@ from charlm.trainer import StepReport
 
 
 @dataclass(frozen=True)
+class Advised:
+    """A config was chosen for the text."""
+
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Started:
     """Everything is ready for the first step, or the next."""
 
@@ -82,4 +89,4 @@ class Finished:
     sample: str
 
 
-Report = Started | Stepped | Validated | Sampled | StopRequested | Stopping | Finished
+Report = Advised | Started | Stepped | Validated | Sampled | StopRequested | Stopping | Finished

@@ -1,0 +1,138 @@
+"""A config for a text: by its size and alphabet, the time that there is, and this machine's speed.
+
+These are rules, not a search: all the time is spent on the model that is kept. What they rest on is
+measured in the README, with where they were tried.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+
+import torch
+
+from charlm.config import BatchesConfig, Config, ModelConfig
+from charlm.model import LanguageModel, choose_device
+from charlm.optimization import make_optimizer
+
+_SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
+_CHARACTERS_A_WEIGHT = 5
+"""Characters to learn from that each weight needs, repetitions included."""
+_WEIGHTS_AT_A_MILLION, _GROWTH = 1.5e6, 0.7
+"""Recurrent weights that a million characters can use, and the power at which that grows."""
+_MOST_EPOCHS = 60.0
+_MINIMUM_STEPS = 5
+_VALIDATIONS = 30
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to train, and why."""
+
+    config: Config
+    reasons: tuple[str, ...]
+    """A line for each choice."""
+
+
+def advise(config: Config, characters: int, vocabulary_size: int) -> Advice:
+    """Return a config for a training part of so many characters, within `training.budget`.
+
+    Corpus, seed, device and what else does not decide how well it learns stay as they are.
+    """
+    seconds = config.training.budget or 600.0
+    speed = partial(measured_speed, config, vocabulary_size)
+    hidden_size, rate, limit = choose_size(characters, seconds, speed)
+    embedding_size = embedding_of(hidden_size)
+    epochs = min(_MOST_EPOCHS, seconds * rate / characters)
+    dropout = choose_dropout(epochs)
+    batch_size = 32 if characters >= 32 * 64 * _MINIMUM_STEPS else 8
+    learning_rate, weight_decay = 1.6e-2 if hidden_size < 768 else 1.2e-2, 0.2
+    steps = epochs * characters / (batch_size * 64)
+    model = ModelConfig(
+        cell="lstm", hidden_size=hidden_size, embedding_size=embedding_size, dropout=dropout
+    )
+    batches = BatchesConfig(batch_size=batch_size, sequence_length=64, reset_probability=0.02)
+    every = max(20, round(steps / _VALIDATIONS))
+    training = {
+        **{"budget": seconds, "epochs": epochs, "steps": None, "optimizer": "adamw"},
+        **{"learning_rate": learning_rate, "weight_decay": weight_decay, "schedule": "cosine"},
+        **{"validate_every": every, "save_every": every},
+    }
+    if epochs < _MOST_EPOCHS:
+        training["epochs"] = None  # the time decides
+    chosen = config.model_copy(
+        update={
+            "model": model,
+            "batches": batches,
+            "training": config.training.model_copy(update=training),
+        }
+    )
+    return Advice(
+        chosen,
+        (
+            "an LSTM of one layer: at equal time the best of the cells, on every text tried",
+            f"hidden size {hidden_size}: {limit} (this machine: {rate:,.0f} characters a second)",
+            f"dropout {dropout:g}: the text will be read {epochs:,.1f} times",
+            f"{_length(epochs, seconds)}; the learning rate falls from {learning_rate:g} with it",
+            f"batches of {batch_size} columns and 64 steps, weight decay {weight_decay:g}",
+        ),
+    )
+
+
+def _length(epochs: float, seconds: float) -> str:
+    if epochs < _MOST_EPOCHS:
+        return f"{seconds:,.0f} seconds: all the time that there is"
+    return f"{epochs:g} epochs: so small a text has no more to teach"
+
+
+def choose_size(
+    characters: int, seconds: float, speed: Callable[[int], float]
+) -> tuple[int, float, str]:
+    """Return the largest size that text and time allow, its speed, and which of them was short."""
+    size, rate = _SIZES[0], speed(_SIZES[0])
+    for larger in _SIZES[1:]:
+        if weights_of(larger) > _WEIGHTS_AT_A_MILLION * (characters / 1e6) ** _GROWTH:
+            return size, rate, f"{characters:,} characters of text cannot fill a larger one"
+        larger_rate = speed(larger)
+        if seconds * larger_rate < _CHARACTERS_A_WEIGHT * weights_of(larger):
+            return size, rate, f"{seconds:,.0f} seconds are too short for a larger one"
+        size, rate = larger, larger_rate
+    return size, rate, "the largest that is tried"
+
+
+def embedding_of(hidden_size: int) -> int:
+    return min(128, hidden_size // 2)
+
+
+def weights_of(hidden_size: int) -> int:
+    """Return how many weights an LSTM of this size has."""
+    return 4 * hidden_size * (hidden_size + embedding_of(hidden_size))
+
+
+def choose_dropout(epochs: float) -> float:
+    """Return more dropout the more often the text is read; none for a text that is read once."""
+    return round(min(0.5, max(0.0, 0.09 * math.log2(max(1.0, epochs)) - 0.08)), 2)
+
+
+def measured_speed(config: Config, vocabulary_size: int, hidden_size: int) -> float:
+    """Return how many characters a second a model of this size learns from, by a few steps."""
+    model = LanguageModel(
+        ModelConfig(hidden_size=hidden_size, embedding_size=embedding_of(hidden_size)),
+        vocabulary_size,
+    )
+    model.initialize(torch.Generator().manual_seed(0))
+    model.to(choose_device(config.training.device))
+    model.precision = config.training.product_precision
+    optimizer = make_optimizer(model, config.training)
+    ids = torch.randint(vocabulary_size, (65, 32), generator=torch.Generator().manual_seed(0))
+    ids = ids.to(model.device)
+    shortest = math.inf
+    for _ in range(4):
+        start = perf_counter()
+        loss, _ = model.loss(ids[:-1], ids[1:], model.initial_state(32))
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+        shortest = min(shortest, perf_counter() - start)
+    return ids[1:].numel() / shortest
