@@ -19,7 +19,7 @@ from charlm.optimization import make_optimizer
 _SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _CHARACTERS_A_WEIGHT = 5
 """Characters to learn from that each weight needs, repetitions included."""
-_WEIGHTS_AT_A_MILLION, _GROWTH = 1.5e6, 0.7
+_WEIGHTS_AT_A_MILLION, _GROWTH = 2e6, 0.6
 """Recurrent weights that a million characters can use, and the power at which that grows."""
 _MOST_EPOCHS = 60.0
 _MINIMUM_STEPS = 5
@@ -102,6 +102,7 @@ def choose_size(
 
 
 def embedding_of(hidden_size: int) -> int:
+    """Return the size of a character's vector in a model of this size."""
     return min(128, hidden_size // 2)
 
 
