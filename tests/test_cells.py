@@ -300,6 +300,39 @@ def test_a_dropped_unit_is_zero_and_the_others_grow_to_keep_the_mean() -> None:
     assert (dropped[~kept] == 0).all()
 
 
+def test_locked_dropout_drops_the_same_units_at_every_step_and_others_in_every_column() -> None:
+    dropped = drop(torch.ones(7, 10, 400), 0.5, np.random.default_rng(0), over_time=True)
+    assert (dropped == dropped[0]).all()
+    assert not (dropped[0] == dropped[0, 0]).all()
+    assert (dropped[0] > 0).float().mean().item() == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_character_loses_the_same_components_wherever_it_stands(
+    make_model: MakeModel, random: torch.Generator
+) -> None:
+    model = make_model(embedding_dropout=0.5).train()
+    if model.embedding is None:
+        pytest.skip("one-hot vectors are not dropped")
+    ids = torch.zeros(1, BATCH, dtype=torch.long)  # one character in every column, from one state
+    logits, _ = model(ids, model.initial_state(BATCH), np.random.default_rng(0))
+    assert (logits == logits[:, :1]).all()
+    expected, _ = model.eval()(ids, model.initial_state(BATCH))
+    assert not torch.allclose(logits, expected)
+
+
+def test_the_loss_of_training_is_the_mean_over_what_forward_predicts(
+    make_model: MakeModel, random: torch.Generator
+) -> None:
+    model = make_model(dropout=0.5).train()
+    ids, targets = some_ids(random), some_ids(random)
+    state = model.initial_state(BATCH)
+    loss, last = model.loss(ids, targets, state, np.random.default_rng(1))
+    logits, expected = model(ids, state, np.random.default_rng(1))
+    mean = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    torch.testing.assert_close(loss, mean)
+    torch.testing.assert_close(last, expected)
+
+
 # Initialization
 
 
