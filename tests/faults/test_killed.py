@@ -79,7 +79,7 @@ def kill_often(place: Workplace, ways: list[signal.Signals], each: int) -> Count
 
 
 def test_a_run_ended_at_any_moment_goes_on_exactly(tmp_path: Path) -> None:
-    place = Workplace(tmp_path, steps=150, save_every=4, validate_every=20)
+    place = Workplace(tmp_path, steps=100, save_every=4, validate_every=20)
     kill_often(place, [signal.SIGTERM, signal.SIGKILL], each=2)
 
 
