@@ -49,17 +49,23 @@ def train(
         whole = Run.create(Path(runs), name, stem, resolved)
         with whole.locked():
             return _train_members(whole, resolved, on_report)
-    begin_with = None
-    if resolved.training.start_from is not None:
-        begin_with = read_checkpoint(checkpoint_to_use(Path(resolved.training.start_from)))
-        resolved = _shaped_like(begin_with.config, resolved)
-    corpus = build_corpus(resolved.corpus, begin_with.vocabulary if begin_with else None)
-    session = Session(resolved, corpus, on_report)
-    if begin_with is not None:
-        session.model.load_state_dict(begin_with.weights)
+    session = _begin(resolved, on_report)
     run = Run.create(Path(runs), name, stem, session.config)
     with run.locked():
         return session.run_in(run)
+
+
+def _begin(config: Config, on_report: Callable[[Report], None]) -> Session:
+    """Return a session before its first step."""
+    begin_with = None
+    if config.training.start_from is not None:
+        begin_with = read_checkpoint(checkpoint_to_use(Path(config.training.start_from)))
+        config = _shaped_like(begin_with.config, config)
+    corpus = build_corpus(config.corpus, begin_with.vocabulary if begin_with else None)
+    session = Session(config, corpus, on_report)
+    if begin_with is not None:
+        session.model.load_state_dict(begin_with.weights)
+    return session
 
 
 def resume(
@@ -83,14 +89,22 @@ def resume(
             with folder.locked():
                 folder.write_config(config)
                 return _train_members(folder, config, on_report)
-        if not folder.last.exists():
+        has_config = folder.config_file.exists() and folder.config_file.stat().st_size > 0
+        if not folder.last.exists() and not has_config:
             raise RunError(f"{run}: no checkpoint to resume here; give the folder of a run")
     with folder.locked():
+        if not folder.last.exists():  # it was ended before its first save
+            before = load_config(folder.config_file)
+            config = with_text(override(before, settings), text)
+            _check_resumable(run, before, config)
+            session = _begin(config, on_report)
+            folder.write_config(session.config)
+            folder.go_back(0, {})
+            return session.run_in(folder)
         checkpoint = read_checkpoint(folder.last)
         counters = checkpoint.training_counters
         if not checkpoint.training_tensors:
             raise RunError(f"{folder.last}: holds no state of training to go on from; train anew")
-        has_config = folder.config_file.exists() and folder.config_file.stat().st_size > 0
         checkpoint = replace(checkpoint, config=_decided(checkpoint.config))
         before = _decided(load_config(folder.config_file)) if has_config else checkpoint.config
         config = with_text(override(before, settings), text)

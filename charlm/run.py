@@ -67,13 +67,18 @@ class Run:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep every other process from training in this folder; raises `RunError` if one does."""
+        lock = FileLock(self.folder / ".lock", timeout=0)
+        with file_errors("be locked", self.folder, "check that it can be written"):
+            try:
+                lock.acquire()
+            except Timeout:
+                raise RunError(
+                    f"{self.folder}: another process trains in it; wait, or choose another --name"
+                ) from None
         try:
-            with FileLock(self.folder / ".lock", timeout=0):
-                yield
-        except Timeout:
-            raise RunError(
-                f"{self.folder}: another process trains in it; wait, or choose another --name"
-            ) from None
+            yield
+        finally:
+            lock.release()
 
     def log_metrics(self, line: dict[str, Any]) -> None:
         self._append(self.metrics, json.dumps(line, allow_nan=False) + "\n")
@@ -95,9 +100,8 @@ class Run:
 
     def go_back(self, step: int, sizes: dict[str, int]) -> None:
         """Drop what was logged and saved after a checkpoint that is resumed: it comes again."""
-        for checkpoint in self._numbered():
-            if int(checkpoint.stem.removeprefix("step-")) > step:
-                checkpoint.unlink()
+        newer = (p for p in self._numbered() if int(p.stem.removeprefix("step-")) > step)
+        self._delete([*newer, *self.checkpoints.glob("*.partial")])
         for path in (self.metrics, self.samples):
             if path.exists() and path.stat().st_size > (size := sizes.get(path.name, 0)):
                 with (
@@ -110,12 +114,16 @@ class Run:
         """Write the checkpoint to resume from; keep up to `keep` older ones under their steps."""
         if keep:
             write_checkpoint(self.checkpoints / f"step-{step:08d}.safetensors", checkpoint)
-            for old in self._numbered()[: -keep - 1]:  # the newest is the last once more
-                old.unlink()
+            self._delete(self._numbered()[: -keep - 1])  # the newest is the last once more
         write_checkpoint(self.last, checkpoint)
 
     def _numbered(self) -> list[Path]:
         return sorted(self.checkpoints.glob("step-*.safetensors"))
+
+    def _delete(self, paths: list[Path]) -> None:
+        for path in paths:
+            with file_errors("be deleted", path, "check that the folder can be written"):
+                path.unlink()
 
     def save_best(self, checkpoint: Checkpoint) -> None:
         write_checkpoint(self.best, checkpoint)

@@ -91,6 +91,25 @@ def test_a_run_that_died_before_its_first_save_can_be_resumed(
     assert lines(Run(tmp_path / "run")) == lines(whole)
 
 
+@pytest.mark.parametrize("fine_tunes", [False, True])
+def test_a_run_that_died_while_it_was_made_is_begun_again(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fine_tunes: bool
+) -> None:
+    base = train_here(text_file, tmp_path, "training.steps=2", "model.hidden_size=24")
+    settings = ["training.steps=3"]
+    if fine_tunes:
+        settings.append(f"training.start_from={base.folder}")
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save_last", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train_here(text_file, tmp_path, *settings, name="run")
+    with pytest.raises(RunError, match=r"training\.seed"):
+        charlm.resume(tmp_path / "run", settings=["training.seed=5"])
+    assert charlm.resume(tmp_path / "run").step == 3
+    whole = train_here(text_file, tmp_path, *settings, name="whole")
+    assert lines(Run(tmp_path / "run")) == lines(whole)
+
+
 def test_two_processes_do_not_train_in_one_folder(text_file: Path, tmp_path: Path) -> None:
     run = train_here(text_file, tmp_path, "training.steps=2", name="run")
     with run.locked(), pytest.raises(RunError, match="another process"):

@@ -1,0 +1,84 @@
+"""What every fault is followed by: the laws that a run's folder keeps, whatever ended it."""
+
+import random
+from itertools import cycle, product
+from pathlib import Path
+
+from conftest import TEXT
+from test_cli import run, steps_logged
+from test_training import assert_same_weights
+
+from charlm.checkpoint import read_checkpoint
+from charlm.run import Run
+
+CELLS, SAMPLINGS, PRECISIONS = ("rnn", "gru", "lstm"), ("random", "sequential"), ("float32", "bf16")
+
+
+class Workplace:
+    """A text, and every kind of run on it: the uninterrupted one, and those that something ends."""
+
+    def __init__(self, folder: Path, steps: int, save_every: int, validate_every: int) -> None:
+        self.folder, self.steps, self.save_every = folder, steps, save_every
+        self.validate_every = validate_every
+        self.text = folder / "text.txt"
+        self.text.write_text(TEXT, "utf-8")
+        kinds = list(product(CELLS, SAMPLINGS, PRECISIONS))
+        random.Random(1).shuffle(kinds)  # so that the first few differ in everything
+        self.kinds = cycle(kinds)
+        self._whole: dict[tuple[str, ...], Run] = {}
+
+    def arguments(self, kind: tuple[str, ...], name: str) -> list[str]:
+        cell, sampling, precision = kind
+        settings = {
+            "model.cell": cell,
+            "model.hidden_size": 16,
+            "model.num_layers": 2,
+            "model.dropout": 0.2,
+            "batches.sampling": sampling,
+            "batches.batch_size": 4,
+            "batches.sequence_length": 16,
+            "training.precision": precision.replace("bf", "bfloat"),
+            "training.device": "cpu",
+            "training.budget": "null",
+            "training.steps": self.steps,
+            "training.save_every": self.save_every,
+            "training.validate_every": self.validate_every,
+            "training.keep_checkpoints": 1,
+            "training.log_every": 1,
+            "generation.length": 5,
+        }
+        sets = [f"--set={key}={value}" for key, value in settings.items()]
+        return [
+            *("train", "--quiet", "--text", str(self.text), "--runs", str(self.folder)),
+            *("--name", name, *sets),
+        ]
+
+    def whole(self, kind: tuple[str, ...]) -> Run:
+        """Return the run of this kind that nothing has interrupted."""
+        if kind not in self._whole:
+            name = "-".join(("whole", *kind))
+            assert run(*self.arguments(kind, name)).exit_code == 0
+            self._whole[kind] = Run(self.folder / name)
+        return self._whole[kind]
+
+    def check_saved(self, ended: Run) -> None:
+        """The checkpoints are whole, and the last is at most one saving interval old."""
+        for path in ended.checkpoints.glob("*.safetensors"):
+            read_checkpoint(path)
+        logged = steps_logged(ended.folder)
+        reached = logged[-1]["step"] if logged else 0
+        saved = 0
+        if ended.last.exists():  # it is, from before the first step on
+            saved = read_checkpoint(ended.last).training_counters["trainer"]["step"]
+        assert ended.last.exists() or not logged
+        assert reached - self.save_every <= saved <= reached
+
+    def check_end(self, ended: Run, kind: tuple[str, ...]) -> None:
+        """A run that has come to its end after all is, bit for bit, the uninterrupted one."""
+        whole = self.whole(kind)
+        assert steps_logged(ended.folder) == steps_logged(whole.folder)
+        assert ended.samples.read_bytes() == whole.samples.read_bytes()
+        assert_same_weights(ended.last, whole.last)
+        assert_same_weights(ended.best, whole.best)
+        here, there = ({p.name for p in r.checkpoints.iterdir()} for r in (ended, whole))
+        assert here == there  # nothing half written is left behind

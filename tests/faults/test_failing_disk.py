@@ -1,0 +1,140 @@
+"""A disk that is full, fails or is read-only from any one call on: a line, and nothing lost."""
+
+import errno
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Workplace
+from test_cli import refused, run
+
+from charlm.run import Run
+
+
+class Disk:
+    """Counts the calls of a kind below a folder; from the n-th on, they fail."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, folder: Path, kind: str, code: int) -> None:
+        self.kind, self.code, self._folder = kind, code, str(folder)
+        self.heal()
+        patch.setattr(io, "open", self._opener(io.open))
+        for name, kinds in (
+            ("open", {"change"}),
+            ("mkdir", {"change"}),
+            ("unlink", {"change"}),
+            ("replace", {"change", "rename"}),
+            ("fsync", {"fsync"}),
+        ):
+            patch.setattr(os, name, self._failing(getattr(os, name), kinds))
+
+    def heal(self) -> None:
+        self.fail_at(10**9)
+
+    def fail_at(self, call: int) -> None:
+        self.calls_left = call
+
+    def note(self, kinds: set[str]) -> None:
+        if self.kind in kinds:
+            self.calls_left -= 1
+            if self.calls_left <= 0:
+                raise OSError(self.code, os.strerror(self.code))
+
+    def _is_ours(self, path: Any) -> bool:
+        return isinstance(path, int) or str(path).startswith(self._folder)
+
+    def _failing(self, call: Callable[..., Any], kinds: set[str]) -> Callable[..., Any]:
+        def failing(path: Any, *arguments: Any, **options: Any) -> Any:
+            is_reading = call.__name__ == "open" and not arguments[0] & (os.O_RDWR | os.O_WRONLY)
+            if self._is_ours(path) and not is_reading:
+                self.note(kinds)
+            return call(path, *arguments, **options)
+
+        return failing
+
+    def _opener(self, opened: Callable[..., Any]) -> Callable[..., Any]:
+        disk = self
+
+        class Raw(io.FileIO):
+            def write(self, data: Any) -> int:
+                try:
+                    disk.note({"write"})
+                except OSError:
+                    super().write(bytes(data)[: len(data) // 2])  # what still had room
+                    raise
+                return super().write(data)
+
+        def open_(
+            path: Any, mode: str = "r", buffering: int = -1, *text: Any, **options: Any
+        ) -> Any:
+            if (mode[0] == "r" and "+" not in mode) or not self._is_ours(path):
+                return opened(path, mode, buffering, *text, **options)
+            self.note({"change"})
+            raw = Raw(path, mode.replace("b", ""))
+            if "+" in mode:
+                return io.BufferedRandom(raw)
+            file = io.BufferedWriter(raw)
+            return file if "b" in mode else io.TextIOWrapper(file, *text, **options)
+
+        return open_
+
+
+FAULTS = {
+    "write": errno.ENOSPC,
+    "fsync": errno.EIO,
+    "rename": errno.EACCES,
+    "change": errno.EROFS,
+}
+"""What fails, and how; `change` is all that a read-only folder refuses."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    folder = tmp_path_factory.mktemp("disk")
+    return Workplace(folder, steps=6, save_every=2, validate_every=3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "every"), [("write", 17), ("fsync", 7), ("rename", 9), ("change", 19)]
+)
+def test_a_disk_that_fails_loses_nothing(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch, kind: str, every: int
+) -> None:
+    fail_everywhere(place, Disk(monkeypatch, place.folder, kind, FAULTS[kind]), every)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", FAULTS)
+def test_every_single_call_may_fail(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    fail_everywhere(place, Disk(monkeypatch, place.folder, kind, FAULTS[kind]), every=1)
+
+
+def fail_everywhere(place: Workplace, disk: Disk, every: int) -> None:
+    """Train with a disk that fails from the n-th call on, for every n or each n-th of them."""
+    for call in range(1 if every == 1 else every // 2, 1000, every):
+        network = next(place.kinds)
+        place.whole(network)
+        ended = Run(place.folder / f"{disk.kind}-{every}-{call}")
+        disk.fail_at(call)
+        result = run(*place.arguments(network, ended.folder.name))
+        disk.heal()
+        if result.exit_code == 0:
+            assert call > 5
+            return
+        refused(result, os.strerror(disk.code))
+        if not ended.config_file.exists():
+            continue  # not yet a run
+        place.check_saved(ended)
+        disk.fail_at(call % 7 + 1)
+        again = run("train", "--quiet", "--resume", ended.folder)
+        disk.heal()
+        if again.exit_code != 0:
+            refused(again, os.strerror(disk.code))
+        place.check_saved(ended)
+        assert run("train", "--quiet", "--resume", ended.folder).exit_code == 0
+        place.check_end(ended, network)
+    raise AssertionError("a run has fewer calls")

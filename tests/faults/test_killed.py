@@ -1,0 +1,134 @@
+"""Real runs ended from outside at random moments, half of them while a checkpoint is written.
+
+`pytest -m long tests/faults -s` ends them `CHARLM_KILLS` times (200), and says how many it was.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Workplace
+from test_cli import command, run
+
+import charlm
+from charlm import session
+from charlm.checkpoint import read_checkpoint
+from charlm.reports import Report, Started, Stepped
+from charlm.run import Run
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+
+
+def end_one(arguments: list[str], ended: Run, way: signal.Signals, chance: random.Random) -> str:
+    """Run a command until a moment in its training; say what it was in the middle of."""
+    before = traces(ended)
+    in_writing, wait = chance.random() < 0.6, chance.random() * 0.4
+    # A run that writes its output nowhere has no reader to wait for.
+    with subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None and traces(ended) == before:
+            time.sleep(0.005)
+        time.sleep(wait)
+        while in_writing and process.poll() is None and not half_written(ended):
+            time.sleep(0.0001)
+        process.send_signal(way)
+        code = process.wait(timeout=5)  # time enough to save
+    if code == 0:
+        return "end"
+    if way != signal.SIGKILL:
+        assert code in (130, -way)  # the latter while it starts, or scores what is saved
+        assert not half_written(ended)
+    return "writing" if half_written(ended) else "training"
+
+
+def traces(ended: Run) -> list[tuple[str, int]]:
+    """Return what changes when training begins."""
+    files = (ended.metrics, ended.last)
+    return [(file.name, file.stat().st_mtime_ns) for file in files if file.exists()]
+
+
+def half_written(ended: Run) -> bool:
+    return any(ended.checkpoints.glob("*.partial"))
+
+
+def kill_often(place: Workplace, ways: list[signal.Signals], each: int) -> Counter[str]:
+    """End runs in each of these ways in turn; take each up until it has come to its end."""
+    chance = random.Random(len(ways))
+    moments: Counter[str] = Counter()
+    while ways:
+        kind = next(place.kinds)
+        place.whole(kind)
+        ended = Run(place.folder / f"ended-{len(ways)}")
+        arguments = place.arguments(kind, ended.folder.name)
+        for _ in range(min(each, len(ways))):
+            moment = end_one(arguments, ended, ways.pop(), chance)
+            moments[moment] += 1
+            place.check_saved(ended)
+            if moment == "end":
+                break
+            arguments = ["train", "--quiet", "--resume", str(ended.folder)]
+        assert run("train", "--quiet", "--resume", ended.folder).exit_code == 0
+        place.check_end(ended, kind)
+    return moments
+
+
+def test_a_run_ended_at_any_moment_goes_on_exactly(tmp_path: Path) -> None:
+    place = Workplace(tmp_path, steps=100, save_every=4, validate_every=20)
+    kill_often(place, [signal.SIGTERM, signal.SIGKILL], each=2)
+
+
+@pytest.mark.long
+def test_hundreds_of_kills_are_survived(tmp_path: Path) -> None:
+    place = Workplace(tmp_path, steps=300, save_every=4, validate_every=20)
+    count = int(os.environ.get("CHARLM_KILLS", "200"))
+    ways = [signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL]
+    moments = kill_often(place, [ways[number % len(ways)] for number in range(count)], each=5)
+    survived = count - moments["end"]
+    print(f"\n{survived} kills survived, {moments['writing']} of them left a file half written")
+    assert survived > 0.8 * count
+
+
+@pytest.mark.parametrize("saves", [True, False])
+def test_a_budget_is_not_given_twice(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: bool
+) -> None:
+    """By a clock that goes on a second a step, and an hour while nothing runs."""
+    now = [0.0]
+    monkeypatch.setattr(session, "perf_counter", lambda: now[0])
+    settings = ["model.hidden_size=16", "training.save_every=5", "training.precision=float32"]
+
+    def end_at(last: int) -> Any:
+        def on_report(report: Report) -> None:
+            if isinstance(report, Started) and report.resumed_at:
+                assert report.progress == pytest.approx(report.resumed_at / 20)
+            if isinstance(report, Stepped):
+                now[0] += 1
+                if report.step.step == last:
+                    if not saves:
+                        raise RuntimeError("power loss")
+                    os.kill(os.getpid(), signal.SIGTERM)
+
+        return on_report
+
+    folder = tmp_path / "run"
+    ended: Any = pytest.raises(KeyboardInterrupt if saves else RuntimeError)
+    with ended:
+        charlm.train(
+            text=text_file,
+            runs=tmp_path,
+            name="run",
+            settings=[*settings, "training.budget=20s", "batches.sequence_length=8"],
+            on_report=end_at(13),
+        )
+    reached = read_checkpoint(Run(folder).last).training_counters
+    kept = 13 if saves else 10
+    assert (reached["trainer"]["step"], reached["run"]["elapsed"]) == (kept, kept)
+    now[0] += 3600
+    assert charlm.resume(folder, on_report=end_at(0)).step == 20
+    assert read_checkpoint(Run(folder).last).training_counters["run"]["elapsed"] == 20
