@@ -22,7 +22,9 @@ _CHARACTERS_A_WEIGHT = 5
 _WEIGHTS_AT_A_MILLION, _GROWTH = 2e6, 0.6
 """Recurrent weights that a million characters can use, and the power at which that grows."""
 _MOST_EPOCHS = 60.0
-_MINIMUM_STEPS = 5
+_BATCH_SIZE, _SEQUENCE_LENGTH = 32, 64
+_EMBEDDING_DROPOUT = 0.4
+"""That of the characters' vectors, as a share of the other."""
 _VALIDATIONS = 30
 
 
@@ -43,16 +45,20 @@ def advise(config: Config, characters: int, vocabulary_size: int) -> Advice:
     seconds = config.training.budget or 600.0
     speed = partial(measured_speed, config, vocabulary_size)
     hidden_size, rate, limit = choose_size(characters, seconds, speed)
-    embedding_size = embedding_of(hidden_size)
     epochs = min(_MOST_EPOCHS, seconds * rate / characters)
     dropout = choose_dropout(epochs)
-    batch_size = 32 if characters >= 32 * 64 * _MINIMUM_STEPS else 8
     learning_rate, weight_decay = 1.6e-2 if hidden_size < 768 else 1.2e-2, 0.2
-    steps = epochs * characters / (batch_size * 64)
+    steps = epochs * characters / (_BATCH_SIZE * _SEQUENCE_LENGTH)
     model = ModelConfig(
-        cell="lstm", hidden_size=hidden_size, embedding_size=embedding_size, dropout=dropout
+        cell="lstm",
+        hidden_size=hidden_size,
+        embedding_size=embedding_of(hidden_size),
+        dropout=dropout,
+        embedding_dropout=round(_EMBEDDING_DROPOUT * dropout, 2),
     )
-    batches = BatchesConfig(batch_size=batch_size, sequence_length=64, reset_probability=0.02)
+    batches = BatchesConfig(
+        batch_size=_BATCH_SIZE, sequence_length=_SEQUENCE_LENGTH, reset_probability=0.02
+    )
     every = max(20, round(steps / _VALIDATIONS))
     training = {
         **{"budget": seconds, "epochs": epochs, "steps": None, "optimizer": "adamw"},
@@ -73,9 +79,10 @@ def advise(config: Config, characters: int, vocabulary_size: int) -> Advice:
         (
             "an LSTM of one layer: at equal time the best of the cells, on every text tried",
             f"hidden size {hidden_size}: {limit} (this machine: {rate:,.0f} characters a second)",
-            f"dropout {dropout:g}: the text will be read {epochs:,.1f} times",
+            f"dropout {dropout:g}, {model.embedding_dropout:g} of the characters' vectors: the text "
+            f"will be read {epochs:,.1f} times",
             f"{_length(epochs, seconds)}; the learning rate falls from {learning_rate:g} with it",
-            f"batches of {batch_size} columns and 64 steps, weight decay {weight_decay:g}",
+            f"{_BATCH_SIZE} columns of {_SEQUENCE_LENGTH} steps, weight decay {weight_decay:g}",
         ),
     )
 
@@ -126,12 +133,13 @@ def measured_speed(config: Config, vocabulary_size: int, hidden_size: int) -> fl
     model.to(choose_device(config.training.device))
     model.precision = config.training.product_precision
     optimizer = make_optimizer(model, config.training)
-    ids = torch.randint(vocabulary_size, (65, 32), generator=torch.Generator().manual_seed(0))
+    shape = (_SEQUENCE_LENGTH + 1, _BATCH_SIZE)
+    ids = torch.randint(vocabulary_size, shape, generator=torch.Generator().manual_seed(0))
     ids = ids.to(model.device)
     shortest = math.inf
     for _ in range(4):
         start = perf_counter()
-        loss, _ = model.loss(ids[:-1], ids[1:], model.initial_state(32))
+        loss, _ = model.loss(ids[:-1], ids[1:], model.initial_state(_BATCH_SIZE))
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()

@@ -47,7 +47,7 @@ def test_auto_says_why_and_leaves_what_was_set(
     settings = ["--budget", "20s", "--seed", "3", "--set", "model.cell=gru"]
     result = CliRunner().invoke(app, [*command, *settings])
     assert result.exit_code == 0, result.output
-    for word in ("hidden size", "dropout", "epochs", "batches of"):
+    for word in ("hidden size", "dropout", "epochs", "columns of"):
         assert word in result.stderr
     config = load_config(tmp_path / "a" / "config.yaml")
     assert (config.model.cell, config.training.seed, config.training.budget) == ("gru", 3, 20)
