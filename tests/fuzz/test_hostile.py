@@ -279,7 +279,7 @@ class Targets:
 
 def encodable(name: str) -> bool:
     try:
-        return bool(name.encode())
+        return bool(name.encode()) and name[0] != "\0"  # zipfile cuts it there
     except UnicodeEncodeError:
         return False
 
@@ -440,3 +440,9 @@ def test_a_run_stays_in_its_folder(name: str, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="name"):
         Run.create(tmp_path / "runs", name, "stem", Config())
     assert {path.name for path in tmp_path.rglob("*")} <= {"runs"}
+
+
+@pytest.mark.parametrize("name", ["\0/*", "\ud800/*", "a\0*"])
+def test_a_pattern_that_no_file_can_have_is_an_error(name: str, tmp_path: Path) -> None:
+    with pytest.raises(CharlmError, match="no such file"):
+        build_corpus(CorpusConfig(paths=(str(tmp_path / name),)))
