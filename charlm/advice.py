@@ -79,8 +79,8 @@ def advise(config: Config, characters: int, vocabulary_size: int) -> Advice:
         (
             "an LSTM of one layer: at equal time the best of the cells, on every text tried",
             f"hidden size {hidden_size}: {limit} (this machine: {rate:,.0f} characters a second)",
-            f"dropout {dropout:g}, of characters' vectors {model.embedding_dropout:g}: the text will "
-            f"be read {epochs:,.1f} times",
+            f"dropout {dropout:g}, of characters' vectors {model.embedding_dropout:g}: the text is "
+            f"read {epochs:,.1f} times",
             f"{_length(epochs, seconds)}; the learning rate falls from {learning_rate:g} with it",
             f"{_BATCH_SIZE} columns of {_SEQUENCE_LENGTH} steps, weight decay {weight_decay:g}",
         ),

@@ -37,11 +37,19 @@ class Position(NamedTuple):
 class _Batches:
     """What both samplings share: epochs, each laid out by a random generator of its own."""
 
-    def __init__(self, ids: Ids, batch_size: int, sequence_length: int, seed: int) -> None:
+    def __init__(
+        self,
+        ids: Ids,
+        batch_size: int,
+        sequence_length: int,
+        seed: int,
+        random_offset: bool = True,
+    ) -> None:
         self.ids = ids
         self.batch_size = batch_size
         self.sequence_length = sequence_length
         self.seed = seed
+        self.random_offset = random_offset
         self.restore(Position(0, 0))
 
     @property
@@ -77,6 +85,8 @@ class _Batches:
 
     def _random_offset(self, random: np.random.Generator, below: int, needed: int) -> int:
         """Draw where the epoch begins, `below` a bound, leaving at least `needed` ids."""
+        if not self.random_offset:
+            return 0
         return int(random.integers(min(below, len(self.ids) - needed + 1)))
 
     def _examples(self, columns: list[Ids], continues: bool) -> Batch:
@@ -88,13 +98,20 @@ class _Batches:
 class RandomBatches(_Batches):
     """Non-overlapping windows from a random offset, shuffled; each once an epoch, state zero."""
 
-    def __init__(self, ids: Ids, batch_size: int, sequence_length: int, seed: int) -> None:
+    def __init__(
+        self,
+        ids: Ids,
+        batch_size: int,
+        sequence_length: int,
+        seed: int,
+        random_offset: bool = True,
+    ) -> None:
         if len(ids) < sequence_length + 1:
             raise CorpusError(
                 f"the training part has {len(ids)} characters and one window needs "
                 f"{sequence_length + 1}; lower batches.sequence_length or give more text"
             )
-        super().__init__(ids, batch_size, sequence_length, seed)
+        super().__init__(ids, batch_size, sequence_length, seed, random_offset)
 
     def _lay_out(self, random: np.random.Generator) -> int:
         length = self.sequence_length
@@ -124,6 +141,7 @@ class SequentialBatches(_Batches):
         batch_size: int,
         sequence_length: int,
         seed: int,
+        random_offset: bool = True,
         reset_probability: float = 0.0,
     ) -> None:
         self._reset_probability = reset_probability
@@ -132,7 +150,7 @@ class SequentialBatches(_Batches):
                 f"the training part has {len(ids)} characters and {batch_size} columns need "
                 f"{batch_size + 1}; lower batches.batch_size or give more text"
             )
-        super().__init__(ids, batch_size, sequence_length, seed)
+        super().__init__(ids, batch_size, sequence_length, seed, random_offset)
 
     def _lay_out(self, random: np.random.Generator) -> int:
         # Below `batch_size` at least: the columns leave out fewer characters than that at the end.
@@ -161,8 +179,8 @@ def make_batches(ids: Ids, config: BatchesConfig, seed: int) -> Batches:
     """Return the iterator that the config names; raises `CorpusError` if the text is too short."""
     sizes = (config.batch_size, config.sequence_length)
     if config.sampling == "random":
-        return RandomBatches(ids, *sizes, seed)
-    return SequentialBatches(ids, *sizes, seed, config.reset_probability)
+        return RandomBatches(ids, *sizes, seed, config.random_offset)
+    return SequentialBatches(ids, *sizes, seed, config.random_offset, config.reset_probability)
 
 
 class Shuffle:

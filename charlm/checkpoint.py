@@ -21,7 +21,7 @@ from charlm.config import Config
 from charlm.config_file import make_config
 from charlm.ensemble import AnyModel, Ensemble
 from charlm.errors import CheckpointError, ConfigError, file_errors
-from charlm.model import LanguageModel
+from charlm.model import LanguageModel, checked_weights
 from charlm.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
@@ -49,8 +49,9 @@ class Checkpoint:
             if self.config.ensemble.is_wanted:
                 model = Ensemble.from_tensors(self.config, size, self.weights)
             else:
-                model = LanguageModel(self.config.model, size)
-                model.load_state_dict(self.weights)
+                with torch.device("meta"):  # no memory for what the file does not hold
+                    model = LanguageModel(self.config.model, size)
+                model.load_state_dict(checked_weights(self.weights), assign=True)
         except (RuntimeError, KeyError, ValueError, IndexError) as reason:
             why = " ".join(str(reason).split())
             raise CheckpointError(
@@ -101,12 +102,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
         return Checkpoint(
             make_config(about["config"], str(path)),
             Vocabulary.from_json(about["vocabulary"]),
-            about["fingerprint"],
+            _of_type(str, about["fingerprint"]),
             _group(tensors, "model."),
             _group(tensors, "training."),
-            about["counters"],
+            _of_type(dict, about["counters"]),
         )
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, ConfigError) as reason:
+    except (
+        *(safetensors.SafetensorError, ConfigError, KeyError, TypeError, ValueError),
+        *(AttributeError, RecursionError),
+    ) as reason:
         raise CheckpointError(
             f"{path}: not a checkpoint that this charlm reads ({reason})"
         ) from None
@@ -136,6 +140,12 @@ def _verified(path: Path, data: bytes) -> dict[str, Any]:
             "of the run, or a copy"
         )
     return about
+
+
+def _of_type(kind: type[Any], value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r:.40} should be of type {kind.__name__}")
+    return value
 
 
 def _group(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

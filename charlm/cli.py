@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from charlm.errors import CharlmError, file_errors
+from charlm.terminal import for_terminal
 
 
 class _Group(TyperGroup):
@@ -25,7 +26,7 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except CharlmError as error:
-            print(f"charlm: {error}", file=sys.stderr)
+            print(f"charlm: {for_terminal(str(error), sys.stderr)}", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
@@ -287,12 +288,12 @@ def generate(
     if num_samples == 1:
         continuation = predictor.generate(loaded, begin, **options)
         for piece in chain([begin], continuation):
-            print(piece, end="", flush=True)
+            print(for_terminal(piece, sys.stdout), end="", flush=True)
         print()
         return
     texts = predictor.generate_many(loaded, begin, num_samples=num_samples, **options)
     for number, sample in enumerate(texts, 1):
-        print(f"--- sample {number} ---\n{begin}{sample}")
+        print(f"--- sample {number} ---\n{for_terminal(begin + sample, sys.stdout)}")
 
 
 def _read_prefix(path: Path, prefix: str | None) -> str:
@@ -392,7 +393,7 @@ def data_get(
 
     view = TransferView(name, texts.entry_of(name).size, quiet)
     try:
-        print(texts.get(name, source, view))
+        print(for_terminal(str(texts.get(name, source, view)), sys.stdout))
     finally:
         view.close()
 

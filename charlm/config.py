@@ -144,6 +144,9 @@ class BatchesConfig(Section):
     """Windows or columns side by side."""
     sequence_length: Size = 64
     """Time steps through which gradients flow."""
+    random_offset: bool = True
+    """Cut each epoch from another place on; otherwise all windows and columns are the same again
+    (the book's random sampling)."""
     reset_probability: Fraction = 0.0
     """Chance that a sequential batch starts from a fresh state all the same. Without it a network
     may come to rely on what its state has gathered over a whole epoch, and begin a new text badly.

@@ -27,6 +27,9 @@ _YAML_1_2 = {  # PyYAML reads 1e-3 as text, `no` as false and 1:30 as 90; the ne
 }
 
 
+_MOST_MISTAKES = 40
+"""Described in one message."""
+
 _RESOLVERS: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 for _tag, (_pattern, _first) in _YAML_1_2.items():
     for _character in _first:
@@ -40,7 +43,12 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers = _RESOLVERS
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        is_alias = self.check_event(yaml.AliasEvent)
         event = self.peek_event()  # type: ignore[no-untyped-call]
+        if is_alias:  # a few lines of them may stand for more than fits in memory
+            raise yaml.MarkedYAMLError(
+                problem=f"the alias *{event.anchor} is not taken", problem_mark=event.start_mark
+            )
         if getattr(event, "tag", None):
             raise yaml.MarkedYAMLError(
                 problem=f"the tag {event.tag} is not taken", problem_mark=event.start_mark
@@ -48,12 +56,13 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
                 raise yaml.MarkedYAMLError(
-                    problem=f"{key} stands twice", problem_mark=node.start_mark
+                    problem=f"{key.value} stands twice", problem_mark=node.start_mark
                 )
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
         return super().construct_mapping(node, deep)
 
 
@@ -95,8 +104,11 @@ def make_config(keys: Any, source: str) -> Config:
     try:
         return Config.model_validate(keys)
     except ValidationError as invalid:
-        mistakes = [_describe(error) for error in invalid.errors()]
-        count = "" if len(mistakes) == 1 else f"{len(mistakes)} mistakes: "
+        errors = invalid.errors()
+        mistakes = [_describe(error) for error in errors[:_MOST_MISTAKES]]
+        if len(errors) > _MOST_MISTAKES:
+            mistakes.append("and so on")
+        count = "" if len(errors) == 1 else f"{len(errors)} mistakes: "
         raise ConfigError(f"{source}: {count}{'; '.join(mistakes)}") from None
 
 

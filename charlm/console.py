@@ -4,7 +4,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -27,18 +27,27 @@ from charlm.reports import (
     Validated,
 )
 from charlm.sweep import Point
+from charlm.terminal import for_terminal
 
 _SMOOTHING = 0.95
 """How slowly the bar's loss follows the loss of the steps."""
+
+
+class _Console(Console):
+    """Prints text as it is: no markup and no emoji in it, and no orders to a terminal."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, soft_wrap=True, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(for_terminal(text, cast("TextIO", self.file)), **options)
 
 
 class TrainingView:
     """Shows a run as it goes on: one bar on a terminal, one line a validation elsewhere."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self._messages = Console(
-            stderr=True, quiet=quiet, highlight=False, markup=False, soft_wrap=True
-        )
+        self._messages = _Console(stderr=True, quiet=quiet)
         self._results = _results()
         self._quiet = quiet
         self._bar: tqdm[NoReturn] | None = None
@@ -121,22 +130,20 @@ class TrainingView:
     def _validated(self, report: Validated) -> None:
         score = report.score
         self._print_above(
-            Text(
-                f"step {report.step:>6,}  validation loss {score.nats_per_character:.4f}  "
-                f"perplexity {score.perplexity:.3f}  {score.bits_per_character:.3f} bits/character"
-                + ("  (best)" if report.is_best else ""),
-                style="bold" if report.is_best else "",
-            )
+            f"step {report.step:>6,}  validation loss {score.nats_per_character:.4f}  "
+            f"perplexity {score.perplexity:.3f}  {score.bits_per_character:.3f} bits/character"
+            + ("  (best)" if report.is_best else ""),
+            style="bold" if report.is_best else "",
         )
 
     def _sampled(self, report: Sampled) -> None:
         if self._bar is not None:
-            self._print_above(Text(report.text, style="dim"))
+            self._print_above(report.text, style="dim")
 
-    def _print_above(self, text: Text) -> None:
+    def _print_above(self, text: str, style: str) -> None:
         if self._bar is not None:
             self._bar.clear()
-        self._messages.print(text)
+        self._messages.print(text, style=style)
         if self._bar is not None:
             self._bar.refresh()
 
@@ -148,7 +155,7 @@ class TrainingView:
 
     def _finished(self, report: Finished) -> None:
         if not self._quiet:
-            self._results.print(Text(report.sample), end="\n\n")
+            self._results.print(report.sample, end="\n\n")
             self._results.print(_table(_summary(report)))
         self._results.print(str(report.run.folder))
 
@@ -285,7 +292,13 @@ class TransferView:
 
     def __init__(self, name: str, size: int, quiet: bool = False) -> None:
         hidden = quiet or not sys.stderr.isatty()
-        self._bar = tqdm(desc=name, total=size, unit="B", unit_scale=True, disable=hidden)
+        self._bar = tqdm(
+            desc=for_terminal(name, sys.stderr),
+            total=size,
+            unit="B",
+            unit_scale=True,
+            disable=hidden,
+        )
 
     def __call__(self, size: int) -> None:
         self._bar.update(size)
@@ -297,13 +310,13 @@ class TransferView:
 
 def message(text: str) -> None:
     """Print a line for the person at the terminal, out of the way of results."""
-    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(text)
+    _Console(stderr=True).print(text)
 
 
 def _results() -> Console:
     """Return a console for results: as wide as the terminal, and wide where there is none."""
     width = None if sys.stdout.isatty() else 160
-    return Console(width=width, highlight=False, markup=False, soft_wrap=True)
+    return _Console(width=width)
 
 
 def _table(rows: list[tuple[str, str]]) -> Table:
@@ -311,7 +324,7 @@ def _table(rows: list[tuple[str, str]]) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     for name, value in rows:
-        table.add_row(name, Text(value))
+        table.add_row(name, value)
     return table
 
 

@@ -28,6 +28,9 @@ from charlm.vocabulary import Ids, Vocabulary
 _FORMAT = 1
 """Part of every key: raise it when the same text and settings would give other ids."""
 
+_BLOCK = 1 << 20
+"""Ids looked at together."""
+
 PartName = Literal["train", "validation", "test"]
 PARTS: tuple[PartName, ...] = ("train", "validation", "test")
 
@@ -106,15 +109,14 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
     try:
         about = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
         vocabulary = Vocabulary.from_json(about["vocabulary"])
-        return Corpus(
-            vocabulary,
-            fingerprint,
-            {
-                name: Part(_map_ids(folder / f"{name}.ids", vocabulary, length), **counts)
-                for name, (length, counts) in about["parts"].items()
-            },
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        parts: dict[PartName, Part] = {}
+        for name in PARTS:
+            length, counts = about["parts"][name]
+            if {int} != {type(length), *map(type, counts.values())}:
+                raise ValueError(f"{name}: not counts")
+            parts[name] = Part(_map_ids(folder / f"{name}.ids", vocabulary, length), **counts)
+        return Corpus(vocabulary, fingerprint, parts)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -232,8 +234,13 @@ def _vocabulary_of(counts: list[Counts], config: CorpusConfig) -> Vocabulary:
 
 
 def _map_ids(path: Path, vocabulary: Vocabulary, length: int) -> Ids:
-    if path.stat().st_size != length * np.dtype(vocabulary.id_type).itemsize:
+    itemsize = np.dtype(vocabulary.id_type).itemsize
+    if path.stat().st_size != length * itemsize:
         raise ValueError(f"{path}: not whole")
+    for start in range(0, length, _BLOCK):  # an id outside would be a place outside of a table
+        piece = np.fromfile(path, vocabulary.id_type, _BLOCK, offset=start * itemsize)
+        if piece.max() >= len(vocabulary):
+            raise ValueError(f"{path}: not ids")
     if length == 0:  # no system maps an empty file
         return np.zeros(0, vocabulary.id_type)
     return np.memmap(path, vocabulary.id_type, "r", shape=(length,))

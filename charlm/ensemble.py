@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from charlm.config import Config
 from charlm.kernels.recurrence import Precision
-from charlm.model import LanguageModel, ModelState
+from charlm.model import LanguageModel, ModelState, checked_weights
 from charlm.ngrams import first_weights, make_ngrams, nats
 from charlm.vocabulary import Ids
 
@@ -49,10 +49,18 @@ class Ensemble(nn.Module):
     @classmethod
     def from_tensors(cls, config: Config, size: int, tensors: dict[str, Tensor]) -> "Ensemble":
         """Build the ensemble that `tensors` came from, over a vocabulary of this size."""
-        members = [LanguageModel(config.model, size) for _ in range(config.ensemble.members)]
-        counted, weights = tensors["counted"].numpy(), tensors["mixture"]
-        ensemble = cls(members, config.ensemble.ngram_order or 0, counted, weights)
-        ensemble.load_state_dict({k: t for k, t in tensors.items() if k.startswith("members.")})
+        with torch.device("meta"):  # no memory for what the file does not hold
+            members = [LanguageModel(config.model, size) for _ in range(config.ensemble.members)]
+        order = config.ensemble.ngram_order or 0
+        counted, weights = tensors["counted"], tensors["mixture"]
+        if counted.dtype is not torch.int32 or counted.ndim != 1 or (counted < 0).any():
+            raise ValueError("counted should hold ids in int32")
+        shape = (order + 1, len(members) + order + 1)
+        if weights.dtype is not torch.float64 or weights.shape != shape:
+            raise ValueError(f"mixture should hold {shape} numbers in float64")
+        ensemble = cls(members, order, counted.numpy(), weights)
+        networks = {k: t for k, t in tensors.items() if k.startswith("members.")}
+        ensemble.load_state_dict(checked_weights(networks), assign=True)
         return ensemble
 
     def tensors(self) -> dict[str, Tensor]:

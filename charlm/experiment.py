@@ -12,8 +12,9 @@ from charlm.checkpoint import read_checkpoint
 from charlm.config import Config, EnsembleConfig
 from charlm.config_file import load_config, override, with_text
 from charlm.corpus import build_corpus
-from charlm.errors import ConfigError, RunError, file_errors
+from charlm.errors import CheckpointError, ConfigError, RunError, file_errors
 from charlm.mixing import mix_members
+from charlm.model import LanguageModel
 from charlm.predictor import training_corpus
 from charlm.reports import Advised, Finished, Report, Stopping
 from charlm.run import Run, checkpoint_to_use
@@ -60,6 +61,11 @@ def _begin(config: Config, on_report: Callable[[Report], None]) -> Session:
     begin_with = None
     if config.training.start_from is not None:
         begin_with = read_checkpoint(checkpoint_to_use(Path(config.training.start_from)))
+        if not isinstance(begin_with.make_model(), LanguageModel):
+            raise ConfigError(
+                f"training.start_from: {config.training.start_from} holds an ensemble; name the "
+                "folder of one of its members"
+            )
         config = _shaped_like(begin_with.config, config)
     corpus = build_corpus(config.corpus, begin_with.vocabulary if begin_with else None)
     session = Session(config, corpus, on_report)
@@ -102,7 +108,7 @@ def resume(
             folder.go_back(0, {})
             return session.run_in(folder)
         checkpoint = read_checkpoint(folder.last)
-        counters = checkpoint.training_counters
+        checkpoint.make_model()  # or it is refused
         if not checkpoint.training_tensors:
             raise RunError(f"{folder.last}: holds no state of training to go on from; train anew")
         checkpoint = replace(checkpoint, config=_decided(checkpoint.config))
@@ -111,9 +117,17 @@ def resume(
         _check_resumable(run, checkpoint.config, config)
         corpus = training_corpus(replace(checkpoint, config=config))
         session = Session(config, corpus, on_report)
-        session.restore(checkpoint)
+        try:
+            session.restore(checkpoint)
+            sizes = {
+                name: int(size) for name, size in checkpoint.training_counters["log_sizes"].items()
+            }
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+            raise CheckpointError(
+                f"{folder.last}: its state of training does not fit its config; train anew"
+            ) from None
         folder.write_config(session.config)
-        folder.go_back(counters["trainer"]["step"], counters["log_sizes"])
+        folder.go_back(session.trainer.step, sizes)
         return session.run_in(folder)
 
 

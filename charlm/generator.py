@@ -9,6 +9,7 @@ from torch import Tensor
 
 from charlm.config import GenerationConfig
 from charlm.ensemble import AnyModel
+from charlm.errors import DivergenceError
 from charlm.model import LanguageModel, ModelState
 from charlm.vocabulary import Ids, Vocabulary
 from charlm.writer import Writer
@@ -64,6 +65,11 @@ def choose(
     if config.min_p > 0:
         logits = keep_min_p(logits, config.min_p)
     reached = logits.softmax(dim=1).cumsum(dim=1)
+    if reached[:, -1].isnan().any():
+        raise DivergenceError(
+            "the model's output is not finite; use another checkpoint, or train at a lower "
+            "training.learning_rate"
+        )
     highest = reached[:, -1:].nextafter(torch.zeros(1, dtype=torch.float64))
     places = torch.minimum(uniforms.unsqueeze(1) * reached[:, -1:], highest)
     return torch.searchsorted(reached, places, right=True).squeeze(1).to(device)

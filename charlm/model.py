@@ -1,7 +1,7 @@
 """The language model: characters → embedding → recurrent cells → softmax layer."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -201,6 +201,14 @@ def drop(
     shape = (1, *values.shape[1:]) if over_time else values.shape
     kept = torch.from_numpy(random.integers(0, 256, shape, np.uint8) >= dropped)
     return values * kept.to(values.device, values.dtype).mul_(256 / (256 - dropped))
+
+
+def checked_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy weights from a file for a model to keep; raises `ValueError` for what are none."""
+    for name, tensor in weights.items():
+        if tensor.dtype is not torch.float32 or not tensor.isfinite().all():
+            raise ValueError(f"{name} should hold finite numbers in float32")
+    return {name: tensor.clone() for name, tensor in weights.items()}
 
 
 def detach(state: ModelState) -> ModelState:

@@ -1,6 +1,7 @@
 """A run is a folder: its config, its logs, and its checkpoints."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -38,7 +39,7 @@ class Run:
     @classmethod
     def create(cls, runs: Path, name: str | None, stem: str, config: Config) -> "Run":
         """Make a new folder: `name`, or `stem` with the next free number."""
-        if name is not None and Path(name).name != name:
+        if name is not None and not _is_file_name(name):
             raise RunError(f"--name {name!r}: not the name of a folder; --runs says where it lies")
         candidates = [name] if name is not None else (f"{stem}-{number}" for number in count(1))
         with file_errors("be made", runs, _REMEDY):
@@ -67,6 +68,9 @@ class Run:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep every other process from training in this folder; raises `RunError` if one does."""
+        for path in self.folder.rglob("*"):
+            if path.is_symlink():  # what is written to it would be written elsewhere
+                raise RunError(f"{path}: a symbolic link; put in its place what it points to")
         lock = FileLock(self.folder / ".lock", timeout=0)
         with file_errors("be locked", self.folder, "check that it can be written"):
             try:
@@ -103,7 +107,7 @@ class Run:
         newer = (p for p in self._numbered() if int(p.stem.removeprefix("step-")) > step)
         self._delete([*newer, *self.checkpoints.glob("*.partial")])
         for path in (self.metrics, self.samples):
-            if path.exists() and path.stat().st_size > (size := sizes.get(path.name, 0)):
+            if path.exists() and path.stat().st_size > (size := max(0, sizes.get(path.name, 0))):
                 with (
                     file_errors("be cut", path, "check that it can be written"),
                     path.open("r+b") as f,
@@ -118,7 +122,8 @@ class Run:
         write_checkpoint(self.last, checkpoint)
 
     def _numbered(self) -> list[Path]:
-        return sorted(self.checkpoints.glob("step-*.safetensors"))
+        found = self.checkpoints.glob("step-*.safetensors")
+        return sorted(path for path in found if path.stem.removeprefix("step-").isdecimal())
 
     def _delete(self, paths: list[Path]) -> None:
         for path in paths:
@@ -127,6 +132,14 @@ class Run:
 
     def save_best(self, checkpoint: Checkpoint) -> None:
         write_checkpoint(self.best, checkpoint)
+
+
+def _is_file_name(name: str) -> bool:
+    try:
+        possible = b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:  # a lone half of a pair
+        return False
+    return possible and Path(name).name == name and name not in ("", "..")
 
 
 def newest_run(runs: Path) -> Run:

@@ -54,7 +54,10 @@ def _files_below(name: str) -> list[Path]:
         return sorted(p for p in visible if p.is_file())
     if path.exists():
         return [path]
-    matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 - Path's takes no absolute one
+    try:
+        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 - Path's takes no absolute one
+    except ValueError:  # a zero byte, or half of a pair: no name of a file
+        return []
     return sorted(match for match in map(Path, matches) if match.is_file())
 
 

@@ -3,12 +3,14 @@
 import hashlib
 import http.client
 import io
+import re
 import shutil
 import sysconfig
 import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ _NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", 
 _BLOCK = 1 << 20
 _UNREADABLE = (
     *(urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError),
-    *(FileNotFoundError, IsADirectoryError, PermissionError),
+    *(FileNotFoundError, IsADirectoryError, PermissionError, ValueError),
 )
 """What reading an address or a file may raise; a full disk is none of them."""
 
@@ -50,8 +52,16 @@ class DownloadableText(BaseModel):
 
 def catalogue() -> dict[str, DownloadableText]:
     """Return the downloadable texts by name."""
-    entries: dict[str, Any] = yaml.safe_load((shipped("data") / "corpora.yaml").read_text("utf-8"))
-    return {name: DownloadableText.model_validate(entry) for name, entry in entries.items()}
+    path = shipped("data") / "corpora.yaml"
+    try:
+        entries: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
+        texts = {name: DownloadableText.model_validate(entry) for name, entry in entries.items()}
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as reason:
+        raise CorpusError(f"{path}: not a catalogue ({reason}); install charlm-rnn anew") from None
+    for name in texts:  # it becomes the name of a file
+        if not re.fullmatch(r"[\w-]+", str(name)):
+            raise CorpusError(f"{path}: {name!r} is no name of a text; rename it")
+    return texts
 
 
 def entry_of(name: str) -> DownloadableText:
@@ -100,8 +110,7 @@ def get(
             _transfer(where, arrived, on_bytes)
             _check(arrived, entry, where)
             if entry.member is not None:
-                with zipfile.ZipFile(arrived) as archive:
-                    arrived = Path(archive.extract(entry.member, folder))
+                arrived = _taken_out(arrived, entry.member, where)
             arrived.replace(target)
     return target
 
@@ -167,6 +176,24 @@ def _open(where: str) -> io.BufferedIOBase:
     request = urllib.request.Request(where, headers={"User-Agent": "charlm"})
     response: io.BufferedIOBase = urllib.request.urlopen(request, timeout=60)
     return response
+
+
+def _taken_out(archive: Path, member: str, where: str) -> Path:
+    """Unpack one file of a zip archive beside it, under a name that the archive has no say in."""
+    target = archive.with_name("member")
+    try:
+        with (
+            zipfile.ZipFile(archive) as packed,
+            packed.open(member) as source,
+            target.open("wb") as file,
+        ):
+            shutil.copyfileobj(source, file, _BLOCK)
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, ValueError) as reason:
+        raise CorpusError(
+            f"{where}: {member} cannot be taken out of it ({reason}); fetch it elsewhere and give "
+            "--from"
+        ) from None
+    return target
 
 
 def _check(path: Path, entry: DownloadableText, where: str) -> None:

@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -109,7 +110,16 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Vocabulary":
-        return cls(tuple(fields["symbols"]), fields["unit"])
+        """Raises `ValueError` or `TypeError` for what `to_json` does not write."""
+        symbols, unit = tuple(fields["symbols"]), fields["unit"]
+        if unit == "byte":
+            is_possible = symbols == tuple(range(256))
+        else:
+            ascending = all(low < high for low, high in pairwise((-1, *symbols, NUM_CODE_POINTS)))
+            is_possible = unit == "character" and ascending and {int} == set(map(type, symbols))
+        if not is_possible:
+            raise ValueError("its vocabulary is not one")
+        return cls(symbols, unit)
 
 
 def code_points(text: str) -> Symbols:

@@ -8,7 +8,7 @@ book as 6.2, on sampling and on training.
 
 import math
 from itertools import islice, pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -585,6 +585,21 @@ def test_6_3_random_sampling_shuffles_the_windows() -> None:
         epoch = one_epoch(RandomBatches(np.arange(30), batch_size=1, sequence_length=6, seed=seed))
         orders.append([int(batch.inputs[0, 0]) for batch in epoch])
     assert any(order != sorted(order) for order in orders)
+
+
+@pytest.mark.parametrize("kind", [RandomBatches, SequentialBatches])
+def test_6_3_without_a_random_offset_every_epoch_has_the_same_examples(kind: Any) -> None:
+    batches = kind(np.arange(30), 2, 6, seed=0, random_offset=False)
+    epochs = []
+    for number in range(3):
+        starts: list[int] = []
+        while batches.position.epoch == number:
+            starts += next(batches).inputs[0].tolist()
+        epochs.append(starts)
+    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(epochs[2])
+    assert min(epochs[0]) == 0
+    if kind is RandomBatches:
+        assert epochs[0] != epochs[1]
 
 
 def test_6_3_in_sequential_sampling_adjacent_batches_are_adjacent_in_the_text() -> None:

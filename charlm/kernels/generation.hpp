@@ -57,7 +57,9 @@ struct Sampler {
       vec x = {};
       for (int64_t lane = 0; lane < count; ++lane) x[lane] = (logits[i + lane] - highest) * scale;
       const vec weight = exp(x);
-      for (int64_t lane = 0; lane < count; ++lane) weights[i + lane] = weight[lane];
+      for (int64_t lane = 0; lane < count; ++lane) {
+        weights[i + lane] = weight[lane] > 0 ? weight[lane] : 0;  // what is no number, too
+      }
     }
     if (writer.forbidden >= 0) weights[writer.forbidden] = 0;
   }

@@ -1,0 +1,448 @@
+"""Hostile input: it works or is refused in one line; and nothing else ever comes of it.
+
+The short form runs with all tests. The long form, `pytest -m long tests/fuzz -s`, tries as many
+inputs as `CHARLM_FUZZ_INPUTS` says, and prints how many it tried.
+"""
+
+import gzip
+import hashlib
+import json
+import os
+import struct
+import tracemalloc
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from safetensors.torch import save
+
+from charlm import predictor, texts
+from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from charlm.config import Config, CorpusConfig, EnsembleConfig, ModelConfig
+from charlm.config_file import load_config, make_config, to_yaml
+from charlm.corpus import build_corpus
+from charlm.ensemble import Ensemble
+from charlm.errors import CharlmError, CheckpointError, RunError
+from charlm.kernels import compiler
+from charlm.model import LanguageModel
+from charlm.resources import cache_folder
+from charlm.run import Run
+from charlm.vocabulary import Vocabulary
+
+TRIED: Counter[str] = Counter()
+MEMORY = 64 << 20
+"""Bytes that Python may take to refuse a small hostile input."""
+TEXT = "the rain came in, and nobody on the platform said a word. " * 20
+
+characters = st.characters(exclude_categories=())  # surrogates and controls, too
+any_text = st.text(characters, max_size=60)
+names = any_text | st.lists(
+    st.sampled_from(["..", ".", "/", "\\", "a", "~", "*", "**", "\0", "\x1b[2J", "\n", "é" * 200]),
+    max_size=4,
+).map("".join)
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | names
+    | st.sampled_from([2**62, 10**400, -1, 1e-320, "1e999h", "9" * 400, "punycode", "rot13"])
+)
+trees = st.recursive(
+    leaves, lambda t: st.lists(t, max_size=3) | st.dictionaries(names, t), max_leaves=6
+)
+sections = {
+    name: st.sampled_from(sorted(field.annotation.model_fields))  # type: ignore[union-attr]
+    for name, field in Config.model_fields.items()
+}
+config_trees = (
+    st.fixed_dictionaries(
+        {},
+        optional={
+            name: st.dictionaries(keys, trees, max_size=4) for name, keys in sections.items()
+        },
+    )
+    | trees
+)
+YAML = [
+    *("corpus", "model:", "paths: ", "&a ", "*a", "[", "]", "{", "? ", "- ", "\n  ", "<<: ", ": "),
+    *(
+        "!!python/object/apply:os.system [touch exploded]",
+        "'",
+        '"\\ud800"',
+        "1e9",
+        "%YAML 9",
+        "---\n",
+    ),
+]
+yaml_texts = any_text | st.lists(st.sampled_from(YAML), max_size=12).map("".join)
+settings_given = st.tuples(
+    st.sampled_from([f"{s}.{k}" for s in sections for k in ("paths", "length", "cell", "x")])
+    | names,
+    names | yaml_texts,
+).map("=".join)
+
+
+@st.composite
+def damages(draw: st.DrawFn, whole: bytes) -> bytes:
+    """Cut, flip, replace or lengthen."""
+    data = bytearray(whole)
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.integers(0, len(data)))
+        kind = draw(st.sampled_from(["cut", "flip", "replace", "insert"]))
+        if kind == "cut":
+            del data[place:]
+        elif kind == "flip" and place < len(data):
+            data[place] ^= 1 << draw(st.integers(0, 7))
+        else:
+            end = place + draw(st.integers(0, 9)) if kind == "replace" else place
+            data[place:end] = draw(
+                st.binary(max_size=9) | st.sampled_from([b"-1", b"9" * 30, b"[]"])
+            )
+    return bytes(data)
+
+
+def lawful(target: str, action: Callable[[], object]) -> bool:
+    """Hold an action to the law, and say whether it worked."""
+    TRIED[target] += 1
+    try:
+        action()
+    except CharlmError as error:
+        assert len(str(error).splitlines()) <= 1, str(error)
+        assert len(str(error)) < 20_000
+        return False
+    return True
+
+
+def sealed(about: dict[str, Any], tensors: dict[str, torch.Tensor]) -> bytes:
+    """Make a checkpoint's bytes with a right digest: whoever forges one computes it, too."""
+    data = save(tensors, {"charlm": json.dumps(about | {"sha256": "0" * 64})})
+    return data.replace(b"0" * 64, hashlib.sha256(data).hexdigest().encode(), 1)
+
+
+def about_of(data: bytes) -> dict[str, Any]:
+    header = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])
+    about: dict[str, Any] = json.loads(header["__metadata__"]["charlm"])
+    return about
+
+
+def whole_checkpoint(folder: Path, ensemble: bool) -> Checkpoint:
+    config = Config(model=ModelConfig(hidden_size=3, embedding_size=2))
+    vocabulary = Vocabulary((10, 97, 98))
+    model = LanguageModel(config.model, len(vocabulary))
+    model.initialize(torch.Generator().manual_seed(0))
+    weights = model.state_dict()
+    if ensemble:
+        config = config.model_copy(update={"ensemble": EnsembleConfig(ngram_order=1)})
+        ids = vocabulary.encode_text("abba\n")
+        weights = Ensemble([model], 1, ids).tensors()
+    whole = Checkpoint(config, vocabulary, "0", weights)
+    write_checkpoint(folder / "whole", whole)
+    return whole
+
+
+def use(path: Path) -> None:
+    """Read a checkpoint, and write with it."""
+    loaded = predictor.load(path, device="cpu")
+    list(predictor.generate(loaded, length=3, seed=0, greedy=False, top_k=2))
+
+
+class Targets:
+    """Everything that reads what others may have written, each with a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "input"
+        self.whole = {kind: whole_checkpoint(folder, kind) for kind in (False, True)}
+        self.bytes = (folder / "whole").read_bytes()
+        self.text = folder / "text"
+        self.text.write_text(TEXT)
+        self.loaded = predictor.Predictor(
+            self.whole[False].make_model(), Vocabulary((10, 97, 98)), Config(), None
+        )
+        (folder / "runs").mkdir()
+
+    def try_config_text(self, data: st.DataObject) -> None:
+        self.path.with_suffix(".yaml").write_text(
+            data.draw(yaml_texts), encoding="utf-8", errors="surrogatepass"
+        )
+        lawful("config", lambda: load_config(self.path.with_suffix(".yaml")))
+
+    def try_config_tree(self, data: st.DataObject) -> None:
+        keys = data.draw(config_trees)
+        lawful("config", lambda: to_yaml(make_config(keys, "hostile")))
+
+    def try_setting(self, data: st.DataObject) -> None:
+        given = data.draw(st.lists(settings_given, max_size=3))
+        lawful("setting", lambda: load_config("quickstart", given))
+
+    def try_corpus(self, data: st.DataObject) -> None:
+        path = self.path.with_suffix(data.draw(st.sampled_from([".txt", ".gz"])))
+        content = data.draw(st.binary(max_size=200) | damages(gzip.compress(TEXT.encode())))
+        path.write_bytes(content)
+        encoding = data.draw(st.sampled_from(["utf-8", "utf-16", "utf-7", "punycode", "cp037"]))
+        unit = data.draw(st.sampled_from(["character", "byte"]))
+        split = data.draw(st.sampled_from([(1.0, 0.0, 0.0), (0.8, 0.1, 0.1)]))
+        about = {"encoding": encoding, "unit": unit, "split": split}
+        config = CorpusConfig.model_validate({"paths": [str(path)], **about})
+        lawful("corpus", lambda: build_corpus(config))
+
+    def try_path(self, data: st.DataObject) -> None:
+        name = data.draw(names.filter(lambda name: not name.startswith(("/", "~", "**", "-"))))
+        config = CorpusConfig(paths=(str(self.folder / "none" / name.lstrip("./\\")),))
+        lawful("path", lambda: build_corpus(config))
+
+    def try_cache(self, data: st.DataObject) -> None:
+        config = CorpusConfig(paths=(str(self.text),), unit="character")
+        folder = cache_folder() / "corpora" / build_corpus(config).fingerprint
+        path = data.draw(st.sampled_from(sorted(folder.iterdir())))
+        path.write_bytes(data.draw(damages(path.read_bytes())))
+        TRIED["cache"] += 1
+        corpus = build_corpus(config)
+        for part in corpus.parts.values():
+            corpus.vocabulary.decode(part.ids)
+        (folder / "corpus.json").unlink()
+
+    def try_damaged_checkpoint(self, data: st.DataObject) -> None:
+        self.path.write_bytes(damaged := data.draw(damages(self.bytes)))
+        worked = lawful("checkpoint", lambda: read_checkpoint(self.path))
+        assert worked == (damaged == self.bytes)
+
+    def try_forged_checkpoint(self, data: st.DataObject) -> None:
+        whole = self.whole[data.draw(st.booleans())]
+        about = about_of(self.bytes) | {"config": whole.config.model_dump(mode="json")}
+        at: Any = about
+        while data.draw(st.booleans()) and isinstance(at, dict) and at:
+            key = data.draw(st.sampled_from(sorted(at)))
+            if not isinstance(at[key], dict) or data.draw(st.booleans()):
+                at[key] = data.draw(trees)
+            at = at[key]
+        shapes = st.lists(st.integers(0, 5), max_size=3)
+        dtypes = st.sampled_from([torch.float32, torch.float64, torch.int8, torch.complex64])
+        tensors = {f"model.{name}": tensor for name, tensor in whole.weights.items()}
+        name = data.draw(st.sampled_from(sorted(tensors)))
+        value = data.draw(st.sampled_from([1.0, 3e38, float("nan")]))
+        odd = torch.full(data.draw(shapes), 1.0).to(data.draw(dtypes))
+        tensors[name] = data.draw(
+            st.sampled_from([odd, torch.full_like(tensors[name].float(), value), tensors[name]])
+        )
+        self.path.write_bytes(sealed(about, tensors))
+        if about["config"] == whole.config.model_dump(mode="json"):
+            lawful("forged checkpoint", lambda: use(self.path))
+        else:  # what an honest config may ask for, such as a text of 2**62 characters, is no fault
+            lawful("forged checkpoint", lambda: read_checkpoint(self.path).make_model())
+
+    def try_prefix(self, data: st.DataObject) -> None:
+        prefix, stop = data.draw(any_text), data.draw(any_text)
+        how: Any = data.draw(st.sampled_from(["error", "skip", "map"]))
+        vocabulary = data.draw(st.sampled_from([Vocabulary((10, 97)), Vocabulary.of_bytes()]))
+        lawful("prefix", lambda: vocabulary.encode_text(prefix, how))
+        options: dict[str, Any] = {"unknown": how, "stop": stop, "length": 2}
+        lawful("prefix", lambda: "".join(predictor.generate(self.loaded, prefix, **options)))
+
+    def try_run_name(self, data: st.DataObject) -> None:
+        name = data.draw(names)
+        lawful("run name", lambda: Run.create(self.folder / "runs", name, "stem", Config()))
+        assert {path.parent.name for path in self.folder.rglob("config.yaml")} <= {
+            path.name for path in (self.folder / "runs").iterdir()
+        }
+
+    def try_catalogue(self, data: st.DataObject) -> None:
+        name = data.draw(names | st.just("tale"))
+        with zipfile.ZipFile(self.path, "w") as archive:
+            for member in data.draw(st.sets(names.filter(encodable), max_size=2)):
+                archive.writestr(member, "tale")
+            inside = archive.namelist()
+        content = self.path.read_bytes()
+        entry = {
+            **{"title": "t", "address": "a", "licence": "l", "size": len(content)},
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "member": data.draw(st.sampled_from([*inside, "no such", "arrived"])),
+        }
+        odd_keys = st.sampled_from(["size", "member", "sha256", "x"])
+        entry |= data.draw(st.dictionaries(odd_keys, leaves, max_size=1))
+        (shelf := self.folder / "shelf").mkdir(exist_ok=True)
+        (shelf / "corpora.yaml").write_text(yaml.safe_dump({name: entry}), encoding="utf-8")
+        before = files_outside(self.folder, "cache")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(texts, "shipped", lambda kind: shelf)
+            lawful("catalogue", lambda: texts.get(name, self.path))
+        assert files_outside(self.folder, "cache") == before
+
+
+def encodable(name: str) -> bool:
+    try:
+        return bool(name.encode()) and name[0] != "\0"  # zipfile cuts it there
+    except UnicodeEncodeError:
+        return False
+
+
+def files_outside(folder: Path, inside: str) -> set[Path]:
+    return {path for path in folder.rglob("*") if inside not in path.relative_to(folder).parts}
+
+
+@pytest.fixture
+def targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Targets]:
+    compiler.library()  # in the cache that all tests share
+    monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    yield Targets(tmp_path)
+    assert not (tmp_path / "exploded").exists()
+
+
+NAMES = [name for name in dir(Targets) if name.startswith("try_")]
+
+
+def try_out(targets: Targets, name: str, inputs: int, start: int = 0) -> None:
+    @seed(start)
+    @given(st.data())
+    @settings(
+        max_examples=inputs, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    def attempt(data: st.DataObject) -> None:
+        getattr(targets, name)(data)
+
+    attempt()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hostile_input_works_or_is_refused_in_one_line(name: str, targets: Targets) -> None:
+    try_out(targets, name, 40)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", NAMES)
+def test_hostile_input_at_length(name: str, targets: Targets) -> None:
+    inputs = int(os.environ.get("CHARLM_FUZZ_INPUTS", "110000")) // len(NAMES)
+    for start in range(0, inputs, 1000):
+        try_out(targets, name, min(1000, inputs - start), start)
+    print(f"\n{name}: {TRIED.total():,} inputs in all: {dict(TRIED)}")
+
+
+def peak_of(action: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def deep(levels: int) -> bytes:
+    return b"[" * levels + b"]" * levels
+
+
+def with_size(header: bytes) -> bytes:
+    return struct.pack("<Q", len(header)) + header
+
+
+HUGE = b'{"x":{"dtype":"F32","shape":[1152921504606846976],"data_offsets":[0,4611686018427387904]}}'
+NESTED = json.dumps({"__metadata__": {"charlm": deep(1_000_000).decode()}}).encode()
+HEADERS = {
+    "claims 2**62 bytes": struct.pack("<Q", 2**62) + b"{}",
+    "is a million deep": with_size(deep(1_000_000)),
+    "has metadata a million deep": with_size(NESTED),
+    "claims a tensor of 2**62 bytes": with_size(HUGE),
+}
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS.keys())
+def test_a_header_that_claims_too_much_is_refused_in_little_memory(
+    header: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "bomb").write_bytes(header)
+
+    def refuse() -> None:
+        with pytest.raises(CheckpointError):
+            read_checkpoint(tmp_path / "bomb")
+
+    assert peak_of(refuse) < MEMORY
+
+
+def test_a_config_that_claims_more_weights_than_the_file_holds_takes_no_memory(
+    tmp_path: Path,
+) -> None:
+    whole = whole_checkpoint(tmp_path, False)
+    config = whole.config.model_copy(
+        update={"model": ModelConfig(hidden_size=2**24 - 1, num_layers=100)}
+    )
+    greedy = Checkpoint(config, whole.vocabulary, "0", whole.weights)
+    with pytest.raises(CheckpointError, match="do not fit"):
+        greedy.make_model()
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.5])
+def test_weights_that_overflow_give_a_text_or_an_error(top_p: float, tmp_path: Path) -> None:
+    whole = whole_checkpoint(tmp_path, False)
+    weights = {name: torch.full_like(tensor, 3e38) for name, tensor in whole.weights.items()}
+    weights["embedding"][:, 0] = -3e38
+    path = tmp_path / "overflow"
+    write_checkpoint(path, Checkpoint(whole.config, whole.vocabulary, "0", weights))
+    loaded = predictor.load(path, device="cpu")
+    lawful(
+        "overflow",
+        lambda: list(predictor.generate(loaded, length=50, seed=0, top_k=2, top_p=top_p)),
+    )
+
+
+@pytest.mark.parametrize("written", ["training: *a", "training: {x: *a}"])
+def test_aliases_do_not_multiply(written: str, tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    path = tmp_path / "bomb.yaml"
+    path.write_text("\n".join([*lines, written.replace("*a", "*a11")]))
+
+    def refuse() -> None:
+        with pytest.raises(CharlmError, match="alias"):
+            load_config(path)
+
+    assert peak_of(refuse) < MEMORY
+
+
+def test_many_mistakes_take_one_line_of_bounded_length_and_little_time(tmp_path: Path) -> None:
+    path = tmp_path / "many.yaml"
+    path.write_text("training:\n" + "".join(f"  key{n}: 1\n" for n in range(20_000)))
+    assert not lawful("config", lambda: load_config(path))
+
+
+def test_a_gzipped_file_that_expands_a_thousandfold_is_streamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "bomb.gz"
+    with gzip.open(path, "wb") as file:
+        for _ in range(100):
+            file.write(b"a" * (1 << 20))
+    assert path.stat().st_size * 900 < 100 << 20
+    config = CorpusConfig(paths=(str(path),))
+    assert peak_of(lambda: build_corpus(config)) < MEMORY
+
+
+@pytest.mark.parametrize("link", ["metrics.jsonl", "config.partial", "checkpoints/x.partial"])
+def test_nothing_is_written_through_a_link_in_a_run(link: str, tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "runs", "run", "stem", Config())
+    (tmp_path / "mine").write_text("mine")
+    (run.folder / link).symlink_to(tmp_path / "mine")
+    with pytest.raises(RunError, match="symbolic link"), run.locked():
+        raise AssertionError("it was opened")
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["..", "", "a/b", "../x", "/x", "a\0b", "\ud800"])
+def test_a_run_stays_in_its_folder(name: str, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="name"):
+        Run.create(tmp_path / "runs", name, "stem", Config())
+    assert {path.name for path in tmp_path.rglob("*")} <= {"runs"}
+
+
+@pytest.mark.parametrize("name", ["\0/*", "\ud800/*", "a\0*"])
+def test_a_pattern_that_no_file_can_have_is_an_error(name: str, tmp_path: Path) -> None:
+    with pytest.raises(CharlmError, match="no such file"):
+        build_corpus(CorpusConfig(paths=(str(tmp_path / name),)))

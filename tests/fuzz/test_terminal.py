@@ -1,0 +1,120 @@
+"""A terminal is given no control characters of foreign text; a file is given the text as it is."""
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from charlm.checkpoint import Checkpoint, write_checkpoint
+from charlm.cli import app
+from charlm.config import Config, ModelConfig
+from charlm.model import LanguageModel
+from charlm.vocabulary import Vocabulary
+
+pty = pytest.importorskip("pty")
+
+ORDERS = "\x1b]0;title\x07\x9b2J\r\x08\x7f\x85"
+CONTROLS = [code for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"]
+
+
+def on_terminal(*arguments: str, stream: str) -> str:
+    """Return what a command writes where standard output or error is a terminal."""
+    leader, follower = pty.openpty()
+    written: list[bytes] = []
+
+    def read() -> None:
+        with suppress(OSError):  # Linux says so that all writers are gone
+            while piece := os.read(leader, 1 << 16):
+                written.append(piece)
+
+    reader = Thread(target=read)
+    reader.start()
+    with (
+        os.fdopen(follower, "w", encoding="utf-8") as terminal,
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        pytest.MonkeyPatch.context() as patch,
+        suppress(SystemExit),
+    ):
+        patch.setenv("COLUMNS", "400")
+        for name in ("stdout", "stderr"):
+            patch.setattr(sys, name, terminal if name == stream else nowhere)
+        app(list(arguments))
+    reader.join()
+    os.close(leader)
+    return b"".join(written).decode().replace("\r\n", "\n")
+
+
+def assert_no_orders(shown: str) -> None:
+    assert [hex(ord(c)) for c in shown if ord(c) in CONTROLS] == []
+
+
+@pytest.fixture
+def writes_orders(tmp_path: Path) -> Path:
+    """A model that knows nothing but control characters."""
+    config = Config(model=ModelConfig(hidden_size=4))
+    vocabulary = Vocabulary(tuple(CONTROLS))
+    model = LanguageModel(config.model, len(vocabulary))
+    model.initialize(torch.Generator().manual_seed(0))
+    path = tmp_path / "orders.safetensors"
+    write_checkpoint(path, Checkpoint(config, vocabulary, "0", model.state_dict()))
+    return path
+
+
+@pytest.mark.parametrize("samples", ["1", "2"])
+def test_generated_text_gives_a_terminal_no_orders_and_a_pipe_the_text(
+    writes_orders: Path, samples: str
+) -> None:
+    arguments = (
+        "generate",
+        str(writes_orders),
+        "--seed=1",
+        "--length=300",
+        f"--num-samples={samples}",
+    )
+    shown = on_terminal(*arguments, stream="stdout")
+    assert_no_orders(shown)
+    piped = CliRunner().invoke(app, arguments).stdout_bytes.decode()
+    assert len(piped) == len(shown)
+    assert set(map(chr, CONTROLS)) <= set(piped)
+    assert "␛" in shown and "␛" not in piped
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "--text", f"no{ORDERS}where"),
+        ("train", f"no{ORDERS}config"),
+        ("train", "--set", f"model.cell={ORDERS}"),
+        ("train", "one", f"two{ORDERS}many"),
+        ("data", "get", f"no{ORDERS}text"),
+    ],
+)
+def test_an_error_gives_a_terminal_no_orders(arguments: tuple[str, ...]) -> None:
+    shown = on_terminal(*arguments, stream="stderr")
+    assert shown
+    assert "\x1b]" not in shown
+    assert "\x9b" not in shown
+    assert "\x07" not in shown
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_samples_tables_and_messages_give_a_terminal_no_orders(
+    stream: str, text_file: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / f"a{ORDERS[:10]}:smile:[bold]text"
+    text.write_text(text_file.read_text().replace("e", "\x1b").replace("a", "\x9b"))
+    steps = ("--set=training.steps=2", "--set=training.budget=null", "--set=model.hidden_size=8")
+    runs = ("--runs", str(tmp_path / "ru\x1b]0;x\x07ns"))
+    shown = on_terminal("train", "--text", str(text), *steps, *runs, "--name=r", stream=stream)
+    shown += on_terminal("eval", "--text", str(text), *runs, stream=stream)
+    assert "\x1b]" not in shown
+    assert "\x9b" not in shown
+    assert "\x07" not in shown
+    assert "␛]0;x␇ns" in shown
+    if stream == "stdout":
+        assert ":smile:[bold]" in shown
