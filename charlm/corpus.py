@@ -28,9 +28,6 @@ from charlm.vocabulary import Ids, Vocabulary
 _FORMAT = 1
 """Part of every key: raise it when the same text and settings would give other ids."""
 
-_BLOCK = 1 << 20
-"""Ids looked at together."""
-
 PartName = Literal["train", "validation", "test"]
 PARTS: tuple[PartName, ...] = ("train", "validation", "test")
 
@@ -114,7 +111,10 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
             length, counts = about["parts"][name]
             if {int} != {type(length), *map(type, counts.values())}:
                 raise ValueError(f"{name}: not counts")
-            parts[name] = Part(_map_ids(folder / f"{name}.ids", vocabulary, length), **counts)
+            file = folder / f"{name}.ids"
+            if file.stat().st_mtime_ns != about["written"][name]:
+                raise ValueError(f"{file}: no longer as it was written")
+            parts[name] = Part(_map_ids(file, vocabulary, length), **counts)
         return Corpus(vocabulary, fingerprint, parts)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
@@ -193,7 +193,8 @@ def _encode(
     for name, (start, end) in zip(PARTS[1:], bounds[1:], strict=True):
         symbols.write_ids(start, end, vocabulary, folder / f"{name}.ids")
     symbols.become_ids(bounds[0][1], vocabulary, folder / f"{PARTS[0]}.ids")
-    about = {"vocabulary": vocabulary.to_json(), "parts": parts}
+    written = {name: (folder / f"{name}.ids").stat().st_mtime_ns for name in PARTS}
+    about = {"vocabulary": vocabulary.to_json(), "parts": parts, "written": written}
     (folder / "corpus.json").write_text(json.dumps(about), encoding="utf-8")
 
 
@@ -234,13 +235,8 @@ def _vocabulary_of(counts: list[Counts], config: CorpusConfig) -> Vocabulary:
 
 
 def _map_ids(path: Path, vocabulary: Vocabulary, length: int) -> Ids:
-    itemsize = np.dtype(vocabulary.id_type).itemsize
-    if path.stat().st_size != length * itemsize:
+    if path.stat().st_size != length * np.dtype(vocabulary.id_type).itemsize:
         raise ValueError(f"{path}: not whole")
-    for start in range(0, length, _BLOCK):  # an id outside would be a place outside of a table
-        piece = np.fromfile(path, vocabulary.id_type, _BLOCK, offset=start * itemsize)
-        if piece.max() >= len(vocabulary):
-            raise ValueError(f"{path}: not ids")
     if length == 0:  # no system maps an empty file
         return np.zeros(0, vocabulary.id_type)
     return np.memmap(path, vocabulary.id_type, "r", shape=(length,))

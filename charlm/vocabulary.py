@@ -116,7 +116,7 @@ class Vocabulary:
             is_possible = symbols == tuple(range(256))
         else:
             ascending = all(low < high for low, high in pairwise((-1, *symbols, NUM_CODE_POINTS)))
-            is_possible = unit == "character" and ascending and {int} == set(map(type, symbols))
+            is_possible = unit == "character" and ascending and set(map(type, symbols)) <= {int}
         if not is_possible:
             raise ValueError("its vocabulary is not one")
         return cls(symbols, unit)

@@ -15,6 +15,7 @@ from charlm.config import (
     BatchesConfig,
     Config,
     CorpusConfig,
+    EnsembleConfig,
     GenerationConfig,
     ModelConfig,
     TrainingConfig,
@@ -35,6 +36,7 @@ SECTIONS: dict[str, list[str]] = {
     "batches": list(BatchesConfig.model_fields),
     "model": list(ModelConfig.model_fields),
     "training": list(TrainingConfig.model_fields),
+    "ensemble": list(EnsembleConfig.model_fields),
     "generation": list(GenerationConfig.model_fields),
 }
 NO_TEXT = {"base64_codec", "bz2_codec", "hex_codec", "quopri_codec", "rot_13", "uu_codec",
