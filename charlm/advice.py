@@ -61,12 +61,16 @@ def advise(config: Config, characters: int, vocabulary_size: int) -> Advice:
     )
     every = max(20, round(steps / _VALIDATIONS))
     training = {
-        **{"budget": seconds, "epochs": epochs, "steps": None, "optimizer": "adamw"},
-        **{"learning_rate": learning_rate, "weight_decay": weight_decay, "schedule": "cosine"},
-        **{"validate_every": every, "save_every": every},
+        "budget": seconds,
+        "epochs": epochs if epochs == _MOST_EPOCHS else None,  # or the time decides
+        "steps": None,
+        "optimizer": "adamw",
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "schedule": "cosine",
+        "validate_every": every,
+        "save_every": every,
     }
-    if epochs < _MOST_EPOCHS:
-        training["epochs"] = None  # the time decides
     chosen = config.model_copy(
         update={
             "model": model,
@@ -77,7 +81,7 @@ def advise(config: Config, characters: int, vocabulary_size: int) -> Advice:
     return Advice(
         chosen,
         (
-            "an LSTM of one layer: at equal time the best of the cells, on every text tried",
+            "an LSTM of one layer: the cell for which these rules were found",
             f"hidden size {hidden_size}: {limit} (this machine: {rate:,.0f} characters a second)",
             f"dropout {dropout:g}, of characters' vectors {model.embedding_dropout:g}: the text is "
             f"read {epochs:,.1f} times",
