@@ -89,46 +89,54 @@ def resume(
     """
     folder = Run(Path(run))
     with file_errors("be read", run, "check the path"):
-        if (wanted := _ensemble_of(folder)) is not None:
-            config = with_text(override(wanted, settings), text)
-            _check_resumable(run, wanted, config)
-            with folder.locked():
-                folder.write_config(config)
-                return _train_members(folder, config, on_report)
         has_config = folder.config_file.exists() and folder.config_file.stat().st_size > 0
         if not folder.last.exists() and not has_config:
             raise RunError(f"{run}: no checkpoint to resume here; give the folder of a run")
     with folder.locked():
-        if not folder.last.exists():  # it was ended before its first save
-            before = load_config(folder.config_file)
-            config = with_text(override(before, settings), text)
-            _check_resumable(run, before, config)
-            session = _begin(config, on_report)
+        written = load_config(folder.config_file) if has_config else None
+        if written is None or (folder.last.exists() and not written.ensemble.is_wanted):
+            session = _restored(folder, written, text, settings, on_report)
             folder.write_config(session.config)
-            folder.go_back(0, {})
             return session.run_in(folder)
-        checkpoint = read_checkpoint(folder.last)
-        checkpoint.make_model()  # or it is refused
-        if not checkpoint.training_tensors:
-            raise RunError(f"{folder.last}: holds no state of training to go on from; train anew")
-        checkpoint = replace(checkpoint, config=_decided(checkpoint.config))
-        before = _decided(load_config(folder.config_file)) if has_config else checkpoint.config
-        config = with_text(override(before, settings), text)
-        _check_resumable(run, checkpoint.config, config)
-        corpus = training_corpus(replace(checkpoint, config=config))
-        session = Session(config, corpus, on_report)
-        try:
-            session.restore(checkpoint)
-            sizes = {
-                name: int(size) for name, size in checkpoint.training_counters["log_sizes"].items()
-            }
-        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
-            raise CheckpointError(
-                f"{folder.last}: its state of training does not fit its config; train anew"
-            ) from None
+        config = with_text(override(written, settings), text)
+        _check_resumable(run, written, config)
+        if written.ensemble.is_wanted:
+            folder.write_config(config)
+            return _train_members(folder, config, on_report)
+        session = _begin(config, on_report)  # it was ended before its first save
         folder.write_config(session.config)
-        folder.go_back(session.trainer.step, sizes)
+        folder.go_back(0, {})
         return session.run_in(folder)
+
+
+def _restored(
+    folder: Run,
+    written: Config | None,
+    text: str | Path | Iterable[str | Path],
+    settings: Iterable[str],
+    on_report: Callable[[Report], None],
+) -> Session:
+    """Return a session where the last checkpoint was saved, and the logs as they were then."""
+    checkpoint = read_checkpoint(folder.last)
+    checkpoint.make_model()  # or it is refused
+    if not checkpoint.training_tensors:
+        raise RunError(f"{folder.last}: holds no state of training to go on from; train anew")
+    checkpoint = replace(checkpoint, config=_decided(checkpoint.config))
+    before = _decided(written) if written is not None else checkpoint.config
+    config = with_text(override(before, settings), text)
+    _check_resumable(folder.folder, checkpoint.config, config)
+    corpus = training_corpus(replace(checkpoint, config=config))
+    session = Session(config, corpus, on_report)
+    try:
+        session.restore(checkpoint)
+        logged = checkpoint.training_counters["log_sizes"].items()
+        sizes = {name: int(size) for name, size in logged}
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        raise CheckpointError(
+            f"{folder.last}: its state of training does not fit its config; train anew"
+        ) from None
+    folder.go_back(session.trainer.step, sizes)
+    return session
 
 
 def _advised(
@@ -139,14 +147,6 @@ def _advised(
     advice = advise(resolve(config), len(corpus.parts["train"]), len(corpus.vocabulary))
     on_report(Advised(advice.reasons))
     return override(advice.config, (s for s in settings if not s.startswith("training.budget=")))
-
-
-def _ensemble_of(run: Run) -> Config | None:
-    """Return the config of a run of several members, or None for a single model's."""
-    if not run.config_file.exists() or not run.config_file.stat().st_size:
-        return None
-    config = load_config(run.config_file)
-    return config if config.ensemble.is_wanted else None
 
 
 def _train_members(run: Run, config: Config, on_report: Callable[[Report], None]) -> Finished:

@@ -9,6 +9,7 @@ and Ney count).
 
 import ctypes
 import math
+import weakref
 from abc import ABC, abstractmethod
 from collections import defaultdict
 
@@ -153,10 +154,9 @@ class KernelNGrams(NGrams):
 
     def __init__(self, order: int, vocabulary_size: int) -> None:
         super().__init__(order, vocabulary_size)
-        self._counts = ctypes.c_void_p(loaded().charlm_ngrams(order, vocabulary_size))
-
-    def __del__(self) -> None:
-        loaded().charlm_forget_ngrams(self._counts)
+        kernels = loaded()
+        self._counts = ctypes.c_void_p(kernels.charlm_ngrams(order, vocabulary_size))
+        weakref.finalize(self, kernels.charlm_forget_ngrams, self._counts)
 
     def count(self, ids: Int64[np.ndarray, " ids"]) -> None:
         ids = self._checked(ids)

@@ -121,6 +121,8 @@ class Session:
                     yield step
         except DivergenceError as reason:
             raise self._diverged(run, str(reason)) from None
+        finally:
+            torch.set_num_threads(self._most_threads)
 
     def _diverged(self, run: Run, what: str) -> DivergenceError:
         return DivergenceError(

@@ -46,7 +46,7 @@ class _CrossEntropy(torch.autograd.Function):
         missing = -weights.shape[1] % lanes()
         weights = F.pad(weights, (0, missing))
         bias = F.pad(bias, (0, missing), value=-1e30)  # what is not in the vocabulary never comes
-        rows, padded = rows.to(torch.bfloat16), weights
+        rows, padded = rows.to(torch.bfloat16).contiguous(), weights
         if rows.shape[1] % 2:  # the kernels take operands by twos
             rows, padded = F.pad(rows, (0, 1)), F.pad(weights, (0, 0, 0, 1))
         packed = pack_columns(padded, "bfloat16")
