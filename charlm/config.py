@@ -100,6 +100,9 @@ class CorpusConfig(Section):
         0.05,
     )
     """Fractions of the text, in its order, for training, validation and test."""
+    validation_first: bool = False
+    """Take the validation part from the beginning, before the training part; otherwise the test part
+    goes on where the validation part ends, perhaps amid a chapter that training has not seen."""
 
     @field_validator("encoding")
     @classmethod

@@ -192,7 +192,7 @@ def _encode(
         parts[name] = (end - start, numbers)
     for name, (start, end) in zip(PARTS[1:], bounds[1:], strict=True):
         symbols.write_ids(start, end, vocabulary, folder / f"{name}.ids")
-    symbols.become_ids(bounds[0][1], vocabulary, folder / f"{PARTS[0]}.ids")
+    symbols.become_ids(*bounds[0], vocabulary, folder / f"{PARTS[0]}.ids")
     written = {name: (folder / f"{name}.ids").stat().st_mtime_ns for name in PARTS}
     about = {"vocabulary": vocabulary.to_json(), "parts": parts, "written": written}
     (folder / "corpus.json").write_text(json.dumps(about), encoding="utf-8")
@@ -213,6 +213,9 @@ def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:
         ends = [int(train * total), int(round(train + validation, 9) * total), total]
         wanted = [fraction > 0 for fraction in config.split]
     bounds = list(zip([0, *ends], ends, strict=False))
+    if config.validation_first and not (config.validation_paths or config.test_paths):
+        first = ends[1] - ends[0]
+        bounds[:2] = (first, ends[1]), (0, first)
     for name, (start, end), is_wanted in zip(PARTS, bounds, wanted, strict=True):
         if is_wanted and end - start < 2:
             raise CorpusError(

@@ -59,19 +59,19 @@ class SymbolFile:
         with target.open("wb") as file:
             self._write_ids(start, end, vocabulary, file)
 
-    def become_ids(self, end: int, vocabulary: Vocabulary, target: Path) -> None:
-        """Look the beginning up in a vocabulary and drop the rest: the symbols are gone then.
+    def become_ids(self, start: int, end: int, vocabulary: Vocabulary, target: Path) -> None:
+        """Look a stretch up in a vocabulary and drop the rest: the symbols are gone then.
 
         Ids that are no wider than the symbols are written over them: to write a second file of this
         size would take its space on disk, and often more time than all else.
         """
         id_size = np.dtype(vocabulary.id_type).itemsize
         if any(dtype.itemsize < id_size for _, dtype in self._pieces):
-            self.write_ids(0, end, vocabulary, target)
+            self.write_ids(start, end, vocabulary, target)
             self.path.unlink()
             return
         with self.path.open("r+b") as file:
-            self._write_ids(0, end, vocabulary, file)
+            self._write_ids(start, end, vocabulary, file)
             file.truncate()
         self.path.rename(target)
 

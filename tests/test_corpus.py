@@ -654,6 +654,23 @@ def test_the_split_is_where_everybody_cuts_and_no_part_is_too_short(
         assert [len(corpus.parts[name]) for name in PARTS] == expected
 
 
+@pytest.mark.parametrize("unit", ["character", "byte"])
+@pytest.mark.parametrize("character", ["x", "雨"])  # ids as wide as symbols, and narrower
+def test_the_validation_part_may_come_first_and_the_test_part_stays(
+    tmp_path: Path, unit: str, character: str
+) -> None:
+    text = "".join(f"{number} {character}, " for number in range(500))
+    path = tmp_path / "text"
+    path.write_text(text)
+    about = {"split": (0.7, 0.1, 0.2), "vocabulary_from": "all", "unit": unit}
+    usual = build_corpus(config_of(path, **about))
+    first = build_corpus(config_of(path, **about, validation_first=True))
+    ids = [first.parts[name].ids for name in ("validation", "train", "test")]
+    assert first.vocabulary.decode(np.concatenate(ids)) == text
+    assert len(first.parts["validation"]) == len(usual.parts["validation"])
+    assert first.parts["test"].ids.tolist() == usual.parts["test"].ids.tolist()
+
+
 @pytest.mark.parametrize("given_parts", [("validation",), ("test",), ("validation", "test")])
 def test_separate_files_take_the_place_of_the_split(
     given_parts: tuple[str, ...], tmp_path: Path
