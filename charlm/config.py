@@ -101,8 +101,8 @@ class CorpusConfig(Section):
     )
     """Fractions of the text, in its order, for training, validation and test."""
     validation_first: bool = False
-    """Take the validation part from the beginning, before the training part; otherwise the test part
-    goes on where the validation part ends, perhaps amid a chapter that training has not seen."""
+    """Take the validation part from the beginning, before the training part. Otherwise the test
+    part goes on where the validation part ends, perhaps amid a chapter that training never saw."""
 
     @field_validator("encoding")
     @classmethod
