@@ -40,9 +40,11 @@ class Advice:
 def advise(config: Config, characters: int, vocabulary_size: int) -> Advice:
     """Return a config for a training part of so many characters, within `training.budget`.
 
+    Members of an ensemble share the time.
+
     Corpus, seed, device and what else does not decide how well it learns stay as they are.
     """
-    seconds = config.training.budget or 600.0
+    seconds = (config.training.budget or 600.0) / config.ensemble.members
     speed = partial(measured_speed, config, vocabulary_size)
     hidden_size, rate, limit = choose_size(characters, seconds, speed)
     epochs = min(_MOST_EPOCHS, seconds * rate / characters)
@@ -61,7 +63,7 @@ def advise(config: Config, characters: int, vocabulary_size: int) -> Advice:
     )
     every = max(20, round(steps / _VALIDATIONS))
     training = {
-        "budget": seconds,
+        "budget": config.training.budget,
         "epochs": epochs if epochs == _MOST_EPOCHS else None,  # or the time decides
         "steps": None,
         "optimizer": "adamw",

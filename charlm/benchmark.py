@@ -25,6 +25,7 @@ from charlm.batches import make_batches
 from charlm.calibration import resolve
 from charlm.config import BatchesConfig, Config, CorpusConfig, ModelConfig, TrainingConfig
 from charlm.corpus import build_corpus
+from charlm.errors import CharlmError
 from charlm.evaluator import total_nats
 from charlm.generator import generate_ids
 from charlm.kernels import compiler
@@ -296,8 +297,11 @@ def in_own_process(sizes: Mapping[str, Any]) -> Iterator[Work]:
         ask, answers = process.stdin, process.stdout
 
         def step() -> float:
-            print(file=ask, flush=True)
-            return float(answers.readline())
+            try:
+                print(file=ask, flush=True)
+                return float(answers.readline())
+            except (BrokenPipeError, ValueError):
+                raise CharlmError("the plain loop has ended; what it said stands above") from None
 
         yield step
 

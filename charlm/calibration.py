@@ -15,6 +15,8 @@ from charlm.kernels.recurrence import Precision
 from charlm.machine import remember, remembered
 from charlm.model import choose_device
 
+_ALL = torch.get_num_threads()
+"""Threads that PyTorch takes of itself, or as the user has said: one a core."""
 _GAIN = 1.1
 """How much faster a setting must be than the simpler one to be taken."""
 _STEPS = 16
@@ -34,7 +36,7 @@ def resolve(config: Config) -> Config:
         precision = choose_precision() if compiled else "float32"
     if threads == "auto":
         watched = precision == "bfloat16"  # `watch_threads` takes fewer where that is faster
-        threads = choose_threads(config) if compiled and not watched else torch.get_num_threads()
+        threads = choose_threads(config) if compiled and not watched else _ALL
     training = config.training.model_copy(update={"threads": threads, "precision": precision})
     return config.model_copy(update={"training": training})
 
@@ -62,10 +64,9 @@ def choose_threads(config: Config) -> int:
 
     Whoever has set `OMP_NUM_THREADS` has chosen already.
     """
-    most = torch.get_num_threads()
     if "OMP_NUM_THREADS" in os.environ:
-        return most
-    numbers = _halvings(most)
+        return _ALL
+    numbers = _halvings(_ALL)
     hidden_size, batch_size = config.model.hidden_size, config.batches.batch_size
     step = _step(min(hidden_size, 1024), min(batch_size, 256), "float32")
 
@@ -79,7 +80,7 @@ def choose_threads(config: Config) -> int:
     try:
         times = _seconds([step_on(threads) for threads in numbers])
     finally:
-        torch.set_num_threads(most)
+        torch.set_num_threads(_ALL)
     seconds = [statistics.median(some) for some in times]
     enough = _GAIN * min(seconds)
     return next(n for n, taken in zip(numbers, seconds, strict=True) if taken < enough)

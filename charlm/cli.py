@@ -156,6 +156,8 @@ def train(
             "--resume goes on with a run as it is; leave out CONFIG, --name, --auto, --print-config"
         )
     config = config or "quickstart"
+    if auto and print_config:
+        raise CharlmError("--auto decides when training begins; leave out --print-config")
     if print_config:
         from charlm.config_file import load_config, to_yaml, with_text
 

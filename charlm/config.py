@@ -263,7 +263,7 @@ class EnsembleConfig(Section):
     members: Annotated[int, Field(gt=0, le=100)] = 1
     """Networks, trained one after another with the seeds from training.seed on; a budget is shared.
     """
-    ngram_order: Annotated[int, Field(ge=0, le=20)] | None = None
+    ngram_order: Annotated[int, Field(ge=0, le=10)] | None = None
     """Longest context of an n-gram model that is mixed in (7 is a good one); null leaves it out."""
 
     @property

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from filelock import FileLock
 
 from charlm.config import CorpusConfig
 from charlm.digests import Digests
@@ -88,14 +89,11 @@ def _keep(folder: Path, key: str) -> Corpus:
     """Move a finished corpus to its place in the cache, unless another process was first."""
     target = cache_folder() / "corpora" / key
     target.parent.mkdir(parents=True, exist_ok=True)
-    if cached_corpus(key) is None:
-        shutil.rmtree(target, ignore_errors=True)  # what is there is not whole
-        try:
+    with FileLock(target.parent / ".lock"):
+        if cached_corpus(key) is None:
+            shutil.rmtree(target, ignore_errors=True)  # what is there is not whole
             folder.rename(target)
-        except OSError:
-            if cached_corpus(key) is None:
-                raise
-    corpus = cached_corpus(key)
+        corpus = cached_corpus(key)
     assert corpus is not None, "what was just written is whole"
     return corpus
 

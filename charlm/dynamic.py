@@ -50,10 +50,11 @@ _LEARNING, _PULLS = (4e-5, 7e-5, 1e-4, 2e-4, 4e-4), (3e-4, 1e-3, 3e-3)
 
 
 class DynamicEvaluation:
-    """Scores texts with a model that learns from them; `forget` gives the trained weights back.
+    """Scores texts with a model that learns from them.
 
     The model is changed by it: what it holds after a text may be saved, and predicts texts of that
-    kind better. `training_ids` is the text that the model was trained on.
+    kind better. `forget` gives its networks their trained weights back; what an ensemble has
+    counted stays. `training_ids` is the text that the model was trained on.
     """
 
     def __init__(
@@ -94,8 +95,9 @@ class DynamicEvaluation:
         ensemble = self.model
         assert isinstance(ensemble, Ensemble)
         order = ensemble.ngrams.order
-        padded = np.concatenate([np.full(order, -1), ids.astype(np.int64)])
-        ensemble.counted = np.concatenate([ensemble.counted, ids])
+        padded = np.concatenate([ensemble.context(), ids.astype(np.int64)])
+        ensemble.count(ids[:1])  # the others are counted when they are scored
+        ensemble.counted = np.concatenate([ensemble.counted, ids[1:]])
 
         def mix(given: Float[Tensor, "time members vocabulary"], begin: int) -> np.ndarray:
             came = padded[begin + 1 : begin + 1 + order + len(given)]

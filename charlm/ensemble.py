@@ -16,6 +16,7 @@ from charlm.vocabulary import Ids
 
 _RATES = (0.02, 0.01, 0.005, 0.002, 0.001)
 """Of learning the mixture's weights, one a pass over the text that is kept for it."""
+_PIECE = 1 << 12
 _FITTED_ON = 1 << 24
 """Numbers that the members' predictions may take in memory meanwhile."""
 
@@ -127,10 +128,15 @@ class Ensemble(nn.Module):
         return torch.stack(given, dim=2).detach().cpu().numpy(), tuple(states)
 
     def count(self, text: Ids) -> None:
-        """Count the n-grams of another text, too."""
-        before = np.full(self.ngrams.order, -1)
-        self.ngrams.count(np.concatenate([before, text.astype(np.int64)]))
+        """Count the n-grams of a text that goes on where the one before ended."""
+        self.ngrams.count(np.concatenate([self.context(), text.astype(np.int64)]))
         self.counted = np.concatenate([self.counted, text])
+
+    def context(self) -> Int64[np.ndarray, " order"]:
+        """Return the last ids that were counted, as `NGrams` takes them."""
+        order = self.ngrams.order
+        before = np.concatenate([np.full(order, -1), self.counted[-order:].astype(np.int64)])
+        return before[len(before) - order :]
 
     @torch.inference_mode()
     def fit(
@@ -144,9 +150,11 @@ class Ensemble(nn.Module):
         text = text[: max(1, _FITTED_ON // size)].astype(np.int64)
         start = before[-256:].astype(np.int64)
         inputs = torch.from_numpy(np.concatenate([start, text])[:-1]).to(self.device)
-        states = self.initial_state(1)[:-1]
-        given, _ = self.predictions(inputs.unsqueeze(1), states)
-        given = given[len(start) - 1 :, 0]
+        state, pieces = self.initial_state(1)[:-1], []
+        for piece in torch.split(inputs.unsqueeze(1), _PIECE):
+            said, state = self.predictions(piece, state)
+            pieces.append(said[:, 0])
+        given = np.concatenate(pieces)[len(start) - 1 :]
         ids = np.concatenate([np.full(order, -1), start, text])[-len(text) - order :]
         total = 0.0
         for rate in _RATES:

@@ -47,6 +47,8 @@ def train(
     if auto:
         resolved = _advised(resolved, settings, on_report)
     if resolved.ensemble.is_wanted:
+        _text_to_read_again(resolved, "an ensemble")
+        build_corpus(resolved.corpus)  # what is wrong with it is said before there is a folder
         whole = Run.create(Path(runs), name, stem, resolved)
         with whole.locked():
             return _train_members(whole, resolved, on_report)
@@ -101,9 +103,11 @@ def resume(
         config = with_text(override(written, settings), text)
         _check_resumable(run, written, config)
         if written.ensemble.is_wanted:
+            build_corpus(config.corpus)
             folder.write_config(config)
             return _train_members(folder, config, on_report)
-        session = _begin(config, on_report)  # it was ended before its first save
+        _check_not_begun(folder)
+        session = _begin(config, on_report)
         folder.write_config(session.config)
         folder.go_back(0, {})
         return session.run_in(folder)
@@ -143,10 +147,33 @@ def _advised(
     config: Config, settings: Iterable[str], on_report: Callable[[Report], None]
 ) -> Config:
     """Choose what suits the text; settings have the last word."""
+    if config.training.budget is None or config.training.epochs or config.training.steps:
+        raise ConfigError(
+            "--auto lays the training out for a --budget; give one, and leave out training.epochs "
+            "and training.steps"
+        )
+    _text_to_read_again(config, "--auto")
     corpus = build_corpus(config.corpus)
     advice = advise(resolve(config), len(corpus.parts["train"]), len(corpus.vocabulary))
     on_report(Advised(advice.reasons))
-    return override(advice.config, (s for s in settings if not s.startswith("training.budget=")))
+    threads = {"threads": config.training.threads}  # those of another model were tried
+    training = advice.config.training.model_copy(update=threads)
+    advised = advice.config.model_copy(update={"training": training})
+    return override(advised, (s for s in settings if not s.startswith("training.budget=")))
+
+
+def _text_to_read_again(config: Config, what: str) -> None:
+    if "-" in config.corpus.paths:
+        raise ConfigError(f"{what} reads the text more than once: save it in a file for --text")
+
+
+def _check_not_begun(run: Run) -> None:
+    """Refuse to begin a run anew that has anything to lose."""
+    if any(run.checkpoints.glob("*.safetensors")):
+        raise RunError(
+            f"{run.last}: missing, and other checkpoints are there; copy one of "
+            f"{run.checkpoints} to it, or train anew under another --name"
+        )
 
 
 def _train_members(run: Run, config: Config, on_report: Callable[[Report], None]) -> Finished:
@@ -161,11 +188,12 @@ def _train_members(run: Run, config: Config, on_report: Callable[[Report], None]
         member = Run(run.folder / f"member-{number + 1}")
         own = _member_config(config, number)
         if member.last.exists():
-            limits = own.training.model_dump(include={"epochs", "steps", "budget"})
-            settings = [f"training.{key}={json.dumps(value)}" for key, value in limits.items()]
+            now = own.training.model_dump(include=_MAY_CHANGE["training"])
+            settings = [f"training.{key}={json.dumps(value)}" for key, value in now.items()]
             text = own.corpus.paths
             finished.append(resume(member.folder, text=text, settings=settings, on_report=report))
         else:
+            _check_not_begun(member)
             shutil.rmtree(member.folder, ignore_errors=True)  # it has not begun
             name = member.folder.name
             finished.append(train(own, name=name, runs=run.folder, on_report=report))
@@ -196,7 +224,8 @@ def _shaped_like(source: Config, config: Config) -> Config:
             f"training.start_from: that model has corpus.unit {source.corpus.unit}, this config "
             f"{config.corpus.unit}; set them alike"
         )
-    ours = {"dropout": config.model.dropout, "implementation": config.model.implementation}
+    kept = {"dropout", "locked_dropout", "embedding_dropout", "implementation"}
+    ours = config.model.model_dump(include=kept)
     return config.model_copy(update={"model": source.model.model_copy(update=ours)})
 
 
@@ -213,7 +242,7 @@ _MAY_CHANGE = {
 
 def _check_resumable(run: str | Path, before: Config, now: Config) -> None:
     changed = []
-    for section in ("corpus", "batches", "model", "training"):
+    for section in ("corpus", "batches", "model", "training", "ensemble"):
         old, new = getattr(before, section).model_dump(), getattr(now, section).model_dump()
         changed += [
             f"{section}.{key} was {old[key]} and is {new[key]}"

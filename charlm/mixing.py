@@ -8,6 +8,7 @@ import numpy as np
 from charlm.checkpoint import Checkpoint, read_checkpoint
 from charlm.config import Config
 from charlm.ensemble import Ensemble
+from charlm.errors import CorpusError
 from charlm.model import LanguageModel, choose_device
 from charlm.predictor import Predictor, final_score, generate, training_corpus
 from charlm.reports import Finished, Report
@@ -22,12 +23,17 @@ def mix_members(
 ) -> Finished:
     """Mix the best of each member, write it as the best checkpoint of `run`, and score it.
 
-    The mixture is fitted on the validation part, by which the members were chosen, too; the
-    n-grams are then counted of that part, also.
+    The mixture is fitted on the validation part, by which the members were chosen, too. Raises
+    `CorpusError` if the text has changed from one member to another.
     """
     start = perf_counter()
     checkpoints = [read_checkpoint(checkpoint_to_use(member.run.folder)) for member in finished]
     vocabulary = checkpoints[0].vocabulary
+    if len({checkpoint.fingerprint for checkpoint in checkpoints}) > 1:
+        raise CorpusError(
+            f"{run.folder}: its members learnt from different texts; remove those of one, "
+            "and resume"
+        )
     corpus = training_corpus(checkpoints[0])
     device = choose_device(config.training.device)
     models = [checkpoint.make_model(device) for checkpoint in checkpoints]
@@ -37,7 +43,12 @@ def mix_members(
     ensemble = Ensemble(members, config.ensemble.ngram_order or 0, counted)
     if len(validation) > 1:
         ensemble.fit(train, np.array(validation))
-        ensemble.count(np.array(validation))
+    # What was decided for the members: shape (that of `start_from`), precision.
+    trained = checkpoints[0].config
+    decided = {"precision": trained.training.precision, "threads": trained.training.threads}
+    training = config.training.model_copy(update=decided)
+    config = config.model_copy(update={"model": trained.model, "training": training})
+    run.write_config(config)
     checkpoint = Checkpoint(config, vocabulary, corpus.fingerprint, ensemble.tensors())
     run.save_best(checkpoint)
     ensemble.precision = config.training.product_precision

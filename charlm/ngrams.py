@@ -190,7 +190,8 @@ class KernelNGrams(NGrams):
         return mixed
 
     def _checked(self, ids: Int64[np.ndarray, " ids"]) -> Int64[np.ndarray, " ids"]:
-        if len(ids) and not -1 <= ids.min() <= ids.max() < self.vocabulary_size:
+        lowest = min(ids.min(initial=0) + 1, ids[self.order :].min(initial=0))
+        if not 0 <= lowest <= ids.max(initial=0) < self.vocabulary_size:
             raise IndexError(f"an id is outside of the {self.vocabulary_size} symbols")
         return np.ascontiguousarray(ids)
 

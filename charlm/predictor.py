@@ -89,13 +89,16 @@ def evaluate_dynamically(
     """
     checkpoint = predictor.checkpoint
     assert checkpoint is not None, "a model in training scores its own parts"
-    what, scored = part_to_score(predictor, text, part)
+    files = [text] if isinstance(text, str | Path) else list(text)
+    what, scored = part_to_score(predictor, files, part)
     corpus = training_corpus(checkpoint)
-    tried_on = None if what == "validation" else corpus.parts["validation"].ids
+    is_validation = not files and what == "validation"
+    tried_on = None if is_validation else corpus.parts["validation"].ids
     evaluation = DynamicEvaluation(predictor.model, corpus.parts["train"].ids, tried_on=tried_on)
     score = evaluation.score(scored)
     if save is not None:
-        write_checkpoint(Path(save), replace(checkpoint, weights=predictor.model.tensors()))
+        weights = predictor.model.tensors()
+        write_checkpoint(Path(save), replace(checkpoint, weights=weights, training_tensors={}))
     return what, score, evaluation.rates
 
 

@@ -168,7 +168,8 @@ class Session:
         counters.validated_step = step
         part = self.corpus.parts["validation"]
         if len(part):
-            score = evaluate_part(self.model, part, self.config.training.validation_rows)
+            with self._all_threads():
+                score = evaluate_part(self.model, part, self.config.training.validation_rows)
             if not math.isfinite(score.nats):
                 raise self._diverged(run, f"step {step}: the validation loss is {score.nats}")
             measures = score.to_json()  # where an infinite perplexity is null, as JSON wants it
@@ -187,6 +188,14 @@ class Session:
         text = self._sample()
         run.log_sample(step, text)
         self.on_report(Sampled(step, text))
+
+    @contextmanager
+    def _all_threads(self) -> Iterator[None]:
+        """Compute on as many as ever: in float32 a sum may depend on the number."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self._most_threads)
+        yield
+        torch.set_num_threads(before)
 
     def _sample(self) -> str:
         """Draw a text; the seed and the step alone decide which, and no training step feels it."""

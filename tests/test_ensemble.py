@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from charlm import evaluate, generate, load
 from charlm.cli import app
-from charlm.config import ModelConfig
+from charlm.config import Config, EnsembleConfig, ModelConfig
 from charlm.corpus import Part
 from charlm.dynamic import DynamicEvaluation, Rates
 from charlm.ensemble import AnyModel, Ensemble
@@ -86,7 +86,7 @@ def test_python_counts_as_its_docstring_says() -> None:
 @needs_compiler
 def test_an_id_outside_of_the_vocabulary_is_refused() -> None:
     ngrams = KernelNGrams(1, SIZE)
-    for bad in (SIZE, -2):
+    for bad in (SIZE, -1):
         with pytest.raises(IndexError, match="outside of the 5 symbols"):
             ngrams.count(np.array([0, bad]))
 
@@ -221,6 +221,45 @@ def test_an_ensemble_goes_on_where_it_stopped(text_file: Path, tmp_path: Path) -
     whole, resumed = load(tmp_path / "whole").model.tensors(), load(cut).model.tensors()
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
+
+
+def test_a_run_that_is_no_ensemble_does_not_become_one(text_file: Path, tmp_path: Path) -> None:
+    plain = [s for s in SETTINGS if "ensemble" not in s]
+    charlm("train", "--text", text_file, "--name", "one", "--runs", tmp_path, *plain)
+    command = ["train", "--resume", str(tmp_path / "one"), "--set=ensemble.ngram_order=2"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1
+    assert "ensemble.ngram_order was None and is 2" in result.output
+
+
+def test_a_run_without_its_last_checkpoint_is_not_begun_anew(
+    text_file: Path, tmp_path: Path
+) -> None:
+    charlm("train", "--text", text_file, "--name", "both", "--runs", tmp_path, *SETTINGS)
+    for folder in (tmp_path / "both", tmp_path / "both" / "member-1"):
+        Run(tmp_path / "both" / "member-1").last.unlink(missing_ok=True)
+        result = CliRunner().invoke(app, ["train", "--resume", str(folder)])
+        assert result.exit_code == 1
+        assert "last.safetensors: missing" in result.output
+    assert Run(tmp_path / "both" / "member-1").best.exists()
+
+
+def test_an_ensemble_reloaded_predicts_as_it_did(ensemble: Ensemble) -> None:
+    config = Config(
+        model=ModelConfig(hidden_size=16, embedding_size=8),
+        ensemble=EnsembleConfig(members=2, ngram_order=3),
+    )
+    text, other = part_of(some_ids(8, 300)), some_ids(9, 300)
+    DynamicEvaluation(ensemble, some_ids(7).astype(np.uint8), Rates()).score(text)
+    again = Ensemble.from_tensors(config, SIZE, ensemble.tensors())
+    assert total_nats(again, other) == pytest.approx(total_nats(ensemble, other), rel=1e-6)
+
+
+def test_standard_input_cannot_be_read_twice() -> None:
+    for arguments in (["--auto"], ["--set=ensemble.members=2"]):
+        result = CliRunner().invoke(app, ["train", "--text", "-", *arguments], input="text")
+        assert result.exit_code == 1
+        assert "save it in a file" in result.output
 
 
 def test_dynamic_evaluation_needs_one_row_and_saving_needs_it(tmp_path: Path) -> None:
