@@ -476,11 +476,11 @@ def test_state_is_carried_where_a_batch_continues_and_gradients_stop_there() -> 
     carried = trainer.state
     seen: list[Any] = []
 
-    def spy(inputs: Any, state: Any, generator: Any) -> Any:
+    def spy(inputs: Any, targets: Any, state: Any, generator: Any) -> Any:
         seen.append(state)
-        return LanguageModel.forward(trainer.model, inputs, state, generator)
+        return LanguageModel.loss(trainer.model, inputs, targets, state, generator)
 
-    trainer.model.forward = spy  # type: ignore[method-assign, assignment]
+    trainer.model.loss = spy  # type: ignore[method-assign, assignment]
     trainer.take_step(Batch(batch.inputs, batch.targets, continues=True), 0.0)
     trainer.take_step(Batch(batch.inputs, batch.targets, continues=False), 0.0)
     for mine, theirs in zip(seen[0][0], carried[0], strict=True):
