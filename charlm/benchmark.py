@@ -40,6 +40,8 @@ SAMPLES = 64
 _TURNS = 5
 _PRODUCT = 1536
 """Rows and columns of the large product that bounds training."""
+_TEXT_BYTES = 24_000_000
+"""Of text that is encoded."""
 _LOSS_ALLOWED = 0.15
 """What a ratio may lose before a check fails: more than machines vary."""
 
@@ -117,14 +119,14 @@ def measure(config: Config, shapes: list[Shape], seconds: float = 0.5) -> Benchm
     return benchmark
 
 
-def encoding_rates(size: int = 24_000_000) -> dict[str, float]:
+def encoding_rates() -> dict[str, float]:
     """Return bytes a second from a file to ids on disk, for two texts that every machine has."""
     rates = {}
     for name in ("python-docs", "lyrics-zh"):
         text = b"".join(path.read_bytes() for path in files_of(name))
         with TemporaryDirectory() as folder, _cache_in(folder):
             path = Path(folder, "text")
-            path.write_bytes(text * (size // len(text)))
+            path.write_bytes(text * max(1, _TEXT_BYTES // len(text)))
             start = perf_counter()
             build_corpus(CorpusConfig(paths=(str(path),)))
             rates[name] = path.stat().st_size / (perf_counter() - start)

@@ -22,6 +22,7 @@ SMALL = ["--seconds=0.001", "--set=model.hidden_size=8", "--set=batches.batch_si
 def _little_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "_PRODUCT", 64)
     monkeypatch.setattr(benchmark, "_TURNS", 2)
+    monkeypatch.setattr(benchmark, "_TEXT_BYTES", 200_000)
     monkeypatch.setattr(sweep, "_SIZES", {"sequence_length": (16, 512)})
 
 
@@ -94,13 +95,17 @@ def test_a_ratio_compares_turn_with_turn() -> None:
     assert turns == ["a", "b"] * 3  # once to warm up
 
 
-def test_the_sweep_shows_every_size_and_memory_grows_with_the_length(text_file: Path) -> None:
+def test_the_sweep_shows_every_size_and_memory_grows_with_the_length(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     result = bench("--sweep", "--text", text_file, "--json")
     assert result.exit_code == 0, result.output
     points = json.loads(result.stdout)
     short, long = points
     assert long["sizes"][-1] == 32 * short["sizes"][-1]
     assert long["peak_bytes"] > 4 * short["peak_bytes"]
+    measured = [sweep.Point(**point) for point in points]
+    monkeypatch.setattr(sweep, "sweep", lambda *arguments: measured)
     table = bench("--sweep", "--text", text_file)
     assert "hidden" in table.stdout
     assert "MB a step" in table.stdout

@@ -121,6 +121,7 @@ def test_every_command_line_of_the_readme_runs(
     for name in ("novel.txt", "other.txt", "poem.txt"):
         (tmp_path / name).write_text(text_file.read_text("utf-8"), "utf-8")
     monkeypatch.setattr(sweep, "_SIZES", {"hidden_size": (8, 16)})
+    monkeypatch.setattr(benchmark, "_TEXT_BYTES", 200_000)
     monkeypatch.setattr(benchmark, "_LOSS_ALLOWED", 1.0)  # such short turns say nothing
     (tmp_path / "my.yaml").write_text("corpus:\n  paths: novel.txt\n", "utf-8")
     lines = command_lines()

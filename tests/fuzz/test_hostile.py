@@ -314,7 +314,7 @@ def try_out(targets: Targets, name: str, inputs: int, start: int = 0) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_input_works_or_is_refused_in_one_line(name: str, targets: Targets) -> None:
-    try_out(targets, name, 40)
+    try_out(targets, name, 25)
 
 
 @pytest.mark.long
