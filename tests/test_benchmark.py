@@ -104,7 +104,7 @@ def test_the_sweep_shows_every_size_and_memory_grows_with_the_length(
     short, long = points
     assert long["sizes"][-1] == 32 * short["sizes"][-1]
     assert long["peak_bytes"] > 4 * short["peak_bytes"]
-    measured = [sweep.Point(**point) for point in points]
+    measured = [sweep.Point(**{**point, "sizes": tuple(point["sizes"])}) for point in points]
     monkeypatch.setattr(sweep, "sweep", lambda *arguments: measured)
     table = bench("--sweep", "--text", text_file)
     assert "hidden" in table.stdout
