@@ -17,8 +17,7 @@ from torch.nn import functional as F
 
 from charlm.corpus import Part
 from charlm.ensemble import AnyModel, Ensemble
-from charlm.errors import CorpusError
-from charlm.evaluator import Score
+from charlm.evaluator import Score, score_of
 from charlm.model import LanguageModel, detach
 from charlm.ngrams import nats
 from charlm.vocabulary import Ids
@@ -85,11 +84,11 @@ class DynamicEvaluation:
 
     def score(self, part: Part) -> Score:
         """Score every character of a text but the first; raises `CorpusError` if there is none."""
-        if len(part) < 2:
-            raise CorpusError(f"a text of {len(part)} characters has none to predict; give more")
-        mixed = self._mixed(part.ids) if isinstance(self.model, Ensemble) else _of_the_first
-        total = _total_nats(part.ids, self._followers, self.rates, mixed)
-        return Score(total, len(part) - 1, part.num_bytes - part.first_bytes, part.num_unknown)
+        return score_of(part, lambda: self._total_nats(part.ids))
+
+    def _total_nats(self, ids: Ids) -> float:
+        mix = self._mixed(ids) if isinstance(self.model, Ensemble) else _of_the_first
+        return _total_nats(ids, self._followers, self.rates, mix)
 
     def _mixed(self, ids: Ids) -> "Mixing":
         ensemble = self.model

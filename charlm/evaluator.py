@@ -1,7 +1,7 @@
 """How well a model predicts a text: nats and characters, summed once and divided once."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,10 +94,17 @@ def evaluate_part(model: AnyModel, part: Part, rows: int = 1) -> Score:
     the model's own precision. Raises `CorpusError` for a text of
     fewer than two characters.
     """
+    return score_of(part, lambda: total_nats(model, part.ids, rows))
+
+
+def score_of(part: Part, total: Callable[[], float]) -> Score:
+    """Return the score of a text whose nats `total` computes; raises `CorpusError` if it is empty.
+
+    A text of one character has none to predict, either.
+    """
     if len(part) < 2:
         raise CorpusError(f"a text of {len(part)} characters has none to predict; give more text")
-    nats = total_nats(model, part.ids, rows)
-    return Score(nats, len(part) - 1, part.num_bytes - part.first_bytes, part.num_unknown)
+    return Score(total(), len(part) - 1, part.num_bytes - part.first_bytes, part.num_unknown)
 
 
 @torch.inference_mode()

@@ -61,7 +61,6 @@ class _CrossEntropy(torch.autograd.Function):
             address(targets),
             address(nats),
             address(gradients),
-            1,
             torch.get_num_threads(),
         )
         ctx.save_for_backward(rows, weights, gradients)

@@ -32,19 +32,14 @@ void charlm_product(const void* rows, int64_t num_rows, int64_t size, const void
   });
 }
 
-// nats (M,) and their gradients (M, N) for rows (M, K), packed weights (K, N), bias (N,).
-void charlm_cross_entropy(const void* rows, int64_t num_rows, int64_t size, const void* weights,
-                          const float* bias, int64_t columns, const int64_t* targets, float* nats,
-                          void* gradients, int bfloat16, int64_t threads) {
+// nats (M,) and their gradients (M, N) for rows (M, K), packed weights (K, N), bias (N,); bfloat16.
+void charlm_cross_entropy(const uint16_t* rows, int64_t num_rows, int64_t size,
+                          const uint16_t* weights, const float* bias, int64_t columns,
+                          const int64_t* targets, float* nats, uint16_t* gradients,
+                          int64_t threads) {
   share_out(num_rows, threads, [&](int64_t begin, int64_t end) {
-    if (bfloat16)
-      cross_entropy<BFloat16>(static_cast<const uint16_t*>(rows), size,
-                              static_cast<const uint16_t*>(weights), bias, columns, targets, nats,
-                              static_cast<uint16_t*>(gradients), begin, end);
-    else
-      cross_entropy<Float32>(static_cast<const float*>(rows), size,
-                             static_cast<const float*>(weights), bias, columns, targets, nats,
-                             static_cast<float*>(gradients), begin, end);
+    cross_entropy<BFloat16>(rows, size, weights, bias, columns, targets, nats, gradients, begin,
+                            end);
   });
 }
 
