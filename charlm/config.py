@@ -159,7 +159,7 @@ class BatchesConfig(Section):
 class ModelConfig(Section):
     """The network."""
 
-    cell: Literal["rnn", "gru", "lstm"] = "lstm"
+    cell: Literal["rnn", "gru", "lstm", "mogrifier"] = "lstm"
     """The recurrent cell of every layer."""
     nonlinearity: Literal["tanh", "relu"] = "tanh"
     """φ of the `rnn` cell; gated cells have their own."""

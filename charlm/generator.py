@@ -12,7 +12,7 @@ from charlm.ensemble import AnyModel
 from charlm.errors import DivergenceError
 from charlm.model import LanguageModel, ModelState
 from charlm.vocabulary import Ids, Vocabulary
-from charlm.writer import Writer
+from charlm.writer import Writer, can_write
 
 _PIECE = 1 << 10
 _STRETCH = 32
@@ -95,7 +95,7 @@ def generate_ids(
     def uniforms(steps: int) -> Float64[Tensor, "steps samples"]:
         return torch.rand(steps, num_samples, dtype=torch.float64, generator=generator)
 
-    if isinstance(model, LanguageModel) and model.is_compiled():
+    if isinstance(model, LanguageModel) and can_write(model):
         # One sample waits for memory, many for products.
         precision = model.precision if num_samples > 1 else "float32"
         writer = Writer(model, logits, state, config, forbidden, precision)

@@ -47,6 +47,11 @@ class _Writer(ctypes.Structure):
     )
 
 
+def can_write(model: LanguageModel) -> bool:
+    """Say whether the kernels write; not where a gate is of what they compute on the way."""
+    return model.is_compiled() and not any(cell.has_hidden_gate for cell in model.layers[1:])
+
+
 class Writer:
     """Samples side by side, in the state that their last character has left."""
 
@@ -103,11 +108,11 @@ class Writer:
         missing = -cell.hidden_size % lanes()
         hidden_size = cell.hidden_size + missing
         W_hh = pad_units(cell.W_hh, kernel.num_gates, missing)
-        W_xh = None
-        rows = cell.b_h.unsqueeze(0)
+        W_xh, gate = None, None
         if looks_up:
-            rows = rows + (cell.W_xh if vectors is None else vectors @ cell.W_xh)
+            rows, gate = cell.of_symbols(vectors)
         else:
+            rows = cell.b_h.unsqueeze(0)
             W_xh = pad_units(cell.W_xh, kernel.num_gates, missing)
         input_size = 0 if W_xh is None else hidden_size
         hidden, *memory = (F.pad(tensor, (0, missing)) for tensor in state)
@@ -128,6 +133,7 @@ class Writer:
             outputs=address(self._keep(torch.zeros(samples, hidden_size))),
             first_hidden=address(self._keep(hidden.clone())),
             memory=None if both is None else address(self._keep(both)),
+            gate=None if gate is None else address(self._keep(F.pad(gate, (0, missing)))),
         )
 
     def _keep(self, value: Any) -> Any:

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from charlm.cells import Cell, LSTMCell
+from charlm.cells import Cell, LSTMCell, MogrifierCell
 from charlm.config import ModelConfig
 from charlm.model import LanguageModel, ModelState, drop
 
-CELLS = ["rnn-tanh", "rnn-relu", "gru", "lstm"]
-NUM_GATES = {"rnn-tanh": 1, "rnn-relu": 1, "gru": 3, "lstm": 4}
+CELLS = ["rnn-tanh", "rnn-relu", "gru", "lstm", "mogrifier"]
+NUM_GATES = {"rnn-tanh": 1, "rnn-relu": 1, "gru": 3, "lstm": 4, "mogrifier": 4}
 VOCABULARY_SIZE, HIDDEN_SIZE, EMBEDDING_SIZE = 7, 8, 3
 TIME, BATCH = 9, 4
 
@@ -116,6 +116,10 @@ def test_fused_equals_equations_forward_and_backward(
 def test_equals_pytorchs_module_with_the_same_weights(
     model: LanguageModel, cell: str, num_layers: int, random: torch.Generator
 ) -> None:
+    for layer in model.layers:
+        if isinstance(layer, MogrifierCell):  # with its gate open it is an LSTM
+            nn.init.zeros_(layer.W_xg)
+            nn.init.zeros_(layer.b_g)
     input_size = model.layers[0].W_xh.shape[0]
     sizes = (input_size, HIDDEN_SIZE, num_layers)
     module: nn.RNNBase
@@ -142,8 +146,19 @@ def test_equals_pytorchs_module_with_the_same_weights(
     assert model.W_hq is not None
     torch.testing.assert_close(logits, hidden @ model.W_hq + model.b_q)
     for number, state in enumerate(zip(*ours, strict=True)):  # (H of every layer), (C of every ...)
-        expected = theirs[number] if cell == "lstm" else theirs
+        expected = theirs[number] if cell in ("lstm", "mogrifier") else theirs
         torch.testing.assert_close(torch.stack(state), expected)
+
+
+def test_a_mogrifier_whose_gate_is_shut_sees_no_hidden_state(random: torch.Generator) -> None:
+    cell = MogrifierCell(5, HIDDEN_SIZE)
+    for parameter in cell.parameters():
+        nn.init.normal_(parameter, std=0.5, generator=random)
+    X, C = torch.randn(1, BATCH, 5, generator=random), torch.zeros(BATCH, HIDDEN_SIZE)
+    one, other = ((torch.randn(BATCH, HIDDEN_SIZE, generator=random), C) for _ in range(2))
+    assert not torch.allclose(cell(X, one)[0], cell(X, other)[0])
+    nn.init.constant_(cell.b_g, -1e4)
+    torch.testing.assert_close(cell(X, one)[0], cell(X, other)[0])
 
 
 # State
@@ -170,7 +185,7 @@ def test_the_initial_state_is_zeros_for_every_layer(
     model: LanguageModel, cell: str, num_layers: int
 ) -> None:
     state = model.initial_state(BATCH)
-    tensors_per_layer = 2 if cell == "lstm" else 1
+    tensors_per_layer = 2 if cell in ("lstm", "mogrifier") else 1
     assert [len(layer_state) for layer_state in state] == [tensors_per_layer] * num_layers
     for tensor in flat(state):
         assert torch.equal(tensor, torch.zeros(BATCH, HIDDEN_SIZE, dtype=torch.float64))
@@ -218,8 +233,9 @@ def test_the_number_of_parameters_is_a_formula_of_the_sizes(
     model: LanguageModel, cell: str, num_layers: int, embedding_size: int | None
 ) -> None:
     q, h, e, gates = VOCABULARY_SIZE, HIDDEN_SIZE, embedding_size or 0, NUM_GATES[cell]
-    lowest = gates * ((e or q) * h + h * h + h)
-    higher = gates * (h * h + h * h + h)
+    gate_of_hidden = 1 if cell == "mogrifier" else 0  # which has no recurrent weights
+    lowest = (gates + gate_of_hidden) * ((e or q) * h + h) + gates * h * h
+    higher = (gates + gate_of_hidden) * (h * h + h) + gates * h * h
     assert model.num_parameters == q * e + lowest + (num_layers - 1) * higher + h * q + q
 
 

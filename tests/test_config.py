@@ -660,7 +660,7 @@ def drawn_configs(draw: st.DrawFn) -> Config:
             sequence_length=draw(sizes),
         ),
         model=ModelConfig(
-            cell=draw(st.sampled_from(["rnn", "gru", "lstm"])),
+            cell=draw(st.sampled_from(["rnn", "gru", "lstm", "mogrifier"])),
             nonlinearity=draw(st.sampled_from(["tanh", "relu"])),
             num_layers=draw(st.integers(1, 100)),
             hidden_size=hidden_size,

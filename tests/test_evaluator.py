@@ -40,7 +40,7 @@ def one_by_one(model: LanguageModel, ids: np.ndarray) -> float:
     return nats
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mogrifier"])
 @pytest.mark.parametrize("length", [2, 3, 50, 333])
 def test_exact_evaluation_is_the_sum_over_single_steps(cell: str, length: int) -> None:
     model, ids = make_model(cell=cell, num_layers=2), random_ids(length)

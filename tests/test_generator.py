@@ -268,7 +268,7 @@ FILTERS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("filters", FILTERS, ids=str)
 @pytest.mark.parametrize(("num_layers", "hidden_size"), [(1, 32), (3, 12)])
-@pytest.mark.parametrize("cell", ["rnn", "relu", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "relu", "gru", "lstm", "mogrifier"])
 def test_the_kernels_write_what_the_equations_write(
     cell: str, num_layers: int, hidden_size: int, filters: dict[str, Any]
 ) -> None:

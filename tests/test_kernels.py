@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from charlm.cells import CELLS, Cell, GRUCell, LSTMCell, ReLUCell, RNNCell
+from charlm.cells import CELLS, Cell, GRUCell, LSTMCell, MogrifierCell, ReLUCell, RNNCell
 from charlm.kernels import compiler, recurrence
 from charlm.kernels.cross_entropy import cross_entropy
 from charlm.kernels.products import product
 
-TYPES: list[type[Cell]] = [RNNCell, ReLUCell, GRUCell, LSTMCell]
+TYPES: list[type[Cell]] = [RNNCell, ReLUCell, GRUCell, LSTMCell, MogrifierCell]
 
 
 def tolerance(kind: type[Cell], precision: str) -> float:

@@ -3,9 +3,15 @@
 from charlm.cells.cell import Cell, State
 from charlm.cells.gru import GRUCell
 from charlm.cells.lstm import LSTMCell
+from charlm.cells.mogrifier import MogrifierCell
 from charlm.cells.rnn import ReLUCell, RNNCell
 
-CELLS: dict[str, type[Cell]] = {"rnn": RNNCell, "gru": GRUCell, "lstm": LSTMCell}
+CELLS: dict[str, type[Cell]] = {
+    "rnn": RNNCell,
+    "gru": GRUCell,
+    "lstm": LSTMCell,
+    "mogrifier": MogrifierCell,
+}
 """The cells by the name that a config gives them."""
 
-__all__ = ["CELLS", "Cell", "GRUCell", "LSTMCell", "RNNCell", "ReLUCell", "State"]
+__all__ = ["CELLS", "Cell", "GRUCell", "LSTMCell", "MogrifierCell", "RNNCell", "ReLUCell", "State"]

@@ -31,6 +31,8 @@ class Cell(nn.Module, ABC):
     """Blocks of `hidden` columns in the matrices."""
     num_states: ClassVar[int] = 1
     """Tensors in the state."""
+    has_hidden_gate: ClassVar[bool] = False
+    """Whether the input scales the hidden state: see `hidden_gate`."""
     kernel: ClassVar[Kernel]
     """The cell in the compiled kernels."""
 
@@ -71,6 +73,7 @@ class Cell(nn.Module, ABC):
                 self.precision,
                 inputs=inputs,
                 W_xh=self.W_xh,
+                gate=self.hidden_gate(inputs),
             )
         # On a CPU PyTorch's kernel re-orders its weights at every call: too much for one step.
         if len(inputs) == 1 and inputs.device.type == "cpu":
@@ -94,12 +97,33 @@ class Cell(nn.Module, ABC):
                 one_hot = F.one_hot(ids, len(self.W_xh)).to(self.W_xh.dtype)
                 return self.forward(one_hot, state)
             return self.forward(F.embedding(ids, vectors), state)
-        projected = self.W_xh if vectors is None else vectors @ self.W_xh
-        rows = projected + self.b_h
-        packed = self._packing()
+        rows, gate = self.of_symbols(vectors)
         return recurrence.run(
-            self.kernel, packed, rows, self.W_hh, state, self.precision, lookup=ids
+            self.kernel,
+            self._packing(),
+            rows,
+            self.W_hh,
+            state,
+            self.precision,
+            lookup=ids,
+            gate=gate,
         )
+
+    def of_symbols(
+        self, vectors: Float[Tensor, "symbols input"] | None
+    ) -> tuple[Float[Tensor, "symbols gates"], Float[Tensor, "symbols hidden"] | None]:
+        """Return each symbol's `X W_xh + b_h` and its gate of the hidden state, if there is one."""
+        projected = self.W_xh if vectors is None else vectors @ self.W_xh
+        return projected + self.b_h, self.hidden_gate(vectors)
+
+    def hidden_gate(
+        self, inputs: Float[Tensor, "*places input"] | None
+    ) -> Float[Tensor, "*places hidden"] | None:
+        """Return what the hidden state is multiplied with before `W_hh`, where `has_hidden_gate`.
+
+        Without `inputs`: for the one-hot vector of each symbol.
+        """
+        return None
 
     def _packing(self) -> Packed | None:
         """Return what keeps packed weights, which a model in training had better not."""

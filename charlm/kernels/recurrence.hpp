@@ -29,6 +29,9 @@ struct Call {
   float* d_memory;             // (B, H): the same of LSTM's C
   void* d_recurrent;           // (T, B, G·H): of h_{t-1} W_hh
   void* d_projected;           // (T, B, G·H): of x_t W_xh + b_h, where it is not the same
+  const float* gate;           // (any, H): what h_{t-1} is multiplied with before W_hh, the row of the
+                               // symbol, or without `lookup` of the place; null: nothing
+  void* d_gate;                // (T, B, H)
 };
 
 namespace {
@@ -140,6 +143,44 @@ struct RNN {
   }
 };
 
+INLINE const float* gate_row(const Call& call, int64_t place) {
+  return call.gate + (call.lookup ? call.lookup[place] : place) * call.hidden;
+}
+
+INLINE const float* hidden_before(const Call& call, int64_t t, int64_t b) {
+  return (t ? call.outputs + (t - 1) * call.batch * call.hidden : call.first_hidden) +
+         b * call.hidden;
+}
+
+// The gate of a step: h_{t-1} becomes an operand of the product only now.
+template <class Product>
+void gate_hidden(const Call& call, int64_t t, int64_t begin, int64_t end) {
+  const int64_t H = call.hidden, width = call.inputs + H;
+  for (int64_t b = begin; b < end; ++b) {
+    const int64_t place = t * call.batch + b;
+    const float *gate = gate_row(call, place), *hidden = hidden_before(call, t, b);
+    auto* operand = static_cast<typename Product::type*>(call.operands) + place * width + call.inputs;
+    for (int64_t i = 0; i < H; i += LANES) Product::put(operand + i, load(gate + i) * load(hidden + i));
+  }
+}
+
+// Back through it: `d_hidden` holds the gradient of the gated hidden state, and then of h_{t-1}.
+template <class Product>
+void gate_backward(const Call& call, int64_t t, int64_t begin, int64_t end) {
+  const int64_t H = call.hidden;
+  for (int64_t b = begin; b < end; ++b) {
+    const int64_t place = t * call.batch + b;
+    const float *gate = gate_row(call, place), *hidden = hidden_before(call, t, b);
+    auto* d_gate = static_cast<typename Product::type*>(call.d_gate) + place * H;
+    float* d_hidden = call.d_hidden + b * H;
+    for (int64_t i = 0; i < H; i += LANES) {
+      const vec d = load(d_hidden + i);
+      Product::put(d_gate + i, d * load(hidden + i));
+      store(d_hidden + i, d * load(gate + i));
+    }
+  }
+}
+
 template <class Cell, class Product>
 void forward_columns(const Call& call, int64_t begin, int64_t end) {
   using Element = typename Product::type;
@@ -152,7 +193,8 @@ void forward_columns(const Call& call, int64_t begin, int64_t end) {
   for (int64_t t = 0; t < call.steps; ++t) {
     const Element* rows = operands + t * B * width;
     Element* next = operands + (t + 1) * B * width + call.inputs;
-    const float* hidden = t ? call.outputs + (t - 1) * B * H : call.first_hidden;
+    const float* hidden = hidden_before(call, t, 0);
+    if (call.gate) gate_hidden<Product>(call, t, begin, end);
     for (int64_t first_unit = 0; first_unit < H; first_unit += U * LANES) {
       const Element* panel = weights + first_unit * G * width;
       in_blocks<rows_at_once(U * G)>(begin, end, [&](int64_t first, auto count) {
@@ -207,7 +249,7 @@ void backward_columns(const Call& call, int64_t begin, int64_t end) {
       const int64_t place = t * B + b;
       const Backward column = {
           call.saved + place * Cell::SAVED * H,
-          t ? call.outputs + (place - B) * H : call.first_hidden + b * H,
+          hidden_before(call, t, b),
           call.outputs + place * H,
           call.memory + place * H,
           call.memory + (place + B) * H,
@@ -230,6 +272,7 @@ void backward_columns(const Call& call, int64_t begin, int64_t end) {
     }
     add_product<Product>(d_recurrent + t * B * G * H, G * H, G * H, weights, call.d_hidden, H,
                          begin, end);
+    if (call.gate) gate_backward<Product>(call, t, begin, end);
   }
 }
 

@@ -107,13 +107,15 @@ def run(
     inputs: Float[Tensor, "time batch input"] | None = None,
     W_xh: Float[Tensor, "input gates"] | None = None,
     lookup: Int64[Tensor, "time batch"] | None = None,
+    gate: Float[Tensor, "*places hidden"] | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run a cell over a sequence, from `inputs`, or from the symbols that `lookup` names.
 
     `rows` is added to the gates before the cell's equation: the row of the step's symbol (what
-    `symbols @ W_xh + b_h` would give), or with `inputs` the bias, as a single row. `packed` keeps
-    the packed weights for the next call. Returns the hidden state of every step, and the state
-    after the last.
+    `symbols @ W_xh + b_h` would give), or with `inputs` the bias, as a single row. The hidden state
+    is multiplied with `gate` before the product with `W_hh`: with the row of the step's symbol, or
+    with `inputs` that of the place, of shape (time, batch, hidden). `packed` keeps the packed
+    weights for the next call. Returns the hidden state of every step, and the state after the last.
     """
     hidden_size, width = W_hh.shape[0], lanes()
     if lookup is not None:
@@ -128,13 +130,15 @@ def run(
         rows = pad_gates(rows, kernel.num_gates, missing)
         W_hh = pad_units(W_hh, kernel.num_gates, missing)
         W_xh = None if W_xh is None else pad_gates(W_xh, kernel.num_gates, missing)
+        gate = None if gate is None else F.pad(gate, (0, missing))
         state = tuple(F.pad(tensor, (0, missing)) for tensor in state)
         packed = None
     if inputs is not None and W_xh is not None and (surplus := -inputs.shape[2] % width):
         inputs, W_xh = F.pad(inputs, (0, surplus)), F.pad(W_xh, (0, 0, 0, surplus))
         packed = None
     outputs, *last = _Recurrence.apply(  # type: ignore[no-untyped-call]
-        kernel, packed, precision, torch.is_grad_enabled(), inputs, lookup, rows, W_xh, W_hh, *state
+        *(kernel, packed, precision, torch.is_grad_enabled()),
+        *(inputs, lookup, rows, gate, W_xh, W_hh, *state),
     )
     if missing:
         outputs = outputs[:, :, :hidden_size]
@@ -169,6 +173,7 @@ class _Recurrence(torch.autograd.Function):
         inputs: Tensor | None,
         lookup: Tensor | None,
         rows: Tensor,
+        gate: Tensor | None,
         W_xh: Tensor | None,
         W_hh: Tensor,
         *state: Tensor,
@@ -199,6 +204,7 @@ class _Recurrence(torch.autograd.Function):
             if packed is not None:
                 packed.forget()
         rows = rows.contiguous()
+        gate = None if gate is None else gate.contiguous()
         _call(
             kernel,
             precision,
@@ -212,27 +218,31 @@ class _Recurrence(torch.autograd.Function):
             first_hidden=first_hidden,
             memory=memory,
             saved=saved,
+            gate=gate,
         )
         ctx.kernel, ctx.precision, ctx.num_symbols = kernel, precision, len(rows)
-        ctx.save_for_backward(lookup, W_xh, W_hh, operands, outputs, memory, saved, first_hidden)
+        tensors = (lookup, gate, W_xh, W_hh, operands, outputs, memory, saved, first_hidden)
+        ctx.save_for_backward(*tensors)
         last = () if memory is None else (memory[-1].clone(),)
         return outputs, outputs[-1].clone(), *last
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor, *d_last: Tensor) -> tuple[Tensor | None, ...]:
-        lookup, W_xh, W_hh, operands, outputs, memory, saved, first_hidden = ctx.saved_tensors
+        lookup, gate, W_xh, W_hh, operands, outputs, memory, saved, first_hidden = ctx.saved_tensors
         kernel, precision = ctx.kernel, ctx.precision
         steps, batch, hidden_size = outputs.shape
         input_size = operands.shape[2] - hidden_size
         d_state = [tensor.clone(memory_format=torch.contiguous_format) for tensor in d_last]
         d_recurrent = operands.new_empty(steps, batch, kernel.num_gates * hidden_size)
         d_projected = torch.empty_like(d_recurrent) if kernel.splits_projection else d_recurrent
+        d_gate = None if gate is None else operands.new_empty(outputs.shape)
         _call(
             kernel,
             precision,
             backward=True,
             sizes=(steps, batch, input_size, hidden_size),
+            lookup=lookup,
             weights=pack_columns(W_hh.t(), precision),
             outputs=outputs,
             first_hidden=first_hidden,
@@ -243,7 +253,11 @@ class _Recurrence(torch.autograd.Function):
             d_memory=d_state[1] if kernel.has_memory else None,
             d_recurrent=d_recurrent,
             d_projected=d_projected if kernel.splits_projection else None,
+            gate=gate,
+            d_gate=d_gate,
         )
+        if d_gate is not None and lookup is not None:
+            d_gate = _sum_rows(d_gate.flatten(0, 1), lookup, ctx.num_symbols)
         # Over all steps at once: (time·batch, …)
         operands = operands[:steps].flatten(0, 1)
         d_recurrent, d_projected = d_recurrent.flatten(0, 1), d_projected.flatten(0, 1)
@@ -260,7 +274,11 @@ class _Recurrence(torch.autograd.Function):
             d_inputs = multiply(d_projected, pack_columns(W_xh.t(), precision), input_size)
             d_inputs = d_inputs.view(steps, batch, input_size)
         d_rows = _sum_rows(d_projected, lookup, ctx.num_symbols)
-        return None, None, None, None, d_inputs, None, d_rows, d_W_xh, d_W_hh.float(), *d_state
+        d_gate = None if d_gate is None else d_gate.float()
+        return (
+            *(None, None, None, None, d_inputs, None),
+            *(d_rows, d_gate, d_W_xh, d_W_hh.float(), *d_state),
+        )
 
 
 def _sum_rows(
@@ -309,6 +327,7 @@ class Call(ctypes.Structure):
         for name in (
             *("lookup", "rows", "weights", "operands", "outputs", "first_hidden", "memory"),
             *("saved", "d_outputs", "d_hidden", "d_memory", "d_recurrent", "d_projected"),
+            *("gate", "d_gate"),
         )
     )
 

@@ -11,7 +11,11 @@ from test_training import assert_same_weights
 from charlm.checkpoint import read_checkpoint
 from charlm.run import Run
 
-CELLS, SAMPLINGS, PRECISIONS = ("rnn", "gru", "lstm"), ("random", "sequential"), ("float32", "bf16")
+CELLS, SAMPLINGS, PRECISIONS = (
+    ("rnn", "gru", "lstm", "mogrifier"),
+    ("random", "sequential"),
+    ("float32", "bf16"),
+)
 
 
 class Workplace:
