@@ -300,7 +300,9 @@ def targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Targets
 NAMES = [name for name in dir(Targets) if name.startswith("try_")]
 
 
-def try_out(targets: Targets, name: str, inputs: int, start: int = 0) -> None:
+def attempts(targets: Targets, name: str, inputs: int, start: int) -> Any:
+    """Return a test of hypothesis that tries so many inputs on a target."""
+
     @seed(start)
     @given(st.data())
     @settings(
@@ -309,7 +311,11 @@ def try_out(targets: Targets, name: str, inputs: int, start: int = 0) -> None:
     def attempt(data: st.DataObject) -> None:
         getattr(targets, name)(data)
 
-    attempt()
+    return attempt
+
+
+def try_out(targets: Targets, name: str, inputs: int, start: int = 0) -> None:
+    attempts(targets, name, inputs, start)()
 
 
 @pytest.mark.parametrize("name", NAMES)
