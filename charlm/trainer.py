@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any, NamedTuple
 
-import numpy as np
+import torch
 from torch import Tensor
 
-from charlm.batches import Batch, Batches, Position
+from charlm.batches import Batch, Batches, Position, portion
 from charlm.config import TrainingConfig
+from charlm.dropout import Masks
 from charlm.errors import DivergenceError
-from charlm.model import LanguageModel, detach
+from charlm.model import LanguageModel, detach, join_columns, select_columns
 from charlm.optimization import clip_gradients, learning_rate, make_optimizer
 
 
@@ -82,37 +83,49 @@ class Trainer:
             group["lr"] = rate
 
         self.model.train()
-        mean_loss = self._loss(batch)
         self.optimizer.zero_grad()
-        mean_loss.backward()  # type: ignore[no-untyped-call] # torch leaves it without types
+        loss = self._differentiate(batch).item()
         norm = clip_gradients(self.model.parameters(), self.config.max_gradient_norm).item()
-        loss = mean_loss.item()
         self._check_finite(loss, norm)
         self.optimizer.step()
 
         self.step += 1
-        self.characters += batch.targets.numel()
+        self.characters += batch.num_predictions
         step_seconds = perf_counter() - start
         self.seconds += step_seconds
         return StepReport(
             self.step,
             self.batches.epochs,
             self.seconds,
-            batch.targets.numel(),
+            batch.num_predictions,
             step_seconds,
             loss,
             norm,
             rate,
         )
 
-    def _loss(self, batch: Batch) -> Tensor:
-        """Return the mean cross-entropy over all time steps; carry the state on, or begin anew."""
+    def _differentiate(self, batch: Batch) -> Tensor:
+        """Give parameters the gradients of the mean cross-entropy over all places; return it.
+
+        Carries the state on, or begins anew. Columns are read in `accumulate` groups: gradients add
+        up to those of the whole, and activations of one group alone are in memory.
+        """
         inputs, targets = batch.inputs.to(self.model.device), batch.targets.to(self.model.device)
-        state = detach(self.state) if batch.continues else self.model.initial_state(inputs.shape[1])
-        # Seed and step decide on the masks, so there is nothing to save.
-        random = np.random.Generator(np.random.SFC64([self.config.seed, self.step]))
-        loss, self.state = self.model.loss(inputs, targets, state, random)
-        return loss
+        state = self.state if batch.continues else self.model.initial_state(inputs.shape[1])
+        total, states = torch.zeros(()), []
+        number = min(self.config.accumulate, inputs.shape[1])
+        for group in (portion(inputs.shape[1], k, number) for k in range(number)):
+            of_batch = range(batch.first_column + group.start, batch.first_column + group.stop)
+            masks = Masks([self.config.seed, self.step], batch.num_columns, of_batch)
+            own = slice(group.start, group.stop)
+            before = select_columns(state, own)
+            mean, after = self.model.loss(inputs[:, own], targets[:, own], before, masks)
+            loss = mean * (len(group) / batch.num_columns)
+            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it without types
+            total = total + loss.detach()
+            states.append(detach(after))
+        self.state = join_columns(states)
+        return total
 
     def _check_finite(self, loss: float, norm: float) -> None:
         for name, value in (("loss", loss), ("gradient norm", norm)):
