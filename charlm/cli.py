@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from charlm.errors import CharlmError, file_errors
+from charlm.errors import CharlmError, ProcessError, file_errors
+from charlm.machine import launched
 from charlm.terminal import for_terminal
 
 
@@ -26,7 +27,8 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except CharlmError as error:
-            print(f"charlm: {for_terminal(str(error), sys.stderr)}", file=sys.stderr)
+            if launched().rank == 0 or isinstance(error, ProcessError):  # the first says the rest
+                print(f"charlm: {for_terminal(str(error), sys.stderr)}", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
@@ -105,12 +107,17 @@ def _version(wanted: bool | None) -> None:
 
 @app.callback()
 def charlm(
+    context: typer.Context,
     version: Annotated[
         bool | None,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = None,
 ) -> None:
     """Character-level recurrent language models on your own text, on the machine you have."""
+    if launched().size > 1 and context.invoked_subcommand != "train":
+        raise CharlmError(
+            f"{context.invoked_subcommand}: a task for one process; start charlm without torchrun"
+        )
 
 
 @app.command()
@@ -166,7 +173,8 @@ def train(
 
     from charlm.kernels import compiler
 
-    compiler.begin()  # while torch loads
+    if launched().local_rank == 0:
+        compiler.begin()  # while torch loads
     from charlm import experiment
     from charlm.console import TrainingView
 
