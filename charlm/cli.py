@@ -20,6 +20,13 @@ from charlm.terminal import for_terminal
 class _Group(TyperGroup):
     """The one place where what a user can mend becomes a line on standard error and exit code 1."""
 
+    def resolve_command(self, ctx: Any, args: Any) -> Any:
+        """Find the command; several processes can only train."""
+        found = super().resolve_command(ctx, args)
+        if launched().size > 1 and found[0] != "train":
+            raise CharlmError(f"{found[0]}: a task for one process; start charlm without torchrun")
+        return found
+
     def invoke(self, ctx: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # whatever the console's own encoding is
@@ -107,17 +114,12 @@ def _version(wanted: bool | None) -> None:
 
 @app.callback()
 def charlm(
-    context: typer.Context,
     version: Annotated[
         bool | None,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = None,
 ) -> None:
     """Character-level recurrent language models on your own text, on the machine you have."""
-    if launched().size > 1 and context.invoked_subcommand != "train":
-        raise CharlmError(
-            f"{context.invoked_subcommand}: a task for one process; start charlm without torchrun"
-        )
 
 
 @app.command()

@@ -61,7 +61,8 @@ def _train(
     auto: bool,
     on_report: Callable[[Report], None],
 ) -> Finished:
-    if launched().restarts and name is not None and (runs / name).exists():
+    restarts = processes().sum(float(launched().restarts))  # machines may count differently
+    if restarts and name is not None and (runs / name).exists():
         _check_same(Run(runs / name), resolved)
         return resume(runs / name, on_report=on_report)
     if auto:

@@ -8,6 +8,7 @@ alike in all. What must be decided together is decided by sums over all processe
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from itertools import count
 from typing import Any, TypeVar
 
 import torch
@@ -49,16 +50,16 @@ class Processes:
         """Return the sum of the processes' losses; agree on the time, and on whether to stop."""
         return loss
 
-    def share(self, count: int) -> range:
+    def share(self, size: int) -> range:
         """Return which of so many columns or rows are this process's."""
-        return range(count)
+        return range(size)
 
     def sum(self, value: float) -> float:
         """Return the sum of the processes' values."""
         return value
 
-    def join(self, mine: Tensor, columns: range, count: int) -> Tensor:
-        """Return the rows of all `count` columns, of which each process has its `columns`."""
+    def join(self, mine: Tensor, columns: range, size: int) -> Tensor:
+        """Return the rows of all `size` columns, of which each process has its `columns`."""
         return mine
 
     def of_first(self, work: Callable[[], Result]) -> Result:
@@ -103,8 +104,8 @@ class _Several(Processes):
         self._stops = stops > 0
         return loss
 
-    def share(self, count: int) -> range:
-        return portion(count, self._launch.rank, self._launch.size)
+    def share(self, size: int) -> range:
+        return portion(size, self._launch.rank, self._launch.size)
 
     def sum(self, value: float) -> float:
         return self._sums([value])[0]
@@ -115,8 +116,8 @@ class _Several(Processes):
         sums: list[float] = total.tolist()
         return sums
 
-    def join(self, mine: Tensor, columns: range, count: int) -> Tensor:
-        whole = torch.zeros(count, *mine.shape[1:], dtype=mine.dtype)
+    def join(self, mine: Tensor, columns: range, size: int) -> Tensor:
+        whole = torch.zeros(size, *mine.shape[1:], dtype=mine.dtype)
         whole[columns.start : columns.stop] = mine.cpu()
         torch.distributed.all_reduce(whole)  # every row is zero but in one process: a sum is exact
         return whole
@@ -168,6 +169,7 @@ class _Loss(nn.Module):
 
 
 _joined: list[Launch] = []
+_meetings = count()
 
 
 def processes() -> Processes:
@@ -194,7 +196,15 @@ def together() -> Iterator[None]:
         backend = "gloo"
     who = f"process {launch.rank} of {launch.size}"
     try:
-        torch.distributed.init_process_group(backend, timeout=_PATIENCE)
+        # PyTorch exports both, but leaves it to its documentation to say so.
+        meet, prefix = torch.distributed.rendezvous, torch.distributed.PrefixStore  # type: ignore[attr-defined]
+        store, rank, size = next(meet("env://", timeout=_PATIENCE))
+        # The store keeps what processes wrote there before they were started anew, or met before.
+        restarts = launch.restarts if launch.local_size == size else 0  # machines count differently
+        store = prefix(f"{restarts}-{next(_meetings)}", store)
+        torch.distributed.init_process_group(
+            backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE
+        )
         _joined.append(launch)
         yield
     except CharlmError as error:
