@@ -15,7 +15,7 @@ from charlm.corpus import build_corpus
 from charlm.errors import CheckpointError, ConfigError, RunError, file_errors
 from charlm.machine import launched
 from charlm.mixing import mix_members
-from charlm.model import LanguageModel
+from charlm.model import LanguageModel, choose_device
 from charlm.parallel import processes, together
 from charlm.predictor import training_corpus
 from charlm.reports import Advised, Finished, Report, Stopping
@@ -101,6 +101,8 @@ def _check_launch(config: Config, name: str | None, auto: bool) -> None:
     if auto or config.ensemble.is_wanted:
         what = "--auto" if auto else "an ensemble"
         raise ConfigError(f"{what}: a task for one process; start charlm without torchrun")
+    if choose_device(config.training.device).type == "mps":
+        raise ConfigError("training.device mps: takes one process; set it to cpu for several")
     _text_to_read_again(config, "each process of torchrun")
 
 
