@@ -20,8 +20,8 @@ from charlm.machine import Launch, launched
 
 _PATIENCE = timedelta(hours=2)
 """How long one may work alone while the others wait: to build a corpus, or to score one row."""
-_LOST = ("gloo", "nccl", "connection", "socket", "store")
-"""Words in what PyTorch raises where another process has ended."""
+_LOST = ("gloo", "nccl", "connection")
+"""Words in what PyTorch raises where another process has ended, unless it is a `DistError`."""
 
 Result = TypeVar("Result")
 
@@ -212,8 +212,8 @@ def together() -> Iterator[None]:
             raise
         raise ProcessError(f"{who}: {error}") from None
     except RuntimeError as reason:
-        message = str(reason).lower()
-        if not any(word in message for word in _LOST):
+        is_lost = any(word in str(reason).lower() for word in _LOST)
+        if not is_lost and not isinstance(reason, torch.distributed.DistError):
             raise
         raise ProcessError(
             f"{who}: another one has ended or cannot be reached; see what it says, then go on with "

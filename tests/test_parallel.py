@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -291,7 +292,9 @@ def test_one_that_is_asked_to_stop_stops_all_and_all_is_saved(place: Path) -> No
 def test_two_machines_train_as_one(place: Path) -> None:
     """Two launchers that meet over the network, here the machine's own."""
     arguments = training(place / "text.txt", place / "machines", "lstm", *KINDS["lstm"])
-    meeting = ["--nnodes", "2", "--master-addr", "127.0.0.1", "--master-port", "29871"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    meeting = ["--nnodes", "2", "--master-addr", "127.0.0.1", "--master-port", port]
     agents = [
         subprocess.Popen(
             charlm_by(torchrun(1, *meeting, "--node-rank", str(number)), *arguments),
@@ -305,6 +308,25 @@ def test_two_machines_train_as_one(place: Path) -> None:
     assert "training in" in messages[0]
     assert "training in" not in messages[1]
     assert_alike(Run(place / "machines" / "lstm"), Run(place / "one" / "lstm"))
+
+
+@pytest.mark.long
+def test_three_processes_go_on_bit_for_bit(place: Path) -> None:
+    """With more than two, the order in which their gradients are added up is seen, too."""
+    settings = [*KINDS["gru-carried"], "training.schedule=constant"]
+    three, runs = torchrun(3), [Run(place / "three" / name) for name in ("whole", "taken-up")]
+    for ended, steps in zip(runs, (60, 33), strict=True):
+        about = [*settings, f"training.steps={steps}"]
+        arguments = training(place / "text.txt", ended.folder.parent, ended.folder.name, *about)
+        subprocess.run(charlm_by(three, *arguments), check=True, timeout=100)
+    again = ("train", "--resume", runs[1].folder, "--set=training.steps=60")
+    subprocess.run(charlm_by(three, *again), check=True, timeout=100)
+    whole, taken_up = (
+        [line for line in lines(ended) if "loss" in line and line["step"] != 33] for ended in runs
+    )
+    assert len(whole) == 59
+    assert taken_up == whole
+    assert_same_weights(runs[0].last, runs[1].last)
 
 
 @pytest.mark.long
