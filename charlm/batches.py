@@ -5,7 +5,7 @@ an epoch's order is follows from the seed and the epoch alone, so going on where
 exact and costs nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +25,20 @@ class Batch(NamedTuple):
     targets: Int64[Tensor, "time batch"]
     continues: bool
     """Whether column `i` goes on from column `i` of the batch before."""
+    first_column: int = 0
+    """The place of its first column, where others have columns of the same batch."""
+    num_others: int = 0
+    """How many columns others have."""
+
+    @property
+    def num_columns(self) -> int:
+        """Columns of the whole batch."""
+        return self.inputs.shape[1] + self.num_others
+
+    @property
+    def num_predictions(self) -> int:
+        """Characters that the whole batch predicts."""
+        return len(self.targets) * self.num_columns
 
 
 class Position(NamedTuple):
@@ -32,6 +46,15 @@ class Position(NamedTuple):
 
     epoch: int
     batch: int
+
+
+Share = Callable[[int], range]
+"""Which columns, of so many, are one's own."""
+
+
+def portion(count: int, number: int, of: int) -> range:
+    """Return portion `number` of `count` columns in a row, cut in `of` as equal ones as can be."""
+    return range(number * count // of, (number + 1) * count // of)
 
 
 class _Batches:
@@ -44,7 +67,9 @@ class _Batches:
         sequence_length: int,
         seed: int,
         random_offset: bool = True,
+        share: Share = range,
     ) -> None:
+        self._share = share
         self.ids = ids
         self.batch_size = batch_size
         self.sequence_length = sequence_length
@@ -89,10 +114,16 @@ class _Batches:
             return 0
         return int(random.integers(min(below, len(self.ids) - needed + 1)))
 
-    def _examples(self, columns: list[Ids], continues: bool) -> Batch:
-        """Make a batch of stretches of ids, each one longer than its inputs."""
-        stretches = torch.from_numpy(np.stack(columns, axis=1).astype(np.int64))
-        return Batch(stretches[:-1], stretches[1:], continues)
+    def _examples(
+        self, starts: Int64[np.ndarray, " columns"], length: int, continues: bool
+    ) -> Batch:
+        """Make a batch of the stretches of ids that begin at `starts`: of those in our share."""
+        mine = self._share(len(starts))
+        stretches = np.empty((length + 1, len(mine)), np.int64)
+        for place, column in enumerate(mine):
+            stretches[:, place] = self.ids[starts[column] : starts[column] + length + 1]
+        ids, others = torch.from_numpy(stretches), len(starts) - len(mine)
+        return Batch(ids[:-1], ids[1:], continues, mine.start, others)
 
 
 class RandomBatches(_Batches):
@@ -105,13 +136,14 @@ class RandomBatches(_Batches):
         sequence_length: int,
         seed: int,
         random_offset: bool = True,
+        share: Share = range,
     ) -> None:
         if len(ids) < sequence_length + 1:
             raise CorpusError(
                 f"the training part has {len(ids)} characters and one window needs "
                 f"{sequence_length + 1}; lower batches.sequence_length or give more text"
             )
-        super().__init__(ids, batch_size, sequence_length, seed, random_offset)
+        super().__init__(ids, batch_size, sequence_length, seed, random_offset, share)
 
     def _lay_out(self, random: np.random.Generator) -> int:
         length = self.sequence_length
@@ -124,8 +156,7 @@ class RandomBatches(_Batches):
         first = index * self.batch_size
         places = np.arange(first, min(first + self.batch_size, self._num_windows))
         starts = self._offset + self._shuffle(places) * self.sequence_length
-        windows = [self.ids[start : start + self.sequence_length + 1] for start in starts]
-        return self._examples(windows, continues=False)
+        return self._examples(starts, self.sequence_length, continues=False)
 
 
 class SequentialBatches(_Batches):
@@ -143,6 +174,7 @@ class SequentialBatches(_Batches):
         seed: int,
         random_offset: bool = True,
         reset_probability: float = 0.0,
+        share: Share = range,
     ) -> None:
         self._reset_probability = reset_probability
         if len(ids) < batch_size + 1:
@@ -150,7 +182,7 @@ class SequentialBatches(_Batches):
                 f"the training part has {len(ids)} characters and {batch_size} columns need "
                 f"{batch_size + 1}; lower batches.batch_size or give more text"
             )
-        super().__init__(ids, batch_size, sequence_length, seed, random_offset)
+        super().__init__(ids, batch_size, sequence_length, seed, random_offset, share)
 
     def _lay_out(self, random: np.random.Generator) -> int:
         # Below `batch_size` at least: the columns leave out fewer characters than that at the end.
@@ -163,8 +195,7 @@ class SequentialBatches(_Batches):
         first = index * self.sequence_length
         length = min(self.sequence_length, self._column_length - first)
         starts = self._offset + first + self._column_length * np.arange(self.batch_size)
-        columns = [self.ids[start : start + length + 1] for start in starts]
-        return self._examples(columns, continues=index > 0 and not self._is_reset(index))
+        return self._examples(starts, length, continues=index > 0 and not self._is_reset(index))
 
     def _is_reset(self, index: int) -> bool:
         """Draw whether the state is reset: seed, epoch and index decide, whatever came before."""
@@ -175,12 +206,15 @@ class SequentialBatches(_Batches):
 Batches = RandomBatches | SequentialBatches
 
 
-def make_batches(ids: Ids, config: BatchesConfig, seed: int) -> Batches:
-    """Return the iterator that the config names; raises `CorpusError` if the text is too short."""
-    sizes = (config.batch_size, config.sequence_length)
+def make_batches(ids: Ids, config: BatchesConfig, seed: int, share: Share = range) -> Batches:
+    """Return the iterator that the config names; raises `CorpusError` if the text is too short.
+
+    `share` says which of so many columns to read; it reads them all if nothing is said.
+    """
+    first = (ids, config.batch_size, config.sequence_length, seed, config.random_offset)
     if config.sampling == "random":
-        return RandomBatches(ids, *sizes, seed, config.random_offset)
-    return SequentialBatches(ids, *sizes, seed, config.random_offset, config.reset_probability)
+        return RandomBatches(*first, share)
+    return SequentialBatches(*first, config.reset_probability, share)
 
 
 class Shuffle:

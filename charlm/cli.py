@@ -12,12 +12,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from charlm.errors import CharlmError, file_errors
+from charlm.errors import CharlmError, ProcessError, file_errors
+from charlm.machine import launched
 from charlm.terminal import for_terminal
 
 
 class _Group(TyperGroup):
     """The one place where what a user can mend becomes a line on standard error and exit code 1."""
+
+    def resolve_command(self, ctx: Any, args: Any) -> Any:
+        """Find the command; several processes can only train."""
+        found = super().resolve_command(ctx, args)
+        if launched().size > 1 and found[0] != "train":
+            raise CharlmError(f"{found[0]}: a task for one process; start charlm without torchrun")
+        return found
 
     def invoke(self, ctx: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):
@@ -26,7 +34,8 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except CharlmError as error:
-            print(f"charlm: {for_terminal(str(error), sys.stderr)}", file=sys.stderr)
+            if launched().rank == 0 or isinstance(error, ProcessError):  # the first says the rest
+                print(f"charlm: {for_terminal(str(error), sys.stderr)}", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
@@ -166,7 +175,8 @@ def train(
 
     from charlm.kernels import compiler
 
-    compiler.begin()  # while torch loads
+    if launched().local_rank == 0:
+        compiler.begin()  # while torch loads
     from charlm import experiment
     from charlm.console import TrainingView
 

@@ -222,6 +222,8 @@ class TrainingConfig(Section):
     """Steps between validations; null validates at the end only."""
     validation_rows: PositiveInt = 16
     """Stretches of the validation part read side by side; 1 is exact (see `charlm eval --rows`)."""
+    accumulate: PositiveInt = 1
+    """Groups of columns that a batch is read in, one by one: the same step in less memory."""
     save_every: PositiveInt | None = 500
     """Steps between saves; null saves at the end and on Ctrl-C only."""
     log_every: PositiveInt = 10

@@ -6,6 +6,7 @@
     ├── VocabularyError   a character that the model does not know
     ├── CheckpointError   a file that is not a whole checkpoint of this format
     ├── RunError          a run folder: existing, missing, not to be resumed, not writable
+    ├── ProcessError      another process of the same run has ended
     └── DivergenceError   a loss or gradient that is not finite
 
 A message is one line: the thing, the place, the remedy.
@@ -41,6 +42,10 @@ class CheckpointError(CharlmError):
 
 class RunError(CharlmError):
     """A run folder that exists, is missing, or cannot be resumed or written."""
+
+
+class ProcessError(CharlmError):
+    """Another process that trains the same run has ended, or cannot be reached."""
 
 
 class DivergenceError(CharlmError):

@@ -16,6 +16,7 @@ from charlm.corpus import Part
 from charlm.ensemble import AnyModel
 from charlm.errors import CorpusError
 from charlm.model import ModelState
+from charlm.parallel import Processes
 from charlm.vocabulary import Ids
 
 _CHUNK = 1 << 12
@@ -85,16 +86,18 @@ def protocol(rows: int) -> str:
     return f"approximate: {rows} rows, each but the first knowing {WARM_UP} characters before it"
 
 
-def evaluate_part(model: AnyModel, part: Part, rows: int = 1) -> Score:
+def evaluate_part(
+    model: AnyModel, part: Part, rows: int = 1, processes: Processes | None = None
+) -> Score:
     """Score a text: every character but the first exactly once.
 
     With one row the state is carried through the whole text, in float32, which is exact. With more,
     the text is cut into that many stretches read side by side: faster, and an approximation,
     because each but the first knows only the `WARM_UP` characters before it, and products are in
-    the model's own precision. Raises `CorpusError` for a text of
-    fewer than two characters.
+    the model's own precision. Rows are divided among `processes`. Raises `CorpusError` for a text
+    of fewer than two characters.
     """
-    return score_of(part, lambda: total_nats(model, part.ids, rows))
+    return score_of(part, lambda: total_nats(model, part.ids, rows, processes))
 
 
 def score_of(part: Part, total: Callable[[], float]) -> Score:
@@ -108,26 +111,33 @@ def score_of(part: Part, total: Callable[[], float]) -> Score:
 
 
 @torch.inference_mode()
-def total_nats(model: AnyModel, ids: Ids, rows: int = 1) -> float:
+def total_nats(
+    model: AnyModel, ids: Ids, rows: int = 1, processes: Processes | None = None
+) -> float:
     """Return the sum of −ln p over every id but the first, reading in `rows` stretches."""
+    processes = processes or Processes()
     rows = effective_rows(len(ids), rows)
     was_training = model.training
     model.eval()
     with model.computing_in("float32" if rows == 1 else model.precision):
-        total = _total_nats(model, ids, rows)
+        total = _total_nats(model, ids, rows, processes.share(rows))
     model.train(was_training)
-    return total
+    return processes.sum(total)
 
 
-def _total_nats(model: AnyModel, ids: Ids, rows: int) -> float:
+def _total_nats(model: AnyModel, ids: Ids, rows: int, mine: range) -> float:
+    """Return the sum over some of the rows."""
+    if not mine:
+        return 0.0
     length = -(-(len(ids) - 1) // rows)
-    starts = np.arange(rows) * length
-    state = model.initial_state(rows)
+    starts = np.array(mine) * length
+    state = model.initial_state(len(mine))
     if rows > 1:
         for begin, end in _chunks(-WARM_UP, 0, rows):
             batch, _ = _stretches(ids, starts, begin, end)
             _, state = model(batch.inputs.to(model.device), state)
-        state = _forget_first_row(state)
+        if 0 in mine:
+            state = _forget_first_row(state)
     total = 0.0
     for begin, end in _chunks(0, length, rows):
         batch, scored = _stretches(ids, starts, begin, end)

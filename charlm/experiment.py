@@ -13,11 +13,13 @@ from charlm.config import Config, EnsembleConfig
 from charlm.config_file import load_config, override, with_text
 from charlm.corpus import build_corpus
 from charlm.errors import CheckpointError, ConfigError, RunError, file_errors
+from charlm.machine import launched
 from charlm.mixing import mix_members
-from charlm.model import LanguageModel
+from charlm.model import LanguageModel, choose_device
+from charlm.parallel import processes, together
 from charlm.predictor import training_corpus
 from charlm.reports import Advised, Finished, Report, Stopping
-from charlm.run import Run, checkpoint_to_use
+from charlm.run import OthersRun, Run, checkpoint_to_use
 from charlm.session import Session
 
 
@@ -36,7 +38,8 @@ def train(
     `text` (files, folders, globs) takes the place of the config's text. With `auto`, model, batches
     and schedule are those that `advice` chooses for the text. Everything is written
     below `runs/name`; `on_report` sees each report as it comes. Raises `CharlmError`; on Ctrl-C
-    the run is saved first and `KeyboardInterrupt` raised then.
+    the run is saved first and `KeyboardInterrupt` raised then. Several processes that `torchrun`
+    has started train it together; those that it has started anew go on with the run.
     """
     stem = "run" if isinstance(config, Config) else Path(config).stem
     if isinstance(config, Config):
@@ -44,18 +47,73 @@ def train(
     else:
         resolved = load_config(config, settings)
     resolved = with_text(resolved, text)
+    _check_launch(resolved, name, auto)
+    with together():
+        return _train(resolved, stem, settings, name, Path(runs), auto, on_report)
+
+
+def _train(
+    resolved: Config,
+    stem: str,
+    settings: Iterable[str],
+    name: str | None,
+    runs: Path,
+    auto: bool,
+    on_report: Callable[[Report], None],
+) -> Finished:
+    restarts = processes().sum(float(launched().restarts))  # machines may count differently
+    if restarts and name is not None and (runs / name).exists():
+        _check_same(Run(runs / name), resolved)
+        return resume(runs / name, on_report=on_report)
     if auto:
         resolved = _advised(resolved, settings, on_report)
     if resolved.ensemble.is_wanted:
         _text_to_read_again(resolved, "an ensemble")
         build_corpus(resolved.corpus)  # what is wrong with it is said before there is a folder
-        whole = Run.create(Path(runs), name, stem, resolved)
+        whole = Run.create(runs, name, stem, resolved)
         with whole.locked():
             return _train_members(whole, resolved, on_report)
     session = _begin(resolved, on_report)
-    run = Run.create(Path(runs), name, stem, session.config)
+
+    def make() -> Path:
+        return Run.create(runs, name, stem, session.config).folder
+
+    run = _run_of(session.processes.of_first(make))
     with run.locked():
         return session.run_in(run)
+
+
+def _run_of(folder: Path) -> Run:
+    """Return the run of a folder, whose files the first process alone writes."""
+    return Run(folder) if processes().is_first else OthersRun(folder)
+
+
+def _check_launch(config: Config, name: str | None, auto: bool) -> None:
+    """Refuse what `torchrun` cannot do."""
+    launch = launched()
+    if launch.most_restarts and name is None:
+        raise ConfigError(
+            "torchrun --max-restarts goes on with a run by its name: give --name, or leave out "
+            "--max-restarts"
+        )
+    if launch.size == 1:
+        return
+    if auto or config.ensemble.is_wanted:
+        what = "--auto" if auto else "an ensemble"
+        raise ConfigError(f"{what}: a task for one process; start charlm without torchrun")
+    if choose_device(config.training.device).type == "mps":
+        raise ConfigError("training.device mps: takes one process; set it to cpu for several")
+    _text_to_read_again(config, "each process of torchrun")
+
+
+def _check_same(run: Run, config: Config) -> None:
+    """Refuse to go on with another run that happens to have the same name."""
+    written = load_config(run.config_file)
+    decided = {"precision": written.training.precision}
+    training = config.training.model_copy(update=decided)
+    model = written.model if config.training.start_from is not None else config.model
+    now = config.model_copy(update={"training": training, "model": model})
+    _check_resumable(run.folder, written, now)
 
 
 def _begin(config: Config, on_report: Callable[[Report], None]) -> Session:
@@ -69,13 +127,15 @@ def _begin(config: Config, on_report: Callable[[Report], None]) -> Session:
                 "folder of one of its members"
             )
         config = _shaped_like(begin_with.config, config)
-    corpus = build_corpus(config.corpus, begin_with.vocabulary if begin_with else None)
+    vocabulary = begin_with.vocabulary if begin_with else None
+    corpus = processes().in_turn(lambda: build_corpus(config.corpus, vocabulary))
     session = Session(config, corpus, on_report)
     if begin_with is not None:
         session.model.load_state_dict(begin_with.weights)
     return session
 
 
+@together()
 def resume(
     run: str | Path,
     *,
@@ -89,7 +149,7 @@ def resume(
     goes on and what it reports; a change of anything that the steps already taken depend on
     raises `RunError`, and another text `CorpusError`.
     """
-    folder = Run(Path(run))
+    folder = _run_of(Path(run))
     with file_errors("be read", run, "check the path"):
         has_config = folder.config_file.exists() and folder.config_file.stat().st_size > 0
         if not folder.last.exists() and not has_config:
@@ -103,6 +163,7 @@ def resume(
         config = with_text(override(written, settings), text)
         _check_resumable(run, written, config)
         if written.ensemble.is_wanted:
+            _check_launch(config, str(run), auto=False)
             build_corpus(config.corpus)
             folder.write_config(config)
             return _train_members(folder, config, on_report)
@@ -129,7 +190,7 @@ def _restored(
     before = _decided(written) if written is not None else checkpoint.config
     config = with_text(override(before, settings), text)
     _check_resumable(folder.folder, checkpoint.config, config)
-    corpus = training_corpus(replace(checkpoint, config=config))
+    corpus = processes().in_turn(lambda: training_corpus(replace(checkpoint, config=config)))
     session = Session(config, corpus, on_report)
     try:
         session.restore(checkpoint)
@@ -233,7 +294,7 @@ _MAY_CHANGE = {
     # Where the text lies: its fingerprint says whether it is the same.
     "corpus": {"paths", "builtin", "validation_paths", "test_paths"},
     "training": {
-        *("epochs", "steps", "budget", "patience", "device", "threads"),
+        *("epochs", "steps", "budget", "patience", "device", "threads", "accumulate"),
         *("validate_every", "validation_rows", "save_every", "log_every", "keep_checkpoints"),
     },
 }

@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from charlm.resources import cache_folder
 
@@ -39,6 +39,28 @@ def prepare() -> None:
 def environment_found() -> dict[str, str]:
     """Return the environment as it was before `prepare`, for processes that are not charlm's."""
     return dict(_found)
+
+
+class Launch(NamedTuple):
+    """Which of the processes this is that `torchrun` has started to train one model."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    """Its number on this machine."""
+    local_size: int = 1
+    restarts: int = 0
+    """How often `torchrun` has started them anew."""
+    most_restarts: int = 0
+
+
+def launched() -> Launch:
+    """Return what `torchrun` says in the environment, or that it has started nothing."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return Launch()
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    counts = ("TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_MAX_RESTARTS")
+    return Launch(*(int(os.environ[name]) for name in (*names, *counts)))
 
 
 def processor() -> str:

@@ -1,16 +1,16 @@
 """The language model: characters → embedding → recurrent cells → softmax layer."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from charlm.cells import CELLS, Cell, LSTMCell, ReLUCell
 from charlm.config import ModelConfig
+from charlm.dropout import Masks, drop_units, drop_vectors
 from charlm.errors import ConfigError
 from charlm.kernels.cross_entropy import cross_entropy
 from charlm.kernels.products import product
@@ -18,6 +18,8 @@ from charlm.kernels.recurrence import Precision
 
 ModelState = tuple[tuple[Float[Tensor, "batch _"], ...], ...]
 """The state of every layer, from the lowest up."""
+AnyState = tuple[tuple[Tensor, ...], ...]
+"""The same, of whatever columns."""
 
 
 class LanguageModel(nn.Module):
@@ -132,13 +134,13 @@ class LanguageModel(nn.Module):
         self,
         inputs: Int64[Tensor, "time batch"],
         state: ModelState,
-        random: np.random.Generator | None = None,
+        masks: Masks | None = None,
     ) -> tuple[Float[Tensor, "time batch vocabulary"], ModelState]:
         """Read characters on from `state`; return the logits of each next one, and the new state.
 
-        `random` draws the dropout masks while the model is in training mode.
+        `masks` draws those of dropout while the model is in training mode.
         """
-        hidden, new_state = self._read(inputs, state, random)
+        hidden, new_state = self._read(inputs, state, masks)
         return product(hidden, self.output_weights, self.precision) + self.b_q, new_state
 
     def loss(
@@ -146,10 +148,10 @@ class LanguageModel(nn.Module):
         inputs: Int64[Tensor, "time batch"],
         targets: Int64[Tensor, "time batch"],
         state: ModelState,
-        random: np.random.Generator | None = None,
+        masks: Masks | None = None,
     ) -> tuple[Float[Tensor, ""], ModelState]:
         """Return the mean cross-entropy of all predictions in nats, and the new state."""
-        hidden, new_state = self._read(inputs, state, random)
+        hidden, new_state = self._read(inputs, state, masks)
         weights = self.output_weights
         return cross_entropy(hidden, weights, self.b_q, targets, self.precision), new_state
 
@@ -157,50 +159,27 @@ class LanguageModel(nn.Module):
         self,
         inputs: Int64[Tensor, "time batch"],
         state: ModelState,
-        random: np.random.Generator | None,
+        masks: Masks | None,
     ) -> tuple[Float[Tensor, "time batch hidden"], ModelState]:
         """Return what the softmax layer takes: the highest layer's hidden states."""
         vectors: Tensor | None = self.embedding
         if vectors is not None and self.training:
-            vectors = drop(vectors, self.config.embedding_dropout, random)
+            vectors = drop_vectors(vectors, self.config.embedding_dropout, masks)
         first, *others = self.layers
         hidden, first_state = first.read(inputs, vectors, state[0])
         new_state = [first_state]
         for layer, layer_state in zip(others, state[1:], strict=True):
-            hidden, last = layer(self._drop(hidden, random), layer_state)
+            hidden, last = layer(self._drop(hidden, masks), layer_state)
             new_state.append(last)
-        return self._drop(hidden, random), tuple(new_state)
+        return self._drop(hidden, masks), tuple(new_state)
 
     def _drop(
-        self, hidden: Float[Tensor, "time batch hidden"], random: np.random.Generator | None
+        self, hidden: Float[Tensor, "time batch hidden"], masks: Masks | None
     ) -> Float[Tensor, "time batch hidden"]:
         config = self.config
         if not self.training:
             return hidden
-        return drop(hidden, config.dropout, random, over_time=config.locked_dropout)
-
-
-def drop(
-    values: Float[Tensor, "*places size"],
-    probability: float,
-    random: np.random.Generator | None,
-    over_time: bool = False,
-) -> Float[Tensor, "*places size"]:
-    """Zero values at random and scale up the rest (dropout: Srivastava and others, 2014).
-
-    `over_time` draws one mask for all time steps, the first axis (Gal and Ghahramani, 2016).
-
-    Eight random bits decide on a unit, so the probability is rounded to 1/256. PyTorch's own
-    dropout draws from the global generator, which cannot be saved with a run, and takes a fifth of
-    the time of a training step.
-    """
-    if probability == 0.0:
-        return values
-    assert random is not None, "a model in training mode is given what draws its masks"
-    dropped = min(round(256 * probability), 255)
-    shape = (1, *values.shape[1:]) if over_time else values.shape
-    kept = torch.from_numpy(random.integers(0, 256, shape, np.uint8) >= dropped)
-    return values * kept.to(values.device, values.dtype).mul_(256 / (256 - dropped))
+        return drop_units(hidden, config.dropout, masks, over_time=config.locked_dropout)
 
 
 def checked_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -214,6 +193,19 @@ def checked_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def detach(state: ModelState) -> ModelState:
     """Cut a state off from the graph that made it: gradients stop at this step."""
     return tuple(tuple(tensor.detach() for tensor in layer_state) for layer_state in state)
+
+
+def select_columns(state: ModelState, columns: slice) -> AnyState:
+    """Return the state of some columns."""
+    return tuple(tuple(tensor[columns] for tensor in layer_state) for layer_state in state)
+
+
+def join_columns(states: Sequence[AnyState]) -> AnyState:
+    """Put states of columns beside each other."""
+    if len(states) == 1:
+        return states[0]
+    layers = zip(*states, strict=True)
+    return tuple(tuple(map(torch.cat, zip(*layer, strict=True))) for layer in layers)
 
 
 def choose_device(name: str) -> torch.device:

@@ -18,6 +18,7 @@ from charlm.errors import CorpusError
 from charlm.evaluator import Score, effective_rows, evaluate_part
 from charlm.generator import StreamDecoder, first_ids, generate_ids, until
 from charlm.model import choose_device
+from charlm.parallel import Processes
 from charlm.run import checkpoint_to_use, newest_run
 from charlm.sources import as_read
 from charlm.vocabulary import Vocabulary
@@ -151,7 +152,7 @@ def held_out_part(corpus: Corpus) -> PartName | None:
 
 
 def final_score(
-    model: AnyModel, corpus: Corpus, training: TrainingConfig
+    model: AnyModel, corpus: Corpus, training: TrainingConfig, processes: Processes | None = None
 ) -> tuple[tuple[PartName, Score] | None, int]:
     """Score the part that was kept apart, if there is one; return in how many rows, too."""
     name = held_out_part(corpus)
@@ -160,7 +161,7 @@ def final_score(
     part, rows = corpus.parts[name], 1
     if len(part) > _EXACT_LIMIT:
         rows = effective_rows(len(part), training.validation_rows)
-    return (name, evaluate_part(model, part, rows)), rows
+    return (name, evaluate_part(model, part, rows, processes)), rows
 
 
 def generate(

@@ -134,6 +134,29 @@ class Run:
         write_checkpoint(self.best, checkpoint)
 
 
+class OthersRun(Run):
+    """The run of a process that leaves it to another one to write its files."""
+
+    def write_config(self, config: Config) -> None:
+        pass
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        yield
+
+    def _append(self, path: Path, text: str) -> None:
+        pass
+
+    def go_back(self, step: int, sizes: dict[str, int]) -> None:
+        pass
+
+    def save_last(self, checkpoint: Checkpoint, step: int, keep: int) -> None:
+        pass
+
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        pass
+
+
 def _is_file_name(name: str) -> bool:
     try:
         possible = b"\0" not in os.fsencode(name)

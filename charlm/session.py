@@ -18,8 +18,10 @@ from charlm.corpus import Corpus
 from charlm.counters import Counters, Mean
 from charlm.errors import ConfigError, DivergenceError
 from charlm.evaluator import evaluate_part
-from charlm.interrupt import StopRequest, stop_on_interrupt
+from charlm.interrupt import stop_on_interrupt
+from charlm.machine import launched
 from charlm.model import LanguageModel, choose_device
+from charlm.parallel import processes
 from charlm.predictor import Predictor, final_score, generate
 from charlm.reports import (
     Finished,
@@ -39,20 +41,23 @@ class Session:
     """A run in memory; `run_in` takes it to its end."""
 
     def __init__(self, config: Config, corpus: Corpus, on_report: Callable[[Report], None]) -> None:
-        self.config = config = resolve(config)
+        self.processes = processes()
+        self.config = config = self.processes.of_first(lambda: resolve(config))
         self.corpus = corpus
-        self.on_report = on_report
+        self.on_report = on_report if self.processes.is_first else lambda report: None
         training = config.training
-        self._most_threads = min(int(training.threads), os.cpu_count() or 1)
+        cores = max(1, (os.cpu_count() or 1) // launched().local_size)
+        self._most_threads = min(int(training.threads), cores)
         torch.set_num_threads(self._most_threads)
         device = choose_device(training.device)
         with _memory_errors(config):
             model = LanguageModel(config.model, len(corpus.vocabulary))
             model.initialize(torch.Generator().manual_seed(training.seed))
             self.model = model.to(device)
-        batches = make_batches(corpus.parts["train"].ids, config.batches, training.seed)
+        ids, share = corpus.parts["train"].ids, self.processes.share
+        batches = make_batches(ids, config.batches, training.seed, share)
         self.model.precision = training.product_precision
-        self.trainer = Trainer(self.model, batches, training, self._clock)
+        self.trainer = Trainer(self.model, batches, training, self._clock, self.processes)
         self.counters = Counters()
         self._began = perf_counter()
 
@@ -76,26 +81,28 @@ class Session:
         self.on_report(started)
         self._began = perf_counter()
         with stop_on_interrupt(lambda: self.on_report(StopRequested())) as stop:
+            self.processes.watch(lambda: perf_counter() - self._began, lambda: stop.requested)
             if self.trainer.step == 0:
                 self._save(run)  # whatever happens, there is something to resume
             try:
-                self._train(run, stop)
+                self._train(run)
             except (SystemExit, BrokenPipeError):  # whoever read the reports has gone
-                self._save(run)
+                if self.processes.is_alone:  # the others know nothing of it, and saving takes all
+                    self._save(run)
                 raise
-            if stop.requested:
+            if self.processes.stops():
                 self.on_report(Stopping(run))
                 raise KeyboardInterrupt
         return self._finish(run)
 
-    def _train(self, run: Run, stop: StopRequest) -> None:
+    def _train(self, run: Run) -> None:
         """Take steps until the run is done or somebody asks to stop; leave all of it saved."""
         training = self.config.training
         for step in () if self._out_of_patience() else self._steps(run):
             self._log(run, step)
             if _is_due(step.step, training.validate_every):
                 self._validate(run)
-            if stop.requested:
+            if self.processes.stops():
                 self._save(run)
                 return
             if _is_due(step.step, training.save_every):
@@ -107,7 +114,7 @@ class Session:
         self._save(run)
 
     def _clock(self) -> float:
-        return self.counters.elapsed + perf_counter() - self._began
+        return self.counters.elapsed + self.processes.clock()
 
     def _steps(self, run: Run) -> Iterator[StepReport]:
         watch = watch_threads(self._most_threads)
@@ -169,7 +176,8 @@ class Session:
         part = self.corpus.parts["validation"]
         if len(part):
             with self._all_threads():
-                score = evaluate_part(self.model, part, self.config.training.validation_rows)
+                rows = self.config.training.validation_rows
+                score = evaluate_part(self.model, part, rows, self.processes)
             if not math.isfinite(score.nats):
                 raise self._diverged(run, f"step {step}: the validation loss is {score.nats}")
             measures = score.to_json()  # where an infinite perplexity is null, as JSON wants it
@@ -232,10 +240,12 @@ class Session:
         counters = self.counters
         best_step = self.trainer.step
         if counters.best_loss is not None:
+            self.processes.in_turn(lambda: None)  # it is written
             best = read_checkpoint(run.best)
             self.model.load_state_dict(best.weights)
             best_step = best.training_counters["step"]
-        held_out, rows = final_score(self.model, self.corpus, self.config.training)
+        training = self.config.training
+        held_out, rows = final_score(self.model, self.corpus, training, self.processes)
         finished = Finished(
             run,
             step=self.trainer.step,

@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any, NamedTuple
 
-import numpy as np
+import torch
 from torch import Tensor
 
-from charlm.batches import Batch, Batches, Position
+from charlm.batches import Batch, Batches, Position, portion
 from charlm.config import TrainingConfig
+from charlm.dropout import Masks
 from charlm.errors import DivergenceError
-from charlm.model import LanguageModel, detach
+from charlm.model import LanguageModel, detach, join_columns, select_columns
 from charlm.optimization import clip_gradients, learning_rate, make_optimizer
+from charlm.parallel import Processes
 
 
 class StepReport(NamedTuple):
@@ -40,7 +42,8 @@ class Trainer:
 
     Everything that the next step depends on is in `tensors()` and `counters()`, so a trainer that
     restores them goes on as if nothing had happened. `clock` gives the seconds since the run
-    began, which a time budget counts.
+    began, which a time budget counts. Where `processes` train together, each has a trainer with
+    its own columns of the batches, and all of them take the same steps.
     """
 
     def __init__(
@@ -49,13 +52,18 @@ class Trainer:
         batches: Batches,
         config: TrainingConfig,
         clock: Callable[[], float],
+        processes: Processes | None = None,
     ) -> None:
         self.model = model
         self.batches = batches
         self.config = config
         self.clock = clock
+        self.processes = processes or Processes()
         self.optimizer = make_optimizer(model, config)
+        self._loss = self.processes.share_gradients(model)
         self.state = model.initial_state(1)
+        self._columns, self._num_columns = range(1), 1
+        """Whose state it is, and of how many."""
         self.step = 0
         self.characters = 0
         self.seconds = 0.0
@@ -82,37 +90,53 @@ class Trainer:
             group["lr"] = rate
 
         self.model.train()
-        mean_loss = self._loss(batch)
         self.optimizer.zero_grad()
-        mean_loss.backward()  # type: ignore[no-untyped-call] # torch leaves it without types
+        loss = self.processes.agree(self._differentiate(batch).item())
         norm = clip_gradients(self.model.parameters(), self.config.max_gradient_norm).item()
-        loss = mean_loss.item()
         self._check_finite(loss, norm)
         self.optimizer.step()
 
         self.step += 1
-        self.characters += batch.targets.numel()
+        self.characters += batch.num_predictions
         step_seconds = perf_counter() - start
         self.seconds += step_seconds
         return StepReport(
             self.step,
             self.batches.epochs,
             self.seconds,
-            batch.targets.numel(),
+            batch.num_predictions,
             step_seconds,
             loss,
             norm,
             rate,
         )
 
-    def _loss(self, batch: Batch) -> Tensor:
-        """Return the mean cross-entropy over all time steps; carry the state on, or begin anew."""
+    def _differentiate(self, batch: Batch) -> Tensor:
+        """Give parameters the gradients of the mean cross-entropy over all places; return our part.
+
+        Carries the state on, or begins anew. Columns are read in `accumulate` groups: gradients add
+        up to those of the whole, and activations of one group alone are in memory.
+        """
         inputs, targets = batch.inputs.to(self.model.device), batch.targets.to(self.model.device)
-        state = detach(self.state) if batch.continues else self.model.initial_state(inputs.shape[1])
-        # Seed and step decide on the masks, so there is nothing to save.
-        random = np.random.Generator(np.random.SFC64([self.config.seed, self.step]))
-        loss, self.state = self.model.loss(inputs, targets, state, random)
-        return loss
+        state = self.state if batch.continues else self.model.initial_state(inputs.shape[1])
+        total, states = torch.zeros(()), []
+        number = max(1, min(self.config.accumulate, inputs.shape[1]))
+        for k in range(number):
+            group = portion(inputs.shape[1], k, number)
+            of_batch = range(batch.first_column + group.start, batch.first_column + group.stop)
+            masks = Masks([self.config.seed, self.step], batch.num_columns, of_batch)
+            own = slice(group.start, group.stop)
+            before = select_columns(state, own)
+            share = len(group) / batch.num_columns
+            with self.processes.gathering(self._loss, is_last=k == number - 1) as factor:
+                mean, after = self._loss(inputs[:, own], targets[:, own], before, masks)
+                (mean * (factor * share)).backward()
+            total = total + mean.detach() * share
+            states.append(detach(after))
+        self.state = join_columns(states)
+        self._columns = range(batch.first_column, batch.first_column + inputs.shape[1])
+        self._num_columns = batch.num_columns
+        return total
 
     def _check_finite(self, loss: float, norm: float) -> None:
         for name, value in (("loss", loss), ("gradient norm", norm)):
@@ -120,7 +144,7 @@ class Trainer:
                 raise DivergenceError(f"step {self.step + 1}: the {name} is {value}")
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the optimiser's state and the carried state."""
+        """Return the optimiser's state and the carried state, of all columns of all processes."""
         tensors = {}
         for number, values in self.optimizer.state_dict()["state"].items():
             for key, value in values.items():
@@ -128,7 +152,8 @@ class Trainer:
                     tensors[f"optimizer.{number}.{key}"] = value
         for layer, layer_state in enumerate(detach(self.state)):
             for number, tensor in enumerate(layer_state):
-                tensors[f"state.{layer}.{number}"] = tensor
+                whole = self.processes.join(tensor, self._columns, self._num_columns)
+                tensors[f"state.{layer}.{number}"] = whole
         return tensors
 
     def counters(self) -> dict[str, Any]:
@@ -152,10 +177,13 @@ class Trainer:
                 optimizer_state.setdefault(int(number), {})[key] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})
-        self.state = tuple(
+        state = tuple(
             tuple(
                 tensors[f"state.{layer}.{number}"].to(self.model.device)
                 for number in range(cell.num_states)
             )
             for layer, cell in enumerate(self.model.layers)
         )
+        self._num_columns = len(state[0][0])
+        self._columns = self.processes.share(self._num_columns)
+        self.state = select_columns(state, slice(self._columns.start, self._columns.stop))

@@ -4,14 +4,14 @@ import math
 from collections.abc import Callable
 from itertools import accumulate
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from charlm.cells import Cell, LSTMCell, MogrifierCell
 from charlm.config import ModelConfig
-from charlm.model import LanguageModel, ModelState, drop
+from charlm.dropout import Masks, drop_units
+from charlm.model import LanguageModel, ModelState
 
 CELLS = ["rnn-tanh", "rnn-relu", "gru", "lstm", "mogrifier"]
 NUM_GATES = {"rnn-tanh": 1, "rnn-relu": 1, "gru": 3, "lstm": 4, "mogrifier": 4}
@@ -265,9 +265,10 @@ def test_without_training_nothing_is_dropped(
     with_dropout = make_model(dropout=0.5).eval()
     without = twin(with_dropout, dropout=0.0).train()
     ids = some_ids(random)
-    masks = np.random.default_rng(0)
+    masks = Masks([0], BATCH)
     logits, _ = with_dropout(ids, with_dropout.initial_state(BATCH), masks)
-    assert masks.random() == np.random.default_rng(0).random(), "nothing was drawn"
+    untouched = Masks([0], BATCH).for_columns(1, 64)
+    assert (masks.for_columns(1, 64) == untouched).all(), "nothing was drawn before"
     expected, _ = without(ids, without.initial_state(BATCH))
     torch.testing.assert_close(logits, expected)
 
@@ -279,7 +280,7 @@ def test_masks_are_drawn_from_the_given_generator_alone(
     ids = some_ids(random)
     before = torch.get_rng_state()
     first, again, other = (
-        model(ids, model.initial_state(BATCH), np.random.default_rng(seed))[0] for seed in (1, 1, 2)
+        model(ids, model.initial_state(BATCH), Masks([seed], BATCH))[0] for seed in (1, 1, 2)
     )
     assert torch.equal(first, again)
     assert not torch.allclose(first, other)
@@ -290,7 +291,7 @@ def test_the_state_itself_is_never_dropped(make_model: MakeModel, random: torch.
     with_dropout = make_model(dropout=0.5).train()
     without = twin(with_dropout, dropout=0.0)
     ids = some_ids(random)
-    _, (lowest, *_) = with_dropout(ids, with_dropout.initial_state(BATCH), np.random.default_rng(0))
+    _, (lowest, *_) = with_dropout(ids, with_dropout.initial_state(BATCH), Masks([0], BATCH))
     _, (expected, *_) = without(ids, without.initial_state(BATCH))
     torch.testing.assert_close(lowest, expected)
 
@@ -302,14 +303,13 @@ def test_masks_are_the_same_for_both_implementations(
     equations = twin(fused, implementation="equations").train()
     ids = some_ids(random)
     logits, expected = (
-        model(ids, model.initial_state(BATCH), np.random.default_rng(1))[0]
-        for model in (fused, equations)
+        model(ids, model.initial_state(BATCH), Masks([1], BATCH))[0] for model in (fused, equations)
     )
     torch.testing.assert_close(logits, expected)
 
 
 def test_a_dropped_unit_is_zero_and_the_others_grow_to_keep_the_mean() -> None:
-    dropped = drop(torch.ones(100, 10, 20), 0.2, np.random.default_rng(0))
+    dropped = drop_units(torch.ones(100, 10, 20), 0.2, Masks([0], 10))
     kept = dropped > 0
     torch.testing.assert_close(dropped[kept], torch.full_like(dropped[kept], 256 / (256 - 51)))
     assert kept.float().mean().item() == pytest.approx(0.8, abs=0.015)  # five deviations
@@ -317,7 +317,7 @@ def test_a_dropped_unit_is_zero_and_the_others_grow_to_keep_the_mean() -> None:
 
 
 def test_locked_dropout_drops_the_same_units_at_every_step_and_others_in_every_column() -> None:
-    dropped = drop(torch.ones(7, 10, 400), 0.5, np.random.default_rng(0), over_time=True)
+    dropped = drop_units(torch.ones(7, 10, 400), 0.5, Masks([0], 10), over_time=True)
     assert (dropped == dropped[0]).all()
     assert not (dropped[0] == dropped[0, 0]).all()
     assert (dropped[0] > 0).float().mean().item() == pytest.approx(0.5, abs=0.05)
@@ -330,7 +330,7 @@ def test_a_character_loses_the_same_components_wherever_it_stands(
     if model.embedding is None:
         pytest.skip("one-hot vectors are not dropped")
     ids = torch.zeros(1, BATCH, dtype=torch.long)  # one character in every column, from one state
-    logits, _ = model(ids, model.initial_state(BATCH), np.random.default_rng(0))
+    logits, _ = model(ids, model.initial_state(BATCH), Masks([0], BATCH))
     torch.testing.assert_close(logits, logits[:, :1].expand_as(logits))
     expected, _ = model.eval()(ids, model.initial_state(BATCH))
     assert not torch.allclose(logits, expected)
@@ -342,8 +342,8 @@ def test_the_loss_of_training_is_the_mean_over_what_forward_predicts(
     model = make_model(dropout=0.5).train()
     ids, targets = some_ids(random), some_ids(random)
     state = model.initial_state(BATCH)
-    loss, last = model.loss(ids, targets, state, np.random.default_rng(1))
-    logits, expected = model(ids, state, np.random.default_rng(1))
+    loss, last = model.loss(ids, targets, state, Masks([1], BATCH))
+    logits, expected = model(ids, state, Masks([1], BATCH))
     mean = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
     torch.testing.assert_close(loss, mean)
     torch.testing.assert_close(last, expected)

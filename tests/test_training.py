@@ -17,6 +17,7 @@ from charlm.batches import Batch, make_batches
 from charlm.checkpoint import read_checkpoint
 from charlm.config import BatchesConfig, Config, ModelConfig, TrainingConfig
 from charlm.config_file import load_config
+from charlm.dropout import Masks
 from charlm.errors import CharlmError, CorpusError, DivergenceError, RunError
 from charlm.kernels import compiler
 from charlm.model import LanguageModel
@@ -496,3 +497,45 @@ def test_a_config_object_trains_too(text_file: Path, tmp_path: Path) -> None:
     finished = experiment.train(config, runs=tmp_path, settings=TINY)
     assert finished.step == 2
     assert finished.run.folder == tmp_path / "run-1"
+
+
+# --- a batch in groups of columns ----------------------------------------------------------------
+
+DROPPED = [
+    *("model.num_layers=2", "model.dropout=0.3", "model.embedding_dropout=0.2"),
+    *("batches.batch_size=10", "batches.sequence_length=48", "training.validate_every=null"),
+    "training.steps=13",  # an epoch is of 10, and the last random batch has 6 or 7 columns
+]
+
+
+@pytest.mark.parametrize("sampling", ["random", "sequential"])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_a_batch_in_groups_is_the_whole_batch(
+    text_file: Path, tmp_path: Path, cell: str, sampling: str
+) -> None:
+    """Also where groups are unequal, and more than the last batch of an epoch has columns."""
+    locked = (cell == "gru") == (sampling == "random")
+    settings = [*DROPPED, f"model.cell={cell}", f"batches.sampling={sampling}"]
+    settings += [f"model.locked_dropout={str(locked).lower()}", "training.save_every=6"]
+    whole = train(text_file, tmp_path, *settings, name="whole")
+    groups = [*settings, "training.accumulate=8"]
+    with pytest.raises(PowerLossError):
+        train(text_file, tmp_path, *groups, name="groups", on_report=crash_at(8))
+    charlm.resume(tmp_path / "groups")
+    mine, theirs = lines(Run(tmp_path / "groups")), lines(whole)
+    assert len(mine) == len(theirs) == 14
+    for ours, other in zip(mine, theirs, strict=True):
+        assert ours == pytest.approx(other, rel=1e-4)
+
+
+def test_groups_draw_the_masks_of_the_whole_batch() -> None:
+    """Of a batch with several blocks of columns, each with a generator of its own."""
+    whole = Masks([3, 5], 150)
+    vectors, drawn = whole.for_all(9, 4), [whole.for_columns(time, 6) for time in (8, 1, 8)]
+    assert not (drawn[0][:, :64] == drawn[0][:, 64:128]).all()
+    for columns in (range(0, 150), range(3, 60), range(60, 70), range(64, 150), range(149, 150)):
+        masks = Masks([3, 5], 150, columns)
+        assert (masks.for_all(9, 4) == vectors).all()
+        for time, expected in zip((8, 1, 8), drawn, strict=True):
+            part = masks.for_columns(time, 6)
+            assert (part == expected[:, columns.start : columns.stop]).all()

@@ -1,11 +1,13 @@
 """What every fault is followed by: the laws that a run's folder keeps, whatever ended it."""
 
 import random
+import subprocess
 from itertools import cycle, product
 from pathlib import Path
 
 from conftest import TEXT
-from test_cli import run, steps_logged
+from test_cli import command, run, steps_logged
+from test_parallel import charlm_by, torchrun
 from test_training import assert_same_weights
 
 from charlm.checkpoint import read_checkpoint
@@ -21,9 +23,11 @@ CELLS, SAMPLINGS, PRECISIONS = (
 class Workplace:
     """A text, and every kind of run on it: the uninterrupted one, and those that something ends."""
 
-    def __init__(self, folder: Path, steps: int, save_every: int, validate_every: int) -> None:
+    def __init__(
+        self, folder: Path, steps: int, save_every: int, validate_every: int, processes: int = 1
+    ) -> None:
         self.folder, self.steps, self.save_every = folder, steps, save_every
-        self.validate_every = validate_every
+        self.validate_every, self.processes = validate_every, processes
         self.text = folder / "text.txt"
         self.text.write_text(TEXT, "utf-8")
         kinds = list(product(CELLS, SAMPLINGS, PRECISIONS))
@@ -57,11 +61,24 @@ class Workplace:
             *("--name", name, *sets),
         ]
 
+    def command(self, *arguments: object) -> list[str]:
+        """Return the command line that runs charlm in as many processes as train here."""
+        if self.processes == 1:
+            return command(*arguments)
+        return charlm_by(torchrun(self.processes), *arguments)
+
+    def run(self, *arguments: object) -> None:
+        """Run charlm to its end."""
+        if self.processes == 1:
+            assert run(*arguments).exit_code == 0
+        else:
+            subprocess.run(self.command(*arguments), check=True, capture_output=True, timeout=100)
+
     def whole(self, kind: tuple[str, ...]) -> Run:
         """Return the run of this kind that nothing has interrupted."""
         if kind not in self._whole:
             name = "-".join(("whole", *kind))
-            assert run(*self.arguments(kind, name)).exit_code == 0
+            self.run(*self.arguments(kind, name))
             self._whole[kind] = Run(self.folder / name)
         return self._whole[kind]
 

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import Workplace
 from test_cli import command, run
+from test_parallel import worker
 
 import charlm
 from charlm import session
@@ -92,6 +94,60 @@ def test_hundreds_of_kills_are_survived(tmp_path: Path) -> None:
     survived = count - moments["end"]
     print(f"\n{survived} kills survived, {moments['writing']} of them left a file half written")
     assert survived > 0.8 * count
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
+def test_workers_killed_at_any_moment_take_the_others_along_and_lose_nothing(
+    tmp_path: Path,
+) -> None:
+    """`CHARLM_WORKER_KILLS` times (6): one of two processes, and the run goes on in two."""
+    place = Workplace(tmp_path, steps=150, save_every=4, validate_every=20, processes=2)
+    chance = random.Random(5)
+    count = int(os.environ.get("CHARLM_WORKER_KILLS", "6"))
+    moments: Counter[str] = Counter()
+    for number in range(count):
+        if number % 3 == 0:
+            kind = next(place.kinds)
+            ended = Run(tmp_path / f"ended-{number}")
+            arguments = place.arguments(kind, ended.folder.name)
+        moments[kill_worker(place, arguments, ended, chance)] += 1
+        place.check_saved(ended)
+        arguments = ["train", "--quiet", "--resume", str(ended.folder)]
+        if number % 3 == 2 or number == count - 1:
+            place.run(*arguments)
+            place.check_end(ended, kind)
+    print(
+        f"\n{count - moments['end']} kills of workers survived, {moments['writing']} while writing"
+    )
+    assert moments["end"] < count / 2
+
+
+def kill_worker(place: Workplace, arguments: list[str], ended: Run, chance: random.Random) -> str:
+    """Kill one of the processes that train; the others end with a line within seconds."""
+    before, rank = traces(ended), chance.randrange(place.processes)
+    in_writing, wait = chance.random() < 0.6, chance.random() * 0.4
+    with subprocess.Popen(
+        place.command(*arguments),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as agent:
+        while agent.poll() is None and traces(ended) == before:
+            time.sleep(0.005)
+        time.sleep(wait)
+        while in_writing and agent.poll() is None and not half_written(ended):
+            time.sleep(0.0001)
+        with suppress(FileNotFoundError, ProcessLookupError, StopIteration):  # it has just ended
+            os.kill(worker(agent, rank), signal.SIGKILL)
+        _, messages = agent.communicate(timeout=20)
+    if agent.returncode == 0:
+        return "end"
+    said = [line for line in messages.splitlines() if line.startswith("charlm: ")]
+    assert len(said) <= 1, messages  # none where torchrun was quicker
+    assert all("another one has ended" in line for line in said)
+    assert messages.count("Traceback") == 1  # torchrun's own
+    return "writing" if half_written(ended) else "training"
 
 
 @pytest.mark.parametrize("saves", [True, False])

@@ -1,0 +1,344 @@
+"""Several processes train as one does: the same losses, the same checkpoints, one fate."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TEXT
+from test_cli import command, refused, run
+from test_training import PowerLossError, assert_same_weights, crash_at, lines
+
+import charlm
+from charlm.batches import make_batches, portion
+from charlm.checkpoint import read_checkpoint
+from charlm.config import BatchesConfig, ModelConfig
+from charlm.evaluator import total_nats
+from charlm.model import LanguageModel
+from charlm.parallel import Processes
+from charlm.run import Run
+
+SETTINGS = [
+    *("model.num_layers=2", "model.hidden_size=16", "model.embedding_size=8"),
+    *("model.dropout=0.3", "model.embedding_dropout=0.2", "generation.length=20"),
+    *("batches.batch_size=5", "batches.sequence_length=48", "training.steps=21"),
+    *("training.validate_every=10", "training.save_every=5", "training.validation_rows=3"),
+    *("training.precision=float32", "training.log_every=1", "corpus.split=[0.7, 0.3, 0]"),
+]  # an epoch is of 15 or 16 steps; 5 columns, or 3 rows, are not divided by 2
+KINDS = {
+    "rnn": ["model.cell=rnn", "batches.sampling=random", "model.locked_dropout=true"],
+    "gru": ["model.cell=gru", "batches.sampling=random", "training.accumulate=3"],
+    "lstm": ["model.cell=lstm", "batches.sampling=random"],
+    "rnn-carried": ["model.cell=rnn", "training.accumulate=2"],
+    "gru-carried": ["model.cell=gru", "model.locked_dropout=true"],
+    "lstm-carried": ["model.cell=lstm", "training.accumulate=4"],
+    "one-column": ["batches.batch_size=1", "training.steps=6"],
+}
+"""Every cell with both samplings; the last has fewer columns than processes."""
+
+
+def torchrun(processes: int, *options: str) -> list[str]:
+    """Return a command line that starts so many processes of what follows."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+    return [*launcher, *options]
+
+
+def charlm_by(launcher: list[str], *arguments: object) -> list[str]:
+    return [*launcher, *command(*arguments)[1:]]
+
+
+def training(text: Path, runs: Path, name: str, *settings: str) -> list[str]:
+    sets = [f"--set={setting}" for setting in (*SETTINGS, *settings)]
+    return ["train", "--text", str(text), "--runs", str(runs), "--name", name, *sets]
+
+
+def worker(agent: subprocess.Popen[str], rank: int) -> int:
+    """Return the id of the process with this rank."""
+    children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text("utf-8").split()
+    wanted = f"RANK={rank}".encode()
+    of_rank = (
+        c for c in children if wanted in Path(f"/proc/{c}/environ").read_bytes().split(b"\0")
+    )
+    return int(next(of_rank))
+
+
+def when_at(metrics: Path, step: int, act: Callable[[], None]) -> None:
+    """Act as soon as a step is logged."""
+    deadline = time.monotonic() + 60
+    while not metrics.exists() or f'"step": {step}' not in metrics.read_text("utf-8"):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    act()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a text, and below `one` and `two` what that many processes made of it."""
+    folder = tmp_path_factory.mktemp("parallel")
+    text = folder / "text.txt"
+    text.write_text(TEXT, "utf-8")
+    for name, kind in KINDS.items():
+        charlm.train(text=text, runs=folder / "one", name=name, settings=[*SETTINGS, *kind])
+    with pytest.raises(PowerLossError):
+        runs, ends = folder / "two", crash_at(8)
+        charlm.train(text=text, runs=runs, name="taken-up", settings=SETTINGS, on_report=ends)
+    program = folder / "program.py"
+    program.write_text(
+        "import charlm\n"
+        f"for name, kind in {KINDS!r}.items():\n"
+        f"    about = {{'text': {str(text)!r}, 'runs': {str(folder / 'two')!r}}}\n"
+        f"    charlm.train(**about, name=name, settings=[*{SETTINGS!r}, *kind])\n"
+        f"charlm.resume({str(folder / 'two' / 'taken-up')!r})\n",
+        "utf-8",
+    )
+    done = subprocess.run(
+        [*torchrun(2), str(program)], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def assert_alike(mine: Run, theirs: Run) -> None:
+    """Their metrics are the same but for rounding."""
+    ours, others = lines(mine), lines(theirs)
+    assert len(ours) == len(others) > 0
+    for line, other in zip(ours, others, strict=True):
+        assert line == pytest.approx(other, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_two_processes_train_as_one(place: Path, name: str) -> None:
+    one, two = Run(place / "one" / name), Run(place / "two" / name)
+    assert_alike(two, one)
+    mine, theirs = (read_checkpoint(run.last).training_tensors for run in (two, one))
+    assert mine.keys() == theirs.keys()
+    for key in mine:  # the carried state of all columns, too
+        torch.testing.assert_close(mine[key], theirs[key], rtol=1e-3, atol=1e-5)
+
+
+def test_a_checkpoint_does_not_know_how_many_processes_wrote_it(place: Path) -> None:
+    assert_alike(Run(place / "two" / "taken-up"), Run(place / "one" / "lstm-carried"))
+    folder = place / "two" / "lstm-carried"
+    charlm.resume(folder, settings=["training.steps=30"])
+    charlm.resume(place / "one" / "lstm-carried", settings=["training.steps=30"])
+    assert_alike(Run(folder), Run(place / "one" / "lstm-carried"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
+def test_a_killed_worker_is_started_anew_and_the_run_goes_on(place: Path) -> None:
+    ended = Run(place / "killed" / "rnn-carried")
+    arguments = training(place / "text.txt", place / "killed", "rnn-carried", *KINDS["rnn-carried"])
+    launcher = torchrun(2, "--max-restarts", "1", "--monitor-interval", "0.05")
+    with subprocess.Popen(
+        charlm_by(launcher, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as agent:
+        when_at(ended.metrics, 8, lambda: os.kill(worker(agent, 1), signal.SIGKILL))
+        _, messages = agent.communicate(timeout=60)
+    assert agent.returncode == 0, messages
+    assert "training at step" in messages
+    assert "Traceback" not in messages
+    whole = Run(place / "two" / "rnn-carried")
+    assert lines(ended) == lines(whole)  # to the last bit
+    assert_same_weights(ended.last, whole.last)
+    assert_same_weights(ended.best, whole.best)
+
+
+# --- what needs no second process ---------------------------------------------------------------
+
+
+class Portion(Processes):
+    """One of several processes, as far as columns and rows go."""
+
+    def __init__(self, number: int, of: int) -> None:
+        super().__init__()
+        self._number, self._of = number, of
+
+    def share(self, size: int) -> range:
+        return portion(size, self._number, self._of)
+
+
+@pytest.mark.parametrize("sampling", ["random", "sequential"])
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_shares_of_a_batch_are_the_batch(sampling: str, count: int) -> None:
+    ids = np.arange(600, dtype=np.uint16)
+    config = BatchesConfig.model_validate(
+        {"sampling": sampling, "batch_size": 5, "sequence_length": 9}
+    )
+    whole = make_batches(ids, config, seed=3)
+    shares = [make_batches(ids, config, 3, Portion(k, count).share) for k in range(count)]
+    for _ in range(40):  # three epochs; the last random batch of one has fewer columns
+        batch, parts = next(whole), [next(share) for share in shares]
+        assert torch.equal(torch.cat([part.inputs for part in parts], 1), batch.inputs)
+        assert torch.equal(torch.cat([part.targets for part in parts], 1), batch.targets)
+        begins = np.cumsum([0, *(part.inputs.shape[1] for part in parts)])
+        assert [part.first_column for part in parts] == begins[:-1].tolist()
+        assert {part.num_predictions for part in parts} == {batch.targets.numel()}
+        assert {part.continues for part in parts} == {batch.continues}
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_shares_of_rows_add_up_to_the_score(rows: int) -> None:
+    model = LanguageModel(ModelConfig(hidden_size=8, embedding_size=4), 7)
+    model.initialize(torch.Generator().manual_seed(0))
+    ids = np.random.default_rng(0).integers(0, 7, 1500).astype(np.uint8)
+    whole = total_nats(model, ids, rows)
+    for count in (2, 3, 8):
+        parts = [total_nats(model, ids, rows, Portion(k, count)) for k in range(count)]
+        assert sum(parts) == pytest.approx(whole, rel=1e-7)
+        assert sum(part > 0 for part in parts) == min(rows, count)
+
+
+def launched(monkeypatch: pytest.MonkeyPatch, rank: int, most_restarts: int = 0) -> None:
+    """Let this process look as if torchrun had started it."""
+    about = {
+        **{"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2},
+        "TORCHELASTIC_RUN_ID": "test",
+        "TORCHELASTIC_RESTART_COUNT": 0,
+        "TORCHELASTIC_MAX_RESTARTS": most_restarts,
+    }
+    for name, value in about.items():
+        monkeypatch.setenv(name, str(value))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["bench"], ["bench", "without torchrun"]),
+        (["bench", "--sweep"], ["bench", "without torchrun"]),
+        (["generate"], ["generate", "without torchrun"]),
+        (["train", "--auto", "--budget", "9s"], ["--auto", "without torchrun"]),
+        (["train", "--set=ensemble.members=2"], ["ensemble", "without torchrun"]),
+        (["train", "--text", "-"], ["torchrun", "--text"]),
+    ],
+)
+def test_what_several_processes_cannot_do_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    launched(monkeypatch, rank=0)
+    refused(run(*arguments), *words)
+    launched(monkeypatch, rank=1)
+    other = run(*arguments)
+    assert (other.exit_code, other.stderr) == (1, "")  # it was said once
+    assert not (tmp_path / "runs").exists()
+
+
+def test_restarts_need_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    launched(monkeypatch, rank=0, most_restarts=3)
+    refused(run("train"), "--max-restarts", "--name")
+
+
+# --- longer ones ---------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_where_a_worker_is_killed_the_others_end_with_a_line(place: Path, rank: int) -> None:
+    ended = Run(place / f"killed-{rank}" / "rnn-carried")
+    arguments = training(
+        place / "text.txt", ended.folder.parent, "rnn-carried", *KINDS["rnn-carried"]
+    )
+    with subprocess.Popen(
+        charlm_by(torchrun(2), *arguments), stderr=subprocess.PIPE, text=True
+    ) as agent:
+        when_at(ended.metrics, 8, lambda: os.kill(worker(agent, rank), signal.SIGKILL))
+        before = time.monotonic()
+        _, messages = agent.communicate(timeout=60)
+        assert time.monotonic() - before < 10
+    assert agent.returncode != 0
+    said = [line for line in messages.splitlines() if line.startswith("charlm: ")]
+    assert len(said) == 1, messages
+    assert f"process {1 - rank} of 2: another one has ended" in said[0]
+    assert messages.count("Traceback") == 1  # torchrun's own, after that
+    reached = lines(ended)[-1]["step"]
+    saved = read_checkpoint(ended.last).training_counters["trainer"]["step"]
+    assert reached - 5 <= saved <= reached
+    again = charlm_by(torchrun(2), "train", "--resume", ended.folder)
+    subprocess.run(again, check=True, timeout=60, capture_output=True)
+    whole = Run(place / "two" / "rnn-carried")
+    assert lines(ended) == lines(whole)
+    assert_same_weights(ended.last, whole.last)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
+def test_one_that_is_asked_to_stop_stops_all_and_all_is_saved(place: Path) -> None:
+    ended = Run(place / "stopped" / "gru-carried")
+    arguments = training(
+        place / "text.txt", ended.folder.parent, "gru-carried", *KINDS["gru-carried"]
+    )
+    with subprocess.Popen(
+        charlm_by(torchrun(2), *arguments), stderr=subprocess.PIPE, text=True
+    ) as agent:
+        when_at(ended.metrics, 7, lambda: os.kill(worker(agent, 1), signal.SIGTERM))
+        _, messages = agent.communicate(timeout=60)
+    assert "stopped and saved" in messages
+    saved = read_checkpoint(ended.last).training_counters["trainer"]["step"]
+    assert saved == lines(ended)[-1]["step"] < 21
+    charlm.resume(ended.folder)
+    assert_alike(ended, Run(place / "one" / "gru-carried"))
+
+
+@pytest.mark.long
+def test_two_machines_train_as_one(place: Path) -> None:
+    """Two launchers that meet over the network, here the machine's own."""
+    arguments = training(place / "text.txt", place / "machines", "lstm", *KINDS["lstm"])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    meeting = ["--nnodes", "2", "--master-addr", "127.0.0.1", "--master-port", port]
+    agents = [
+        subprocess.Popen(
+            charlm_by(torchrun(1, *meeting, "--node-rank", str(number)), *arguments),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    messages = [agent.communicate(timeout=100)[1] for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], messages
+    assert "training in" in messages[0]
+    assert "training in" not in messages[1]
+    assert_alike(Run(place / "machines" / "lstm"), Run(place / "one" / "lstm"))
+
+
+@pytest.mark.long
+def test_three_processes_go_on_bit_for_bit(place: Path) -> None:
+    """With more than two, the order in which their gradients are added up is seen, too."""
+    settings = [*KINDS["gru-carried"], "training.schedule=constant"]
+    three, runs = torchrun(3), [Run(place / "three" / name) for name in ("whole", "taken-up")]
+    for ended, steps in zip(runs, (60, 33), strict=True):
+        about = [*settings, f"training.steps={steps}"]
+        arguments = training(place / "text.txt", ended.folder.parent, ended.folder.name, *about)
+        subprocess.run(charlm_by(three, *arguments), check=True, timeout=100)
+    again = ("train", "--resume", runs[1].folder, "--set=training.steps=60")
+    subprocess.run(charlm_by(three, *again), check=True, timeout=100)
+    whole, taken_up = (
+        [line for line in lines(ended) if "loss" in line and line["step"] != 33] for ended in runs
+    )
+    assert len(whole) == 59
+    assert taken_up == whole
+    assert_same_weights(runs[0].last, runs[1].last)
+
+
+@pytest.mark.long
+def test_a_budget_ends_all_processes_at_the_same_step(place: Path) -> None:
+    arguments = training(place / "text.txt", place / "timed", "timed", "training.steps=null")
+    done = subprocess.run(
+        charlm_by(torchrun(2), *arguments, "--budget", "3s"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    about = read_checkpoint(Run(place / "timed" / "timed").last).training_counters
+    assert 3 <= about["run"]["elapsed"] < 5
