@@ -50,6 +50,7 @@ def parse_duration(value: Any) -> Any:
 
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Factor = Annotated[float, Field(gt=0.0, lt=1.0)]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 Size = Annotated[int, Field(gt=0, lt=2**24)]
 Paths = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
@@ -218,6 +219,11 @@ class TrainingConfig(Section):
     """Where cosine and linear end, as a fraction of learning_rate."""
     max_gradient_norm: PositiveFloat | None = 1.0
     """θ: gradients whose global L2 norm is larger are scaled down to it; null clips nothing."""
+    max_rollbacks: NonNegativeInt = 3
+    """How often a run that diverges (a loss, gradient or weight that is not finite, or a loss that
+    leaps up and stays there) goes back to its last good save; the next time it ends."""
+    rollback_factor: Factor = 0.5
+    """By what each roll-back multiplies the learning rate, for the rest of the run."""
     validate_every: PositiveInt | None = 500
     """Steps between validations; null validates at the end only."""
     validation_rows: PositiveInt = 16

@@ -140,6 +140,8 @@ def _restored(
             f"{folder.last}: its state of training does not fit its config; train anew"
         ) from None
     folder.go_back(session.trainer.step, sizes)
+    if checkpoint.training_counters.get("is_good", True):  # what else is there, a crash has left
+        folder.forget_good()
     return session
 
 
@@ -233,7 +235,7 @@ _MAY_CHANGE = {
     # Where the text lies: its fingerprint says whether it is the same.
     "corpus": {"paths", "builtin", "validation_paths", "test_paths"},
     "training": {
-        *("epochs", "steps", "budget", "patience", "device", "threads"),
+        *("epochs", "steps", "budget", "patience", "max_rollbacks", "device", "threads"),
         *("validate_every", "validation_rows", "save_every", "log_every", "keep_checkpoints"),
     },
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from charlm.checkpoint import Checkpoint, write_checkpoint
+from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.config import Config
 from charlm.config_file import to_yaml
 from charlm.errors import RunError, file_errors
@@ -24,7 +24,8 @@ class Run:
     config.yaml     every key of the config, as resolved
     metrics.jsonl   one JSON object a line: training and validation
     samples.txt     a sample of text at each validation
-    checkpoints/    best.safetensors, last.safetensors, and older ones where they are kept
+    checkpoints/    best.safetensors, last.safetensors, and older ones where they are kept;
+                    good.safetensors where last is of a stop between two saves
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,6 +36,7 @@ class Run:
         self.checkpoints = folder / "checkpoints"
         self.best = self.checkpoints / "best.safetensors"
         self.last = self.checkpoints / "last.safetensors"
+        self.good = self.checkpoints / "good.safetensors"
 
     @classmethod
     def create(cls, runs: Path, name: str | None, stem: str, config: Config) -> "Run":
@@ -103,7 +105,7 @@ class Run:
         return {name: path.stat().st_size for name, path in logs.items() if path.exists()}
 
     def go_back(self, step: int, sizes: dict[str, int]) -> None:
-        """Drop what was logged and saved after a checkpoint that is resumed: it comes again."""
+        """Drop what was logged and saved after a checkpoint that is taken up: it comes again."""
         newer = (p for p in self._numbered() if int(p.stem.removeprefix("step-")) > step)
         self._delete([*newer, *self.checkpoints.glob("*.partial")])
         for path in (self.metrics, self.samples):
@@ -114,12 +116,25 @@ class Run:
                 ):
                     f.truncate(size)
 
-    def save_last(self, checkpoint: Checkpoint, step: int, keep: int) -> None:
-        """Write the checkpoint to resume from; keep up to `keep` older ones under their steps."""
+    def save_last(self, checkpoint: Checkpoint, step: int, keep: int, is_good: bool = True) -> None:
+        """Write the checkpoint to resume from; keep up to `keep` older ones under their steps.
+
+        A roll-back is to go to the same state whether the run was stopped on the way or not. So a
+        checkpoint that is written because of a stop is not `is_good` to roll back to, and the one
+        before it stays as `good`.
+        """
+        if not is_good and not self.good.exists() and self.last.exists():
+            write_checkpoint(self.good, read_checkpoint(self.last))
         if keep:
             write_checkpoint(self.checkpoints / f"step-{step:08d}.safetensors", checkpoint)
             self._delete(self._numbered()[: -keep - 1])  # the newest is the last once more
         write_checkpoint(self.last, checkpoint)
+        if is_good:
+            self.forget_good()
+
+    def forget_good(self) -> None:
+        """Let the last checkpoint be the one to roll back to."""
+        self._delete([self.good] if self.good.exists() else [])
 
     def _numbered(self) -> list[Path]:
         found = self.checkpoints.glob("step-*.safetensors")

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -16,6 +17,7 @@ from charlm.checkpoint import Checkpoint, read_checkpoint
 from charlm.config import Config
 from charlm.corpus import Corpus
 from charlm.counters import Counters, Mean
+from charlm.divergence import LossWatch, advice, is_harm
 from charlm.errors import ConfigError, DivergenceError
 from charlm.evaluator import evaluate_part
 from charlm.interrupt import StopRequest, stop_on_interrupt
@@ -24,6 +26,7 @@ from charlm.predictor import Predictor, final_score, generate
 from charlm.reports import (
     Finished,
     Report,
+    RolledBack,
     Sampled,
     Started,
     Stepped,
@@ -53,7 +56,7 @@ class Session:
         batches = make_batches(corpus.parts["train"].ids, config.batches, training.seed)
         self.model.precision = training.product_precision
         self.trainer = Trainer(self.model, batches, training, self._clock)
-        self.counters = Counters()
+        self.counters = Counters(watch=LossWatch.of_vocabulary(len(corpus.vocabulary)))
         self._began = perf_counter()
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -77,11 +80,11 @@ class Session:
         self._began = perf_counter()
         with stop_on_interrupt(lambda: self.on_report(StopRequested())) as stop:
             if self.trainer.step == 0:
-                self._save(run)  # whatever happens, there is something to resume
+                self._save(run, is_good=True)  # whatever happens, there is something to resume
             try:
                 self._train(run, stop)
             except (SystemExit, BrokenPipeError):  # whoever read the reports has gone
-                self._save(run)
+                self._save(run, is_good=self._is_good_to_save())
                 raise
             if stop.requested:
                 self.on_report(Stopping(run))
@@ -89,27 +92,79 @@ class Session:
         return self._finish(run)
 
     def _train(self, run: Run, stop: StopRequest) -> None:
+        """Train as `_take_steps` does, rolling back as often as the config allows."""
+        while True:
+            try:
+                return self._take_steps(run, stop)
+            except DivergenceError as reason:
+                self._roll_back(run, str(reason))
+
+    def _take_steps(self, run: Run, stop: StopRequest) -> None:
         """Take steps until the run is done or somebody asks to stop; leave all of it saved."""
-        training = self.config.training
-        for step in () if self._out_of_patience() else self._steps(run):
+        for step in () if self._out_of_patience() else self._steps():
+            self.counters.watch.see(step.loss)
+            self._check_loss(run)
             self._log(run, step)
-            if _is_due(step.step, training.validate_every):
+            if _is_due(step.step, self.config.training.validate_every):
                 self._validate(run)
+            is_good = self._is_good_to_save()
+            if stop.requested or is_good:
+                self._save(run, is_good)
             if stop.requested:
-                self._save(run)
                 return
-            if _is_due(step.step, training.save_every):
-                self._save(run)
             if self._out_of_patience():
                 break
         if self.counters.validated_step < self.trainer.step:
             self._validate(run)
-        self._save(run)
+        self._save(run, is_good=not self.counters.watch.is_suspicious)
+
+    def _is_good_to_save(self) -> bool:
+        """Whether the config wants a save now; it waits while something is wrong with the loss."""
+        counters = self.counters
+        is_due = _is_due(self.trainer.step, self.config.training.save_every)
+        counters.save_is_late = is_due or counters.save_is_late
+        return counters.save_is_late and not counters.watch.is_suspicious
+
+    def _check_loss(self, run: Run) -> None:
+        """Raise `DivergenceError` if the loss has leapt up because the weights are bad.
+
+        The text may have become harder instead: then the last good weights do no better on it.
+        """
+        watch, trainer = self.counters.watch, self.trainer
+        if not watch.has_leapt:
+            return
+        with self._all_threads():
+            now = trainer.loss_again()
+            with self.model.having(read_checkpoint(_good(run)).weights):
+                then = trainer.loss_again()
+        if is_harm(now, then):
+            raise DivergenceError(f"step {trainer.step}: {watch.describe()}")
+        self.counters.watch = LossWatch()
+
+    def _roll_back(self, run: Run, reason: str) -> None:
+        """Go back to the last good save with a lower learning rate; or say that it is no use."""
+        training, now, diverged_at = self.config.training, self.counters, self.trainer.step
+        scale = self.trainer.learning_rate_scale * training.rollback_factor
+        if now.rollbacks >= training.max_rollbacks:
+            raise self._diverged(run, reason)
+        checkpoint = read_checkpoint(_good(run))
+        elapsed = self._clock()
+        self.restore(checkpoint)
+        self._began = perf_counter()
+        self.counters.elapsed = elapsed  # time is not given back
+        self.counters.best_loss = now.best_loss  # it is there
+        self.counters.rollbacks = now.rollbacks + 1
+        self.trainer.learning_rate_scale = scale
+        run.go_back(self.trainer.step, checkpoint.training_counters["log_sizes"])
+        report = RolledBack(self.trainer.step, diverged_at, reason, scale, now.rollbacks + 1)
+        run.log_metrics({"event": "rollback"} | asdict(report))
+        self._save(run, is_good=True)
+        self.on_report(report)
 
     def _clock(self) -> float:
         return self.counters.elapsed + perf_counter() - self._began
 
-    def _steps(self, run: Run) -> Iterator[StepReport]:
+    def _steps(self) -> Iterator[StepReport]:
         watch = watch_threads(self._most_threads)
         next(watch)
         is_watched = self.config.training.precision == "bfloat16"
@@ -119,15 +174,14 @@ class Session:
                     if is_watched:
                         watch.send(step.step_seconds / step.characters)
                     yield step
-        except DivergenceError as reason:
-            raise self._diverged(run, str(reason)) from None
         finally:
             torch.set_num_threads(self._most_threads)
 
     def _diverged(self, run: Run, what: str) -> DivergenceError:
+        number = self.counters.rollbacks
+        tried = f", after {number} roll-back{'' if number == 1 else 's'}" if number else ""
         return DivergenceError(
-            f"{what}; lower training.learning_rate or training.max_gradient_norm; "
-            f"the last good checkpoint is {run.last}"
+            f"{what}{tried}; {advice(self.config)}; the last good checkpoint is {_good(run)}"
         )
 
     def _log(self, run: Run, step: StepReport) -> None:
@@ -171,7 +225,7 @@ class Session:
             with self._all_threads():
                 score = evaluate_part(self.model, part, self.config.training.validation_rows)
             if not math.isfinite(score.nats):
-                raise self._diverged(run, f"step {step}: the validation loss is {score.nats}")
+                raise DivergenceError(f"step {step}: the validation loss is {score.nats}")
             measures = score.to_json()  # where an infinite perplexity is null, as JSON wants it
             run.log_metrics(
                 self._line()
@@ -208,20 +262,25 @@ class Session:
         patience = self.config.training.patience
         return patience is not None and self.counters.validations_since_best >= patience
 
-    def _save(self, run: Run) -> None:
+    def _save(self, run: Run, is_good: bool) -> None:
+        """Save all of the run; `is_good` says whether a roll-back may go to this state."""
+        if is_good:
+            self.counters.save_is_late = False
         counters = {
+            "is_good": is_good,
             "trainer": self.trainer.counters(),
             "run": asdict(replace(self.counters, elapsed=self._clock())),
             "log_sizes": run.log_sizes(),
         }
         if not all(tensor.isfinite().all() for tensor in self.model.state_dict().values()):
-            raise self._diverged(run, f"step {self.trainer.step}: a weight is not finite")
+            raise DivergenceError(f"step {self.trainer.step}: a weight is not finite")
         checkpoint = replace(
             self._checkpoint(),
             training_tensors=self.trainer.tensors(),
             training_counters=counters,
         )
-        run.save_last(checkpoint, self.trainer.step, self.config.training.keep_checkpoints)
+        keep = self.config.training.keep_checkpoints
+        run.save_last(checkpoint, self.trainer.step, keep, is_good)
 
     def _checkpoint(self) -> Checkpoint:
         weights = self.model.state_dict()
@@ -251,6 +310,11 @@ class Session:
         )
         self.on_report(finished)
         return finished
+
+
+def _good(run: Run) -> Path:
+    """Return the checkpoint to roll back to."""
+    return run.good if run.good.exists() else run.last
 
 
 def _is_due(step: int, every: int | None) -> bool:

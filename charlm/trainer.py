@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from charlm.batches import Batch, Batches, Position
@@ -59,6 +60,9 @@ class Trainer:
         self.step = 0
         self.characters = 0
         self.seconds = 0.0
+        self.learning_rate_scale = 1.0
+        """Of the whole schedule; roll-backs lower it."""
+        self._batch: Batch | None = None
 
     def progress(self) -> float:
         """Return how much of the run is done: the limit that is nearest, as a fraction."""
@@ -77,10 +81,11 @@ class Trainer:
     def take_step(self, batch: Batch, progress: float) -> StepReport:
         """Update the parameters once; raises `DivergenceError`, before any harm, if it cannot."""
         start = perf_counter()
-        rate = learning_rate(self.config, self.step, progress)
+        rate = self.learning_rate_scale * learning_rate(self.config, self.step, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
+        self._batch = batch
         self.model.train()
         mean_loss = self._loss(batch)
         self.optimizer.zero_grad()
@@ -114,6 +119,19 @@ class Trainer:
         loss, self.state = self.model.loss(inputs, targets, state, random)
         return loss
 
+    @torch.no_grad()
+    def loss_again(self) -> float:
+        """Return the loss on the last step's batch with the weights as they are now.
+
+        From a fresh state and without dropout, so that other weights may be compared.
+        """
+        assert self._batch is not None, "a step was taken"
+        inputs = self._batch.inputs.to(self.model.device)
+        targets = self._batch.targets.to(self.model.device)
+        self.model.eval()
+        loss, _ = self.model.loss(inputs, targets, self.model.initial_state(inputs.shape[1]))
+        return loss.item()
+
     def _check_finite(self, loss: float, norm: float) -> None:
         for name, value in (("loss", loss), ("gradient norm", norm)):
             if not math.isfinite(value):
@@ -138,6 +156,7 @@ class Trainer:
             "step": self.step,
             "characters": self.characters,
             "seconds": self.seconds,
+            "learning_rate_scale": self.learning_rate_scale,
         }
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
@@ -145,6 +164,7 @@ class Trainer:
         self.batches.restore(Position(*counters["position"]))
         self.step, self.characters = counters["step"], counters["characters"]
         self.seconds = counters["seconds"]
+        self.learning_rate_scale = counters.get("learning_rate_scale", 1.0)  # older runs have none
         optimizer_state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith("optimizer."):
