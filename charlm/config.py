@@ -219,6 +219,10 @@ class TrainingConfig(Section):
     """Where cosine and linear end, as a fraction of learning_rate."""
     max_gradient_norm: PositiveFloat | None = 1.0
     """θ: gradients whose global L2 norm is larger are scaled down to it; null clips nothing."""
+    average: Decay = 0.0
+    """Decay, at each step, of an exponential moving average of the weights, such as 0.999; 0 keeps
+    none (Polyak and Juditsky, 1992). The averaged weights are what is validated, scored and
+    predicted with; training goes on from its own."""
     max_rollbacks: NonNegativeInt = 3
     """How often a run that diverges (a loss, gradient or weight that is not finite, or a loss that
     leaps up and stays there) goes back to its last good save; the next time it ends."""

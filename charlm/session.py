@@ -222,7 +222,7 @@ class Session:
         counters.validated_step = step
         part = self.corpus.parts["validation"]
         if len(part):
-            with self._all_threads():
+            with self._all_threads(), self.model.having(self.trainer.weights()):
                 score = evaluate_part(self.model, part, self.config.training.validation_rows)
             if not math.isfinite(score.nats):
                 raise DivergenceError(f"step {step}: the validation loss is {score.nats}")
@@ -239,7 +239,8 @@ class Session:
             if is_best:
                 run.save_best(replace(self._checkpoint(), training_counters={"step": step}))
             self.on_report(Validated(step, score, is_best))
-        text = self._sample()
+        with self.model.having(self.trainer.weights()):
+            text = self._sample()
         run.log_sample(step, text)
         self.on_report(Sampled(step, text))
 
@@ -283,17 +284,17 @@ class Session:
         run.save_last(checkpoint, self.trainer.step, keep, is_good)
 
     def _checkpoint(self) -> Checkpoint:
-        weights = self.model.state_dict()
+        weights = self.trainer.weights()
         return Checkpoint(self.config, self.corpus.vocabulary, self.corpus.fingerprint, weights)
 
     def _finish(self, run: Run) -> Finished:
-        """Score what was kept apart with the best weights."""
+        """Score what was kept apart with the best weights, or the last ones where none is best."""
         counters = self.counters
-        best_step = self.trainer.step
+        weights, best_step = self.trainer.weights(), self.trainer.step
         if counters.best_loss is not None:
             best = read_checkpoint(run.best)
-            self.model.load_state_dict(best.weights)
-            best_step = best.training_counters["step"]
+            weights, best_step = best.weights, best.training_counters["step"]
+        self.model.load_state_dict(weights)
         held_out, rows = final_score(self.model, self.corpus, self.config.training)
         finished = Finished(
             run,

@@ -13,7 +13,10 @@ from charlm.batches import Batch, Batches, Position
 from charlm.config import TrainingConfig
 from charlm.errors import DivergenceError
 from charlm.model import LanguageModel, detach
-from charlm.optimization import clip_gradients, learning_rate, make_optimizer
+from charlm.optimization import clip_gradients, follow, learning_rate, make_optimizer
+
+_OWN = "weights."
+"""Before the names of the model's own weights, where averages are what a checkpoint gives out."""
 
 
 class StepReport(NamedTuple):
@@ -62,6 +65,8 @@ class Trainer:
         self.seconds = 0.0
         self.learning_rate_scale = 1.0
         """Of the whole schedule; roll-backs lower it."""
+        self._averages: list[Tensor] = []
+        """Of the parameters, in their order; none before the first step, or if not wanted."""
         self._batch: Batch | None = None
 
     def progress(self) -> float:
@@ -94,6 +99,9 @@ class Trainer:
         loss = mean_loss.item()
         self._check_finite(loss, norm)
         self.optimizer.step()
+        if self.config.average:
+            own = [parameter.detach() for parameter in self.model.parameters()]
+            follow(self._averages, own, self.config.average, self.step)
 
         self.step += 1
         self.characters += batch.targets.numel()
@@ -137,9 +145,18 @@ class Trainer:
             if not math.isfinite(value):
                 raise DivergenceError(f"step {self.step + 1}: the {name} is {value}")
 
+    def weights(self) -> dict[str, Tensor]:
+        """Return the weights to predict with: the averages, or the model's own without any."""
+        if self._averages:
+            names = [name for name, _ in self.model.named_parameters()]
+            return dict(zip(names, self._averages, strict=True))
+        return self.model.tensors()
+
     def tensors(self) -> dict[str, Tensor]:
-        """Return the optimiser's state and the carried state."""
+        """Return the optimiser's state, the carried state, and weights that `weights()` is not."""
         tensors = {}
+        if self._averages:
+            tensors = {f"{_OWN}{name}": own for name, own in self.model.tensors().items()}
         for number, values in self.optimizer.state_dict()["state"].items():
             for key, value in values.items():
                 if isinstance(value, Tensor):
@@ -160,11 +177,16 @@ class Trainer:
         }
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
-        """Go on from what `tensors()` and `counters()` returned."""
+        """Go on from what `tensors()` and `counters()` returned; the model has `weights()`."""
         self.batches.restore(Position(*counters["position"]))
         self.step, self.characters = counters["step"], counters["characters"]
         self.seconds = counters["seconds"]
         self.learning_rate_scale = counters.get("learning_rate_scale", 1.0)  # older runs have none
+        self._averages = []
+        own = {name.removeprefix(_OWN): tensors[name] for name in tensors if name.startswith(_OWN)}
+        if own:
+            self._averages = [parameter.detach().clone() for parameter in self.model.parameters()]
+            self.model.load_state_dict(own)
         optimizer_state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith("optimizer."):
