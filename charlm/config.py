@@ -250,6 +250,9 @@ class TrainingConfig(Section):
     threads: PositiveInt | Literal["auto"] = "auto"
     """Most threads that compute on a CPU; in bfloat16 a run takes fewer while that is faster.
     `auto` is one a core, or in float32 as many as are of use when the run starts."""
+    deterministic: bool = False
+    """Take only algorithms that give the same bits each time, and let no measurement decide: `auto`
+    is then float32, and one thread a core. A budget's clock still decides on the steps."""
     start_from: str | None = None
     """A run or checkpoint whose weights and vocabulary to start with (fine-tuning)."""
 

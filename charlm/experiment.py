@@ -171,7 +171,8 @@ def _text_to_read_again(config: Config, what: str) -> None:
 
 def _check_not_begun(run: Run) -> None:
     """Refuse to begin a run anew that has anything to lose."""
-    if any(run.checkpoints.glob("*.safetensors")):
+    first = run.numbered(0)  # of which a crash may have left the older copy alone
+    if any(path != first for path in run.checkpoints.glob("*.safetensors")):
         raise RunError(
             f"{run.last}: missing, and other checkpoints are there; copy one of "
             f"{run.checkpoints} to it, or train anew under another --name"
@@ -235,7 +236,8 @@ _MAY_CHANGE = {
     # Where the text lies: its fingerprint says whether it is the same.
     "corpus": {"paths", "builtin", "validation_paths", "test_paths"},
     "training": {
-        *("epochs", "steps", "budget", "patience", "max_rollbacks", "device", "threads"),
+        *("epochs", "steps", "budget", "patience", "max_rollbacks"),
+        *("device", "threads", "deterministic"),
         *("validate_every", "validation_rows", "save_every", "log_every", "keep_checkpoints"),
     },
 }

@@ -21,16 +21,18 @@ _REMEDY = "free some space, or choose another folder with --runs"
 class Run:
     """The files of a run, `runs/<name>/`.
 
-    config.yaml     every key of the config, as resolved
-    metrics.jsonl   one JSON object a line: training and validation
-    samples.txt     a sample of text at each validation
-    checkpoints/    best.safetensors, last.safetensors, and older ones where they are kept;
-                    good.safetensors where last is of a stop between two saves
+    config.yaml       every key of the config, as resolved
+    environment.json  what computed it, and when: one entry a start
+    metrics.jsonl     one JSON object a line: training, validation, roll-backs
+    samples.txt       a sample of text at each validation
+    checkpoints/      best.safetensors, last.safetensors, and older ones where they are kept;
+                      good.safetensors where last is of a stop between two saves
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config_file = folder / "config.yaml"
+        self.environment = folder / "environment.json"
         self.metrics = folder / "metrics.jsonl"
         self.samples = folder / "samples.txt"
         self.checkpoints = folder / "checkpoints"
@@ -62,10 +64,22 @@ class Run:
 
     def write_config(self, config: Config) -> None:
         """Write the config beside its place and rename it: no crash leaves half of one."""
-        partial = self.config_file.with_suffix(".partial")
-        with file_errors("be written", self.config_file, _REMEDY):
-            partial.write_text(to_yaml(config), encoding="utf-8")
-            partial.replace(self.config_file)
+        self._write_whole(self.config_file, to_yaml(config))
+
+    def note_environment(self, entry: dict[str, Any]) -> None:
+        """Add an entry to `environment.json`; one that is no list of entries is begun anew."""
+        try:
+            entries = json.loads(self.environment.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            entries = []
+        entries = [*(entries if isinstance(entries, list) else []), entry]
+        self._write_whole(self.environment, json.dumps(entries, indent=1) + "\n")
+
+    def _write_whole(self, path: Path, text: str) -> None:
+        partial = path.with_suffix(".partial")
+        with file_errors("be written", path, _REMEDY):
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -126,7 +140,7 @@ class Run:
         if not is_good and not self.good.exists() and self.last.exists():
             write_checkpoint(self.good, read_checkpoint(self.last))
         if keep:
-            write_checkpoint(self.checkpoints / f"step-{step:08d}.safetensors", checkpoint)
+            write_checkpoint(self.numbered(step), checkpoint)
             self._delete(self._numbered()[: -keep - 1])  # the newest is the last once more
         write_checkpoint(self.last, checkpoint)
         if is_good:
@@ -135,6 +149,10 @@ class Run:
     def forget_good(self) -> None:
         """Let the last checkpoint be the one to roll back to."""
         self._delete([self.good] if self.good.exists() else [])
+
+    def numbered(self, step: int) -> Path:
+        """Return where the checkpoint of a step is kept."""
+        return self.checkpoints / f"step-{step:08d}.safetensors"
 
     def _numbered(self) -> list[Path]:
         found = self.checkpoints.glob("step-*.safetensors")

@@ -34,6 +34,7 @@ from charlm.reports import (
     StopRequested,
     Validated,
 )
+from charlm.reproducibility import deterministic, environment
 from charlm.run import Run
 from charlm.trainer import StepReport, Trainer
 
@@ -68,6 +69,12 @@ class Session:
 
     def run_in(self, run: Run) -> Finished:
         """Train to the end, keeping everything in the run's folder."""
+        training, device = self.config.training, self.model.device
+        run.note_environment(environment(training, device, self.corpus.fingerprint))
+        with deterministic(training.deterministic):
+            return self._run_in(run)
+
+    def _run_in(self, run: Run) -> Finished:
         started = Started(
             run,
             self.config,
@@ -167,7 +174,8 @@ class Session:
     def _steps(self) -> Iterator[StepReport]:
         watch = watch_threads(self._most_threads)
         next(watch)
-        is_watched = self.config.training.precision == "bfloat16"
+        training = self.config.training
+        is_watched = training.precision == "bfloat16" and not training.deterministic
         try:
             with _memory_errors(self.config):
                 for step in self.trainer:
