@@ -29,14 +29,18 @@ _SLOWER = 1.25
 
 
 def resolve(config: Config) -> Config:
-    """Return the config with every `auto` that depends on the machine's speed decided."""
+    """Return the config with every `auto` that depends on the machine's speed decided.
+
+    Where the run is to be deterministic, not by its speed.
+    """
+    measures = not config.training.deterministic
     compiled = can_compile(config)
     threads, precision = config.training.threads, config.training.precision
     if precision == "auto":
-        precision = choose_precision() if compiled else "float32"
+        precision = choose_precision() if compiled and measures else "float32"
     if threads == "auto":
         watched = precision == "bfloat16"  # `watch_threads` takes fewer where that is faster
-        threads = choose_threads(config) if compiled and not watched else _ALL
+        threads = choose_threads(config) if compiled and measures and not watched else _ALL
     training = config.training.model_copy(update={"threads": threads, "precision": precision})
     return config.model_copy(update={"training": training})
 

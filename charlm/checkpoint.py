@@ -37,6 +37,7 @@ class Checkpoint:
     fingerprint: str
     """Of the text and the settings that its ids came from."""
     weights: dict[str, Tensor]
+    """To predict with: averaged, where the run averages. Its own are then among those below."""
     training_tensors: dict[str, Tensor] = field(default_factory=dict)
     """Of the trainer; none in a checkpoint that only predicts."""
     training_counters: dict[str, Any] = field(default_factory=dict)

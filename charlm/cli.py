@@ -141,6 +141,14 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with a run, exactly.")
     ] = None,
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic",
+            help="Give the same bits again, on this machine with as many threads and the same "
+            "versions. A budget's clock still decides; use epochs or steps.",
+        ),
+    ] = False,
     auto: Annotated[
         bool, typer.Option("--auto", help="Choose model and schedule for this text and --budget.")
     ] = False,
@@ -159,6 +167,8 @@ def train(
         settings.append(f"training.budget={budget}")
     if seed is not None:
         settings.append(f"training.seed={seed}")
+    if deterministic:
+        settings.append("training.deterministic=true")
     settings += set_ or []
     if resume is not None and (config, name, auto, print_config) != (None, None, False, False):
         raise CharlmError(

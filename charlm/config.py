@@ -50,6 +50,7 @@ def parse_duration(value: Any) -> Any:
 
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Factor = Annotated[float, Field(gt=0.0, lt=1.0)]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 Size = Annotated[int, Field(gt=0, lt=2**24)]
 Paths = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
@@ -218,6 +219,15 @@ class TrainingConfig(Section):
     """Where cosine and linear end, as a fraction of learning_rate."""
     max_gradient_norm: PositiveFloat | None = 1.0
     """θ: gradients whose global L2 norm is larger are scaled down to it; null clips nothing."""
+    average: Decay = 0.0
+    """Decay, at each step, of an exponential moving average of the weights, such as 0.999; 0 keeps
+    none (Polyak and Juditsky, 1992). The averaged weights are what is validated, scored and
+    predicted with; training goes on from its own."""
+    max_rollbacks: NonNegativeInt = 3
+    """How often a run that diverges (a loss, gradient or weight that is not finite, or a loss that
+    leaps up and stays there) goes back to its last good save; the next time it ends."""
+    rollback_factor: Factor = 0.5
+    """By what each roll-back multiplies the learning rate, for the rest of the run."""
     validate_every: PositiveInt | None = 500
     """Steps between validations; null validates at the end only."""
     validation_rows: PositiveInt = 16
@@ -242,6 +252,9 @@ class TrainingConfig(Section):
     threads: PositiveInt | Literal["auto"] = "auto"
     """Most threads that compute on a CPU; in bfloat16 a run takes fewer while that is faster.
     `auto` is one a core, or in float32 as many as are of use when the run starts."""
+    deterministic: bool = False
+    """Take only algorithms that give the same bits each time, and let no measurement decide: `auto`
+    is then float32, and one thread a core. A budget's clock still decides on the steps."""
     start_from: str | None = None
     """A run or checkpoint whose weights and vocabulary to start with (fine-tuning)."""
 

@@ -19,6 +19,7 @@ from charlm.reports import (
     Advised,
     Finished,
     Report,
+    RolledBack,
     Sampled,
     Started,
     Stepped,
@@ -68,6 +69,12 @@ class TrainingView:
                 self._validated(report)
             case Sampled():
                 self._sampled(report)
+            case RolledBack():
+                self._print_above(
+                    f"{report.reason}; back to step {report.step:,}, with the learning rate times "
+                    f"{report.learning_rate_scale:g}",
+                    style="bold",
+                )
             case StopRequested():
                 self._stop_requested()
             case Stopping():

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from charlm.divergence import LossWatch
 from charlm.trainer import StepReport
 
 
@@ -38,11 +39,16 @@ class Counters:
     """Since the last training line."""
     epoch: Mean = field(default_factory=Mean)
     """Since the epoch's start."""
+    watch: LossWatch = field(default_factory=LossWatch)
+    save_is_late: bool = False
+    """Whether a save was due while the loss was suspiciously high."""
+    rollbacks: int = 0
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Counters":
         means = {name: Mean(**fields[name]) for name in ("line", "epoch")}
-        return cls(**{**fields, **means})
+        watch = LossWatch(**fields.get("watch", {}))  # older runs have none
+        return cls(**{**fields, **means, "watch": watch})
 
     def training_loss(self, epochs: float) -> float | None:
         """Return the mean of the epoch in progress, if half of it is done, else the last whole one.

@@ -7,7 +7,7 @@
     ├── CheckpointError   a file that is not a whole checkpoint of this format
     ├── RunError          a run folder: existing, missing, not to be resumed, not writable
     ├── ProcessError      another process of the same run has ended
-    └── DivergenceError   a loss or gradient that is not finite
+    └── DivergenceError   a run that has come to harm, and whose roll-backs did not help
 
 A message is one line: the thing, the place, the remedy.
 """
@@ -49,7 +49,7 @@ class ProcessError(CharlmError):
 
 
 class DivergenceError(CharlmError):
-    """A loss or gradient norm that is not finite."""
+    """A loss, gradient or weight that is not finite, or a loss that leaps up and stays there."""
 
 
 @contextmanager

@@ -131,7 +131,7 @@ def _begin(config: Config, on_report: Callable[[Report], None]) -> Session:
     corpus = processes().in_turn(lambda: build_corpus(config.corpus, vocabulary))
     session = Session(config, corpus, on_report)
     if begin_with is not None:
-        session.model.load_state_dict(begin_with.weights)
+        session.state.model.load_state_dict(begin_with.weights)
     return session
 
 
@@ -193,14 +193,16 @@ def _restored(
     corpus = processes().in_turn(lambda: training_corpus(replace(checkpoint, config=config)))
     session = Session(config, corpus, on_report)
     try:
-        session.restore(checkpoint)
+        session.state.restore(checkpoint)
         logged = checkpoint.training_counters["log_sizes"].items()
         sizes = {name: int(size) for name, size in logged}
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
         raise CheckpointError(
             f"{folder.last}: its state of training does not fit its config; train anew"
         ) from None
-    folder.go_back(session.trainer.step, sizes)
+    folder.go_back(session.state.trainer.step, sizes)
+    if checkpoint.training_counters.get("is_good", True):  # what else is there, a crash has left
+        folder.forget_good()
     return session
 
 
@@ -230,7 +232,8 @@ def _text_to_read_again(config: Config, what: str) -> None:
 
 def _check_not_begun(run: Run) -> None:
     """Refuse to begin a run anew that has anything to lose."""
-    if any(run.checkpoints.glob("*.safetensors")):
+    first = run.numbered(0)  # of which a crash may have left the older copy alone
+    if any(path != first for path in run.checkpoints.glob("*.safetensors")):
         raise RunError(
             f"{run.last}: missing, and other checkpoints are there; copy one of "
             f"{run.checkpoints} to it, or train anew under another --name"
@@ -294,7 +297,8 @@ _MAY_CHANGE = {
     # Where the text lies: its fingerprint says whether it is the same.
     "corpus": {"paths", "builtin", "validation_paths", "test_paths"},
     "training": {
-        *("epochs", "steps", "budget", "patience", "device", "threads", "accumulate"),
+        *("epochs", "steps", "budget", "patience", "max_rollbacks"),
+        *("device", "threads", "deterministic", "accumulate"),
         *("validate_every", "validation_rows", "save_every", "log_every", "keep_checkpoints"),
     },
 }

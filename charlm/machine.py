@@ -65,13 +65,24 @@ def launched() -> Launch:
 
 def processor() -> str:
     """Return what tells this processor from others that would need other machine code."""
+    wanted = ("model name", "flags", "Features", "CPU part")
+    if not (found := _cpuinfo()):
+        return f"{platform.machine()} {platform.processor()}"
+    return " ".join([platform.machine(), *(found[name] for name in wanted if name in found)])
+
+
+def processor_name() -> str:
+    """Return what this processor is called, for people."""
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo() -> dict[str, str]:
+    """Return what Linux says of the processor's last core; nothing elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return f"{platform.machine()} {platform.processor()}"
-    wanted = ("model name", "flags", "Features", "CPU part")
-    kept = {line.partition(":")[0].strip(): line.partition(":")[2].strip() for line in lines}
-    return " ".join([platform.machine(), *(kept[name] for name in wanted if name in kept)])
+        return {}
+    return {line.partition(":")[0].strip(): line.partition(":")[2].strip() for line in lines}
 
 
 def remembered(key: str) -> Any:

@@ -74,6 +74,18 @@ class LanguageModel(nn.Module):
         finally:
             self.precision = before
 
+    @contextmanager
+    def having(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        """Take other weights for a while, by parameters' names; none is copied."""
+        before = {name: parameter.data for name, parameter in self.named_parameters()}
+        try:
+            for name, parameter in self.named_parameters():
+                parameter.data = weights[name].to(parameter.device)
+            yield
+        finally:
+            for name, parameter in self.named_parameters():
+                parameter.data = before[name]
+
     @property
     def device(self) -> torch.device:
         return self.b_q.device

@@ -1,7 +1,7 @@
-"""Gradient clipping, optimisers, and the learning rate's way from start to end."""
+"""Gradient clipping, optimisers, averages of weights, and the learning rate's way to its end."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -36,6 +36,20 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
     fused = parameters[0].device.type in ("cpu", "cuda")
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
+
+
+def follow(averages: list[Tensor], weights: Sequence[Tensor], decay: float, num_steps: int) -> None:
+    """Move averages ā towards weights w, in place: ā ← d ā + (1 − d) w.
+
+    d is `decay`, but at most (1 + t) / (10 + t) after t earlier steps, as the first weights should
+    not be remembered for long. The first time, `averages` is empty and gets copies of the weights.
+    Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
+    """
+    if not averages:
+        averages += [weight.clone() for weight in weights]
+        return
+    decay = min(decay, (1 + num_steps) / (10 + num_steps))
+    torch._foreach_lerp_(averages, list(weights), 1 - decay)
 
 
 def learning_rate(config: TrainingConfig, step: int, progress: float) -> float:

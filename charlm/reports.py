@@ -58,6 +58,21 @@ class Sampled:
 
 
 @dataclass(frozen=True)
+class RolledBack:
+    """The run had come to harm and went back to its last good save."""
+
+    step: int
+    """Where it went back to."""
+    diverged_at: int
+    """Steps taken when it was noticed."""
+    reason: str
+    learning_rate_scale: float
+    """What the learning rate is multiplied by from now on."""
+    rollbacks: int
+    """How many there were, this one included."""
+
+
+@dataclass(frozen=True)
 class StopRequested:
     """Somebody asked to stop: the run will, after what it is at. Sent from a signal's handler."""
 
@@ -89,4 +104,14 @@ class Finished:
     sample: str
 
 
-Report = Advised | Started | Stepped | Validated | Sampled | StopRequested | Stopping | Finished
+Report = (
+    Advised
+    | Started
+    | Stepped
+    | Validated
+    | Sampled
+    | RolledBack
+    | StopRequested
+    | Stopping
+    | Finished
+)

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from charlm.checkpoint import Checkpoint, write_checkpoint
+from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.config import Config
 from charlm.config_file import to_yaml
 from charlm.errors import RunError, file_errors
@@ -21,20 +21,24 @@ _REMEDY = "free some space, or choose another folder with --runs"
 class Run:
     """The files of a run, `runs/<name>/`.
 
-    config.yaml     every key of the config, as resolved
-    metrics.jsonl   one JSON object a line: training and validation
-    samples.txt     a sample of text at each validation
-    checkpoints/    best.safetensors, last.safetensors, and older ones where they are kept
+    config.yaml       every key of the config, as resolved
+    environment.json  what computed it, and when: one entry a start
+    metrics.jsonl     one JSON object a line: training, validation, roll-backs
+    samples.txt       a sample of text at each validation
+    checkpoints/      best.safetensors, last.safetensors, and older ones where they are kept;
+                      good.safetensors where last is of a stop between two saves
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config_file = folder / "config.yaml"
+        self.environment = folder / "environment.json"
         self.metrics = folder / "metrics.jsonl"
         self.samples = folder / "samples.txt"
         self.checkpoints = folder / "checkpoints"
         self.best = self.checkpoints / "best.safetensors"
         self.last = self.checkpoints / "last.safetensors"
+        self.good = self.checkpoints / "good.safetensors"
 
     @classmethod
     def create(cls, runs: Path, name: str | None, stem: str, config: Config) -> "Run":
@@ -60,10 +64,22 @@ class Run:
 
     def write_config(self, config: Config) -> None:
         """Write the config beside its place and rename it: no crash leaves half of one."""
-        partial = self.config_file.with_suffix(".partial")
-        with file_errors("be written", self.config_file, _REMEDY):
-            partial.write_text(to_yaml(config), encoding="utf-8")
-            partial.replace(self.config_file)
+        self._write_whole(self.config_file, to_yaml(config))
+
+    def note_environment(self, entry: dict[str, Any]) -> None:
+        """Add an entry to `environment.json`; one that is no list of entries is begun anew."""
+        try:
+            entries = json.loads(self.environment.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            entries = []
+        entries = [*(entries if isinstance(entries, list) else []), entry]
+        self._write_whole(self.environment, json.dumps(entries, indent=1) + "\n")
+
+    def _write_whole(self, path: Path, text: str) -> None:
+        partial = path.with_suffix(".partial")
+        with file_errors("be written", path, _REMEDY):
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -103,7 +119,7 @@ class Run:
         return {name: path.stat().st_size for name, path in logs.items() if path.exists()}
 
     def go_back(self, step: int, sizes: dict[str, int]) -> None:
-        """Drop what was logged and saved after a checkpoint that is resumed: it comes again."""
+        """Drop what was logged and saved after a checkpoint that is taken up: it comes again."""
         newer = (p for p in self._numbered() if int(p.stem.removeprefix("step-")) > step)
         self._delete([*newer, *self.checkpoints.glob("*.partial")])
         for path in (self.metrics, self.samples):
@@ -114,12 +130,29 @@ class Run:
                 ):
                     f.truncate(size)
 
-    def save_last(self, checkpoint: Checkpoint, step: int, keep: int) -> None:
-        """Write the checkpoint to resume from; keep up to `keep` older ones under their steps."""
+    def save_last(self, checkpoint: Checkpoint, step: int, keep: int, is_good: bool = True) -> None:
+        """Write the checkpoint to resume from; keep up to `keep` older ones under their steps.
+
+        A roll-back is to go to the same state whether the run was stopped on the way or not. So a
+        checkpoint that is written because of a stop is not `is_good` to roll back to, and the one
+        before it stays as `good`.
+        """
+        if not is_good and not self.good.exists() and self.last.exists():
+            write_checkpoint(self.good, read_checkpoint(self.last))
         if keep:
-            write_checkpoint(self.checkpoints / f"step-{step:08d}.safetensors", checkpoint)
+            write_checkpoint(self.numbered(step), checkpoint)
             self._delete(self._numbered()[: -keep - 1])  # the newest is the last once more
         write_checkpoint(self.last, checkpoint)
+        if is_good:
+            self.forget_good()
+
+    def forget_good(self) -> None:
+        """Let the last checkpoint be the one to roll back to."""
+        self._delete([self.good] if self.good.exists() else [])
+
+    def numbered(self, step: int) -> Path:
+        """Return where the checkpoint of a step is kept."""
+        return self.checkpoints / f"step-{step:08d}.safetensors"
 
     def _numbered(self) -> list[Path]:
         found = self.checkpoints.glob("step-*.safetensors")
@@ -137,7 +170,7 @@ class Run:
 class OthersRun(Run):
     """The run of a process that leaves it to another one to write its files."""
 
-    def write_config(self, config: Config) -> None:
+    def _write_whole(self, path: Path, text: str) -> None:
         pass
 
     @contextmanager
@@ -150,7 +183,10 @@ class OthersRun(Run):
     def go_back(self, step: int, sizes: dict[str, int]) -> None:
         pass
 
-    def save_last(self, checkpoint: Checkpoint, step: int, keep: int) -> None:
+    def save_last(self, checkpoint: Checkpoint, step: int, keep: int, is_good: bool = True) -> None:
+        pass
+
+    def forget_good(self) -> None:
         pass
 
     def save_best(self, checkpoint: Checkpoint) -> None:

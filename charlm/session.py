@@ -1,26 +1,22 @@
 """One run in memory: the trainer, and what happens between its steps."""
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
 import torch
 
-from charlm.batches import make_batches
 from charlm.calibration import resolve, watch_threads
-from charlm.checkpoint import Checkpoint, read_checkpoint
+from charlm.checkpoint import read_checkpoint
 from charlm.config import Config
 from charlm.corpus import Corpus
-from charlm.counters import Counters, Mean
+from charlm.counters import Mean
 from charlm.errors import ConfigError, DivergenceError
 from charlm.evaluator import evaluate_part
 from charlm.interrupt import stop_on_interrupt
-from charlm.machine import launched
-from charlm.model import LanguageModel, choose_device
 from charlm.parallel import processes
 from charlm.predictor import Predictor, final_score, generate
 from charlm.reports import (
@@ -33,8 +29,10 @@ from charlm.reports import (
     StopRequested,
     Validated,
 )
+from charlm.reproducibility import deterministic, environment
 from charlm.run import Run
-from charlm.trainer import StepReport, Trainer
+from charlm.trainer import StepReport
+from charlm.training_state import TrainingState, is_due
 
 
 class Session:
@@ -43,52 +41,38 @@ class Session:
     def __init__(self, config: Config, corpus: Corpus, on_report: Callable[[Report], None]) -> None:
         self.processes = processes()
         self.config = config = self.processes.of_first(lambda: resolve(config))
-        self.corpus = corpus
         self.on_report = on_report if self.processes.is_first else lambda report: None
-        training = config.training
-        cores = max(1, (os.cpu_count() or 1) // launched().local_size)
-        self._most_threads = min(int(training.threads), cores)
-        torch.set_num_threads(self._most_threads)
-        device = choose_device(training.device)
         with _memory_errors(config):
-            model = LanguageModel(config.model, len(corpus.vocabulary))
-            model.initialize(torch.Generator().manual_seed(training.seed))
-            self.model = model.to(device)
-        ids, share = corpus.parts["train"].ids, self.processes.share
-        batches = make_batches(ids, config.batches, training.seed, share)
-        self.model.precision = training.product_precision
-        self.trainer = Trainer(self.model, batches, training, self._clock, self.processes)
-        self.counters = Counters()
+            self.state = TrainingState(config, corpus, self.processes)
         self._began = perf_counter()
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go back to where a checkpoint was written."""
-        self.model.load_state_dict(checkpoint.weights)
-        counters = checkpoint.training_counters
-        self.trainer.restore(checkpoint.training_tensors, counters["trainer"])
-        self.counters = Counters.from_json(counters["run"])
 
     def run_in(self, run: Run) -> Finished:
         """Train to the end, keeping everything in the run's folder."""
+        training, device = self.config.training, self.state.model.device
+        run.note_environment(environment(training, device, self.state.corpus.fingerprint))
+        with deterministic(training.deterministic):
+            return self._run_in(run)
+
+    def _run_in(self, run: Run) -> Finished:
         started = Started(
             run,
             self.config,
-            self.corpus,
-            self.model,
-            resumed_at=self.trainer.step,
-            progress=self.trainer.progress(),
+            self.state.corpus,
+            self.state.model,
+            resumed_at=self.state.trainer.step,
+            progress=self.state.trainer.progress(),
         )
         self.on_report(started)
         self._began = perf_counter()
         with stop_on_interrupt(lambda: self.on_report(StopRequested())) as stop:
             self.processes.watch(lambda: perf_counter() - self._began, lambda: stop.requested)
-            if self.trainer.step == 0:
-                self._save(run)  # whatever happens, there is something to resume
+            if self.state.trainer.step == 0:
+                self.state.save(run, is_good=True)  # whatever happens, there is something to resume
             try:
                 self._train(run)
             except (SystemExit, BrokenPipeError):  # whoever read the reports has gone
                 if self.processes.is_alone:  # the others know nothing of it, and saving takes all
-                    self._save(run)
+                    self.state.save(run, is_good=self.state.is_good_to_save())
                 raise
             if self.processes.stops():
                 self.on_report(Stopping(run))
@@ -96,58 +80,56 @@ class Session:
         return self._finish(run)
 
     def _train(self, run: Run) -> None:
+        """Train as `_take_steps` does, rolling back as often as the config allows."""
+        while True:
+            try:
+                return self._take_steps(run)
+            except DivergenceError as reason:
+                self.on_report(self.state.roll_back(run, str(reason)))
+
+    def _take_steps(self, run: Run) -> None:
         """Take steps until the run is done or somebody asks to stop; leave all of it saved."""
-        training = self.config.training
-        for step in () if self._out_of_patience() else self._steps(run):
+        for step in () if self._out_of_patience() else self._steps():
+            self.state.check_loss(run, step.loss)
             self._log(run, step)
-            if _is_due(step.step, training.validate_every):
+            if is_due(step.step, self.config.training.validate_every):
                 self._validate(run)
+            is_good = self.state.is_good_to_save()
+            if is_good or self.processes.stops():
+                self.state.save(run, is_good)
             if self.processes.stops():
-                self._save(run)
                 return
-            if _is_due(step.step, training.save_every):
-                self._save(run)
             if self._out_of_patience():
                 break
-        if self.counters.validated_step < self.trainer.step:
+        if self.state.counters.validated_step < self.state.trainer.step:
             self._validate(run)
-        self._save(run)
+        self.state.save(run, is_good=not self.state.counters.watch.is_suspicious)
 
-    def _clock(self) -> float:
-        return self.counters.elapsed + self.processes.clock()
-
-    def _steps(self, run: Run) -> Iterator[StepReport]:
-        watch = watch_threads(self._most_threads)
+    def _steps(self) -> Iterator[StepReport]:
+        watch = watch_threads(self.state.most_threads)
         next(watch)
-        is_watched = self.config.training.precision == "bfloat16"
+        training = self.config.training
+        is_watched = training.precision == "bfloat16" and not training.deterministic
         try:
             with _memory_errors(self.config):
-                for step in self.trainer:
+                for step in self.state.trainer:
                     if is_watched:
                         watch.send(step.step_seconds / step.characters)
                     yield step
-        except DivergenceError as reason:
-            raise self._diverged(run, str(reason)) from None
         finally:
-            torch.set_num_threads(self._most_threads)
-
-    def _diverged(self, run: Run, what: str) -> DivergenceError:
-        return DivergenceError(
-            f"{what}; lower training.learning_rate or training.max_gradient_norm; "
-            f"the last good checkpoint is {run.last}"
-        )
+            torch.set_num_threads(self.state.most_threads)
 
     def _log(self, run: Run, step: StepReport) -> None:
-        counters = self.counters
+        counters = self.state.counters
         counters.line.add(step)
         counters.epoch.add(step)
         epoch_ended = step.epoch.is_integer()
-        if epoch_ended or _is_due(step.step, self.config.training.log_every):
+        if epoch_ended or is_due(step.step, self.config.training.log_every):
             self._log_line(run, step, epoch_ended)
-        self.on_report(Stepped(step, self.trainer.progress()))
+        self.on_report(Stepped(step, self.state.trainer.progress()))
 
     def _log_line(self, run: Run, step: StepReport, epoch_ended: bool) -> None:
-        counters = self.counters
+        counters = self.state.counters
         line = self._line() | {
             "loss": counters.line.loss,
             "gradient_norm": step.gradient_norm,
@@ -162,7 +144,7 @@ class Session:
 
     def _line(self) -> dict[str, Any]:
         """Return what every line of the metrics begins with."""
-        trainer = self.trainer
+        trainer = self.state.trainer
         return {
             "step": trainer.step,
             "epoch": trainer.batches.epochs,
@@ -171,15 +153,15 @@ class Session:
         }
 
     def _validate(self, run: Run) -> None:
-        counters, step = self.counters, self.trainer.step
+        counters, step = self.state.counters, self.state.trainer.step
         counters.validated_step = step
-        part = self.corpus.parts["validation"]
+        part = self.state.corpus.parts["validation"]
         if len(part):
-            with self._all_threads():
+            with self.state.all_threads(), self.state.model.having(self.state.trainer.weights()):
                 rows = self.config.training.validation_rows
-                score = evaluate_part(self.model, part, rows, self.processes)
+                score = evaluate_part(self.state.model, part, rows, self.processes)
             if not math.isfinite(score.nats):
-                raise self._diverged(run, f"step {step}: the validation loss is {score.nats}")
+                raise DivergenceError(f"step {step}: the validation loss is {score.nats}")
             measures = score.to_json()  # where an infinite perplexity is null, as JSON wants it
             run.log_metrics(
                 self._line()
@@ -191,69 +173,43 @@ class Session:
             )
             is_best = counters.note_validation(score.nats_per_character)
             if is_best:
-                run.save_best(replace(self._checkpoint(), training_counters={"step": step}))
+                run.save_best(replace(self.state.checkpoint(), training_counters={"step": step}))
             self.on_report(Validated(step, score, is_best))
-        text = self._sample()
+        with self.state.model.having(self.state.trainer.weights()):
+            text = self._sample()
         run.log_sample(step, text)
         self.on_report(Sampled(step, text))
-
-    @contextmanager
-    def _all_threads(self) -> Iterator[None]:
-        """Compute on as many as ever: in float32 a sum may depend on the number."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(self._most_threads)
-        yield
-        torch.set_num_threads(before)
 
     def _sample(self) -> str:
         """Draw a text; the seed and the step alone decide which, and no training step feels it."""
         config = self.config
-        predictor = Predictor(self.model, self.corpus.vocabulary, config)
-        seed = (config.training.seed * 1_000_003 + self.trainer.step) % 2**63
+        predictor = Predictor(self.state.model, self.state.corpus.vocabulary, config)
+        seed = (config.training.seed * 1_000_003 + self.state.trainer.step) % 2**63
         return predictor.prefix + "".join(generate(predictor, seed=seed))
 
     def _out_of_patience(self) -> bool:
         patience = self.config.training.patience
-        return patience is not None and self.counters.validations_since_best >= patience
-
-    def _save(self, run: Run) -> None:
-        counters = {
-            "trainer": self.trainer.counters(),
-            "run": asdict(replace(self.counters, elapsed=self._clock())),
-            "log_sizes": run.log_sizes(),
-        }
-        if not all(tensor.isfinite().all() for tensor in self.model.state_dict().values()):
-            raise self._diverged(run, f"step {self.trainer.step}: a weight is not finite")
-        checkpoint = replace(
-            self._checkpoint(),
-            training_tensors=self.trainer.tensors(),
-            training_counters=counters,
-        )
-        run.save_last(checkpoint, self.trainer.step, self.config.training.keep_checkpoints)
-
-    def _checkpoint(self) -> Checkpoint:
-        weights = self.model.state_dict()
-        return Checkpoint(self.config, self.corpus.vocabulary, self.corpus.fingerprint, weights)
+        return patience is not None and self.state.counters.validations_since_best >= patience
 
     def _finish(self, run: Run) -> Finished:
-        """Score what was kept apart with the best weights."""
-        counters = self.counters
-        best_step = self.trainer.step
+        """Score what was kept apart with the best weights, or the last ones where none is best."""
+        counters = self.state.counters
+        weights, best_step = self.state.trainer.weights(), self.state.trainer.step
         if counters.best_loss is not None:
             self.processes.in_turn(lambda: None)  # it is written
             best = read_checkpoint(run.best)
-            self.model.load_state_dict(best.weights)
-            best_step = best.training_counters["step"]
+            weights, best_step = best.weights, best.training_counters["step"]
+        self.state.model.load_state_dict(weights)
         training = self.config.training
-        held_out, rows = final_score(self.model, self.corpus, training, self.processes)
+        held_out, rows = final_score(self.state.model, self.state.corpus, training, self.processes)
         finished = Finished(
             run,
-            step=self.trainer.step,
-            epochs=self.trainer.batches.epochs,
-            characters=self.trainer.characters,
-            seconds=self.trainer.seconds,
-            num_parameters=self.model.num_parameters,
-            training_loss=counters.training_loss(self.trainer.batches.epochs),
+            step=self.state.trainer.step,
+            epochs=self.state.trainer.batches.epochs,
+            characters=self.state.trainer.characters,
+            seconds=self.state.trainer.seconds,
+            num_parameters=self.state.model.num_parameters,
+            training_loss=counters.training_loss(self.state.trainer.batches.epochs),
             best_step=best_step,
             held_out=held_out,
             held_out_rows=rows,
@@ -261,10 +217,6 @@ class Session:
         )
         self.on_report(finished)
         return finished
-
-
-def _is_due(step: int, every: int | None) -> bool:
-    return every is not None and step % every == 0
 
 
 @contextmanager

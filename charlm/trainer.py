@@ -13,8 +13,11 @@ from charlm.config import TrainingConfig
 from charlm.dropout import Masks
 from charlm.errors import DivergenceError
 from charlm.model import LanguageModel, detach, join_columns, select_columns
-from charlm.optimization import clip_gradients, learning_rate, make_optimizer
+from charlm.optimization import clip_gradients, follow, learning_rate, make_optimizer
 from charlm.parallel import Processes
+
+_OWN = "weights."
+"""Before the names of the model's own weights, where averages are what a checkpoint gives out."""
 
 
 class StepReport(NamedTuple):
@@ -67,6 +70,11 @@ class Trainer:
         self.step = 0
         self.characters = 0
         self.seconds = 0.0
+        self.learning_rate_scale = 1.0
+        """Of the whole schedule; roll-backs lower it."""
+        self._averages: list[Tensor] = []
+        """Of the parameters, in their order; none before the first step, or if not wanted."""
+        self._batch: Batch | None = None
 
     def progress(self) -> float:
         """Return how much of the run is done: the limit that is nearest, as a fraction."""
@@ -85,16 +93,20 @@ class Trainer:
     def take_step(self, batch: Batch, progress: float) -> StepReport:
         """Update the parameters once; raises `DivergenceError`, before any harm, if it cannot."""
         start = perf_counter()
-        rate = learning_rate(self.config, self.step, progress)
+        rate = self.learning_rate_scale * learning_rate(self.config, self.step, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
+        self._batch = batch
         self.model.train()
         self.optimizer.zero_grad()
         loss = self.processes.agree(self._differentiate(batch).item())
         norm = clip_gradients(self.model.parameters(), self.config.max_gradient_norm).item()
         self._check_finite(loss, norm)
         self.optimizer.step()
+        if self.config.average:
+            own = [parameter.detach() for parameter in self.model.parameters()]
+            follow(self._averages, own, self.config.average, self.step)
 
         self.step += 1
         self.characters += batch.num_predictions
@@ -138,14 +150,42 @@ class Trainer:
         self._num_columns = batch.num_columns
         return total
 
+    @torch.no_grad()
+    def loss_again(self) -> float:
+        """Return the loss on the last step's batch with the weights as they are now.
+
+        From a fresh state and without dropout, so that other weights may be compared.
+        """
+        assert self._batch is not None, "a step was taken"
+        inputs = self._batch.inputs.to(self.model.device)
+        targets = self._batch.targets.to(self.model.device)
+        columns, own = inputs.shape[1], 0.0
+        if columns > 0:  # there may be more processes than columns
+            self.model.eval()
+            loss, _ = self.model.loss(inputs, targets, self.model.initial_state(columns))
+            own = loss.item() * columns / self._batch.num_columns
+        return self.processes.sum(own)
+
     def _check_finite(self, loss: float, norm: float) -> None:
         for name, value in (("loss", loss), ("gradient norm", norm)):
             if not math.isfinite(value):
                 raise DivergenceError(f"step {self.step + 1}: the {name} is {value}")
 
+    def weights(self) -> dict[str, Tensor]:
+        """Return the weights to predict with: the averages, or the model's own without any."""
+        if self._averages:
+            names = [name for name, _ in self.model.named_parameters()]
+            return dict(zip(names, self._averages, strict=True))
+        return self.model.tensors()
+
     def tensors(self) -> dict[str, Tensor]:
-        """Return the optimiser's state and the carried state, of all columns of all processes."""
+        """Return the optimiser's state, the carried state, and weights that `weights()` is not.
+
+        Of all columns of all processes.
+        """
         tensors = {}
+        if self._averages:
+            tensors = {f"{_OWN}{name}": own for name, own in self.model.tensors().items()}
         for number, values in self.optimizer.state_dict()["state"].items():
             for key, value in values.items():
                 if isinstance(value, Tensor):
@@ -163,13 +203,20 @@ class Trainer:
             "step": self.step,
             "characters": self.characters,
             "seconds": self.seconds,
+            "learning_rate_scale": self.learning_rate_scale,
         }
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
-        """Go on from what `tensors()` and `counters()` returned."""
+        """Go on from what `tensors()` and `counters()` returned; the model has `weights()`."""
         self.batches.restore(Position(*counters["position"]))
         self.step, self.characters = counters["step"], counters["characters"]
         self.seconds = counters["seconds"]
+        self.learning_rate_scale = counters.get("learning_rate_scale", 1.0)  # older runs have none
+        self._averages = []
+        own = {name.removeprefix(_OWN): tensors[name] for name in tensors if name.startswith(_OWN)}
+        if own:
+            self._averages = [parameter.detach().clone() for parameter in self.model.parameters()]
+            self.model.load_state_dict(own)
         optimizer_state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith("optimizer."):

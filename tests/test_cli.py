@@ -91,7 +91,7 @@ def test_train_prints_a_sample_a_table_and_last_its_folder(trained: Path) -> Non
     assert "test perplexity" in result.stdout
     assert "validation loss" in result.stderr
     assert {path.name for path in folder.iterdir() if path.name != ".lock"} == {
-        *("config.yaml", "metrics.jsonl", "samples.txt", "checkpoints"),
+        *("config.yaml", "environment.json", "metrics.jsonl", "samples.txt", "checkpoints"),
     }
 
 

@@ -110,6 +110,23 @@ def test_a_run_that_died_while_it_was_made_is_begun_again(
     assert lines(Run(tmp_path / "run")) == lines(whole)
 
 
+def test_a_run_that_died_between_the_copies_of_its_first_save_is_begun_again(
+    text_file: Path, tmp_path: Path
+) -> None:
+    settings = ["training.steps=3", "training.keep_checkpoints=2"]
+    whole = train_here(text_file, tmp_path, *settings, name="whole")
+    broken = train_here(text_file, tmp_path, *settings, name="run")
+    for path in broken.checkpoints.iterdir():
+        if path != broken.numbered(0):
+            path.unlink()
+    assert broken.numbered(0).exists()
+    assert charlm.resume(broken.folder).step == 3
+    assert lines(broken) == lines(whole)
+    broken.last.unlink()
+    with pytest.raises(RunError, match="other checkpoints are there"):
+        charlm.resume(broken.folder)
+
+
 def test_two_processes_do_not_train_in_one_folder(text_file: Path, tmp_path: Path) -> None:
     run = train_here(text_file, tmp_path, "training.steps=2", name="run")
     with run.locked(), pytest.raises(RunError, match="another process"):

@@ -78,15 +78,15 @@ def crash_at(step: int) -> Any:
 
 
 RESUMABLE = [
-    ("sequential", "adamw", "lstm", 0.3),
-    ("random", "adamw", "gru", 0.3),
-    ("sequential", "sgd", "rnn", 0.0),
-    ("random", "sgd", "lstm", 0.2),
+    ("sequential", "adamw", "lstm", 0.3, 0.99),
+    ("random", "adamw", "gru", 0.3, 0.0),
+    ("sequential", "sgd", "rnn", 0.0, 0.0),
+    ("random", "sgd", "lstm", 0.2, 0.9),
 ]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize(("sampling", "optimizer", "cell", "dropout"), RESUMABLE)
+@pytest.mark.parametrize(("sampling", "optimizer", "cell", "dropout", "average"), RESUMABLE)
 def test_a_resumed_run_equals_an_uninterrupted_one(
     text_file: Path,
     tmp_path: Path,
@@ -94,6 +94,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     optimizer: str,
     cell: str,
     dropout: float,
+    average: float,
     precision: str,
 ) -> None:
     settings = [
@@ -103,6 +104,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         "training.momentum=0.9",
         f"model.cell={cell}",
         f"model.dropout={dropout}",
+        f"training.average={average}",
         "model.num_layers=2",
         "training.steps=180",  # more than two epochs of about 74 steps
         "training.validate_every=40",
@@ -143,6 +145,42 @@ def test_validating_sampling_saving_and_logging_change_no_loss(
     )
     assert losses(seldom) == losses(often)
     assert_same_weights(seldom.last, often.last)
+
+
+def test_averages_are_what_predicts_and_change_no_training_loss(
+    text_file: Path, tmp_path: Path
+) -> None:
+    steps = ["training.steps=60", "training.schedule=constant", "training.learning_rate=0.03"]
+    plain = train(text_file, tmp_path, *steps)
+    run = train(text_file, tmp_path, *steps, "training.average=0.9")
+    assert losses(run) == losses(plain)
+    own = read_checkpoint(run.last).training_tensors
+    for name, tensor in weights(plain.last).items():
+        assert torch.equal(own[f"weights.{name}"], tensor)
+    scores = [line["validation_loss"] for line in lines(run) if "validation_loss" in line]
+    for path in (run.last, run.best):
+        score = charlm.evaluate(charlm.load(path), part="validation").nats_per_character
+        assert score == pytest.approx(min(scores), rel=1e-4)
+        assert not torch.equal(weights(path)["b_q"], weights(plain.last)["b_q"])
+
+
+def test_a_run_without_held_out_text_scores_and_keeps_the_average(
+    text_file: Path, tmp_path: Path
+) -> None:
+    settings = ["training.steps=9", "corpus.split=[1, 0, 0]", "training.average=0.9"]
+    finished = charlm.train(text=text_file, runs=tmp_path, settings=[*TINY, *settings])
+    samples = finished.run.samples.read_text("utf-8")
+    assert finished.sample in samples, "the same weights wrote both"
+    tuned = train(
+        text_file,
+        tmp_path,
+        f"training.start_from={finished.run.folder}",
+        "training.steps=1",
+        "training.learning_rate=1e-9",
+        "training.average=0.9",
+    )
+    for name, tensor in weights(tuned.last).items():
+        assert torch.allclose(tensor, weights(finished.run.last)[name], atol=1e-6)
 
 
 def test_the_seed_decides_and_nothing_global_does(text_file: Path, tmp_path: Path) -> None:
@@ -356,7 +394,7 @@ def test_a_failed_start_leaves_no_folder(text_file: Path, tmp_path: Path) -> Non
 def test_divergence_names_the_step_and_keeps_the_last_good_checkpoint(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = ["training.save_every=2", "training.steps=20"]
+    settings = ["training.save_every=2", "training.steps=20", "training.max_rollbacks=0"]
     true_loss = LanguageModel.loss
 
     def poisoned(self: LanguageModel, *arguments: Any) -> Any:
@@ -427,6 +465,18 @@ def test_clipping_is_min_of_theta_over_norm_and_one(theta: float, seed: int) -> 
     for parameter, gradient in zip(parameters, gradients, strict=True):
         assert parameter.grad is not None
         torch.testing.assert_close(parameter.grad, gradient * factor)
+
+
+def test_averages_follow_the_weights_by_the_formula() -> None:
+    trainer = make_trainer(TrainingConfig(steps=40, average=0.5))
+    mean: dict[str, torch.Tensor] = {}
+    for number, _ in enumerate(trainer):
+        own = {name: p.detach().double() for name, p in trainer.model.named_parameters()}
+        decay = min(0.5, (1 + number) / (10 + number)) if mean else 0.0
+        mean = {n: decay * mean[n] + (1 - decay) * own[n] if mean else own[n] for n in own}
+        for name, tensor in trainer.weights().items():
+            torch.testing.assert_close(tensor.double(), mean[name], rtol=1e-5, atol=1e-6)
+    assert not torch.equal(trainer.weights()["b_q"], trainer.model.b_q)
 
 
 def make_trainer(config: TrainingConfig, clock: Any = lambda: 0.0) -> Trainer:

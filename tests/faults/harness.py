@@ -4,39 +4,64 @@ import random
 import subprocess
 from itertools import cycle, product
 from pathlib import Path
+from typing import Any
 
+import pytest
 from conftest import TEXT
 from test_cli import command, run, steps_logged
 from test_parallel import charlm_by, torchrun
 from test_training import assert_same_weights
 
+from charlm import session
 from charlm.checkpoint import read_checkpoint
 from charlm.run import Run
+from charlm.trainer import StepReport, Trainer
 
 CELLS, SAMPLINGS, PRECISIONS = (
     ("rnn", "gru", "lstm", "mogrifier"),
     ("random", "sequential"),
     ("float32", "bf16"),
 )
+AVERAGES = ("0", "0.9")
+
+
+def clock_of_steps(patch: pytest.MonkeyPatch) -> None:
+    """Let a run's clock go on by a second at each step, and at nothing else."""
+    seconds, take_step = [0], Trainer.take_step
+
+    def take_a_second(self: Trainer, *arguments: Any) -> StepReport:
+        report = take_step(self, *arguments)
+        seconds[0] += 1
+        return report
+
+    patch.setattr(Trainer, "take_step", take_a_second)
+    patch.setattr(session, "perf_counter", lambda: float(seconds[0]))
 
 
 class Workplace:
     """A text, and every kind of run on it: the uninterrupted one, and those that something ends."""
 
     def __init__(
-        self, folder: Path, steps: int, save_every: int, validate_every: int, processes: int = 1
+        self,
+        folder: Path,
+        steps: int,
+        save_every: int,
+        validate_every: int,
+        processes: int = 1,
+        limits: tuple[str, ...] = ("steps",),
     ) -> None:
+        """`limits` may name `budget` beside `steps`, where a clock of steps is set."""
         self.folder, self.steps, self.save_every = folder, steps, save_every
         self.validate_every, self.processes = validate_every, processes
         self.text = folder / "text.txt"
         self.text.write_text(TEXT, "utf-8")
-        kinds = list(product(CELLS, SAMPLINGS, PRECISIONS))
+        kinds = list(product(CELLS, SAMPLINGS, PRECISIONS, AVERAGES, limits))
         random.Random(1).shuffle(kinds)  # so that the first few differ in everything
         self.kinds = cycle(kinds)
         self._whole: dict[tuple[str, ...], Run] = {}
 
     def arguments(self, kind: tuple[str, ...], name: str) -> list[str]:
-        cell, sampling, precision = kind
+        cell, sampling, precision, average, limit = kind
         settings = {
             "model.cell": cell,
             "model.hidden_size": 16,
@@ -47,8 +72,8 @@ class Workplace:
             "batches.sequence_length": 16,
             "training.precision": precision.replace("bf", "bfloat"),
             "training.device": "cpu",
-            "training.budget": "null",
-            "training.steps": self.steps,
+            "training.average": average,
+            f"training.{limit}": self.steps,
             "training.save_every": self.save_every,
             "training.validate_every": self.validate_every,
             "training.keep_checkpoints": 1,

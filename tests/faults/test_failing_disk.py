@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Workplace
+from harness import Workplace, clock_of_steps
 from test_cli import refused, run
 
 from charlm.run import Run
@@ -93,7 +93,7 @@ FAULTS = {
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     folder = tmp_path_factory.mktemp("disk")
-    return Workplace(folder, steps=6, save_every=2, validate_every=3)
+    return Workplace(folder, steps=6, save_every=2, validate_every=3, limits=("steps", "budget"))
 
 
 @pytest.mark.parametrize(
@@ -102,6 +102,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 def test_a_disk_that_fails_loses_nothing(
     place: Workplace, monkeypatch: pytest.MonkeyPatch, kind: str, every: int
 ) -> None:
+    clock_of_steps(monkeypatch)
     fail_everywhere(place, Disk(monkeypatch, place.folder, kind, FAULTS[kind]), every)
 
 
@@ -110,6 +111,7 @@ def test_a_disk_that_fails_loses_nothing(
 def test_every_single_call_may_fail(
     place: Workplace, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
+    clock_of_steps(monkeypatch)
     fail_everywhere(place, Disk(monkeypatch, place.folder, kind, FAULTS[kind]), every=1)
 
 

@@ -1,0 +1,76 @@
+"""The same bits again: deterministic algorithms, and a record of what computed a run."""
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import torch
+
+from charlm.config import TrainingConfig
+from charlm.errors import ConfigError
+from charlm.kernels import compiler
+from charlm.machine import processor_name
+
+
+@contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """Let PyTorch take only algorithms that give the same bits each time; afterwards as before.
+
+    What CUDA's matrix products take is decided when a process first uses them. Raises
+    `ConfigError` where an operation has no such algorithm on its device.
+    """
+    if not wanted:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    cudnn = torch.backends.cudnn
+    was_wanted = torch.are_deterministic_algorithms_enabled()
+    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    of_cudnn = cudnn.deterministic, cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    except RuntimeError as reason:
+        if "deterministic" not in str(reason):
+            raise
+        raise ConfigError(
+            f"training.deterministic: this device has no such algorithm ({reason!s:.80}); "
+            "set training.device=cpu, or leave it out"
+        ) from None
+    finally:
+        torch.use_deterministic_algorithms(was_wanted, warn_only=only_warned)
+        cudnn.deterministic, cudnn.benchmark = of_cudnn
+
+
+def environment(training: TrainingConfig, device: torch.device, fingerprint: str) -> dict[str, Any]:
+    """Return what the bits of a run depend on beside its config, and when it is.
+
+    `training` is resolved; `fingerprint` is the text's.
+    """
+    try:
+        own = version("charlm-rnn")
+    except PackageNotFoundError:  # run from its source
+        own = "not installed"
+    on_gpu = device.type == "cuda"
+    return {
+        "began": datetime.now(UTC).isoformat(timespec="seconds"),
+        "charlm": own,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "system": platform.platform(),
+        "processor": processor_name(),
+        "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
+        "kernels": compiler.description(),
+        "threads": torch.get_num_threads(),
+        "precision": training.product_precision,
+        "deterministic": training.deterministic,
+        "seed": training.seed,
+        "fingerprint": fingerprint,
+    }

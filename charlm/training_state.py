@@ -1,0 +1,152 @@
+"""All that a run has in memory: made, saved, restored, and taken back when it comes to harm."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from charlm.batches import make_batches
+from charlm.checkpoint import Checkpoint, read_checkpoint
+from charlm.config import Config
+from charlm.corpus import Corpus
+from charlm.counters import Counters
+from charlm.divergence import LossWatch, advice, is_harm
+from charlm.errors import DivergenceError
+from charlm.machine import launched
+from charlm.model import LanguageModel, choose_device
+from charlm.parallel import Processes
+from charlm.reports import RolledBack
+from charlm.run import Run
+from charlm.trainer import Trainer
+
+
+class TrainingState:
+    """Model, trainer and counters of a run, and their way to the run's folder and back."""
+
+    def __init__(self, config: Config, corpus: Corpus, processes: Processes) -> None:
+        self.config = config
+        self.corpus = corpus
+        self.processes = processes
+        training = config.training
+        cores = max(1, (os.cpu_count() or 1) // launched().local_size)
+        self.most_threads = min(int(training.threads), cores)
+        torch.set_num_threads(self.most_threads)
+        device = choose_device(training.device)
+        model = LanguageModel(config.model, len(corpus.vocabulary))
+        model.initialize(torch.Generator().manual_seed(training.seed))
+        self.model = model.to(device)
+        self.model.precision = training.product_precision
+        batches = make_batches(
+            corpus.parts["train"].ids, config.batches, training.seed, processes.share
+        )
+        self.trainer = Trainer(self.model, batches, training, self.clock, processes)
+        self.counters = Counters(watch=LossWatch.of_vocabulary(len(corpus.vocabulary)))
+
+    def clock(self) -> float:
+        """Return the seconds that the run has taken, in this process and in those before."""
+        return self.counters.elapsed + self.processes.clock()
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to where a checkpoint was written."""
+        self.model.load_state_dict(checkpoint.weights)
+        counters = checkpoint.training_counters
+        self.trainer.restore(checkpoint.training_tensors, counters["trainer"])
+        self.counters = Counters.from_json(counters["run"])
+
+    def checkpoint(self) -> Checkpoint:
+        """Return what predicts as the run does now."""
+        weights = self.trainer.weights()
+        return Checkpoint(self.config, self.corpus.vocabulary, self.corpus.fingerprint, weights)
+
+    def save(self, run: Run, is_good: bool) -> None:
+        """Save all of it; `is_good` says whether a roll-back may go to this state.
+
+        Raises `DivergenceError` instead if a weight is not finite.
+        """
+        if is_good:
+            self.counters.save_is_late = False
+        counters = {
+            "is_good": is_good,
+            "trainer": self.trainer.counters(),
+            "run": asdict(replace(self.counters, elapsed=self.clock())),
+            "log_sizes": run.log_sizes(),
+        }
+        if not all(tensor.isfinite().all() for tensor in self.model.state_dict().values()):
+            raise DivergenceError(f"step {self.trainer.step}: a weight is not finite")
+        checkpoint = replace(
+            self.checkpoint(),
+            training_tensors=self.trainer.tensors(),
+            training_counters=counters,
+        )
+        keep = self.config.training.keep_checkpoints
+        run.save_last(checkpoint, self.trainer.step, keep, is_good)
+
+    def is_good_to_save(self) -> bool:
+        """Whether the config wants a save now; it waits while something is wrong with the loss."""
+        counters = self.counters
+        is_due_now = is_due(self.trainer.step, self.config.training.save_every)
+        counters.save_is_late = is_due_now or counters.save_is_late
+        return counters.save_is_late and not counters.watch.is_suspicious
+
+    def check_loss(self, run: Run, loss: float) -> None:
+        """Raise `DivergenceError` if the loss has leapt up because the weights are bad.
+
+        The text may have become harder instead: then the last good weights do no better on it.
+        """
+        watch, trainer = self.counters.watch, self.trainer
+        watch.see(loss)
+        if not watch.has_leapt:
+            return
+        with self.all_threads():
+            now = trainer.loss_again()
+            with self.model.having(read_checkpoint(_good(run)).weights):
+                then = trainer.loss_again()
+        if is_harm(now, then):
+            raise DivergenceError(f"step {trainer.step}: {watch.describe()}")
+        self.counters.watch = LossWatch()
+
+    def roll_back(self, run: Run, reason: str) -> RolledBack:
+        """Go back to the last good save with a lower learning rate; or say that it is no use."""
+        training, before, diverged_at = self.config.training, self.counters, self.trainer.step
+        scale = self.trainer.learning_rate_scale * training.rollback_factor
+        if before.rollbacks >= training.max_rollbacks:
+            raise self._no_use(run, reason)
+        checkpoint = read_checkpoint(_good(run))
+        self.restore(checkpoint)
+        self.counters.elapsed = before.elapsed  # time is not given back
+        self.counters.best_loss = before.best_loss  # it is there
+        self.counters.rollbacks = before.rollbacks + 1
+        self.trainer.learning_rate_scale = scale
+        run.go_back(self.trainer.step, checkpoint.training_counters["log_sizes"])
+        report = RolledBack(self.trainer.step, diverged_at, reason, scale, before.rollbacks + 1)
+        run.log_metrics({"event": "rollback"} | asdict(report))
+        self.save(run, is_good=True)
+        return report
+
+    def _no_use(self, run: Run, reason: str) -> DivergenceError:
+        number = self.counters.rollbacks
+        tried = f", after {number} roll-back{'' if number == 1 else 's'}" if number else ""
+        return DivergenceError(
+            f"{reason}{tried}; {advice(self.config)}; the last good checkpoint is {_good(run)}"
+        )
+
+    @contextmanager
+    def all_threads(self) -> Iterator[None]:
+        """Compute on as many as ever: in float32 a sum may depend on the number."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.most_threads)
+        yield
+        torch.set_num_threads(before)
+
+
+def _good(run: Run) -> Path:
+    """Return the checkpoint to roll back to."""
+    return run.good if run.good.exists() else run.last
+
+
+def is_due(step: int, every: int | None) -> bool:
+    """Say whether something that comes every so many steps, or never, comes now."""
+    return every is not None and step % every == 0
