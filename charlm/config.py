@@ -257,6 +257,10 @@ class TrainingConfig(Section):
     is then float32, and one thread a core. A budget's clock still decides on the steps."""
     start_from: str | None = None
     """A run or checkpoint whose weights and vocabulary to start with (fine-tuning)."""
+    teachers: Paths = ()
+    """Runs or checkpoints, of the same text, whose mean prediction is learnt beside what came."""
+    teacher_share: Fraction = 0.5
+    """How much of each target is the teachers'."""
 
     @property
     def product_precision(self) -> Literal["float32", "bfloat16"]:
@@ -278,13 +282,20 @@ class EnsembleConfig(Section):
     members: Annotated[int, Field(gt=0, le=100)] = 1
     """Networks, trained one after another with the seeds from training.seed on; a budget is shared.
     """
+    student: bool = False
+    """Train one more network, the others being its teachers: alone it is nearly as good as all."""
     ngram_order: Annotated[int, Field(ge=0, le=10)] | None = None
     """Longest context of an n-gram model that is mixed in (7 is a good one); null leaves it out."""
 
     @property
+    def size(self) -> int:
+        """Networks in all."""
+        return self.members + self.student
+
+    @property
     def is_wanted(self) -> bool:
         """Whether there is anything to mix."""
-        return self.members > 1 or self.ngram_order is not None
+        return self.size > 1 or self.ngram_order is not None
 
 
 class GenerationConfig(Section):

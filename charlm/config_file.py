@@ -227,19 +227,25 @@ def _without_alternatives(section: str, values: dict[str, Any]) -> dict[str, Any
     return empty | values
 
 
+_PATHS = {
+    "corpus": ("paths", "validation_paths", "test_paths"),
+    "training": ("start_from", "teachers"),
+}
+"""Keys that hold paths."""
+
+
 def _anchor_paths(keys: dict[Any, Any], folder: Path) -> None:
     """Make paths absolute, so that a run can be continued and evaluated from any folder."""
-    training = keys.get("training")
-    if isinstance(training, dict) and isinstance(training.get("start_from"), str):
-        training["start_from"] = absolute(training["start_from"], folder)
-    corpus = keys.get("corpus")
-    if not isinstance(corpus, dict):
-        return
-    for key in ("paths", "validation_paths", "test_paths"):
-        paths = corpus.get(key)
-        paths = [paths] if isinstance(paths, str) else paths
-        if isinstance(paths, list | tuple) and all(isinstance(path, str) for path in paths):
-            corpus[key] = [absolute(path, folder) for path in paths]
+    for section, names in _PATHS.items():
+        values = keys.get(section)
+        if not isinstance(values, dict):
+            continue
+        for name in names:
+            given = values.get(name)
+            if isinstance(given, str):
+                values[name] = absolute(given, folder)
+            elif isinstance(given, list | tuple) and all(isinstance(path, str) for path in given):
+                values[name] = [absolute(path, folder) for path in given]
 
 
 def absolute(path: str, folder: Path) -> str:

@@ -51,7 +51,7 @@ class Ensemble(nn.Module):
     def from_tensors(cls, config: Config, size: int, tensors: dict[str, Tensor]) -> "Ensemble":
         """Build the ensemble that `tensors` came from, over a vocabulary of this size."""
         with torch.device("meta"):  # no memory for what the file does not hold
-            members = [LanguageModel(config.model, size) for _ in range(config.ensemble.members)]
+            members = [LanguageModel(config.model, size) for _ in range(config.ensemble.size)]
         order = config.ensemble.ngram_order or 0
         counted, weights = tensors["counted"], tensors["mixture"]
         if counted.dtype is not torch.int32 or counted.ndim != 1 or (counted < 0).any():

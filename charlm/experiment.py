@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from charlm.advice import advise
 from charlm.calibration import resolve
@@ -248,9 +249,9 @@ def _train_members(run: Run, config: Config, on_report: Callable[[Report], None]
             on_report(Stopping(run) if isinstance(of_member, Stopping) else of_member)
 
     finished = []
-    for number in range(config.ensemble.members):
-        member = Run(run.folder / f"member-{number + 1}")
-        own = _member_config(config, number)
+    for number in range(config.ensemble.size):
+        member = _member(run, number)
+        own = _member_config(run, config, number)
         if member.last.exists():
             now = own.training.model_dump(include=_MAY_CHANGE["training"])
             settings = [f"training.{key}={json.dumps(value)}" for key, value in now.items()]
@@ -264,10 +265,18 @@ def _train_members(run: Run, config: Config, on_report: Callable[[Report], None]
     return mix_members(run, config, finished, on_report)
 
 
-def _member_config(config: Config, number: int) -> Config:
-    training = config.training
-    share = training.budget / config.ensemble.members if training.budget else None
-    own = {"seed": training.seed + number, "budget": share}
+def _member(run: Run, number: int) -> Run:
+    return Run(run.folder / f"member-{number + 1}")
+
+
+def _member_config(run: Run, config: Config, number: int) -> Config:
+    """Return what a member trains, in its share of the time; a student comes last."""
+    training, others = config.training, range(config.ensemble.members)
+    own: dict[str, Any] = {"seed": training.seed + number}
+    if training.budget:
+        own["budget"] = training.budget / config.ensemble.size
+    if number not in others:
+        own["teachers"] = tuple(str(_member(run, other).folder.resolve()) for other in others)
     return config.model_copy(
         update={"training": training.model_copy(update=own), "ensemble": EnsembleConfig()}
     )
@@ -294,11 +303,11 @@ def _shaped_like(source: Config, config: Config) -> Config:
 
 
 _MAY_CHANGE = {
-    # Where the text lies: its fingerprint says whether it is the same.
+    # Where the text lies: its fingerprint says whether it is the same; and where teachers lie.
     "corpus": {"paths", "builtin", "validation_paths", "test_paths"},
     "training": {
         *("epochs", "steps", "budget", "patience", "max_rollbacks"),
-        *("device", "threads", "deterministic", "accumulate"),
+        *("device", "threads", "deterministic", "accumulate", "teachers"),
         *("validate_every", "validation_rows", "save_every", "log_every", "keep_checkpoints"),
     },
 }

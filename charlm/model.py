@@ -12,7 +12,7 @@ from charlm.cells import CELLS, Cell, LSTMCell, ReLUCell
 from charlm.config import ModelConfig
 from charlm.dropout import Masks, drop_units, drop_vectors
 from charlm.errors import ConfigError
-from charlm.kernels.cross_entropy import cross_entropy
+from charlm.kernels.cross_entropy import Targets, cross_entropy
 from charlm.kernels.products import product
 from charlm.kernels.recurrence import Precision
 
@@ -158,11 +158,14 @@ class LanguageModel(nn.Module):
     def loss(
         self,
         inputs: Int64[Tensor, "time batch"],
-        targets: Int64[Tensor, "time batch"],
+        targets: Targets,
         state: ModelState,
         masks: Masks | None = None,
     ) -> tuple[Float[Tensor, ""], ModelState]:
-        """Return the mean cross-entropy of all predictions in nats, and the new state."""
+        """Return the mean cross-entropy of all predictions in nats, and the new state.
+
+        `targets` are the characters' ids, or distributions over the vocabulary.
+        """
         hidden, new_state = self._read(inputs, state, masks)
         weights = self.output_weights
         return cross_entropy(hidden, weights, self.b_q, targets, self.precision), new_state

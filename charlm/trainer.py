@@ -12,9 +12,10 @@ from charlm.batches import Batch, Batches, Position, portion
 from charlm.config import TrainingConfig
 from charlm.dropout import Masks
 from charlm.errors import DivergenceError
-from charlm.model import LanguageModel, detach, join_columns, select_columns
+from charlm.model import AnyState, LanguageModel, detach, join_columns, select_columns
 from charlm.optimization import clip_gradients, follow, learning_rate, make_optimizer
 from charlm.parallel import Processes
+from charlm.teacher import Teacher
 
 _OWN = "weights."
 """Before the names of the model's own weights, where averages are what a checkpoint gives out."""
@@ -56,8 +57,10 @@ class Trainer:
         config: TrainingConfig,
         clock: Callable[[], float],
         processes: Processes | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         self.model = model
+        self.teacher = teacher
         self.batches = batches
         self.config = config
         self.clock = clock
@@ -129,7 +132,8 @@ class Trainer:
         Carries the state on, or begins anew. Columns are read in `accumulate` groups: gradients add
         up to those of the whole, and activations of one group alone are in memory.
         """
-        inputs, targets = batch.inputs.to(self.model.device), batch.targets.to(self.model.device)
+        inputs = batch.inputs.to(self.model.device)
+        targets = self.teacher.targets(batch) if self.teacher else batch.targets.to(inputs.device)
         state = self.state if batch.continues else self.model.initial_state(inputs.shape[1])
         total, states = torch.zeros(()), []
         number = max(1, min(self.config.accumulate, inputs.shape[1]))
@@ -190,11 +194,20 @@ class Trainer:
             for key, value in values.items():
                 if isinstance(value, Tensor):
                     tensors[f"optimizer.{number}.{key}"] = value
-        for layer, layer_state in enumerate(detach(self.state)):
-            for number, tensor in enumerate(layer_state):
-                whole = self.processes.join(tensor, self._columns, self._num_columns)
-                tensors[f"state.{layer}.{number}"] = whole
+        for reader, (_, state) in self._readers().items():
+            for layer, layer_state in enumerate(detach(state)):
+                for number, tensor in enumerate(layer_state):
+                    whole = self.processes.join(tensor, self._columns, self._num_columns)
+                    tensors[f"{reader}.{layer}.{number}"] = whole
         return tensors
+
+    def _readers(self) -> dict[str, tuple[LanguageModel, AnyState]]:
+        """Return all networks that read the text, and their states, by names in a checkpoint."""
+        readers = {"state": (self.model, self.state)}
+        if self.teacher is not None:
+            taught = zip(self.teacher.networks, self.teacher.states, strict=True)
+            readers |= {f"teacher-{number}": reader for number, reader in enumerate(taught)}
+        return readers
 
     def counters(self) -> dict[str, Any]:
         """Return the position in the data and how far the run is."""
@@ -224,13 +237,20 @@ class Trainer:
                 optimizer_state.setdefault(int(number), {})[key] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})
-        state = tuple(
-            tuple(
-                tensors[f"state.{layer}.{number}"].to(self.model.device)
-                for number in range(cell.num_states)
-            )
-            for layer, cell in enumerate(self.model.layers)
-        )
-        self._num_columns = len(state[0][0])
+        states = []
+        for reader, (network, _) in self._readers().items():
+            states += [
+                tuple(
+                    tuple(
+                        tensors[f"{reader}.{layer}.{number}"].to(self.model.device)
+                        for number in range(cell.num_states)
+                    )
+                    for layer, cell in enumerate(network.layers)
+                )
+            ]
+        self._num_columns = len(states[0][0][0])
         self._columns = self.processes.share(self._num_columns)
-        self.state = select_columns(state, slice(self._columns.start, self._columns.stop))
+        own_columns = slice(self._columns.start, self._columns.stop)
+        self.state, *taught = [select_columns(state, own_columns) for state in states]
+        if self.teacher is not None:
+            self.teacher.states = taught

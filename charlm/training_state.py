@@ -14,12 +14,14 @@ from charlm.config import Config
 from charlm.corpus import Corpus
 from charlm.counters import Counters
 from charlm.divergence import LossWatch, advice, is_harm
-from charlm.errors import DivergenceError
+from charlm.ensemble import Ensemble
+from charlm.errors import ConfigError, DivergenceError
 from charlm.machine import launched
 from charlm.model import LanguageModel, choose_device
 from charlm.parallel import Processes
 from charlm.reports import RolledBack
-from charlm.run import Run
+from charlm.run import Run, checkpoint_to_use
+from charlm.teacher import Teacher
 from charlm.trainer import Trainer
 
 
@@ -42,7 +44,8 @@ class TrainingState:
         batches = make_batches(
             corpus.parts["train"].ids, config.batches, training.seed, processes.share
         )
-        self.trainer = Trainer(self.model, batches, training, self.clock, processes)
+        teacher = _teacher(config, corpus, device)
+        self.trainer = Trainer(self.model, batches, training, self.clock, processes, teacher)
         self.counters = Counters(watch=LossWatch.of_vocabulary(len(corpus.vocabulary)))
 
     def clock(self) -> float:
@@ -140,6 +143,23 @@ class TrainingState:
         torch.set_num_threads(self.most_threads)
         yield
         torch.set_num_threads(before)
+
+
+def _teacher(config: Config, corpus: Corpus, device: torch.device) -> Teacher | None:
+    """Return the networks that the config names, or nothing; raises `ConfigError`."""
+    networks: list[LanguageModel] = []
+    for path in config.training.teachers:
+        checkpoint = read_checkpoint(checkpoint_to_use(Path(path)))
+        if checkpoint.vocabulary != corpus.vocabulary:
+            raise ConfigError(
+                f"training.teachers: {path} knows other characters than this text has; name runs "
+                "that learnt from this text"
+            )
+        model = checkpoint.make_model(device)
+        networks += model.members if isinstance(model, Ensemble) else [model]
+    for network in networks:
+        network.precision = config.training.product_precision
+    return Teacher(networks, config.training.teacher_share) if networks else None
 
 
 def _good(run: Run) -> Path:

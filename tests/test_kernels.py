@@ -176,13 +176,20 @@ def test_a_product_in_bfloat16_is_that_of_rounded_operands_summed_in_float32(
 @pytest.mark.parametrize(
     ("places", "size", "vocabulary"), [((5, 3), 16, 64), ((70, 2), 33, 66), ((1, 1), 7, 3)]
 )
+@pytest.mark.parametrize("is_distribution", [False, True])
 def test_the_cross_entropy_in_bfloat16_is_that_of_torch(
-    places: tuple[int, int], size: int, vocabulary: int, random: torch.Generator
+    places: tuple[int, int],
+    size: int,
+    vocabulary: int,
+    is_distribution: bool,
+    random: torch.Generator,
 ) -> None:
     rows = torch.randn(*places, size, generator=random, requires_grad=True)
     weights = torch.randn(size, vocabulary, generator=random, requires_grad=True)
     bias = torch.randn(vocabulary, generator=random, requires_grad=True)
     targets = torch.randint(vocabulary, places, generator=random)
+    if is_distribution:
+        targets = torch.randn(*places, vocabulary, generator=random).softmax(2)
     leaves = rows, weights, bias
     loss = cross_entropy(*leaves, targets, "bfloat16")
     low_rows, low_weights = (tensor.bfloat16().float() for tensor in (rows, weights))

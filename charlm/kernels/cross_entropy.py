@@ -19,23 +19,30 @@ from charlm.kernels.recurrence import (
     pack_columns,
 )
 
+Targets = Int64[Tensor, "*places"] | Float[Tensor, "*places vocabulary"]
+"""Ids, or distributions."""
+
 
 def cross_entropy(
     rows: Float[Tensor, "*places hidden"],
     weights: Float[Tensor, "hidden vocabulary"],
     bias: Float[Tensor, " vocabulary"],
-    targets: Int64[Tensor, "*places"],
+    targets: Targets,
     precision: Precision,
 ) -> Float[Tensor, ""]:
     """Return the mean of −ln softmax(rows @ weights + bias)[target], in nats.
 
+    A target is a symbol's id, or a distribution over all symbols, by which the mean is taken.
+
     In bfloat16, charlm's kernels round the operands of the products and the gradient of the logits
     to it; in float32, and where the kernels do not run, it is PyTorch's.
     """
-    rows, targets = rows.flatten(0, -2), targets.flatten()
+    targets = targets.flatten(0, rows.ndim - 2)
+    rows = rows.flatten(0, -2)
     if precision == "float32" or not is_available(weights):
         return F.cross_entropy(rows @ weights + bias, targets)
-    check_ids(targets, weights.shape[1])
+    if targets.ndim == 1:
+        check_ids(targets, weights.shape[1])
     loss: Tensor = _CrossEntropy.apply(rows, weights, bias, targets)  # type: ignore[no-untyped-call]
     return loss
 
@@ -50,6 +57,8 @@ class _CrossEntropy(torch.autograd.Function):
         if rows.shape[1] % 2:  # the kernels take operands by twos
             rows, padded = F.pad(rows, (0, 1)), F.pad(weights, (0, 0, 0, 1))
         packed = pack_columns(padded, "bfloat16")
+        is_ids = targets.ndim == 1
+        targets = targets.contiguous() if is_ids else F.pad(targets, (0, missing)).contiguous()
         nats = rows.new_empty(len(rows), dtype=torch.float32)
         gradients = rows.new_empty(len(rows), len(bias))
         loaded().charlm_cross_entropy(
@@ -58,7 +67,8 @@ class _CrossEntropy(torch.autograd.Function):
             address(packed),
             address(bias),
             len(bias),
-            address(targets),
+            address(targets) if is_ids else None,
+            None if is_ids else address(targets),
             address(nats),
             address(gradients),
             torch.get_num_threads(),

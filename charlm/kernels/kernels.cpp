@@ -33,13 +33,14 @@ void charlm_product(const void* rows, int64_t num_rows, int64_t size, const void
 }
 
 // nats (M,) and their gradients (M, N) for rows (M, K), packed weights (K, N), bias (N,); bfloat16.
+// Of targets (M,), or of shares (M, N) where they are not null.
 void charlm_cross_entropy(const uint16_t* rows, int64_t num_rows, int64_t size,
                           const uint16_t* weights, const float* bias, int64_t columns,
-                          const int64_t* targets, float* nats, uint16_t* gradients,
-                          int64_t threads) {
+                          const int64_t* targets, const float* shares, float* nats,
+                          uint16_t* gradients, int64_t threads) {
   share_out(num_rows, threads, [&](int64_t begin, int64_t end) {
-    cross_entropy<BFloat16>(rows, size, weights, bias, columns, targets, nats, gradients, begin,
-                            end);
+    cross_entropy<BFloat16>(rows, size, weights, bias, columns, targets, shares, nats, gradients,
+                            begin, end);
   });
 }
 

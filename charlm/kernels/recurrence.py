@@ -397,7 +397,7 @@ def loaded() -> ctypes.CDLL:
         )
         kernels.charlm_cross_entropy.argtypes = (
             *(pointer, int64, int64, pointer, pointer, int64, pointer, pointer, pointer),
-            int64,
+            *(pointer, int64),
         )
         kernels.charlm_write.argtypes = (pointer, int64, pointer, pointer)
         kernels.charlm_ngrams.argtypes = (int64, int64)
