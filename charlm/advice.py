@@ -44,7 +44,7 @@ def advise(config: Config, characters: int, vocabulary_size: int) -> Advice:
 
     Corpus, seed, device and what else does not decide how well it learns stay as they are.
     """
-    seconds = (config.training.budget or 600.0) / config.ensemble.size
+    seconds = (config.training.budget or 600.0) * config.ensemble.share(0)
     speed = partial(measured_speed, config, vocabulary_size)
     hidden_size, rate, limit = choose_size(characters, seconds, speed)
     epochs = min(_MOST_EPOCHS, seconds * rate / characters)

@@ -282,15 +282,20 @@ class EnsembleConfig(Section):
     members: Annotated[int, Field(gt=0, le=100)] = 1
     """Networks, trained one after another with the seeds from training.seed on; a budget is shared.
     """
-    student: bool = False
-    """Train one more network, the others being its teachers: alone it is nearly as good as all."""
+    student: Decay = 0.0
+    """Train one more network, whose teachers the others are, in this share of a budget; 0 trains
+    none. Alone it predicts about as well as its teachers together."""
     ngram_order: Annotated[int, Field(ge=0, le=10)] | None = None
     """Longest context of an n-gram model that is mixed in (7 is a good one); null leaves it out."""
 
     @property
     def size(self) -> int:
         """Networks in all."""
-        return self.members + self.student
+        return self.members + (self.student > 0)
+
+    def share(self, number: int) -> float:
+        """Return the share of a budget that a network gets; the last may be the student."""
+        return self.student if number == self.members else (1 - self.student) / self.members
 
     @property
     def is_wanted(self) -> bool:

@@ -274,7 +274,7 @@ def _member_config(run: Run, config: Config, number: int) -> Config:
     training, others = config.training, range(config.ensemble.members)
     own: dict[str, Any] = {"seed": training.seed + number}
     if training.budget:
-        own["budget"] = training.budget / config.ensemble.size
+        own["budget"] = training.budget * config.ensemble.share(number)
     if number not in others:
         own["teachers"] = tuple(str(_member(run, other).folder.resolve()) for other in others)
     return config.model_copy(

@@ -11,7 +11,7 @@ from test_training import PowerLossError, assert_same_weights, crash_at
 import charlm
 from charlm.batches import Batch, make_batches
 from charlm.checkpoint import read_checkpoint
-from charlm.config import BatchesConfig, ModelConfig, TrainingConfig
+from charlm.config import BatchesConfig, EnsembleConfig, ModelConfig, TrainingConfig
 from charlm.ensemble import Ensemble
 from charlm.model import LanguageModel
 from charlm.run import Run
@@ -115,7 +115,7 @@ def test_a_student_that_is_resumed_is_the_uninterrupted_one(
 
 
 def test_an_ensemble_trains_a_student_of_its_members(text_file: Path, tmp_path: Path) -> None:
-    folder = train(text_file, tmp_path, "--set=ensemble.student=true", "--set=ensemble.members=2")
+    folder = train(text_file, tmp_path, "--set=ensemble.student=0.4", "--set=ensemble.members=2")
     members = [read_checkpoint(Run(folder / f"member-{n}").best).config.training for n in (1, 2, 3)]
     assert [len(training.teachers) for training in members] == [0, 0, 2]
     assert len({training.seed for training in members}) == 3
@@ -134,3 +134,11 @@ def test_a_teacher_of_another_text_is_refused(text_file: Path, tmp_path: Path) -
     )
     refused(result, "training.teachers", "other characters")
     assert run("train", "--set=training.teachers=nowhere", *SMALL).exit_code == 1
+
+
+def test_the_student_gets_its_share_of_the_time_and_the_others_the_rest() -> None:
+    config = EnsembleConfig(members=3, student=0.4)
+    shares = [config.share(number) for number in range(config.size)]
+    assert shares == pytest.approx([0.2, 0.2, 0.2, 0.4])
+    config = EnsembleConfig(members=2)
+    assert [config.share(number) for number in range(config.size)] == [0.5, 0.5]
