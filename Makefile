@@ -12,7 +12,7 @@ train: .venv/installed
 	$(RUN) train
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check charlm tests

@@ -7,7 +7,6 @@ written beside their place, synchronised and then renamed: a crash leaves the on
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from charlm.config import Config
 from charlm.config_file import make_config
+from charlm.durable import write_whole
 from charlm.ensemble import AnyModel, Ensemble
 from charlm.errors import CheckpointError, ConfigError, file_errors
 from charlm.model import LanguageModel, checked_weights
@@ -80,17 +80,9 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     data = safetensors.torch.save(tensors, {"charlm": json.dumps(about)})
     digest = hashlib.sha256(data).hexdigest()
     data = data.replace(_NO_DIGEST.encode(), digest.encode(), 1)
-    partial = path.with_name(f"{path.name}.partial")
     remedy = "free some space; the checkpoint before it is whole"
     with file_errors("be written", path, remedy, CheckpointError):
-        try:
-            with partial.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, data)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -20,6 +20,13 @@ from charlm.model import LanguageModel, choose_device
 from charlm.parallel import processes, together
 from charlm.predictor import training_corpus
 from charlm.reports import Advised, Finished, Report, Stopping
+from charlm.resumption import (
+    MAY_CHANGE,
+    check_not_begun,
+    check_resumable,
+    check_same,
+    decided,
+)
 from charlm.run import OthersRun, Run, checkpoint_to_use
 from charlm.session import Session
 
@@ -64,7 +71,7 @@ def _train(
 ) -> Finished:
     restarts = processes().sum(float(launched().restarts))  # machines may count differently
     if restarts and name is not None and (runs / name).exists():
-        _check_same(Run(runs / name), resolved)
+        check_same(Run(runs / name), resolved)
         return resume(runs / name, on_report=on_report)
     if auto:
         resolved = _advised(resolved, settings, on_report)
@@ -105,16 +112,6 @@ def _check_launch(config: Config, name: str | None, auto: bool) -> None:
     if choose_device(config.training.device).type == "mps":
         raise ConfigError("training.device mps: takes one process; set it to cpu for several")
     _text_to_read_again(config, "each process of torchrun")
-
-
-def _check_same(run: Run, config: Config) -> None:
-    """Refuse to go on with another run that happens to have the same name."""
-    written = load_config(run.config_file)
-    decided = {"precision": written.training.precision}
-    training = config.training.model_copy(update=decided)
-    model = written.model if config.training.start_from is not None else config.model
-    now = config.model_copy(update={"training": training, "model": model})
-    _check_resumable(run.folder, written, now)
 
 
 def _begin(config: Config, on_report: Callable[[Report], None]) -> Session:
@@ -162,13 +159,13 @@ def resume(
             folder.write_config(session.config)
             return session.run_in(folder)
         config = with_text(override(written, settings), text)
-        _check_resumable(run, written, config)
+        check_resumable(run, written, config)
         if written.ensemble.is_wanted:
             _check_launch(config, str(run), auto=False)
             build_corpus(config.corpus)
             folder.write_config(config)
             return _train_members(folder, config, on_report)
-        _check_not_begun(folder)
+        check_not_begun(folder)
         session = _begin(config, on_report)
         folder.write_config(session.config)
         folder.go_back(0, {})
@@ -187,10 +184,10 @@ def _restored(
     checkpoint.make_model()  # or it is refused
     if not checkpoint.training_tensors:
         raise RunError(f"{folder.last}: holds no state of training to go on from; train anew")
-    checkpoint = replace(checkpoint, config=_decided(checkpoint.config))
-    before = _decided(written) if written is not None else checkpoint.config
+    checkpoint = replace(checkpoint, config=decided(checkpoint.config))
+    before = decided(written) if written is not None else checkpoint.config
     config = with_text(override(before, settings), text)
-    _check_resumable(folder.folder, checkpoint.config, config)
+    check_resumable(folder.folder, checkpoint.config, config)
     corpus = processes().in_turn(lambda: training_corpus(replace(checkpoint, config=config)))
     session = Session(config, corpus, on_report)
     try:
@@ -231,16 +228,6 @@ def _text_to_read_again(config: Config, what: str) -> None:
         raise ConfigError(f"{what} reads the text more than once: save it in a file for --text")
 
 
-def _check_not_begun(run: Run) -> None:
-    """Refuse to begin a run anew that has anything to lose."""
-    first = run.numbered(0)  # of which a crash may have left the older copy alone
-    if any(path != first for path in run.checkpoints.glob("*.safetensors")):
-        raise RunError(
-            f"{run.last}: missing, and other checkpoints are there; copy one of "
-            f"{run.checkpoints} to it, or train anew under another --name"
-        )
-
-
 def _train_members(run: Run, config: Config, on_report: Callable[[Report], None]) -> Finished:
     """Train the members that are still to train, each as a run of its own, and mix them."""
 
@@ -253,12 +240,12 @@ def _train_members(run: Run, config: Config, on_report: Callable[[Report], None]
         member = _member(run, number)
         own = _member_config(run, config, number)
         if member.last.exists():
-            now = own.training.model_dump(include=_MAY_CHANGE["training"])
+            now = own.training.model_dump(include=MAY_CHANGE["training"])
             settings = [f"training.{key}={json.dumps(value)}" for key, value in now.items()]
             text = own.corpus.paths
             finished.append(resume(member.folder, text=text, settings=settings, on_report=report))
         else:
-            _check_not_begun(member)
+            check_not_begun(member)
             shutil.rmtree(member.folder, ignore_errors=True)  # it has not begun
             name = member.folder.name
             finished.append(train(own, name=name, runs=run.folder, on_report=report))
@@ -282,14 +269,6 @@ def _member_config(run: Run, config: Config, number: int) -> Config:
     )
 
 
-def _decided(config: Config) -> Config:
-    """Read a run of a charlm that knew float32 alone, and recorded no precision."""
-    if config.training.precision != "auto":
-        return config
-    training = config.training.model_copy(update={"precision": "float32"})
-    return config.model_copy(update={"training": training})
-
-
 def _shaped_like(source: Config, config: Config) -> Config:
     """Take over the network's shape from the checkpoint that training starts from."""
     if source.corpus.unit != config.corpus.unit:
@@ -300,30 +279,3 @@ def _shaped_like(source: Config, config: Config) -> Config:
     kept = {"dropout", "locked_dropout", "embedding_dropout", "implementation"}
     ours = config.model.model_dump(include=kept)
     return config.model_copy(update={"model": source.model.model_copy(update=ours)})
-
-
-_MAY_CHANGE = {
-    # Where the text lies: its fingerprint says whether it is the same; and where teachers lie.
-    "corpus": {"paths", "builtin", "validation_paths", "test_paths"},
-    "training": {
-        *("epochs", "steps", "budget", "patience", "max_rollbacks"),
-        *("device", "threads", "deterministic", "accumulate", "teachers"),
-        *("validate_every", "validation_rows", "save_every", "log_every", "keep_checkpoints"),
-    },
-}
-"""Keys that the steps already taken do not depend on."""
-
-
-def _check_resumable(run: str | Path, before: Config, now: Config) -> None:
-    changed = []
-    for section in ("corpus", "batches", "model", "training", "ensemble"):
-        old, new = getattr(before, section).model_dump(), getattr(now, section).model_dump()
-        changed += [
-            f"{section}.{key} was {old[key]} and is {new[key]}"
-            for key in old
-            if old[key] != new[key] and key not in _MAY_CHANGE.get(section, ())
-        ]
-    if changed:
-        raise RunError(
-            f"{run}: cannot go on with a changed config: {'; '.join(changed)}; set it back"
-        )

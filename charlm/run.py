@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -13,6 +14,7 @@ from filelock import FileLock, Timeout
 from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.config import Config
 from charlm.config_file import to_yaml
+from charlm.durable import sync, write_whole
 from charlm.errors import RunError, file_errors
 
 _REMEDY = "free some space, or choose another folder with --runs"
@@ -54,8 +56,12 @@ class Run:
                     run.folder.mkdir()
                 except FileExistsError:
                     continue
-                run.checkpoints.mkdir()
-                run.write_config(config)
+                try:
+                    run.checkpoints.mkdir()
+                    run.write_config(config)
+                except BaseException:
+                    shutil.rmtree(run.folder, ignore_errors=True)  # it is not yet a run
+                    raise
                 return run
         raise RunError(
             f"{runs / str(name)}: exists already; choose another --name, or go on with "
@@ -63,7 +69,7 @@ class Run:
         )
 
     def write_config(self, config: Config) -> None:
-        """Write the config beside its place and rename it: no crash leaves half of one."""
+        """Write the config; no crash leaves half of one."""
         self._write_whole(self.config_file, to_yaml(config))
 
     def note_environment(self, entry: dict[str, Any]) -> None:
@@ -76,10 +82,8 @@ class Run:
         self._write_whole(self.environment, json.dumps(entries, indent=1) + "\n")
 
     def _write_whole(self, path: Path, text: str) -> None:
-        partial = path.with_suffix(".partial")
         with file_errors("be written", path, _REMEDY):
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
+            write_whole(path, text.encode())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -137,6 +141,10 @@ class Run:
         checkpoint that is written because of a stop is not `is_good` to roll back to, and the one
         before it stays as `good`.
         """
+        for log in (self.metrics, self.samples):
+            if log.exists():  # a checkpoint says how long they are
+                with file_errors("be written", log, f"{_REMEDY}; then resume the run"):
+                    sync(log)
         if not is_good and not self.good.exists() and self.last.exists():
             write_checkpoint(self.good, read_checkpoint(self.last))
         if keep:

@@ -129,7 +129,8 @@ def fail_everywhere(place: Workplace, disk: Disk, every: int) -> None:
             return
         refused(result, os.strerror(disk.code))
         if not ended.config_file.exists():
-            continue  # not yet a run
+            assert disk.kind == "change" or not ended.folder.exists()  # it is not yet a run
+            continue
         place.check_saved(ended)
         disk.fail_at(call % 7 + 1)
         again = run("train", "--quiet", "--resume", ended.folder)
