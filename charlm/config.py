@@ -258,7 +258,8 @@ class TrainingConfig(Section):
     start_from: str | None = None
     """A run or checkpoint whose weights and vocabulary to start with (fine-tuning)."""
     teachers: Paths = ()
-    """Runs or checkpoints, of the same text, whose mean prediction is learnt beside what came."""
+    """Runs or checkpoints, of the same text, whose networks' mean prediction is learnt beside what
+    came (n-grams of an ensemble do not teach: they know the text by heart)."""
     teacher_share: Fraction = 0.5
     """How much of each target is the teachers'."""
 

@@ -38,6 +38,11 @@ class LossWatch:
         """Return a watch that takes a loss for high that is clearly worse than a guess."""
         return cls(ceiling=math.log(size) + _LEAST)
 
+    def renewed(self, loss: float) -> "LossWatch":
+        """Return a watch for a text that has become harder: its loss is no more high now."""
+        ceiling = None if self.ceiling is None else max(self.ceiling, loss + _LEAST)
+        return LossWatch(ceiling=ceiling)
+
     @property
     def limit(self) -> float:
         """Above it a loss is high."""

@@ -18,8 +18,9 @@ _BLOCK = 64
 class Masks:
     """Draws random bytes for one batch, or for some of its columns: what the whole would have had.
 
-    The seed decides on every mask, so there is nothing to save. Each block of columns has a
-    generator of its own; whoever has a part of a large batch draws little more than its own masks.
+    The seed decides on every mask, so there is nothing to save. Each block of 64 columns has a
+    generator of its own; whoever has a part of a large batch draws little more than its own masks,
+    and of a small one all of them.
     """
 
     def __init__(self, seed: Sequence[int], num_columns: int, columns: range | None = None) -> None:

@@ -15,17 +15,18 @@ def write_whole(path: Path, data: bytes) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def sync(path: Path) -> None:
     """Let what was appended to a file be on the disk, not on its way there."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Let a new name be on the disk; Windows has no such call."""
+def sync_folder(folder: Path) -> None:
+    """Let new names in a folder be on the disk; Windows has no such call."""
     if os.name == "nt":
         return
     number = os.open(folder, os.O_RDONLY)

@@ -14,7 +14,7 @@ from charlm.config import Config, EnsembleConfig
 from charlm.config_file import load_config, override, with_text
 from charlm.corpus import build_corpus
 from charlm.errors import CheckpointError, ConfigError, RunError, file_errors
-from charlm.machine import launched
+from charlm.machine import launch_name, launched
 from charlm.mixing import mix_members
 from charlm.model import LanguageModel, choose_device
 from charlm.parallel import processes, together
@@ -50,13 +50,14 @@ def train(
     has started train it together; those that it has started anew go on with the run.
     """
     stem = "run" if isinstance(config, Config) else Path(config).stem
-    if isinstance(config, Config):
-        resolved = override(config, settings)
-    else:
-        resolved = load_config(config, settings)
-    resolved = with_text(resolved, text)
-    _check_launch(resolved, name, auto)
+    settings = list(settings)
     with together():
+        if isinstance(config, Config):
+            resolved = override(config, settings)
+        else:
+            resolved = load_config(config, settings)
+        resolved = with_text(resolved, text)
+        _check_launch(resolved, name, auto)
         return _train(resolved, stem, settings, name, Path(runs), auto, on_report)
 
 
@@ -70,9 +71,11 @@ def _train(
     on_report: Callable[[Report], None],
 ) -> Finished:
     restarts = processes().sum(float(launched().restarts))  # machines may count differently
-    if restarts and name is not None and (runs / name).exists():
-        check_same(Run(runs / name), resolved)
-        return resume(runs / name, on_report=on_report)
+    if restarts and name is not None:
+        before = Run(runs / name)
+        if processes().of_first(lambda: before.was_made_by(launch_name())):
+            check_same(before, resolved)
+            return resume(before.folder, on_report=on_report)
     if auto:
         resolved = _advised(resolved, settings, on_report)
     if resolved.ensemble.is_wanted:
@@ -84,7 +87,10 @@ def _train(
     session = _begin(resolved, on_report)
 
     def make() -> Path:
-        return Run.create(runs, name, stem, session.config).folder
+        made = Run.create(runs, name, stem, session.config)
+        if launched().most_restarts:
+            made.mark_launch(launch_name())
+        return made.folder
 
     run = _run_of(session.processes.of_first(make))
     with run.locked():
@@ -104,6 +110,8 @@ def _check_launch(config: Config, name: str | None, auto: bool) -> None:
             "torchrun --max-restarts goes on with a run by its name: give --name, or leave out "
             "--max-restarts"
         )
+    if launch.most_restarts and auto:
+        raise ConfigError("--auto: measures anew at each start; leave out torchrun --max-restarts")
     if launch.size == 1:
         return
     if auto or config.ensemble.is_wanted:
@@ -240,10 +248,12 @@ def _train_members(run: Run, config: Config, on_report: Callable[[Report], None]
         member = _member(run, number)
         own = _member_config(run, config, number)
         if member.last.exists():
-            now = own.training.model_dump(include=MAY_CHANGE["training"])
-            settings = [f"training.{key}={json.dumps(value)}" for key, value in now.items()]
-            text = own.corpus.paths
-            finished.append(resume(member.folder, text=text, settings=settings, on_report=report))
+            settings = [
+                f"{section}.{key}={json.dumps(value, ensure_ascii=False)}"
+                for section, keys in MAY_CHANGE.items()
+                for key, value in getattr(own, section).model_dump(include=keys).items()
+            ]
+            finished.append(resume(member.folder, settings=settings, on_report=report))
         else:
             check_not_begun(member)
             shutil.rmtree(member.folder, ignore_errors=True)  # it has not begun
@@ -263,7 +273,8 @@ def _member_config(run: Run, config: Config, number: int) -> Config:
     if training.budget:
         own["budget"] = training.budget * config.ensemble.share(number)
     if number not in others:
-        own["teachers"] = tuple(str(_member(run, other).folder.resolve()) for other in others)
+        folders = [str(_member(run, other).folder.resolve()) for other in others]
+        own["teachers"] = (*training.teachers, *folders)
     return config.model_copy(
         update={"training": training.model_copy(update=own), "ensemble": EnsembleConfig()}
     )

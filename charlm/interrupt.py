@@ -15,9 +15,14 @@ class StopRequest:
         self._on_request = on_request
 
     def __call__(self, signal_number: int, frame: FrameType | None) -> None:
-        """Note the first request; obey a second one at once."""
-        if self.requested:
+        """Note the first request; obey a second Ctrl-C at once.
+
+        Schedulers send SIGTERM to all processes and then to each: that is one request.
+        """
+        if self.requested and signal_number == signal.SIGINT:
             raise KeyboardInterrupt
+        if self.requested:
+            return
         self.requested = True
         self._on_request()
 

@@ -63,6 +63,13 @@ def launched() -> Launch:
     return Launch(*(int(os.environ[name]) for name in (*names, *counts)))
 
 
+def launch_name() -> str:
+    """Return what tells this start of `torchrun`, its restarts included, from others."""
+    launch, name = launched(), os.environ.get("TORCHELASTIC_RUN_ID", "")
+    # On one machine the parent is the process that starts workers anew, and most runs are "none".
+    return f"{name} {os.getppid()}" if launch.local_size == launch.size else name
+
+
 def processor() -> str:
     """Return what tells this processor from others that would need other machine code."""
     wanted = ("model name", "flags", "Features", "CPU part")

@@ -1,5 +1,6 @@
 """The language model: characters → embedding → recurrent cells → softmax layer."""
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -102,6 +103,13 @@ class LanguageModel(nn.Module):
     def tensors(self) -> dict[str, Tensor]:
         """Return all that it is made of."""
         return self.state_dict()
+
+    def digest(self) -> str:
+        """Return what tells these weights from others."""
+        digest = hashlib.sha256()
+        for tensor in self.state_dict().values():
+            digest.update(tensor.cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     def is_compiled(self) -> bool:
         """Say whether the compiled kernels run this model where its parameters are."""

@@ -8,7 +8,7 @@ from charlm.errors import RunError
 from charlm.run import Run
 
 MAY_CHANGE = {
-    # Where the text lies: its fingerprint says whether it is the same; and where teachers lie.
+    # Where the text lies, and its teachers: digests say whether they are the same.
     "corpus": {"paths", "builtin", "validation_paths", "test_paths"},
     "training": {
         *("epochs", "steps", "budget", "patience", "max_rollbacks"),

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.config import Config
 from charlm.config_file import to_yaml
-from charlm.durable import sync, write_whole
+from charlm.durable import sync, sync_folder, write_whole
 from charlm.errors import RunError, file_errors
 
 _REMEDY = "free some space, or choose another folder with --runs"
@@ -37,6 +37,7 @@ class Run:
         self.environment = folder / "environment.json"
         self.metrics = folder / "metrics.jsonl"
         self.samples = folder / "samples.txt"
+        self.launch = folder / ".launch"
         self.checkpoints = folder / "checkpoints"
         self.best = self.checkpoints / "best.safetensors"
         self.last = self.checkpoints / "last.safetensors"
@@ -59,6 +60,7 @@ class Run:
                 try:
                     run.checkpoints.mkdir()
                     run.write_config(config)
+                    sync_folder(runs)
                 except BaseException:
                     shutil.rmtree(run.folder, ignore_errors=True)  # it is not yet a run
                     raise
@@ -71,6 +73,14 @@ class Run:
     def write_config(self, config: Config) -> None:
         """Write the config; no crash leaves half of one."""
         self._write_whole(self.config_file, to_yaml(config))
+
+    def mark_launch(self, name: str) -> None:
+        """Say which start of `torchrun` has made the run, and may so take it up."""
+        self._write_whole(self.launch, name)
+
+    def was_made_by(self, name: str) -> bool:
+        """Say whether that start of `torchrun` has made the run."""
+        return self.launch.exists() and self.launch.read_text(encoding="utf-8") == name
 
     def note_environment(self, entry: dict[str, Any]) -> None:
         """Add an entry to `environment.json`; one that is no list of entries is begun anew."""

@@ -44,7 +44,6 @@ class Session:
         self.on_report = on_report if self.processes.is_first else lambda report: None
         with _memory_errors(config):
             self.state = TrainingState(config, corpus, self.processes)
-        self._began = perf_counter()
 
     def run_in(self, run: Run) -> Finished:
         """Train to the end, keeping everything in the run's folder."""
@@ -75,6 +74,7 @@ class Session:
                     self.state.save(run, is_good=self.state.is_good_to_save())
                 raise
             if self.processes.stops():
+                self.processes.in_turn(lambda: None)  # the first has written all
                 self.on_report(Stopping(run))
                 raise KeyboardInterrupt
         return self._finish(run)
@@ -94,10 +94,10 @@ class Session:
             self._log(run, step)
             if is_due(step.step, self.config.training.validate_every):
                 self._validate(run)
-            is_good = self.state.is_good_to_save()
-            if is_good or self.processes.stops():
+            is_good, stops = self.state.is_good_to_save(), self.processes.stops()
+            if is_good or stops:
                 self.state.save(run, is_good)
-            if self.processes.stops():
+            if stops:
                 return
             if self._out_of_patience():
                 break
@@ -109,7 +109,9 @@ class Session:
         watch = watch_threads(self.state.most_threads)
         next(watch)
         training = self.config.training
-        is_watched = training.precision == "bfloat16" and not training.deterministic
+        # Higher layers' gates are products of PyTorch, whose sums depend on the number.
+        has_gates = any(layer.has_hidden_gate for layer in self.state.model.layers[1:])
+        is_watched = training.precision == "bfloat16" and not (training.deterministic or has_gates)
         try:
             with _memory_errors(self.config):
                 for step in self.state.trainer:

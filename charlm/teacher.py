@@ -19,7 +19,8 @@ from charlm.model import AnyState, LanguageModel
 class Teacher:
     """Networks that read along, and the targets that they give a student.
 
-    Each carries its own state from batch to batch, as the student does.
+    Each carries its own state from batch to batch, as the student does; a batch is read at once,
+    also where the student reads it in groups of columns.
     """
 
     def __init__(self, networks: Sequence[LanguageModel], share: float) -> None:

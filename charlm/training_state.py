@@ -15,7 +15,7 @@ from charlm.corpus import Corpus
 from charlm.counters import Counters
 from charlm.divergence import LossWatch, advice, is_harm
 from charlm.ensemble import Ensemble
-from charlm.errors import ConfigError, DivergenceError
+from charlm.errors import ConfigError, DivergenceError, RunError
 from charlm.machine import launched
 from charlm.model import LanguageModel, choose_device
 from charlm.parallel import Processes
@@ -44,7 +44,7 @@ class TrainingState:
         batches = make_batches(
             corpus.parts["train"].ids, config.batches, training.seed, processes.share
         )
-        teacher = _teacher(config, corpus, device)
+        teacher, self._teachers = _teacher(config, corpus, device)
         self.trainer = Trainer(self.model, batches, training, self.clock, processes, teacher)
         self.counters = Counters(watch=LossWatch.of_vocabulary(len(corpus.vocabulary)))
 
@@ -56,6 +56,11 @@ class TrainingState:
         """Go back to where a checkpoint was written."""
         self.model.load_state_dict(checkpoint.weights)
         counters = checkpoint.training_counters
+        if counters.get("teachers", []) != self._teachers:
+            raise RunError(
+                "training.teachers: not those that this run has learnt from so far; name them, in "
+                "their order"
+            )
         self.trainer.restore(checkpoint.training_tensors, counters["trainer"])
         self.counters = Counters.from_json(counters["run"])
 
@@ -69,10 +74,12 @@ class TrainingState:
 
         Raises `DivergenceError` instead if a weight is not finite.
         """
+        self.processes.agree(0.0)  # on the time
         if is_good:
             self.counters.save_is_late = False
         counters = {
             "is_good": is_good,
+            "teachers": self._teachers,
             "trainer": self.trainer.counters(),
             "run": asdict(replace(self.counters, elapsed=self.clock())),
             "log_sizes": run.log_sizes(),
@@ -109,7 +116,7 @@ class TrainingState:
                 then = trainer.loss_again()
         if is_harm(now, then):
             raise DivergenceError(f"step {trainer.step}: {watch.describe()}")
-        self.counters.watch = LossWatch()
+        self.counters.watch = watch.renewed(now)
 
     def roll_back(self, run: Run, reason: str) -> RolledBack:
         """Go back to the last good save with a lower learning rate; or say that it is no use."""
@@ -120,7 +127,8 @@ class TrainingState:
         checkpoint = read_checkpoint(_good(run))
         self.restore(checkpoint)
         self.counters.elapsed = before.elapsed  # time is not given back
-        self.counters.best_loss = before.best_loss  # it is there
+        if self.counters.best_loss != before.best_loss:  # found since, and still there
+            self.counters.best_loss, self.counters.validations_since_best = before.best_loss, 0
         self.counters.rollbacks = before.rollbacks + 1
         self.trainer.learning_rate_scale = scale
         run.go_back(self.trainer.step, checkpoint.training_counters["log_sizes"])
@@ -141,12 +149,19 @@ class TrainingState:
         """Compute on as many as ever: in float32 a sum may depend on the number."""
         before = torch.get_num_threads()
         torch.set_num_threads(self.most_threads)
-        yield
-        torch.set_num_threads(before)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
-def _teacher(config: Config, corpus: Corpus, device: torch.device) -> Teacher | None:
-    """Return the networks that the config names, or nothing; raises `ConfigError`."""
+def _teacher(
+    config: Config, corpus: Corpus, device: torch.device
+) -> tuple[Teacher | None, list[str]]:
+    """Return the networks that the config names, or nothing, and what tells them from others.
+
+    Raises `ConfigError` for those of another text.
+    """
     networks: list[LanguageModel] = []
     for path in config.training.teachers:
         checkpoint = read_checkpoint(checkpoint_to_use(Path(path)))
@@ -159,7 +174,8 @@ def _teacher(config: Config, corpus: Corpus, device: torch.device) -> Teacher | 
         networks += model.members if isinstance(model, Ensemble) else [model]
     for network in networks:
         network.precision = config.training.product_precision
-    return Teacher(networks, config.training.teacher_share) if networks else None
+    digests = [network.digest() for network in networks]
+    return Teacher(networks, config.training.teacher_share) if networks else None, digests
 
 
 def _good(run: Run) -> Path:
