@@ -34,7 +34,8 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except CharlmError as error:
-            if launched().rank == 0 or isinstance(error, ProcessError):  # the first says the rest
+            # The first of each machine speaks for all: a file may be missing on one of them.
+            if launched().local_rank == 0 or isinstance(error, ProcessError):
                 print(f"charlm: {for_terminal(str(error), sys.stderr)}", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:

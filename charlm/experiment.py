@@ -51,13 +51,13 @@ def train(
     """
     stem = "run" if isinstance(config, Config) else Path(config).stem
     settings = list(settings)
+    if isinstance(config, Config):
+        resolved = override(config, settings)
+    else:
+        resolved = load_config(config, settings)
+    resolved = with_text(resolved, text)
+    _check_launch(resolved, name, auto)
     with together():
-        if isinstance(config, Config):
-            resolved = override(config, settings)
-        else:
-            resolved = load_config(config, settings)
-        resolved = with_text(resolved, text)
-        _check_launch(resolved, name, auto)
         return _train(resolved, stem, settings, name, Path(runs), auto, on_report)
 
 
