@@ -39,6 +39,8 @@ KINDS = {
     "rnn-carried": ["model.cell=rnn", "training.accumulate=2"],
     "gru-carried": ["model.cell=gru", "model.locked_dropout=true"],
     "lstm-carried": ["model.cell=lstm", "training.accumulate=4"],
+    "mogrifier": ["model.cell=mogrifier", "batches.sampling=random", "training.accumulate=2"],
+    "mogrifier-carried": ["model.cell=mogrifier", "model.num_layers=2"],
     "one-column": ["batches.batch_size=1", "training.steps=6"],
 }
 """Every cell with both samplings; the last has fewer columns than processes."""

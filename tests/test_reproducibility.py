@@ -21,7 +21,7 @@ from charlm.run import Run
 
 
 @pytest.mark.parametrize("sampling", ["random", "sequential"])
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mogrifier"])
 @pytest.mark.parametrize("implementation", ["fused", "equations"])
 def test_every_cell_and_sampling_has_deterministic_algorithms(
     text_file: Path, tmp_path: Path, cell: str, sampling: str, implementation: str

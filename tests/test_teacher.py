@@ -1,11 +1,12 @@
 """Learning from other models' predictions: what a target is, and that no state is forgotten."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from test_cli import SMALL, refused, run, train
+from test_cli import SMALL, refused, run, steps_logged, train
 from test_training import PowerLossError, assert_same_weights, crash_at
 
 import charlm
@@ -14,6 +15,7 @@ from charlm.checkpoint import read_checkpoint
 from charlm.config import BatchesConfig, EnsembleConfig, ModelConfig, TrainingConfig
 from charlm.ensemble import Ensemble
 from charlm.model import LanguageModel
+from charlm.reports import Report, Stepped
 from charlm.run import Run
 from charlm.teacher import Teacher
 from charlm.trainer import Trainer
@@ -133,7 +135,67 @@ def test_a_teacher_of_another_text_is_refused(text_file: Path, tmp_path: Path) -
         "train", "--text", other, "--runs", tmp_path, f"--set=training.teachers={teacher}", *SMALL
     )
     refused(result, "training.teachers", "other characters")
-    assert run("train", "--set=training.teachers=nowhere", *SMALL).exit_code == 1
+    refused(run("train", "--set=training.teachers=nowhere", *SMALL), "nowhere", "no such run")
+
+
+def test_a_student_in_groups_of_columns_is_the_whole(text_file: Path, tmp_path: Path) -> None:
+    teacher = train(text_file, tmp_path, "--name", "teacher")
+    runs = [
+        train(
+            *(text_file, tmp_path, "--name", f"groups-{groups}"),
+            *(f"--set=training.accumulate={groups}", f"--set=training.teachers={teacher}"),
+            "--set=training.log_every=1",
+        )
+        for groups in (1, 3)
+    ]
+    whole, grouped = (
+        [line["loss"] for line in steps_logged(run) if "loss" in line] for run in runs
+    )
+    assert grouped == pytest.approx(whole, rel=1e-4)
+
+
+def test_a_student_goes_on_with_the_teachers_that_it_began_with(
+    text_file: Path, tmp_path: Path
+) -> None:
+    first, second = (train(text_file, tmp_path, f"--seed={seed}") for seed in (1, 2))
+    student = train(text_file, tmp_path, f"--set=training.teachers=[{first}, {second}]")
+    moved = tmp_path / "moved"
+    first.rename(moved)
+    go_on = ["train", "--quiet", "--resume", student, "--set=training.steps=6"]
+    for others in ("[]", f"[{second}, {moved}]", str(moved)):
+        result = run(*go_on, f"--set=training.teachers={others}")
+        refused(result, "training.teachers", "in their order")
+    assert run(*go_on, f"--set=training.teachers=[{moved}, {second}]").exit_code == 0
+
+
+def test_an_ensemble_with_a_student_is_resumed_where_it_was_stopped(
+    text_file: Path, tmp_path: Path
+) -> None:
+    (other := tmp_path / "other.txt").write_text(text_file.read_text()[:600])
+    settings = [
+        *(s.removeprefix("--set=") for s in SMALL if s.startswith("--set=")),
+        *("ensemble.members=2", "ensemble.student=0.3", "training.steps=9"),
+        f"corpus.validation_paths={other}",
+    ]
+    finished = []
+    for name in ("whole", "über-🙂"):
+        steps = iter(range(100))
+
+        def stop(report: Report, name: str = name, steps: Iterator[int] = steps) -> None:
+            if isinstance(report, Stepped) and next(steps) == 22 and name != "whole":
+                raise PowerLossError
+
+        try:
+            done = charlm.train(
+                text=text_file, runs=tmp_path, name=name, settings=settings, on_report=stop
+            )
+        except PowerLossError:
+            done = charlm.resume(tmp_path / name)
+        finished.append(done)
+    whole, broken = (done.run for done in finished)
+    for number in (1, 2, 3):
+        last = f"member-{number}/checkpoints/last.safetensors"
+        assert_same_weights(broken.folder / last, whole.folder / last)
 
 
 def test_the_student_gets_its_share_of_the_time_and_the_others_the_rest() -> None:

@@ -82,6 +82,7 @@ RESUMABLE = [
     ("random", "adamw", "gru", 0.3, 0.0),
     ("sequential", "sgd", "rnn", 0.0, 0.0),
     ("random", "sgd", "lstm", 0.2, 0.9),
+    ("sequential", "adamw", "mogrifier", 0.2, 0.0),
 ]
 
 
@@ -559,7 +560,7 @@ DROPPED = [
 
 
 @pytest.mark.parametrize("sampling", ["random", "sequential"])
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mogrifier"])
 def test_a_batch_in_groups_is_the_whole_batch(
     text_file: Path, tmp_path: Path, cell: str, sampling: str
 ) -> None:
