@@ -75,7 +75,6 @@ def choose(
     return torch.searchsorted(reached, places, right=True).squeeze(1).to(device)
 
 
-@torch.inference_mode()
 def generate_ids(
     model: AnyModel,
     prefix: Ids,
@@ -107,8 +106,16 @@ def generate_ids(
             logits[:, forbidden] = -torch.inf
         ids = choose(logits, config, uniforms(1)[0])
         yield ids
-        output, state = model(ids.unsqueeze(0), state)
-        logits = output[0]
+        logits, state = _read(model, ids.unsqueeze(0), state)
+
+
+@torch.no_grad()  # here, and not around a generator, which would hold it between two ids
+def _read(
+    model: AnyModel, inputs: Int64[Tensor, "time batch"], state: ModelState
+) -> tuple[Float[Tensor, "batch vocabulary"], ModelState]:
+    """Read on; return the logits of what comes after all of it, and the new state."""
+    logits, state = model(inputs, state)
+    return logits[-1], state
 
 
 def _read_prefix(
@@ -117,9 +124,9 @@ def _read_prefix(
     inputs = torch.tensor(prefix.tolist(), device=model.device).unsqueeze(1)
     state = model.initial_state(1)
     for piece in torch.split(inputs, _PIECE):  # a long prefix's logits would not all fit in memory
-        output, state = model(piece, state)
+        logits, state = _read(model, piece, state)
     repeated = tuple(tuple(t.expand(num_samples, -1) for t in layer_state) for layer_state in state)
-    return output[-1].repeat(num_samples, 1), repeated
+    return logits.repeat(num_samples, 1), repeated
 
 
 def first_ids(vocabulary: Vocabulary) -> Ids:
