@@ -237,20 +237,23 @@ class Trainer:
                 optimizer_state.setdefault(int(number), {})[key] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})
-        states = []
-        for reader, (network, _) in self._readers().items():
-            states += [
-                tuple(
-                    tuple(
-                        tensors[f"{reader}.{layer}.{number}"].to(self.model.device)
-                        for number in range(cell.num_states)
-                    )
-                    for layer, cell in enumerate(network.layers)
-                )
-            ]
+        states = [
+            _state_in(tensors, reader, network) for reader, (network, _) in self._readers().items()
+        ]
         self._num_columns = len(states[0][0][0])
         self._columns = self.processes.share(self._num_columns)
         own_columns = slice(self._columns.start, self._columns.stop)
         self.state, *taught = [select_columns(state, own_columns) for state in states]
         if self.teacher is not None:
             self.teacher.states = taught
+
+
+def _state_in(tensors: dict[str, Tensor], reader: str, network: LanguageModel) -> AnyState:
+    """Return the state of a reader among what `Trainer.tensors` returned."""
+    return tuple(
+        tuple(
+            tensors[f"{reader}.{layer}.{number}"].to(network.device)
+            for number in range(cell.num_states)
+        )
+        for layer, cell in enumerate(network.layers)
+    )

@@ -1,5 +1,7 @@
 """The LSTM with a Mogrifier gate (Melis, Kočiský and Blunsom, 2020)."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -22,8 +24,13 @@ class MogrifierCell(LSTMCell):
 
     has_hidden_gate = True
 
-    def __init__(self, input_size: int, hidden_size: int, *args: object) -> None:
-        super().__init__(input_size, hidden_size, *args)  # type: ignore[arg-type]
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        implementation: Literal["fused", "equations"] = "fused",
+    ) -> None:
+        super().__init__(input_size, hidden_size, implementation)
         self.W_xg = nn.Parameter(torch.empty(input_size, hidden_size))
         self.b_g = nn.Parameter(torch.zeros(hidden_size))
 
