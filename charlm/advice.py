@@ -5,14 +5,16 @@ measured in the README, with where they were tried.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from time import perf_counter
+from typing import Literal
 
 import torch
 
-from charlm.config import BatchesConfig, Config, ModelConfig
+from charlm.calibration import can_compile
+from charlm.config import BatchesConfig, Config, EnsembleConfig, ModelConfig
 from charlm.model import LanguageModel, choose_device
 from charlm.optimization import make_optimizer
 
@@ -22,9 +24,12 @@ _CHARACTERS_A_WEIGHT = 5
 _WEIGHTS_AT_A_MILLION, _GROWTH = 2e6, 0.6
 """Recurrent weights that a million characters can use, and the power at which that grows."""
 _MOST_EPOCHS = 60.0
+_SEVERAL_EPOCHS = 20.0
+"""Epochs that one network would have, from which on two and their student are better."""
 _BATCH_SIZE, _SEQUENCE_LENGTH = 32, 64
 _EMBEDDING_DROPOUT = 0.4
 """That of the characters' vectors, as a share of the other."""
+_NGRAM_ORDER = 7
 _VALIDATIONS = 30
 
 
@@ -37,22 +42,27 @@ class Advice:
     """A line for each choice."""
 
 
-def advise(config: Config, characters: int, vocabulary_size: int) -> Advice:
+def advise(
+    config: Config, characters: int, vocabulary_size: int, *, keep_ensemble: bool = False
+) -> Advice:
     """Return a config for a training part of so many characters, within `training.budget`.
 
-    Members of an ensemble share the time.
-
+    Members of an ensemble share the time. With `keep_ensemble`, which there are is not chosen.
     Corpus, seed, device and what else does not decide how well it learns stay as they are.
     """
-    seconds = (config.training.budget or 600.0) * config.ensemble.share(0)
-    speed = partial(measured_speed, config, vocabulary_size)
+    budget = config.training.budget or 600.0
+    cell: Literal["mogrifier", "lstm"] = "mogrifier" if can_compile(config) else "lstm"
+    speed = cache(partial(measured_speed, config, cell, vocabulary_size))
+    ensemble = config.ensemble
+    if not keep_ensemble:
+        alone = choose_size(characters, budget, speed)[1]
+        ensemble = choose_ensemble(budget * alone / characters)
+    seconds = budget * ensemble.share(0)
     hidden_size, rate, limit = choose_size(characters, seconds, speed)
     epochs = min(_MOST_EPOCHS, seconds * rate / characters)
     dropout = choose_dropout(epochs)
-    learning_rate, weight_decay = 1.6e-2 if hidden_size < 768 else 1.2e-2, 0.2
-    steps = epochs * characters / (_BATCH_SIZE * _SEQUENCE_LENGTH)
     model = ModelConfig(
-        cell="lstm",
+        cell=cell,
         hidden_size=hidden_size,
         embedding_size=embedding_of(hidden_size),
         dropout=dropout,
@@ -61,42 +71,71 @@ def advise(config: Config, characters: int, vocabulary_size: int) -> Advice:
     batches = BatchesConfig(
         batch_size=_BATCH_SIZE, sequence_length=_SEQUENCE_LENGTH, reset_probability=0.02
     )
-    every = max(20, round(steps / _VALIDATIONS))
+    every = max(20, round(epochs * characters / (_BATCH_SIZE * _SEQUENCE_LENGTH * _VALIDATIONS)))
     training = {
         "budget": config.training.budget,
         "epochs": epochs if epochs == _MOST_EPOCHS else None,  # or the time decides
         "steps": None,
         "optimizer": "adamw",
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
+        "learning_rate": 1.6e-2 if hidden_size < 768 else 1.2e-2,
+        "weight_decay": 0.2,
         "schedule": "cosine",
         "validate_every": every,
         "save_every": every,
+        "teacher_share": 0.8,
     }
     chosen = config.model_copy(
         update={
             "model": model,
             "batches": batches,
             "training": config.training.model_copy(update=training),
+            "ensemble": ensemble,
         }
     )
-    return Advice(
-        chosen,
-        (
-            "an LSTM of one layer: the cell for which these rules were found",
-            f"hidden size {hidden_size}: {limit} (this machine: {rate:,.0f} characters a second)",
-            f"dropout {dropout:g}, of characters' vectors {model.embedding_dropout:g}: the text is "
-            f"read {epochs:,.1f} times",
-            f"{_length(epochs, seconds)}; the learning rate falls from {learning_rate:g} with it",
-            f"{_BATCH_SIZE} columns of {_SEQUENCE_LENGTH} steps, weight decay {weight_decay:g}",
-        ),
+    return Advice(chosen, tuple(_reasons(chosen, epochs, seconds, rate, limit)))
+
+
+def _reasons(
+    chosen: Config, epochs: float, seconds: float, rate: float, limit: str
+) -> Iterator[str]:
+    model, training, ensemble = chosen.model, chosen.training, chosen.ensemble
+    if model.cell == "mogrifier":
+        yield "a mogrifier of one layer: it learns faster than an LSTM, and computes as fast here"
+    else:
+        yield "an LSTM of one layer: the fastest gated cell without charlm's kernels"
+    yield (
+        f"hidden size {model.hidden_size}: {limit} (this machine: {rate:,.0f} characters a second)"
+    )
+    yield (
+        f"dropout {model.dropout:g}, of characters' vectors {model.embedding_dropout:g}: the text "
+        f"is read {epochs:,.1f} times"
+    )
+    if ensemble.student:
+        yield (
+            f"{ensemble.members} networks and a student of theirs: in the time of one, the text "
+            f"would be read more than {_SEVERAL_EPOCHS:g} times"
+        )
+    if ensemble.ngram_order is not None:
+        yield (
+            f"n-grams up to order {ensemble.ngram_order} beside: they know at once what stands in "
+            "the text word by word (without: ensemble.ngram_order=null)"
+        )
+    if epochs < _MOST_EPOCHS:
+        length = f"{seconds:,.0f} seconds" + (" each" if ensemble.size > 1 else "")
+    else:
+        length = f"{epochs:g} epochs: so small a text has no more to teach"
+    yield f"{length}; the learning rate falls from {training.learning_rate:g} with it"
+    yield (
+        f"{chosen.batches.batch_size} columns of {chosen.batches.sequence_length} steps, weight "
+        f"decay {training.weight_decay:g}"
     )
 
 
-def _length(epochs: float, seconds: float) -> str:
-    if epochs < _MOST_EPOCHS:
-        return f"{seconds:,.0f} seconds: all the time that there is"
-    return f"{epochs:g} epochs: so small a text has no more to teach"
+def choose_ensemble(epochs: float) -> EnsembleConfig:
+    """Return what to train where one network alone could read the text so many times."""
+    if epochs < _SEVERAL_EPOCHS:
+        return EnsembleConfig(ngram_order=_NGRAM_ORDER)
+    return EnsembleConfig(members=2, student=0.4, ngram_order=_NGRAM_ORDER)
 
 
 def choose_size(
@@ -129,18 +168,20 @@ def choose_dropout(epochs: float) -> float:
     return round(min(0.5, max(0.0, 0.09 * math.log2(max(1.0, epochs)) - 0.08)), 2)
 
 
-def measured_speed(config: Config, vocabulary_size: int, hidden_size: int) -> float:
+def measured_speed(
+    config: Config, cell: Literal["mogrifier", "lstm"], vocabulary_size: int, hidden_size: int
+) -> float:
     """Return how many characters a second a model of this size learns from, by a few steps."""
-    model = LanguageModel(
-        ModelConfig(hidden_size=hidden_size, embedding_size=embedding_of(hidden_size)),
-        vocabulary_size,
+    shape = ModelConfig(
+        cell=cell, hidden_size=hidden_size, embedding_size=embedding_of(hidden_size)
     )
+    model = LanguageModel(shape, vocabulary_size)
     model.initialize(torch.Generator().manual_seed(0))
     model.to(choose_device(config.training.device))
     model.precision = config.training.product_precision
     optimizer = make_optimizer(model, config.training)
-    shape = (_SEQUENCE_LENGTH + 1, _BATCH_SIZE)
-    ids = torch.randint(vocabulary_size, shape, generator=torch.Generator().manual_seed(0))
+    places = (_SEQUENCE_LENGTH + 1, _BATCH_SIZE)
+    ids = torch.randint(vocabulary_size, places, generator=torch.Generator().manual_seed(0))
     ids = ids.to(model.device)
     shortest = math.inf
     for _ in range(4):

@@ -4,12 +4,9 @@ Machines are shared and their speed changes from second to second, so what is to
 measured in turns, and a ratio is the median of the turns' ratios.
 """
 
-import json
 import os
 import statistics
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,33 +17,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from charlm import plain_loop
 from charlm.batches import make_batches
 from charlm.calibration import resolve
 from charlm.config import BatchesConfig, Config, CorpusConfig, ModelConfig, TrainingConfig
 from charlm.corpus import build_corpus
-from charlm.errors import CharlmError
 from charlm.evaluator import total_nats
 from charlm.generator import generate_ids
 from charlm.kernels import compiler
-from charlm.kernels.recurrence import Precision
-from charlm.machine import environment_found
+from charlm.kernels.loading import Precision
 from charlm.model import LanguageModel, choose_device
 from charlm.texts import files_of
+from charlm.timing import Work, in_own_process, in_turns, median_ratio
 from charlm.trainer import Trainer
 from charlm.vocabulary import Ids
 
 SAMPLES = 64
-_TURNS = 5
 _PRODUCT = 1536
 """Rows and columns of the large product that bounds training."""
 _TEXT_BYTES = 24_000_000
 """Of text that is encoded."""
 _LOSS_ALLOWED = 0.15
 """What a ratio may lose before a check fails: more than machines vary."""
-
-Work = Callable[[], float]
-"""Does some work and returns how much: characters, or floating-point operations."""
 
 
 @dataclass(frozen=True)
@@ -281,55 +272,6 @@ class Bench:
             return 32.0
 
         return work
-
-
-@contextmanager
-def in_own_process(sizes: Mapping[str, Any]) -> Iterator[Work]:
-    """Yield a step of the plain loop, in a process with the environment that charlm found."""
-    command = [sys.executable, "-P", plain_loop.__file__, json.dumps(sizes)]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment_found(),
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        ask, answers = process.stdin, process.stdout
-
-        def step() -> float:
-            try:
-                print(file=ask, flush=True)
-                return float(answers.readline())
-            except (BrokenPipeError, ValueError):
-                raise CharlmError("the plain loop has ended; what it said stands above") from None
-
-        yield step
-
-
-def in_turns(works: Mapping[str, Work], seconds: float) -> dict[str, list[float]]:
-    """Give every work its turn, again and again; return the rates of its turns."""
-    rates: dict[str, list[float]] = {name: [] for name in works}
-    for work in works.values():
-        work()
-    for _ in range(_TURNS):
-        for name, work in works.items():
-            rates[name].append(rate_of(work, seconds))
-    return rates
-
-
-def rate_of(work: Work, seconds: float) -> float:
-    """Repeat a work for so long; return how much it did a second."""
-    done, start = 0.0, perf_counter()
-    while (elapsed := perf_counter() - start) < seconds or done == 0:
-        done += work()
-    return done / elapsed
-
-
-def median_ratio(rates: list[float], others: list[float]) -> float:
-    """Return the median of the ratios of each turn."""
-    return statistics.median(a / b for a, b in zip(rates, others, strict=True))
 
 
 def _product(precision: Precision, device: torch.device) -> Work:

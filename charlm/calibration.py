@@ -11,7 +11,7 @@ import torch
 from charlm.cells import LSTMCell
 from charlm.config import Config
 from charlm.kernels.compiler import kernels_version, library
-from charlm.kernels.recurrence import Precision
+from charlm.kernels.loading import Precision
 from charlm.machine import remember, remembered
 from charlm.model import choose_device
 

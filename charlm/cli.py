@@ -4,7 +4,6 @@ import io
 import json
 import os
 import sys
-from enum import StrEnum
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +11,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from charlm.data_cli import data
 from charlm.errors import CharlmError, ProcessError, file_errors
 from charlm.machine import launched
+from charlm.options import (
+    ConfigName,
+    Device,
+    DeviceOption,
+    Json,
+    Part,
+    Quiet,
+    RunPath,
+    Runs,
+    Settings,
+    Texts,
+    Unknown,
+)
 from charlm.terminal import for_terminal
 
 
@@ -52,57 +65,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-data = typer.Typer(help="Texts by name: built-in and downloadable ones.", no_args_is_help=True)
 app.add_typer(data, name="data")
-
-
-class Part(StrEnum):
-    """Parts of the text that a model was trained from."""
-
-    train = "train"
-    validation = "validation"
-    test = "test"
-
-
-class Device(StrEnum):
-    """Where to compute."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
-
-
-class Unknown(StrEnum):
-    """What becomes of characters of the prefix that the model does not know."""
-
-    error = "error"
-    skip = "skip"
-    map = "map"
-
-
-ConfigName = Annotated[
-    str, typer.Argument(metavar="[CONFIG]", help="A shipped config's name, or a YAML file.")
-]
-RunPath = Annotated[
-    Path | None,
-    typer.Argument(metavar="[RUN|CHECKPOINT]", help="Default: the newest run below --runs."),
-]
-Runs = Annotated[Path, typer.Option(help="The folder of runs.", metavar="FOLDER")]
-Texts = Annotated[
-    list[str] | None,
-    typer.Option(metavar="PATH", help="A file, folder or glob; - is standard input. Repeatable."),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set a key: section.key=value. Repeatable."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
-Quiet = Annotated[
-    bool,
-    typer.Option("--quiet", help="Print no messages and no progress; of train, the folder alone."),
-]
-DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 
 
 def _version(wanted: bool | None) -> None:
@@ -189,7 +152,7 @@ def train(
     if launched().local_rank == 0:
         compiler.begin()  # while torch loads
     from charlm import experiment
-    from charlm.console import TrainingView
+    from charlm.progress import TrainingView
 
     view = TrainingView(quiet)
     try:
@@ -229,8 +192,9 @@ def evaluate(
     Every character after the first is scored once, with the state carried through the whole text.
     """
     from charlm import predictor
-    from charlm.console import message, show_score
+    from charlm.console import message
     from charlm.evaluator import effective_rows, evaluate_part, protocol
+    from charlm.tables import show_score
 
     if (dynamic and rows > 1) or (save is not None and not dynamic):
         raise CharlmError("--dynamic reads in one row, and --save is for it alone")
@@ -351,7 +315,7 @@ def bench(
     """Measure training, evaluation, generation and encoding, and what this machine could do."""
     from charlm import benchmark
     from charlm.config_file import load_config, with_text
-    from charlm.console import show_benchmark, show_losses, show_sweep
+    from charlm.tables import show_benchmark, show_losses, show_sweep
 
     resolved = with_text(load_config(config, set_ or ()), text or ())
     if sweep:
@@ -385,49 +349,6 @@ def _read_ratios(path: Path) -> dict[str, float]:
         return {str(name): float(ratio) for name, ratio in json.loads(data)["ratios"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise CharlmError(f"{path}: not what `charlm bench --json` prints; make it anew") from None
-
-
-@data.command("list")
-def data_list() -> None:
-    """List the texts that can be named, and which are on this machine."""
-    from charlm import texts
-    from charlm.console import show_texts
-    from charlm.resources import cache_folder
-
-    rows = [(name, "yes", title) for name, title in texts.BUILTIN.items()]
-    for name, entry in texts.catalogue().items():
-        here = "yes" if texts.downloaded(name).exists() else "no"
-        rows.append((name, here, f"{entry.title} ({entry.size / 1e6:.1f} MB, {entry.licence})"))
-    show_texts(rows, cache_folder())
-
-
-@data.command("get")
-def data_get(
-    name: Annotated[str, typer.Argument(help="A name from `charlm data list`.")],
-    source: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="FILE|FOLDER", help="Take it from here: no network."),
-    ] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Download a text, check it, and keep it."""
-    from charlm import texts
-    from charlm.console import TransferView
-
-    view = TransferView(name, texts.entry_of(name).size, quiet)
-    try:
-        print(for_terminal(str(texts.get(name, source, view)), sys.stdout))
-    finally:
-        view.close()
-
-
-@data.command("clear")
-def data_clear() -> None:
-    """Delete downloads and encoded texts from the cache."""
-    from charlm import texts
-    from charlm.console import message
-
-    message(f"{texts.forget_all() / 1e6:,.1f} MB freed")
 
 
 def main() -> None:

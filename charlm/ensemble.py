@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64, Integer
 from torch import Tensor, nn
 
 from charlm.config import Config
-from charlm.kernels.recurrence import Precision
+from charlm.kernels.loading import Precision
 from charlm.model import LanguageModel, ModelState, checked_weights
 from charlm.ngrams import first_weights, make_ngrams, nats
 from charlm.vocabulary import Ids

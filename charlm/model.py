@@ -14,8 +14,8 @@ from charlm.config import ModelConfig
 from charlm.dropout import Masks, drop_units, drop_vectors
 from charlm.errors import ConfigError
 from charlm.kernels.cross_entropy import Targets, cross_entropy
+from charlm.kernels.loading import Precision
 from charlm.kernels.products import product
-from charlm.kernels.recurrence import Precision
 
 ModelState = tuple[tuple[Float[Tensor, "batch _"], ...], ...]
 """The state of every layer, from the lowest up."""

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from charlm.kernels import compiler
-from charlm.kernels.recurrence import loaded
+from charlm.kernels.loading import loaded
 
 DISCOUNTS = (0.9, 1.2, 1.4)
 """Taken off a count of 1, of 2, and of more."""

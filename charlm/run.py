@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.config import Config
-from charlm.config_file import to_yaml
+from charlm.config_file import load_config, to_yaml
 from charlm.durable import sync, sync_folder, write_whole
 from charlm.errors import RunError, file_errors
 
@@ -73,6 +73,15 @@ class Run:
     def write_config(self, config: Config) -> None:
         """Write the config; no crash leaves half of one."""
         self._write_whole(self.config_file, to_yaml(config))
+
+    def read_config(self) -> Config | None:
+        """Return the config; none where a crash has left nothing of it but a checkpoint."""
+        with file_errors("be read", self.folder, "check the path"):
+            if self.config_file.exists() and self.config_file.stat().st_size > 0:
+                return load_config(self.config_file)
+            if self.last.exists():
+                return None
+        raise RunError(f"{self.folder}: no checkpoint to resume here; give the folder of a run")
 
     def mark_launch(self, name: str) -> None:
         """Say which start of `torchrun` has made the run, and may so take it up."""

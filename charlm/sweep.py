@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from charlm.benchmark import Bench, Shape, Work, in_own_process, in_turns
+from charlm.benchmark import Bench, Shape
 from charlm.calibration import resolve
 from charlm.config import Config
 from charlm.corpus import build_corpus
 from charlm.plain_loop import PlainLoop
+from charlm.timing import Work, in_own_process, in_turns
 
 _SIZES = {
     "hidden_size": (128, 256, 512, 1024),

@@ -14,17 +14,9 @@ from torch.nn import functional as F
 
 from charlm.cells import Cell, State
 from charlm.config import GenerationConfig
-from charlm.kernels.recurrence import (
-    Call,
-    Precision,
-    address,
-    lanes,
-    loaded,
-    pack_columns,
-    pack_gates,
-    pad_gates,
-    pad_units,
-)
+from charlm.kernels.loading import Precision, address, lanes, loaded
+from charlm.kernels.products import pack_columns, pack_gates, pad_gates, pad_units
+from charlm.kernels.recurrence import Call
 from charlm.model import LanguageModel, ModelState
 
 _KINDS = {"lstm": 0, "gru": 1, "rnn_tanh": 2, "rnn_relu": 3}

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from charlm import benchmark, sweep
-from charlm.benchmark import Benchmark, in_turns, median_ratio
+from charlm import benchmark, sweep, timing
+from charlm.benchmark import Benchmark
 from charlm.cli import app
 from charlm.plain_loop import PlainLoop
+from charlm.timing import in_turns, median_ratio
 
 SMALL = ["--seconds=0.001", "--set=model.hidden_size=8", "--set=batches.batch_size=2"]
 
@@ -21,7 +22,7 @@ SMALL = ["--seconds=0.001", "--set=model.hidden_size=8", "--set=batches.batch_si
 @pytest.fixture(autouse=True)
 def _little_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "_PRODUCT", 64)
-    monkeypatch.setattr(benchmark, "_TURNS", 2)
+    monkeypatch.setattr(timing, "_TURNS", 2)
     monkeypatch.setattr(benchmark, "_TEXT_BYTES", 200_000)
     monkeypatch.setattr(sweep, "_SIZES", {"sequence_length": (16, 512)})
 

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from charlm.kernels import recurrence
-from charlm.kernels.recurrence import Kernel, Packed, Precision
+from charlm.kernels.loading import Precision, is_available
+from charlm.kernels.products import Packed
+from charlm.kernels.recurrence import Kernel
 
 State = tuple[Float[Tensor, "batch hidden"], ...]
 """What a cell remembers: `(H,)`, or `(H, C)` for cells with a memory beside the hidden state."""
@@ -134,7 +136,7 @@ class Cell(nn.Module, ABC):
 
     def is_compiled(self) -> bool:
         """Say whether the compiled kernels run this cell where its parameters are."""
-        return recurrence.is_available(self.W_hh)
+        return is_available(self.W_hh)
 
     def equations(
         self, inputs: Float[Tensor, "time batch input"], state: State

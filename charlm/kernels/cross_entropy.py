@@ -8,16 +8,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from charlm.kernels.recurrence import (
-    Precision,
-    address,
-    check_ids,
-    is_available,
-    lanes,
-    loaded,
-    multiply,
-    pack_columns,
-)
+from charlm.kernels.loading import Precision, address, check_ids, is_available, lanes, loaded
+from charlm.kernels.products import multiply, pack_columns
 
 Targets = Int64[Tensor, "*places"] | Float[Tensor, "*places vocabulary"]
 """Ids, or distributions."""

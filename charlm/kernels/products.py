@@ -1,11 +1,13 @@
-"""A matrix product with operands in bfloat16 and sums in float32."""
+"""Matrices packed as the kernels read them, and products with operands in bfloat16 or float32."""
+
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from charlm.kernels.recurrence import Precision, is_available, multiply, pack_columns
+from charlm.kernels.loading import Precision, address, is_available, lanes, loaded
 
 
 def product(
@@ -25,3 +27,108 @@ def product(
         low, weights = F.pad(low, (0, odd)), F.pad(weights, (0, 0, 0, odd))
     result = multiply(low, pack_columns(weights, "bfloat16"), weights.shape[1])
     return result.view(*rows.shape[:-1], -1)
+
+
+def multiply(
+    rows: Float[Tensor, "rows size"], packed: Tensor, num_columns: int
+) -> Float[Tensor, "rows columns"]:
+    """Return `rows @ weights` in float32 for weights that `pack_columns` has packed."""
+    rows = rows.contiguous()
+    product = rows.new_empty(len(rows), num_columns, dtype=torch.float32)
+    loaded().charlm_product(
+        address(rows),
+        *rows.shape,
+        address(packed),
+        num_columns,
+        address(product),
+        int(rows.dtype == torch.bfloat16),
+        torch.get_num_threads(),
+    )
+    return product
+
+
+class Packed:
+    """Parameters in the order in which the kernels read them, kept while nobody trains them.
+
+    A fused optimiser writes to parameters without raising their version, so a forward pass with
+    gradients forgets what was packed, and only a model in evaluation mode keeps anything.
+    """
+
+    def __init__(self) -> None:
+        self._versions: tuple[tuple[int, int] | None, ...] = ()
+        self._precision: Precision = "float32"
+        self._packed = torch.empty(0)
+
+    def __reduce__(self) -> tuple[type["Packed"], tuple[()]]:
+        return Packed, ()  # a copy lies elsewhere, perhaps on another processor
+
+    def forget(self) -> None:
+        self._versions, self._packed = (), torch.empty(0)
+
+    def get(
+        self, pack: Callable[[], Tensor], precision: Precision, *parameters: Tensor | None
+    ) -> Tensor:
+        """Return what `pack` made of the parameters, as long as they are the same."""
+        if any(p is not None and p.is_inference() for p in parameters):
+            return pack()  # what has no version cannot be told from what it was
+        versions = tuple(None if p is None else (p.data_ptr(), p._version) for p in parameters)
+        if (versions, precision) != (self._versions, self._precision):
+            self._packed = pack()
+            self._versions, self._precision = versions, precision
+        return self._packed
+
+
+def pack_gates(
+    W_xh: Tensor | None,
+    W_hh: Float[Tensor, "hidden gates"],
+    num_gates: int,
+    precision: Precision,
+) -> Tensor:
+    """Pack `[W_xh; W_hh]` so that the gates of the same units lie together."""
+    weights = W_hh if W_xh is None else torch.cat([W_xh, W_hh])
+    hidden_size = len(W_hh)
+    if num_gates == 1:
+        return pack_columns(weights, precision)
+    return _pack(weights, hidden_size // lanes(), num_gates, lanes(), hidden_size, precision)
+
+
+def pack_columns(weights: Float[Tensor, "size columns"], precision: Precision) -> Tensor:
+    """Pack a matrix so that `multiply` reads its columns in their order."""
+    width = lanes()
+    return _pack(weights, -(-weights.shape[1] // (4 * width)), 4, 4 * width, width, precision)
+
+
+def _pack(
+    weights: Float[Tensor, "size columns"],
+    panels: int,
+    vectors: int,
+    panel_stride: int,
+    vector_stride: int,
+    precision: Precision,
+) -> Tensor:
+    size, num_columns = weights.shape
+    packed = weights.new_empty(panels * vectors * size * lanes(), dtype=getattr(torch, precision))
+    loaded().charlm_pack(
+        address(weights),
+        *weights.stride(),
+        size,
+        num_columns,
+        panels,
+        vectors,
+        panel_stride,
+        vector_stride,
+        int(precision == "bfloat16"),
+        address(packed),
+        torch.get_num_threads(),
+    )
+    return packed
+
+
+def pad_gates(weights: Tensor, num_gates: int, missing: int) -> Tensor:
+    """Give every gate `missing` units more, of zero weights."""
+    return F.pad(weights.view(len(weights), num_gates, -1), (0, missing)).flatten(1)
+
+
+def pad_units(weights: Tensor, num_gates: int, missing: int) -> Tensor:
+    """Do the same for weights that are multiplied with as many units of such a cell."""
+    return F.pad(pad_gates(weights, num_gates, missing), (0, 0, 0, missing))

@@ -9,10 +9,9 @@ the recurrent weights; all else stays float32.
 """
 
 import ctypes
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -20,10 +19,15 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from charlm.kernels.compiler import library
-
-Precision = Literal["float32", "bfloat16"]
-"""Of the operands of products."""
+from charlm.kernels.loading import Precision, address, check_ids, lanes, loaded
+from charlm.kernels.products import (
+    Packed,
+    multiply,
+    pack_columns,
+    pack_gates,
+    pad_gates,
+    pad_units,
+)
 
 
 @dataclass(frozen=True)
@@ -37,63 +41,6 @@ class Kernel:
     has_memory: bool = False
     splits_projection: bool = False
     """Whether the gradient of the projected input differs from that of the recurrent product."""
-
-
-def is_available(parameter: Tensor) -> bool:
-    """Say whether the kernels run on this parameter's device, in its type."""
-    on_cpu = parameter.device.type == "cpu" and parameter.dtype == torch.float32
-    return on_cpu and library() is not None
-
-
-class Packed:
-    """Parameters in the order in which the kernels read them, kept while nobody trains them.
-
-    A fused optimiser writes to parameters without raising their version, so a forward pass with
-    gradients forgets what was packed, and only a model in evaluation mode keeps anything.
-    """
-
-    def __init__(self) -> None:
-        self._versions: tuple[tuple[int, int] | None, ...] = ()
-        self._precision: Precision = "float32"
-        self._packed = torch.empty(0)
-
-    def __reduce__(self) -> tuple[type["Packed"], tuple[()]]:
-        return Packed, ()  # a copy lies elsewhere, perhaps on another processor
-
-    def forget(self) -> None:
-        self._versions, self._packed = (), torch.empty(0)
-
-    def get(
-        self, pack: Callable[[], Tensor], precision: Precision, *parameters: Tensor | None
-    ) -> Tensor:
-        """Return what `pack` made of the parameters, as long as they are the same."""
-        if any(p is not None and p.is_inference() for p in parameters):
-            return pack()  # what has no version cannot be told from what it was
-        versions = tuple(None if p is None else (p.data_ptr(), p._version) for p in parameters)
-        if (versions, precision) != (self._versions, self._precision):
-            self._packed = pack()
-            self._versions, self._precision = versions, precision
-        return self._packed
-
-
-def pack_gates(
-    W_xh: Tensor | None,
-    W_hh: Float[Tensor, "hidden gates"],
-    num_gates: int,
-    precision: Precision,
-) -> Tensor:
-    """Pack `[W_xh; W_hh]` so that the gates of the same units lie together."""
-    weights = W_hh if W_xh is None else torch.cat([W_xh, W_hh])
-    hidden_size = len(W_hh)
-    if num_gates == 1:
-        return pack_columns(weights, precision)
-    return _pack(weights, hidden_size // lanes(), num_gates, lanes(), hidden_size, precision)
-
-
-def pack_columns(weights: Float[Tensor, "size columns"], precision: Precision) -> Tensor:
-    """Pack a matrix so that `multiply` reads its columns in their order."""
-    width = lanes()
-    return _pack(weights, -(-weights.shape[1] // (4 * width)), 4, 4 * width, width, precision)
 
 
 def run(
@@ -144,22 +91,6 @@ def run(
         outputs = outputs[:, :, :hidden_size]
         last = [tensor[:, :hidden_size] for tensor in last]
     return outputs, tuple(last)
-
-
-def check_ids(ids: Tensor, num_symbols: int) -> None:
-    """Raise `IndexError` for an id that names no symbol: the kernels would read anything there."""
-    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < num_symbols:
-        raise IndexError(f"an id is outside of the {num_symbols} symbols")
-
-
-def pad_gates(weights: Tensor, num_gates: int, missing: int) -> Tensor:
-    """Give every gate `missing` units more, of zero weights."""
-    return F.pad(weights.view(len(weights), num_gates, -1), (0, missing)).flatten(1)
-
-
-def pad_units(weights: Tensor, num_gates: int, missing: int) -> Tensor:
-    """Do the same for weights that are multiplied with as many units of such a cell."""
-    return F.pad(pad_gates(weights, num_gates, missing), (0, 0, 0, missing))
 
 
 class _Recurrence(torch.autograd.Function):
@@ -299,24 +230,6 @@ def _sum_rows(
     return sums
 
 
-def multiply(
-    rows: Float[Tensor, "rows size"], packed: Tensor, num_columns: int
-) -> Float[Tensor, "rows columns"]:
-    """Return `rows @ weights` in float32 for weights that `pack_columns` has packed."""
-    rows = rows.contiguous()
-    product = rows.new_empty(len(rows), num_columns, dtype=torch.float32)
-    loaded().charlm_product(
-        address(rows),
-        *rows.shape,
-        address(packed),
-        num_columns,
-        address(product),
-        int(rows.dtype == torch.bfloat16),
-        torch.get_num_threads(),
-    )
-    return product
-
-
 class Call(ctypes.Structure):
     """`Call` in recurrence.hpp."""
 
@@ -344,70 +257,3 @@ def _call(
     call = Call(*sizes, torch.get_num_threads(), **addresses)
     function = getattr(loaded(), f"charlm_{kernel.name}")
     function(ctypes.byref(call), int(precision == "bfloat16"), int(backward))
-
-
-def _pack(
-    weights: Float[Tensor, "size columns"],
-    panels: int,
-    vectors: int,
-    panel_stride: int,
-    vector_stride: int,
-    precision: Precision,
-) -> Tensor:
-    size, num_columns = weights.shape
-    packed = weights.new_empty(panels * vectors * size * lanes(), dtype=getattr(torch, precision))
-    loaded().charlm_pack(
-        address(weights),
-        *weights.stride(),
-        size,
-        num_columns,
-        panels,
-        vectors,
-        panel_stride,
-        vector_stride,
-        int(precision == "bfloat16"),
-        address(packed),
-        torch.get_num_threads(),
-    )
-    return packed
-
-
-def address(tensor: Tensor) -> ctypes.c_void_p:
-    """Return where a tensor lies; the caller keeps it alive while the kernels use it."""
-    return ctypes.c_void_p(tensor.data_ptr())
-
-
-def loaded() -> ctypes.CDLL:
-    """Return the kernels, with the types of what they take declared."""
-    kernels = library()
-    assert kernels is not None, "callers ask is_available first"
-    if kernels.charlm_pack.argtypes is None:
-        int64, pointer = ctypes.c_int64, ctypes.c_void_p
-        for name in ("pack", "product", "sum_rows", "cross_entropy", "write", "count", "mix"):
-            kernels[f"charlm_{name}"].restype = None
-        kernels.charlm_forget_ngrams.restype = None
-        kernels.charlm_pack.argtypes = (pointer, *[int64] * 8, ctypes.c_int, pointer, int64)
-        kernels.charlm_product.argtypes = (
-            *(pointer, int64, int64, pointer, int64, pointer),
-            *(ctypes.c_int, int64),
-        )
-        kernels.charlm_sum_rows.argtypes = (
-            *(pointer, pointer, int64, int64, pointer),
-            *(ctypes.c_int, int64),
-        )
-        kernels.charlm_cross_entropy.argtypes = (
-            *(pointer, int64, int64, pointer, pointer, int64, pointer, pointer, pointer),
-            *(pointer, int64),
-        )
-        kernels.charlm_write.argtypes = (pointer, int64, pointer, pointer)
-        kernels.charlm_ngrams.argtypes = (int64, int64)
-        kernels.charlm_ngrams.restype = pointer
-        kernels.charlm_count.argtypes = (pointer, pointer, int64)
-        kernels.charlm_mix.argtypes = (pointer, pointer)
-        kernels.charlm_forget_ngrams.argtypes = (pointer,)
-    return kernels
-
-
-def lanes() -> int:
-    """Return how many floats a vector of the kernels holds."""
-    return int(loaded().charlm_lanes())

@@ -1,24 +1,77 @@
-"""The end of a run of several members: their mixture with n-grams, fitted, saved and scored."""
+"""The run of an ensemble: its networks trained one after another, then mixed with n-grams."""
 
+import json
+import shutil
 from collections.abc import Callable
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
+from charlm import single
 from charlm.checkpoint import Checkpoint, read_checkpoint
-from charlm.config import Config
+from charlm.config import Config, EnsembleConfig
 from charlm.ensemble import Ensemble
 from charlm.errors import CorpusError
 from charlm.model import LanguageModel, choose_device
 from charlm.predictor import Predictor, final_score, generate, training_corpus
-from charlm.reports import Finished, Report
+from charlm.reports import Finished, Report, Stopping
+from charlm.resumption import MAY_CHANGE, check_not_begun
 from charlm.run import Run, checkpoint_to_use
 
 _COUNTED = 4_000_000
 """Characters of training text, its last, of which n-grams are counted: some hundred bytes each."""
 
 
-def mix_members(
+def train_members(run: Run, config: Config, on_report: Callable[[Report], None]) -> Finished:
+    """Train the members that are still to train, each as a run of its own, and mix them."""
+
+    def report(of_member: Report) -> None:
+        if not isinstance(of_member, Finished):
+            on_report(Stopping(run) if isinstance(of_member, Stopping) else of_member)
+
+    finished = []
+    for number in range(config.ensemble.size):
+        member = _member(run, number)
+        own = _member_config(run, config, number)
+        if member.last.exists():
+            with member.locked():
+                finished.append(_go_on(member, own, report))
+        else:
+            check_not_begun(member)
+            shutil.rmtree(member.folder, ignore_errors=True)  # it has not begun
+            finished.append(single.begin(own, member.folder.name, "", run.folder, report))
+    return _mix(run, config, finished, on_report)
+
+
+def _go_on(member: Run, own: Config, on_report: Callable[[Report], None]) -> Finished:
+    settings = [
+        f"{section}.{key}={json.dumps(value, ensure_ascii=False)}"
+        for section, keys in MAY_CHANGE.items()
+        for key, value in getattr(own, section).model_dump(include=keys).items()
+    ]
+    return single.go_on(member, member.read_config(), on_report, settings=settings)
+
+
+def _member(run: Run, number: int) -> Run:
+    return Run(run.folder / f"member-{number + 1}")
+
+
+def _member_config(run: Run, config: Config, number: int) -> Config:
+    """Return what a member trains, in its share of the time; a student comes last."""
+    training, others = config.training, range(config.ensemble.members)
+    own: dict[str, Any] = {"seed": training.seed + number}
+    if training.budget:
+        own["budget"] = training.budget * config.ensemble.share(number)
+    if number not in others:
+        folders = [str(_member(run, other).folder.resolve()) for other in others]
+        own["teachers"] = (*training.teachers, *folders)
+    return config.model_copy(
+        update={"training": training.model_copy(update=own), "ensemble": EnsembleConfig()}
+    )
+
+
+def _mix(
     run: Run, config: Config, finished: list[Finished], on_report: Callable[[Report], None]
 ) -> Finished:
     """Mix the best of each member, write it as the best checkpoint of `run`, and score it.

@@ -1,0 +1,65 @@
+"""The compiled kernels as a library to call, and what every call needs."""
+
+import ctypes
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from charlm.kernels.compiler import library
+
+Precision = Literal["float32", "bfloat16"]
+"""Of the operands of products."""
+
+
+def is_available(parameter: Tensor) -> bool:
+    """Say whether the kernels run on this parameter's device, in its type."""
+    on_cpu = parameter.device.type == "cpu" and parameter.dtype == torch.float32
+    return on_cpu and library() is not None
+
+
+def check_ids(ids: Tensor, num_symbols: int) -> None:
+    """Raise `IndexError` for an id that names no symbol: the kernels would read anything there."""
+    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < num_symbols:
+        raise IndexError(f"an id is outside of the {num_symbols} symbols")
+
+
+def address(tensor: Tensor) -> ctypes.c_void_p:
+    """Return where a tensor lies; the caller keeps it alive while the kernels use it."""
+    return ctypes.c_void_p(tensor.data_ptr())
+
+
+def loaded() -> ctypes.CDLL:
+    """Return the kernels, with the types of what they take declared."""
+    kernels = library()
+    assert kernels is not None, "callers ask is_available first"
+    if kernels.charlm_pack.argtypes is None:
+        int64, pointer = ctypes.c_int64, ctypes.c_void_p
+        for name in ("pack", "product", "sum_rows", "cross_entropy", "write", "count", "mix"):
+            kernels[f"charlm_{name}"].restype = None
+        kernels.charlm_forget_ngrams.restype = None
+        kernels.charlm_pack.argtypes = (pointer, *[int64] * 8, ctypes.c_int, pointer, int64)
+        kernels.charlm_product.argtypes = (
+            *(pointer, int64, int64, pointer, int64, pointer),
+            *(ctypes.c_int, int64),
+        )
+        kernels.charlm_sum_rows.argtypes = (
+            *(pointer, pointer, int64, int64, pointer),
+            *(ctypes.c_int, int64),
+        )
+        kernels.charlm_cross_entropy.argtypes = (
+            *(pointer, int64, int64, pointer, pointer, int64, pointer, pointer, pointer),
+            *(pointer, int64),
+        )
+        kernels.charlm_write.argtypes = (pointer, int64, pointer, pointer)
+        kernels.charlm_ngrams.argtypes = (int64, int64)
+        kernels.charlm_ngrams.restype = pointer
+        kernels.charlm_count.argtypes = (pointer, pointer, int64)
+        kernels.charlm_mix.argtypes = (pointer, pointer)
+        kernels.charlm_forget_ngrams.argtypes = (pointer,)
+    return kernels
+
+
+def lanes() -> int:
+    """Return how many floats a vector of the kernels holds."""
+    return int(loaded().charlm_lanes())

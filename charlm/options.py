@@ -1,0 +1,56 @@
+"""What the commands of the command line take: choices, and arguments that several have."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Part(StrEnum):
+    """Parts of the text that a model was trained from."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Unknown(StrEnum):
+    """What becomes of characters of the prefix that the model does not know."""
+
+    error = "error"
+    skip = "skip"
+    map = "map"
+
+
+ConfigName = Annotated[
+    str, typer.Argument(metavar="[CONFIG]", help="A shipped config's name, or a YAML file.")
+]
+RunPath = Annotated[
+    Path | None,
+    typer.Argument(metavar="[RUN|CHECKPOINT]", help="Default: the newest run below --runs."),
+]
+Runs = Annotated[Path, typer.Option(help="The folder of runs.", metavar="FOLDER")]
+Texts = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATH", help="A file, folder or glob; - is standard input. Repeatable."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a key: section.key=value. Repeatable."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", help="Print no messages and no progress; of train, the folder alone."),
+]
+DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]

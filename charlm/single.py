@@ -1,0 +1,129 @@
+"""The run of one network: begun, and gone on with."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from charlm.checkpoint import read_checkpoint
+from charlm.config import Config
+from charlm.config_file import override, with_text
+from charlm.corpus import build_corpus
+from charlm.errors import CheckpointError, ConfigError, RunError
+from charlm.machine import launch_name, launched
+from charlm.model import LanguageModel
+from charlm.parallel import processes
+from charlm.predictor import training_corpus
+from charlm.reports import Finished, Report
+from charlm.resumption import check_not_begun, check_resumable, decided
+from charlm.run import OthersRun, Run, checkpoint_to_use
+from charlm.session import Session
+
+
+def begin(
+    config: Config, name: str | None, stem: str, runs: Path, on_report: Callable[[Report], None]
+) -> Finished:
+    """Train a network in a new folder below `runs`."""
+    session = _begun(config, on_report)
+
+    def make() -> Path:
+        made = Run.create(runs, name, stem, session.config)
+        if launched().most_restarts:
+            made.mark_launch(launch_name())
+        return made.folder
+
+    run = run_of(session.processes.of_first(make))
+    with run.locked():
+        return session.run_in(run)
+
+
+def go_on(
+    run: Run,
+    written: Config | None,
+    on_report: Callable[[Report], None],
+    *,
+    text: str | Path | Iterable[str | Path] = (),
+    settings: Iterable[str] = (),
+) -> Finished:
+    """Go on from the last checkpoint of a run, which is locked.
+
+    `written` is the config in its folder, where a crash has left one.
+    """
+    if written is None or run.last.exists():
+        session = _restored(run, written, text, settings, on_report)
+        run.write_config(session.config)
+        return session.run_in(run)
+    config = with_text(override(written, settings), text)
+    check_resumable(run.folder, written, config)
+    check_not_begun(run)
+    session = _begun(config, on_report)
+    run.write_config(session.config)
+    run.go_back(0, {})
+    return session.run_in(run)
+
+
+def run_of(folder: Path) -> Run:
+    """Return the run of a folder, whose files the first process alone writes."""
+    return Run(folder) if processes().is_first else OthersRun(folder)
+
+
+def _begun(config: Config, on_report: Callable[[Report], None]) -> Session:
+    """Return a session before its first step."""
+    begin_with = None
+    if config.training.start_from is not None:
+        begin_with = read_checkpoint(checkpoint_to_use(Path(config.training.start_from)))
+        if not isinstance(begin_with.make_model(), LanguageModel):
+            raise ConfigError(
+                f"training.start_from: {config.training.start_from} holds an ensemble; name the "
+                "folder of one of its members"
+            )
+        config = _shaped_like(begin_with.config, config)
+    vocabulary = begin_with.vocabulary if begin_with else None
+    corpus = processes().in_turn(lambda: build_corpus(config.corpus, vocabulary))
+    session = Session(config, corpus, on_report)
+    if begin_with is not None:
+        session.state.model.load_state_dict(begin_with.weights)
+    return session
+
+
+def _restored(
+    run: Run,
+    written: Config | None,
+    text: str | Path | Iterable[str | Path],
+    settings: Iterable[str],
+    on_report: Callable[[Report], None],
+) -> Session:
+    """Return a session where the last checkpoint was saved, and the logs as they were then."""
+    checkpoint = read_checkpoint(run.last)
+    checkpoint.make_model()  # or it is refused
+    if not checkpoint.training_tensors:
+        raise RunError(f"{run.last}: holds no state of training to go on from; train anew")
+    checkpoint = replace(checkpoint, config=decided(checkpoint.config))
+    before = decided(written) if written is not None else checkpoint.config
+    config = with_text(override(before, settings), text)
+    check_resumable(run.folder, checkpoint.config, config)
+    corpus = processes().in_turn(lambda: training_corpus(replace(checkpoint, config=config)))
+    session = Session(config, corpus, on_report)
+    try:
+        session.state.restore(checkpoint)
+        logged = checkpoint.training_counters["log_sizes"].items()
+        sizes = {name: int(size) for name, size in logged}
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        raise CheckpointError(
+            f"{run.last}: its state of training does not fit its config; train anew"
+        ) from None
+    run.go_back(session.state.trainer.step, sizes)
+    if checkpoint.training_counters.get("is_good", True):  # what else is there, a crash has left
+        run.forget_good()
+    return session
+
+
+def _shaped_like(source: Config, config: Config) -> Config:
+    """Take over the network's shape from the checkpoint that training starts from."""
+    if source.corpus.unit != config.corpus.unit:
+        raise ConfigError(
+            f"training.start_from: that model has corpus.unit {source.corpus.unit}, this config "
+            f"{config.corpus.unit}; set them alike"
+        )
+    kept = {"dropout", "locked_dropout", "embedding_dropout", "implementation"}
+    ours = config.model.model_dump(include=kept)
+    return config.model_copy(update={"model": source.model.model_copy(update=ours)})

@@ -1,0 +1,124 @@
+"""What was measured, as tables."""
+
+from pathlib import Path
+
+from rich.table import Table
+
+from charlm.benchmark import Benchmark
+from charlm.console import message, named_rows, results
+from charlm.evaluator import Score, perplexity, protocol
+from charlm.reports import Finished
+from charlm.sweep import Point
+
+
+def show_finished(report: Finished) -> None:
+    """Print the sample of a run that is at its end, and what it has come to."""
+    results().print(report.sample, end="\n\n")
+    results().print(named_rows(_summary(report)))
+
+
+def _summary(report: Finished) -> list[tuple[str, str]]:
+    rate = report.characters / report.seconds if report.seconds else 0.0
+    rows = [
+        (
+            "trained",
+            f"{report.step:,} steps, {report.epochs:.2f} epochs, {report.characters:,} characters "
+            f"in {duration(report.seconds)} ({rate:,.0f} a second)",
+        ),
+        ("parameters", f"{report.num_parameters:,}"),
+    ]
+    if report.training_loss is not None:
+        loss = f"{perplexity(report.training_loss):.3f} (mean over the last epoch, while learning)"
+        rows.append(("training perplexity", loss))
+    if report.held_out is not None:
+        name, score = report.held_out
+        rows += [
+            (
+                f"{name} perplexity",
+                f"{score.perplexity:.3f} (best checkpoint, step {report.best_step:,})",
+            ),
+            (f"{name} loss", _losses(score)),
+            (
+                f"{name} characters",
+                f"{score.characters:,}{_unknown(score)}, {protocol(report.held_out_rows)}",
+            ),
+        ]
+    return rows
+
+
+def show_score(what: str, score: Score, how: str) -> None:
+    """Print the table of `charlm eval`; `how` is the protocol."""
+    results().print(
+        named_rows(
+            [
+                ("text", what),
+                ("perplexity", f"{score.perplexity:.4f}"),
+                ("loss", _losses(score)),
+                ("bits per byte", f"{score.bits_per_byte:.4f}"),
+                ("characters scored", f"{score.characters:,}"),
+                ("unknown characters", f"{score.unknown_characters:,}"),
+                ("protocol", how),
+            ]
+        )
+    )
+
+
+def _losses(score: Score) -> str:
+    return f"{score.nats_per_character:.4f} nats, {score.bits_per_character:.4f} bits per character"
+
+
+def _unknown(score: Score) -> str:
+    return f", {score.unknown_characters:,} unknown" if score.unknown_characters else ""
+
+
+def show_benchmark(benchmark: Benchmark) -> None:
+    """Print the tables of `charlm bench`."""
+    machine = [(name, str(value)) for name, value in benchmark.machine.items()]
+    rates = [(name, f"{rate:,.0f}") for name, rate in benchmark.rates.items()]
+    ratios = [(name, f"{ratio:.2f}") for name, ratio in benchmark.ratios.items()]
+    results().print(named_rows(machine))
+    for heading, rows in (("characters a second, or as named", rates), ("ratios", ratios)):
+        results().print(f"\n{heading}")
+        results().print(named_rows(rows))
+
+
+def show_losses(losses: dict[str, tuple[float, float]]) -> None:
+    """Print what has become slower, as `charlm bench --check` found."""
+    for name, (before, now) in losses.items():
+        message(f"slower: {name} was {before:.2f} and is {now:.2f}")
+
+
+def show_sweep(points: list[Point]) -> None:
+    """Print the table of `charlm bench --sweep`."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("cell", "layers", "hidden", "batch", "length"):
+        table.add_column(heading, justify="right")
+    for heading in ("characters/s", "plain loop", "MB a step", "plain loop"):
+        table.add_column(heading, justify="right")
+    for point in points:
+        table.add_row(
+            *(str(size) for size in point.sizes),
+            f"{point.rate:,.0f}",
+            f"{point.plain_rate:,.0f}",
+            f"{point.peak_bytes / 1e6:,.1f}",
+            f"{point.plain_peak_bytes / 1e6:,.1f}",
+        )
+    results().print(table)
+
+
+def show_texts(rows: list[tuple[str, str, str]], folder: Path) -> None:
+    """Print the table of `charlm data list`."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "here", "text"):
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*row)
+    results().print(table)
+    message(f"cache: {folder}")
+
+
+def duration(seconds: float) -> str:
+    """Write a time as 0:42, 3:05 or 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
