@@ -3,7 +3,8 @@
 The text is decoded once, in pieces, to a file of code points; the vocabulary is counted over the
 training part of it; then the code points are looked up, piece by piece, to the ids that take their
 place. Memory does not grow with the text. The folder that holds the ids is named by a digest of the
-files' contents and of every setting that changes the ids, so a changed text is never served stale.
+files' contents and of every setting that changes the ids, so a changed text is never served stale;
+digests inside it tell whether it still is what was written.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from filelock import FileLock
@@ -28,6 +29,8 @@ from charlm.vocabulary import Ids, Vocabulary
 
 _FORMAT = 1
 """Part of every key: raise it when the same text and settings would give other ids."""
+_MOST_TO_DIGEST = 64 << 20
+"""Bytes: of a longer file of ids, only the length and the time are checked each time it is used."""
 
 PartName = Literal["train", "validation", "test"]
 PARTS: tuple[PartName, ...] = ("train", "validation", "test")
@@ -57,6 +60,8 @@ class Corpus:
     fingerprint: str
     """Digest of the text and of every setting that changes the ids."""
     parts: dict[PartName, Part]
+    hapaxes: tuple[int, ...]
+    """Ids of the characters that occur exactly once in the training part, none of bytes."""
 
 
 def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> Corpus:
@@ -103,6 +108,8 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
     folder = cache_folder() / "corpora" / fingerprint
     try:
         about = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
+        if about.pop("sha256") != _digest_of(about):
+            raise ValueError(f"{folder}: no longer what was written")
         vocabulary = Vocabulary.from_json(about["vocabulary"])
         parts: dict[PartName, Part] = {}
         for name in PARTS:
@@ -112,8 +119,10 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
             file = folder / f"{name}.ids"
             if file.stat().st_mtime_ns != about["written"][name]:
                 raise ValueError(f"{file}: no longer as it was written")
+            if _digest_of_file(file) != about["digests"][name]:
+                raise ValueError(f"{file}: no longer what was written")
             parts[name] = Part(_map_ids(file, vocabulary, length), **counts)
-        return Corpus(vocabulary, fingerprint, parts)
+        return Corpus(vocabulary, fingerprint, parts, tuple(about["hapaxes"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
@@ -191,8 +200,15 @@ def _encode(
     for name, (start, end) in zip(PARTS[1:], bounds[1:], strict=True):
         symbols.write_ids(start, end, vocabulary, folder / f"{name}.ids")
     symbols.become_ids(*bounds[0], vocabulary, folder / f"{PARTS[0]}.ids")
-    written = {name: (folder / f"{name}.ids").stat().st_mtime_ns for name in PARTS}
-    about = {"vocabulary": vocabulary.to_json(), "parts": parts, "written": written}
+    files = {name: folder / f"{name}.ids" for name in PARTS}
+    about = {
+        "vocabulary": vocabulary.to_json(),
+        "parts": parts,
+        "written": {name: file.stat().st_mtime_ns for name, file in files.items()},
+        "digests": {name: _digest_of_file(file) for name, file in files.items()},
+        "hapaxes": _hapaxes(counts[0], vocabulary),
+    }
+    about["sha256"] = _digest_of(about)
     (folder / "corpus.json").write_text(json.dumps(about), encoding="utf-8")
 
 
@@ -233,6 +249,26 @@ def _vocabulary_of(counts: list[Counts], config: CorpusConfig) -> Vocabulary:
             "corpus.minimum_count or give more text"
         )
     return Vocabulary.from_counts(counted, config.minimum_count)
+
+
+def _hapaxes(counts: Counts, vocabulary: Vocabulary) -> list[int]:
+    if vocabulary.unit == "byte":
+        return []
+    of_known = counts[list(vocabulary.symbols)]
+    ids: list[int] = (1 + np.flatnonzero(of_known == 1)).tolist()
+    return ids
+
+
+def _digest_of(about: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+
+
+def _digest_of_file(path: Path) -> str | None:
+    """Return the SHA-256 of a file; none of one that would take long to read each time."""
+    if path.stat().st_size > _MOST_TO_DIGEST:
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _map_ids(path: Path, vocabulary: Vocabulary, length: int) -> Ids:

@@ -94,7 +94,8 @@ def facts(corpus: Corpus) -> tuple[Any, ...]:
     def of_part(part: Part) -> tuple[Any, ...]:
         return part.ids.tolist(), part.num_bytes, part.first_bytes, part.num_unknown
 
-    return corpus.vocabulary, *(of_part(corpus.parts[name]) for name in PARTS)
+    parts = (of_part(corpus.parts[name]) for name in PARTS)
+    return corpus.vocabulary, corpus.hapaxes, *parts
 
 
 def files_below(folder: Path) -> set[Path]:
@@ -577,6 +578,31 @@ def test_rarer_characters_share_the_unknown_symbol_and_are_counted(
     assert part.num_bytes == len(text.encode())
 
 
+@given(
+    text=st.text(any_character, min_size=2, max_size=40),
+    held_out=st.text(any_character, min_size=2, max_size=40),
+    minimum_count=st.integers(1, 2),
+)
+@example(text="aabc", held_out="bb", minimum_count=1)
+@settings(max_examples=40, deadline=None)
+def test_hapaxes_are_the_characters_that_the_training_part_holds_once(
+    text: str, held_out: str, minimum_count: int, scratch: Path
+) -> None:
+    text, held_out = ("a" + part.encode(errors="replace").decode() for part in (text, held_out))
+    assume(max(Counter(text).values()) >= minimum_count)
+    files = [scratch / "text", scratch / "held-out"]
+    for file, part in zip(files, (text, held_out), strict=True):
+        file.write_text(part, "utf-8", newline="")
+    keys = {"validation_paths": (str(files[1]),), "minimum_count": minimum_count}
+    corpus = build_corpus(config_of(files[0], vocabulary_from="all", **keys))
+    once = {c for c, n in Counter(text).items() if n == 1}
+    known = once & set(map(chr, corpus.vocabulary.symbols))
+    assert set(corpus.vocabulary.decode(corpus.hapaxes)) == known
+    assert len(corpus.hapaxes) == len(known)
+    assert 0 not in corpus.hapaxes
+    assert build_corpus(config_of(files[0], unit="byte", split=WHOLE)).hapaxes == ()
+
+
 def test_the_vocabulary_is_counted_on_the_training_part_unless_told_otherwise(
     tmp_path: Path,
 ) -> None:
@@ -820,12 +846,13 @@ def test_a_changed_text_of_the_same_size_and_time_is_not_served_stale(
 
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files that were read for their digest, as they are read."""
+    """The texts that were read for their digest, as they are read."""
     read: list[Path] = []
     original = hashlib.file_digest
 
     def recorded(file: Any, name: str) -> Any:
-        read.append(Path(file.name))
+        path = Path(file.name)
+        read.extend([path] if path.suffix != ".ids" else [])  # those are the cache's own
         return original(file, name)
 
     monkeypatch.setattr("charlm.digests.hashlib.file_digest", recorded)
@@ -1006,6 +1033,45 @@ def test_a_damaged_entry_of_the_cache_is_built_again(
 
     outcomes = [after_damage(number) for number in range(num_files)]
     assert [line for line in outcomes if not line.endswith("built again")] == []
+
+
+def _swapped(data: bytes) -> bytes:
+    return data[:4] + data[5:6] + data[4:5] + data[6:]
+
+
+@pytest.mark.parametrize("limit", [None, 100])
+@pytest.mark.parametrize("name", [*(f"{part}.ids" for part in PARTS), "corpus.json"])
+def test_another_content_of_the_same_size_and_time_is_built_again(
+    name: str, limit: int | None, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for files so long that to read them each time would cost more than it is worth."""
+    if limit is not None:
+        monkeypatch.setattr("charlm.corpus._MOST_TO_DIGEST", limit)
+    path = tmp_path / "text"
+    path.write_text("".join(f"{number} of many, " for number in range(500)))
+    first = build_corpus(config_of(path, vocabulary_from="all"))
+    file = cache / "corpora" / first.fingerprint / name
+    is_checked = name == "corpus.json" or limit is None or file.stat().st_size <= limit
+    expected, before = facts(first), file.stat()
+    data = file.read_bytes()
+    changed = data.replace(b'"num_unknown": 0', b'"num_unknown": 9', 1) if b"{" in data else b""
+    with file.open("r+b") as opened:
+        opened.write(changed or _swapped(data))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.read_bytes() != data
+    assert (facts(build_corpus(config_of(path, vocabulary_from="all"))) == expected) is is_checked
+
+
+def test_an_entry_of_the_cache_without_digests_is_built_again(
+    cached_text: Path, cache: Path
+) -> None:
+    """As one was written before there were any; it has no hapaxes either."""
+    expected = build_corpus(config_of(cached_text))
+    file = cache / "corpora" / expected.fingerprint / "corpus.json"
+    about = json.loads(file.read_text())
+    file.write_text(json.dumps({k: about[k] for k in ("vocabulary", "parts", "written")}))
+    assert facts(build_corpus(config_of(cached_text))) == facts(expected)
+    assert "sha256" in json.loads(file.read_text())
 
 
 def _interrupted(*_: Any) -> Iterator[Symbols]:
