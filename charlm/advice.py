@@ -1,20 +1,21 @@
 """A config for a text: by its size and alphabet, the time that there is, and this machine's speed.
 
-These are rules, not a search: all the time is spent on the model that is kept. What they rest on is
-measured in the README, with where they were tried.
+These are rules, not a search: all the time is spent on what is kept. What they rest on is measured
+in the README, with where they were tried.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from time import perf_counter
-from typing import Literal
+from typing import Any
 
 import torch
 
 from charlm.calibration import can_compile
 from charlm.config import BatchesConfig, Config, EnsembleConfig, ModelConfig
+from charlm.corpus import Corpus
 from charlm.model import LanguageModel, choose_device
 from charlm.optimization import make_optimizer
 
@@ -26,11 +27,15 @@ _WEIGHTS_AT_A_MILLION, _GROWTH = 2e6, 0.6
 _MOST_EPOCHS = 60.0
 _SEVERAL_EPOCHS = 20.0
 """Epochs that one network would have, from which on two and their student are better."""
-_BATCH_SIZE, _SEQUENCE_LENGTH = 32, 64
+_BATCHES = BatchesConfig(
+    batch_size=32, sequence_length=64, reset_probability=0.02, hapax_dropout=0.5
+)
 _EMBEDDING_DROPOUT = 0.4
 """That of the characters' vectors, as a share of the other."""
 _NGRAM_ORDER = 7
 _VALIDATIONS = 30
+_SHARE_OF_VALIDATION, _SCORING = 0.05, 3.0
+"""Of the time, at most; and how much faster than training it is to score a text."""
 
 
 @dataclass(frozen=True)
@@ -42,38 +47,42 @@ class Advice:
     """A line for each choice."""
 
 
-def advise(
-    config: Config, characters: int, vocabulary_size: int, *, keep_ensemble: bool = False
-) -> Advice:
-    """Return a config for a training part of so many characters, within `training.budget`.
+def advise(config: Config, corpus: Corpus, settled: Collection[str] = ()) -> Advice:
+    """Return a config for a text, within `training.budget`.
 
-    Members of an ensemble share the time. With `keep_ensemble`, which there are is not chosen.
-    Corpus, seed, device and what else does not decide how well it learns stay as they are.
+    Members of an ensemble share the time. Keys that are `settled`, as `section.key`, stay as they
+    are, and so do corpus, seed, device and what else does not decide how well it learns.
     """
-    budget = config.training.budget or 600.0
-    cell: Literal["mogrifier", "lstm"] = "mogrifier" if can_compile(config) else "lstm"
-    speed = cache(partial(measured_speed, config, cell, vocabulary_size))
-    ensemble = config.ensemble
-    if not keep_ensemble:
-        alone = choose_size(characters, budget, speed)[1]
-        ensemble = choose_ensemble(budget * alone / characters)
-    seconds = budget * ensemble.share(0)
-    hidden_size, rate, limit = choose_size(characters, seconds, speed)
+    choose = partial(_choose, settled=settled)
+    characters, budget = len(corpus.parts["train"]), config.training.budget or 600.0
+    is_compiled = can_compile(config)
+    cell = {"cell": "mogrifier" if is_compiled else "lstm"}
+    config = choose(config, "model", ModelConfig().model_dump() | cell)
+    config = choose(config, "batches", _BATCHES.model_dump())
+    speed = cache(partial(measured_speed, config, len(corpus.vocabulary)))
+
+    def size_in(seconds: float) -> tuple[int, float, str]:
+        if "model.hidden_size" in settled:
+            return config.model.hidden_size, speed(config.model.hidden_size), "as it was set"
+        return choose_size(characters, seconds, speed)
+
+    if not config.ensemble.is_wanted or any(key.startswith("ensemble.") for key in settled):
+        mixes = is_compiled and len(corpus.parts["validation"]) > 1  # in Python, counts are slow
+        chosen = choose_ensemble(budget * size_in(budget)[1] / characters, mixes)
+        config = choose(config, "ensemble", chosen.model_dump())
+    seconds = budget * config.ensemble.share(0)
+    hidden_size, rate, limit = size_in(seconds)
     epochs = min(_MOST_EPOCHS, seconds * rate / characters)
     dropout = choose_dropout(epochs)
-    model = ModelConfig(
-        cell=cell,
-        hidden_size=hidden_size,
-        embedding_size=embedding_of(hidden_size),
-        dropout=dropout,
-        embedding_dropout=round(_EMBEDDING_DROPOUT * dropout, 2),
-    )
-    batches = BatchesConfig(
-        batch_size=_BATCH_SIZE, sequence_length=_SEQUENCE_LENGTH, reset_probability=0.02
-    )
-    every = max(20, round(epochs * characters / (_BATCH_SIZE * _SEQUENCE_LENGTH * _VALIDATIONS)))
+    model = {
+        "hidden_size": hidden_size,
+        "embedding_size": embedding_of(hidden_size),
+        "dropout": dropout,
+        "embedding_dropout": round(_EMBEDDING_DROPOUT * dropout, 2),
+    }
+    config = choose(config, "model", model)
+    every = choose_interval(config, corpus, epochs)
     training = {
-        "budget": config.training.budget,
         "epochs": epochs if epochs == _MOST_EPOCHS else None,  # or the time decides
         "steps": None,
         "optimizer": "adamw",
@@ -82,60 +91,88 @@ def advise(
         "schedule": "cosine",
         "validate_every": every,
         "save_every": every,
-        "teacher_share": 0.8,
     }
-    chosen = config.model_copy(
-        update={
-            "model": model,
-            "batches": batches,
-            "training": config.training.model_copy(update=training),
-            "ensemble": ensemble,
-        }
-    )
-    return Advice(chosen, tuple(_reasons(chosen, epochs, seconds, rate, limit)))
+    if config.ensemble.student:
+        training["teacher_share"] = 0.8
+    config = choose(config, "training", training)
+    reasons = _reasons(config, epochs, seconds, rate, limit)
+    return Advice(config, tuple(reason for key, reason in reasons if key not in settled))
+
+
+def _choose(
+    config: Config, section: str, choices: dict[str, Any], settled: Collection[str]
+) -> Config:
+    """Return the config with choices made in a section, but for keys that are settled."""
+    made = {key: value for key, value in choices.items() if f"{section}.{key}" not in settled}
+    changed = getattr(config, section).model_copy(update=made)
+    return config.model_copy(update={section: changed})
 
 
 def _reasons(
-    chosen: Config, epochs: float, seconds: float, rate: float, limit: str
-) -> Iterator[str]:
-    model, training, ensemble = chosen.model, chosen.training, chosen.ensemble
+    config: Config, epochs: float, seconds: float, rate: float, limit: str
+) -> Iterator[tuple[str, str]]:
+    """Yield a line for each choice, and a key that would have settled it."""
+    model, training, ensemble = config.model, config.training, config.ensemble
     if model.cell == "mogrifier":
-        yield "a mogrifier of one layer: it learns faster than an LSTM, and computes as fast here"
+        yield "model.cell", "a mogrifier: after the same time, it predicts better than an LSTM"
     else:
-        yield "an LSTM of one layer: the fastest gated cell without charlm's kernels"
+        yield "model.cell", "an LSTM: of the gated cells, the one that PyTorch alone runs well"
     yield (
-        f"hidden size {model.hidden_size}: {limit} (this machine: {rate:,.0f} characters a second)"
+        "model.hidden_size",
+        f"hidden size {model.hidden_size}: {limit} (this machine: {rate:,.0f} characters a second)",
     )
     yield (
+        "model.dropout",
         f"dropout {model.dropout:g}, of characters' vectors {model.embedding_dropout:g}: the text "
-        f"is read {epochs:,.1f} times"
+        f"is read {epochs:,.1f} times",
     )
     if ensemble.student:
         yield (
-            f"{ensemble.members} networks and a student of theirs: in the time of one, the text "
-            f"would be read more than {_SEVERAL_EPOCHS:g} times"
+            "ensemble.members",
+            f"{ensemble.members} networks and a student of theirs: one alone would have time to "
+            f"read the text more than {_SEVERAL_EPOCHS:g} times",
         )
     if ensemble.ngram_order is not None:
         yield (
-            f"n-grams up to order {ensemble.ngram_order} beside: they know at once what stands in "
-            "the text word by word (without: ensemble.ngram_order=null)"
+            "ensemble.ngram_order",
+            f"n-grams up to order {ensemble.ngram_order} beside: they know at once what the text "
+            "says word by word",
         )
     if epochs < _MOST_EPOCHS:
         length = f"{seconds:,.0f} seconds" + (" each" if ensemble.size > 1 else "")
     else:
         length = f"{epochs:g} epochs: so small a text has no more to teach"
-    yield f"{length}; the learning rate falls from {training.learning_rate:g} with it"
     yield (
-        f"{chosen.batches.batch_size} columns of {chosen.batches.sequence_length} steps, weight "
-        f"decay {training.weight_decay:g}"
+        "training.learning_rate",
+        f"{length}; the learning rate falls from {training.learning_rate:g} with it",
+    )
+    yield (
+        "batches.batch_size",
+        f"{config.batches.batch_size} columns of {config.batches.sequence_length} steps, weight "
+        f"decay {training.weight_decay:g}",
     )
 
 
-def choose_ensemble(epochs: float) -> EnsembleConfig:
-    """Return what to train where one network alone could read the text so many times."""
+def choose_ensemble(epochs: float, mixes: bool) -> EnsembleConfig:
+    """Return what to train where one network alone could read the text so many times.
+
+    `mixes` says whether n-grams can be mixed in.
+    """
+    ngrams = EnsembleConfig(ngram_order=_NGRAM_ORDER if mixes else None)
     if epochs < _SEVERAL_EPOCHS:
-        return EnsembleConfig(ngram_order=_NGRAM_ORDER)
-    return EnsembleConfig(members=2, student=0.4, ngram_order=_NGRAM_ORDER)
+        return ngrams
+    return ngrams.model_copy(update={"members": 2, "student": 0.4})
+
+
+def choose_interval(config: Config, corpus: Corpus, epochs: float) -> int:
+    """Return the steps between validations: they shall take a small part of the time."""
+    batches, limit = config.batches, config.training.validation_characters
+    steps = epochs * len(corpus.parts["train"]) / (batches.batch_size * batches.sequence_length)
+    scored = min(len(corpus.parts["validation"]), limit or math.inf)
+    least = (
+        scored / (_SCORING * _SHARE_OF_VALIDATION) / (batches.batch_size * batches.sequence_length)
+    )
+    return max(1, math.ceil(max(steps / _VALIDATIONS, least)))
 
 
 def choose_size(
@@ -168,27 +205,25 @@ def choose_dropout(epochs: float) -> float:
     return round(min(0.5, max(0.0, 0.09 * math.log2(max(1.0, epochs)) - 0.08)), 2)
 
 
-def measured_speed(
-    config: Config, cell: Literal["mogrifier", "lstm"], vocabulary_size: int, hidden_size: int
-) -> float:
+def measured_speed(config: Config, vocabulary_size: int, hidden_size: int) -> float:
     """Return how many characters a second a model of this size learns from, by a few steps."""
-    shape = ModelConfig(
-        cell=cell, hidden_size=hidden_size, embedding_size=embedding_of(hidden_size)
-    )
-    model = LanguageModel(shape, vocabulary_size)
+    sizes = {"hidden_size": hidden_size, "embedding_size": embedding_of(hidden_size)}
+    model = LanguageModel(config.model.model_copy(update=sizes), vocabulary_size)
     model.initialize(torch.Generator().manual_seed(0))
     model.to(choose_device(config.training.device))
     model.precision = config.training.product_precision
     optimizer = make_optimizer(model, config.training)
-    places = (_SEQUENCE_LENGTH + 1, _BATCH_SIZE)
+    batch_size, shortest = config.batches.batch_size, math.inf
+    places = (config.batches.sequence_length + 1, batch_size)
     ids = torch.randint(vocabulary_size, places, generator=torch.Generator().manual_seed(0))
     ids = ids.to(model.device)
-    shortest = math.inf
     for _ in range(4):
         start = perf_counter()
-        loss, _ = model.loss(ids[:-1], ids[1:], model.initial_state(_BATCH_SIZE))
+        loss, _ = model.loss(ids[:-1], ids[1:], model.initial_state(batch_size))
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
+        if model.device.type != "cpu":
+            torch.accelerator.synchronize()
         shortest = min(shortest, perf_counter() - start)
     return ids[1:].numel() / shortest

@@ -5,7 +5,7 @@ an epoch's order is follows from the seed and the epoch alone, so going on where
 exact and costs nothing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +48,9 @@ class Position(NamedTuple):
     batch: int
 
 
+_HIDING = 2**32 - 1
+"""Stands where the draws of an epoch's resets have an index: no epoch has so many batches."""
+
 Share = Callable[[int], range]
 """Which columns, of so many, are one's own."""
 
@@ -75,7 +78,22 @@ class _Batches:
         self.sequence_length = sequence_length
         self.seed = seed
         self.random_offset = random_offset
+        self._hapaxes, self._hiding = np.empty(0, np.int64), 0.0
         self.restore(Position(0, 0))
+
+    def hide_hapaxes(self, hapaxes: Sequence[int], probability: float) -> None:
+        """Read ids that occur once as the unknown symbol, id 0, each epoch others of them.
+
+        So a network learns where characters come that it does not know, and how to go on after
+        them (Dyer and others, "Transition-based dependency parsing with stack LSTMs", 2015).
+        """
+        self._hapaxes, self._hiding = np.array(hapaxes, np.int64), probability
+        self._hide()
+
+    def _hide(self) -> None:
+        """Draw which are hidden in this epoch."""
+        random = np.random.default_rng([self.seed, self._epoch, _HIDING])
+        self._hidden = self._hapaxes[random.random(len(self._hapaxes)) < self._hiding]
 
     @property
     def position(self) -> Position:
@@ -85,6 +103,7 @@ class _Batches:
         """Go to a position, as if every batch before it had been taken."""
         self._epoch, self._index = position
         self._num_batches = self._lay_out(np.random.default_rng([self.seed, self._epoch]))
+        self._hide()
 
     @property
     def epochs(self) -> float:
@@ -122,6 +141,8 @@ class _Batches:
         stretches = np.empty((length + 1, len(mine)), np.int64)
         for place, column in enumerate(mine):
             stretches[:, place] = self.ids[starts[column] : starts[column] + length + 1]
+        if len(self._hidden):
+            stretches[np.isin(stretches, self._hidden)] = 0
         ids, others = torch.from_numpy(stretches), len(starts) - len(mine)
         return Batch(ids[:-1], ids[1:], continues, mine.start, others)
 
@@ -206,15 +227,26 @@ class SequentialBatches(_Batches):
 Batches = RandomBatches | SequentialBatches
 
 
-def make_batches(ids: Ids, config: BatchesConfig, seed: int, share: Share = range) -> Batches:
+def make_batches(
+    ids: Ids,
+    config: BatchesConfig,
+    seed: int,
+    share: Share = range,
+    hapaxes: Sequence[int] = (),
+) -> Batches:
     """Return the iterator that the config names; raises `CorpusError` if the text is too short.
 
     `share` says which of so many columns to read; it reads them all if nothing is said.
+    `hapaxes` are the ids that occur once.
     """
     first = (ids, config.batch_size, config.sequence_length, seed, config.random_offset)
+    batches: Batches
     if config.sampling == "random":
-        return RandomBatches(*first, share)
-    return SequentialBatches(*first, config.reset_probability, share)
+        batches = RandomBatches(*first, share)
+    else:
+        batches = SequentialBatches(*first, config.reset_probability, share)
+    batches.hide_hapaxes(hapaxes, config.hapax_dropout)
+    return batches
 
 
 class Shuffle:

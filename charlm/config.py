@@ -155,6 +155,9 @@ class BatchesConfig(Section):
     """Chance that a sequential batch starts from a fresh state all the same. Without it a network
     may come to rely on what its state has gathered over a whole epoch, and begin a new text badly.
     """
+    hapax_dropout: Fraction = 0.0
+    """Chance that a character which the training part holds once is read as the unknown symbol,
+    drawn anew for each epoch. Without it a network never learns where unknown characters come."""
 
 
 class ModelConfig(Section):
@@ -232,6 +235,9 @@ class TrainingConfig(Section):
     """Steps between validations; null validates at the end only."""
     validation_rows: PositiveInt = 16
     """Stretches of the validation part read side by side; 1 is exact (see `charlm eval --rows`)."""
+    validation_characters: PositiveInt | None = 100_000
+    """Characters of the validation part that are scored while training goes on, spread over it in
+    as many stretches as there are rows; null scores all."""
     accumulate: PositiveInt = 1
     """Groups of columns that a batch is read in, one by one: the same step in less memory."""
     save_every: PositiveInt | None = 500

@@ -33,6 +33,9 @@ _BATCHES, _COLUMNS, _STEPS = 60, 8, 64
 _TRIED_ON = 12_000
 """Characters on which rates are tried."""
 
+_NO_CUDNN = torch.backends.cudnn.flags(enabled=False)
+"""Its recurrent layers give gradients in training mode alone, where units are dropped."""
+
 
 @dataclass(frozen=True)
 class Rates:
@@ -148,6 +151,7 @@ class _Follower:
         self._steps = [rates.learning / (rms + _FLOOR * mean) for rms in self._rms]
         self._pulls = [(rates.pull * rms / mean).clamp(max=1) for rms in self._rms]
 
+    @_NO_CUDNN
     def read(self, ids: Int64[Tensor, " time"]) -> Float[Tensor, "time vocabulary"]:
         """Return the log-probabilities of what comes after each id."""
         with self.model.computing_in("float32"):
@@ -173,6 +177,7 @@ class _Follower:
             torch._foreach_copy_(self._parameters, self._trained)
 
 
+@_NO_CUDNN
 def mean_square_gradients(model: LanguageModel, ids: Ids) -> list[Tensor]:
     """Return the mean square of each parameter's gradient over batches of a text."""
     random = np.random.default_rng(0)

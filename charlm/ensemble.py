@@ -17,8 +17,8 @@ from charlm.vocabulary import Ids
 _RATES = (0.02, 0.01, 0.005, 0.002, 0.001)
 """Of learning the mixture's weights, one a pass over the text that is kept for it."""
 _PIECE = 1 << 12
-_FITTED_ON = 1 << 24
-"""Numbers that the members' predictions may take in memory meanwhile."""
+_FITTED_ON, _MOST_NUMBERS = 100_000, 1 << 25
+"""Characters, and numbers that the members' predictions of them may take in memory."""
 
 
 class Ensemble(nn.Module):
@@ -147,7 +147,7 @@ class Ensemble(nn.Module):
         `before` stands before it. Returns the mean nats per character of the last pass.
         """
         order, size = self.ngrams.order, len(self.members) * self.vocabulary_size
-        text = text[: max(1, _FITTED_ON // size)].astype(np.int64)
+        text = text[: max(1, min(_FITTED_ON, _MOST_NUMBERS // size))].astype(np.int64)
         start = before[-256:].astype(np.int64)
         inputs = torch.from_numpy(np.concatenate([start, text])[:-1]).to(self.device)
         state, pieces = self.initial_state(1)[:-1], []

@@ -17,7 +17,7 @@ from charlm.ensemble import AnyModel
 from charlm.errors import CorpusError
 from charlm.model import ModelState
 from charlm.parallel import Processes
-from charlm.vocabulary import Ids
+from charlm.vocabulary import NUM_CODE_POINTS, Ids
 
 _CHUNK = 1 << 12
 """Predictions read at once, rows × steps: it bounds memory and changes no result."""
@@ -53,7 +53,9 @@ class Score:
 
     @property
     def bits_per_byte(self) -> float:
-        return self.nats / math.log(2) / self.bytes
+        """Return what a compressor would write; it has to name each unknown character, too."""
+        named = self.unknown_characters * math.log2(NUM_CODE_POINTS)
+        return (self.nats / math.log(2) + named) / self.bytes
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -98,6 +100,21 @@ def evaluate_part(
     of fewer than two characters.
     """
     return score_of(part, lambda: total_nats(model, part.ids, rows, processes))
+
+
+def shortened(part: Part, characters: int | None, rows: int) -> Part:
+    """Return about so many characters of a text, as `rows` stretches spread evenly over it.
+
+    Read in as many rows, each is a row. How many bytes they have is estimated by their share.
+    """
+    if characters is None or len(part) <= characters:
+        return part
+    rows = effective_rows(characters, rows)
+    starts = np.arange(rows) * (len(part) // rows)
+    ids = np.concatenate([part.ids[start : start + characters // rows] for start in starts])
+    share = len(ids) / len(part)
+    unknown = round(part.num_unknown * share)
+    return Part(ids, round(part.num_bytes * share), part.first_bytes, unknown)
 
 
 def score_of(part: Part, total: Callable[[], float]) -> Score:

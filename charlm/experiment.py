@@ -7,7 +7,7 @@ from charlm import single
 from charlm.advice import advise
 from charlm.calibration import resolve
 from charlm.config import Config
-from charlm.config_file import load_config, override, with_text
+from charlm.config_file import load_config, make_config, override, with_text
 from charlm.corpus import build_corpus
 from charlm.errors import ConfigError
 from charlm.machine import launch_name, launched
@@ -126,26 +126,20 @@ def resume(
 def _advised(
     config: Config, settings: Iterable[str], on_report: Callable[[Report], None]
 ) -> Config:
-    """Choose what suits the text; settings have the last word."""
-    settings = [s for s in settings if not s.startswith("training.budget=")]
-    if config.training.budget is None or config.training.epochs or config.training.steps:
+    """Choose what suits the text; what was set stays."""
+    settled = {setting.partition("=")[0].strip() for setting in settings}
+    if config.training.budget is None or settled & {"training.epochs", "training.steps"}:
         raise ConfigError(
             "--auto lays the training out for a --budget; give one, and leave out training.epochs "
             "and training.steps"
         )
     _text_to_read_again(config, "--auto")
-    corpus = build_corpus(config.corpus)
-    advice = advise(
-        resolve(config),
-        len(corpus.parts["train"]),
-        len(corpus.vocabulary),
-        keep_ensemble=config.ensemble.is_wanted or any(s.startswith("ensemble.") for s in settings),
-    )
+    advice = advise(resolve(config), build_corpus(config.corpus), settled)
     on_report(Advised(advice.reasons))
     threads = {"threads": config.training.threads}  # those of another model were tried
     training = advice.config.training.model_copy(update=threads)
     advised = advice.config.model_copy(update={"training": training})
-    return override(advised, settings)
+    return make_config(advised.model_dump(), "--auto")
 
 
 def _text_to_read_again(config: Config, what: str) -> None:

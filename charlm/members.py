@@ -10,7 +10,8 @@ import numpy as np
 
 from charlm import single
 from charlm.checkpoint import Checkpoint, read_checkpoint
-from charlm.config import Config, EnsembleConfig
+from charlm.config import Config
+from charlm.config_file import make_config
 from charlm.ensemble import Ensemble
 from charlm.errors import CorpusError
 from charlm.model import LanguageModel, choose_device
@@ -40,7 +41,8 @@ def train_members(run: Run, config: Config, on_report: Callable[[Report], None])
         else:
             check_not_begun(member)
             shutil.rmtree(member.folder, ignore_errors=True)  # it has not begun
-            finished.append(single.begin(own, member.folder.name, "", run.folder, report))
+            name = member.folder.name
+            finished.append(single.begin(own, name, "", run.folder, report, is_scored=False))
     return _mix(run, config, finished, on_report)
 
 
@@ -50,7 +52,8 @@ def _go_on(member: Run, own: Config, on_report: Callable[[Report], None]) -> Fin
         for section, keys in MAY_CHANGE.items()
         for key, value in getattr(own, section).model_dump(include=keys).items()
     ]
-    return single.go_on(member, member.read_config(), on_report, settings=settings)
+    written = member.read_config()
+    return single.go_on(member, written, on_report, settings=settings, is_scored=False)
 
 
 def _member(run: Run, number: int) -> Run:
@@ -66,9 +69,8 @@ def _member_config(run: Run, config: Config, number: int) -> Config:
     if number not in others:
         folders = [str(_member(run, other).folder.resolve()) for other in others]
         own["teachers"] = (*training.teachers, *folders)
-    return config.model_copy(
-        update={"training": training.model_copy(update=own), "ensemble": EnsembleConfig()}
-    )
+    keys = {"training": training.model_dump() | own, "ensemble": {}}
+    return make_config(config.model_dump() | keys, "a member of the ensemble")
 
 
 def _mix(

@@ -101,6 +101,10 @@ class PythonNGrams(NGrams):
         contexts = self._contexts(history)
         for length in range(self.order + 1):
             followers = self._followers.get(contexts[length], {}) if length < len(contexts) else {}
+            if length == 0 and 0 < len(followers) < self.vocabulary_size:
+                # What is taken off the counts goes to the symbols that were never counted.
+                given = np.full(self.vocabulary_size, 1 / (self.vocabulary_size - len(followers)))
+                given[list(followers)] = 0
             if followers:
                 longest, total = length, sum(followers.values())
                 discounts = {s: DISCOUNTS[min(n, 3) - 1] for s, n in followers.items()}

@@ -92,7 +92,7 @@ def evaluate_dynamically(
     assert checkpoint is not None, "a model in training scores its own parts"
     files = [text] if isinstance(text, str | Path) else list(text)
     what, scored = part_to_score(predictor, files, part)
-    corpus = training_corpus(checkpoint)
+    corpus = training_corpus(checkpoint, "or leave out --dynamic, which needs it")
     is_validation = not files and what == "validation"
     tried_on = None if is_validation else corpus.parts["validation"].ids
     evaluation = DynamicEvaluation(predictor.model, corpus.parts["train"].ids, tried_on=tried_on)
@@ -122,10 +122,12 @@ def part_to_score(
     return name, corpus.parts[name]
 
 
-def training_corpus(checkpoint: Checkpoint) -> Corpus:
+def training_corpus(
+    checkpoint: Checkpoint, remedy: str = "or say with --text where it is now"
+) -> Corpus:
     """Return the corpus of a checkpoint's run: from the cache, or read again from its files.
 
-    Raises `CorpusError` if the files are gone or have changed.
+    Raises `CorpusError` if the files are gone or have changed; `remedy` is what else can be done.
     """
     config = checkpoint.config
     if "-" in (*config.corpus.paths, *config.corpus.validation_paths, *config.corpus.test_paths):
@@ -140,7 +142,7 @@ def training_corpus(checkpoint: Checkpoint) -> Corpus:
         where = ", ".join(config.corpus.paths) or config.corpus.builtin
         raise CorpusError(
             f"{where}: the text is no longer the one that this model learnt from; restore it, "
-            "or say with --text where it is now"
+            f"{remedy}"
         )
     return corpus
 

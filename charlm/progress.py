@@ -189,9 +189,11 @@ def _describe_model(report: Started) -> str:
 
 def _describe_engine(report: Started) -> str:
     model, training = report.model, report.config.training
+    asked = report.config.model.implementation == "equations"
+    gated = any(layer.has_hidden_gate for layer in model.layers)  # which PyTorch has no kernel for
+    by_steps = asked or (gated and not model.is_compiled())
     if model.device.type != "cpu":
-        return model.device.type
+        return model.device.type + (": the equations, step by step" if by_steps else "")
     threads = f"{training.threads} thread{'' if training.threads == 1 else 's'}"
-    equations = report.config.model.implementation == "equations"
-    engine = "the equations" if equations else compiler.description()
+    engine = "the equations, step by step" if by_steps else compiler.description()
     return f"the CPU: {engine}, {model.precision}, {threads}"

@@ -231,21 +231,31 @@ def _is_file_name(name: str) -> bool:
 def newest_run(runs: Path) -> Run:
     """Return the run under a folder whose checkpoint was written last; raises `RunError`."""
     with file_errors("be read", runs, "check the folder"):
-        saved = [(p.stat().st_mtime, p) for p in runs.glob("*/checkpoints/*.safetensors")]
+        saved = [
+            (path.stat().st_mtime, runs / path.relative_to(runs).parts[0])
+            for kind in ("*", "*/member-*")
+            for path in runs.glob(f"{kind}/checkpoints/*.safetensors")
+        ]
     if not saved:
         raise RunError(f"{runs}: no run with a checkpoint here; train one with `charlm train`")
-    return Run(max(saved)[1].parent.parent)
+    return Run(max(saved)[1])
 
 
 def checkpoint_to_use(path: Path) -> Path:
-    """Return the checkpoint that a path means: itself, or the best of a run's folder."""
+    """Return the checkpoint that a path means: itself, or the best of a run's folder.
+
+    Of an ensemble that is still in training it is the best of the last member that has one.
+    """
     with file_errors("be read", path, "check the path"):
         if not path.exists():
             raise RunError(f"{path}: no such run or checkpoint; check the path")
         if not path.is_dir():
             return path
-    run = Run(path)
-    for checkpoint in (run.best, run.last):
+    with file_errors("be read", path, "check the folder"):
+        members = sorted(path.glob("member-*"), key=lambda member: (len(member.name), member))
+    whole, *trained = map(Run, (path, *reversed(members)))
+    ways = (whole.best, whole.last, *(m.best for m in trained), *(m.last for m in trained))
+    for checkpoint in ways:
         if checkpoint.exists():
             return checkpoint
     raise RunError(f"{path}: holds no checkpoint; give a run's folder or a checkpoint file")

@@ -15,7 +15,7 @@ from charlm.config import Config
 from charlm.corpus import Corpus
 from charlm.counters import Mean
 from charlm.errors import ConfigError, DivergenceError
-from charlm.evaluator import evaluate_part
+from charlm.evaluator import Score, evaluate_part, shortened
 from charlm.interrupt import stop_on_interrupt
 from charlm.parallel import processes
 from charlm.predictor import Predictor, final_score, generate
@@ -38,12 +38,22 @@ from charlm.training_state import TrainingState, is_due
 class Session:
     """A run in memory; `run_in` takes it to its end."""
 
-    def __init__(self, config: Config, corpus: Corpus, on_report: Callable[[Report], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        corpus: Corpus,
+        on_report: Callable[[Report], None],
+        is_scored: bool = True,
+    ) -> None:
+        """`is_scored` says whether what was kept apart is scored at the end."""
         self.processes = processes()
+        self.is_scored = is_scored
         self.config = config = self.processes.of_first(lambda: resolve(config))
         self.on_report = on_report if self.processes.is_first else lambda report: None
         with _memory_errors(config):
             self.state = TrainingState(config, corpus, self.processes)
+        limit, rows = config.training.validation_characters, config.training.validation_rows
+        self._validation_part = shortened(corpus.parts["validation"], limit, rows)
 
     def run_in(self, run: Run) -> Finished:
         """Train to the end, keeping everything in the run's folder."""
@@ -157,11 +167,9 @@ class Session:
     def _validate(self, run: Run) -> None:
         counters, step = self.state.counters, self.state.trainer.step
         counters.validated_step = step
-        part = self.state.corpus.parts["validation"]
-        if len(part):
-            with self.state.all_threads(), self.state.model.having(self.state.trainer.weights()):
-                rows = self.config.training.validation_rows
-                score = evaluate_part(self.state.model, part, rows, self.processes)
+        with self.state.model.having(self.state.trainer.weights()):
+            score, text = self._validation_score(), self._sample()
+        if score is not None:
             if not math.isfinite(score.nats):
                 raise DivergenceError(f"step {step}: the validation loss is {score.nats}")
             measures = score.to_json()  # where an infinite perplexity is null, as JSON wants it
@@ -177,10 +185,15 @@ class Session:
             if is_best:
                 run.save_best(replace(self.state.checkpoint(), training_counters={"step": step}))
             self.on_report(Validated(step, score, is_best))
-        with self.state.model.having(self.state.trainer.weights()):
-            text = self._sample()
         run.log_sample(step, text)
         self.on_report(Sampled(step, text))
+
+    def _validation_score(self) -> Score | None:
+        rows = self.config.training.validation_rows
+        if not len(self._validation_part):
+            return None
+        with self.state.all_threads():
+            return evaluate_part(self.state.model, self._validation_part, rows, self.processes)
 
     def _sample(self) -> str:
         """Draw a text; the seed and the step alone decide which, and no training step feels it."""
@@ -202,8 +215,10 @@ class Session:
             best = read_checkpoint(run.best)
             weights, best_step = best.weights, best.training_counters["step"]
         self.state.model.load_state_dict(weights)
-        training = self.config.training
-        held_out, rows = final_score(self.state.model, self.state.corpus, training, self.processes)
+        held_out, rows = None, 1
+        if self.is_scored:
+            model, corpus, training = self.state.model, self.state.corpus, self.config.training
+            held_out, rows = final_score(model, corpus, training, self.processes)
         finished = Finished(
             run,
             step=self.state.trainer.step,

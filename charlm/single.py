@@ -20,10 +20,16 @@ from charlm.session import Session
 
 
 def begin(
-    config: Config, name: str | None, stem: str, runs: Path, on_report: Callable[[Report], None]
+    config: Config,
+    name: str | None,
+    stem: str,
+    runs: Path,
+    on_report: Callable[[Report], None],
+    *,
+    is_scored: bool = True,
 ) -> Finished:
-    """Train a network in a new folder below `runs`."""
-    session = _begun(config, on_report)
+    """Train a network in a new folder below `runs`; `is_scored` is as in `Session`."""
+    session = _begun(config, on_report, is_scored)
 
     def make() -> Path:
         made = Run.create(runs, name, stem, session.config)
@@ -43,19 +49,20 @@ def go_on(
     *,
     text: str | Path | Iterable[str | Path] = (),
     settings: Iterable[str] = (),
+    is_scored: bool = True,
 ) -> Finished:
     """Go on from the last checkpoint of a run, which is locked.
 
     `written` is the config in its folder, where a crash has left one.
     """
     if written is None or run.last.exists():
-        session = _restored(run, written, text, settings, on_report)
+        session = _restored(run, written, text, settings, on_report, is_scored)
         run.write_config(session.config)
         return session.run_in(run)
     config = with_text(override(written, settings), text)
     check_resumable(run.folder, written, config)
     check_not_begun(run)
-    session = _begun(config, on_report)
+    session = _begun(config, on_report, is_scored)
     run.write_config(session.config)
     run.go_back(0, {})
     return session.run_in(run)
@@ -66,7 +73,7 @@ def run_of(folder: Path) -> Run:
     return Run(folder) if processes().is_first else OthersRun(folder)
 
 
-def _begun(config: Config, on_report: Callable[[Report], None]) -> Session:
+def _begun(config: Config, on_report: Callable[[Report], None], is_scored: bool) -> Session:
     """Return a session before its first step."""
     begin_with = None
     if config.training.start_from is not None:
@@ -79,7 +86,7 @@ def _begun(config: Config, on_report: Callable[[Report], None]) -> Session:
         config = _shaped_like(begin_with.config, config)
     vocabulary = begin_with.vocabulary if begin_with else None
     corpus = processes().in_turn(lambda: build_corpus(config.corpus, vocabulary))
-    session = Session(config, corpus, on_report)
+    session = Session(config, corpus, on_report, is_scored)
     if begin_with is not None:
         session.state.model.load_state_dict(begin_with.weights)
     return session
@@ -91,6 +98,7 @@ def _restored(
     text: str | Path | Iterable[str | Path],
     settings: Iterable[str],
     on_report: Callable[[Report], None],
+    is_scored: bool,
 ) -> Session:
     """Return a session where the last checkpoint was saved, and the logs as they were then."""
     checkpoint = read_checkpoint(run.last)
@@ -102,7 +110,7 @@ def _restored(
     config = with_text(override(before, settings), text)
     check_resumable(run.folder, checkpoint.config, config)
     corpus = processes().in_turn(lambda: training_corpus(replace(checkpoint, config=config)))
-    session = Session(config, corpus, on_report)
+    session = Session(config, corpus, on_report, is_scored)
     try:
         session.state.restore(checkpoint)
         logged = checkpoint.training_counters["log_sizes"].items()

@@ -41,9 +41,8 @@ class TrainingState:
         model.initialize(torch.Generator().manual_seed(training.seed))
         self.model = model.to(device)
         self.model.precision = training.product_precision
-        batches = make_batches(
-            corpus.parts["train"].ids, config.batches, training.seed, processes.share
-        )
+        train, share = corpus.parts["train"].ids, processes.share
+        batches = make_batches(train, config.batches, training.seed, share, corpus.hapaxes)
         teacher, self._teachers = _teacher(config, corpus, device)
         self.trainer = Trainer(self.model, batches, training, self.clock, processes, teacher)
         self.counters = Counters(watch=LossWatch.of_vocabulary(len(corpus.vocabulary)))

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from charlm import advice
@@ -10,6 +13,8 @@ from charlm.advice import choose_dropout, choose_size, weights_of
 from charlm.cli import app
 from charlm.config import Config, EnsembleConfig, TrainingConfig
 from charlm.config_file import load_config
+from charlm.corpus import Corpus, Part, PartName
+from charlm.vocabulary import Vocabulary
 
 
 def speed(hidden_size: int) -> float:
@@ -40,8 +45,26 @@ def test_dropout_grows_with_how_often_the_text_is_read() -> None:
     assert 0.3 < values[4] <= values[5] <= 0.5
 
 
+def a_corpus(characters: int, validation: int = 1000, symbols: int = 50) -> Corpus:
+    def part(length: int) -> Part:
+        return Part(np.zeros(length, np.uint8), length, 1, 0)
+
+    parts: dict[PartName, Part] = {
+        "train": part(characters),
+        "validation": part(validation),
+        "test": part(1000),
+    }
+    return Corpus(Vocabulary(tuple(range(symbols))), "", parts, ())
+
+
+@pytest.fixture
+def rate(monkeypatch: pytest.MonkeyPatch) -> float:
+    monkeypatch.setattr(advice, "measured_speed", lambda config, vocabulary, size: 1e5)
+    return 1e5
+
+
 def test_time_that_one_network_has_no_use_for_is_for_more() -> None:
-    chosen = [advice.choose_ensemble(epochs) for epochs in (0.1, 5.0, 50.0, 500.0)]
+    chosen = [advice.choose_ensemble(epochs, mixes=True) for epochs in (0.1, 5.0, 50.0, 500.0)]
     sizes = [ensemble.size for ensemble in chosen]
     assert sizes == sorted(sizes)
     assert (sizes[0], sizes[-1]) == (1, 3)
@@ -50,23 +73,62 @@ def test_time_that_one_network_has_no_use_for_is_for_more() -> None:
 
 
 @pytest.mark.parametrize(("compiled", "cell"), [(True, "mogrifier"), (False, "lstm")])
-def test_the_cell_is_one_that_is_fast_here(
-    compiled: bool, cell: str, monkeypatch: pytest.MonkeyPatch
+def test_only_what_is_fast_here_is_chosen(
+    compiled: bool, cell: str, rate: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(advice, "can_compile", lambda config: compiled)
-    monkeypatch.setattr(advice, "measured_speed", lambda config, cell, vocabulary, size: 1e4)
-    chosen = advice.advise(Config(), 100_000, 50)
+    chosen = advice.advise(Config(), a_corpus(1_000_000))
     assert chosen.config.model.cell == cell
-    assert "a mogrifier" in chosen.reasons[0] if compiled else "an LSTM" in chosen.reasons[0]
+    assert (chosen.config.ensemble.ngram_order is not None) == compiled
+    assert cell.upper() in chosen.reasons[0].upper()
 
 
-def test_members_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(advice, "measured_speed", lambda config, cell, vocabulary, size: 1e5)
+def test_nothing_is_mixed_that_cannot_be_fitted(rate: float) -> None:
+    chosen = advice.advise(Config(), a_corpus(1_000_000, validation=0))
+    assert chosen.config.ensemble.ngram_order is None
+
+
+def test_members_share_the_time(rate: float) -> None:
     five = Config(ensemble=EnsembleConfig(members=5), training=TrainingConfig(budget=100.0))
-    shared = advice.advise(five, 1_000_000, 50, keep_ensemble=True)
+    shared = advice.advise(five, a_corpus(1_000_000))
     assert shared.config.ensemble == five.ensemble
     assert "20 seconds each" in " ".join(shared.reasons)
     assert "the text is read 2.0 times" in " ".join(shared.reasons)
+
+
+def test_what_is_settled_is_not_chosen_nor_explained(rate: float) -> None:
+    config = Config.model_validate(
+        {
+            "model": {"cell": "gru", "hidden_size": 100, "num_layers": 2},
+            "batches": {"batch_size": 7},
+            "ensemble": {"members": 3},
+            "training": {"budget": 600.0, "weight_decay": 0.3},
+        }
+    )
+    settled = {"model.cell", "model.hidden_size", "batches.batch_size", "ensemble.members"}
+    chosen = advice.advise(config, a_corpus(100_000), settled)
+    assert (chosen.config.model.cell, chosen.config.model.hidden_size) == ("gru", 100)
+    assert chosen.config.model.num_layers == 1
+    assert chosen.config.batches.batch_size == 7
+    assert chosen.config.ensemble.members == 3
+    assert chosen.config.ensemble.ngram_order == 7
+    assert chosen.config.training.weight_decay == 0.2
+    said = " ".join(chosen.reasons)
+    assert "hidden size" not in said
+    assert "columns" not in said
+    assert "n-grams" in said
+
+
+@given(st.integers(1_000, 10**8), st.integers(2, 10**7), st.floats(0.05, 60.0))
+def test_validation_takes_a_small_part_of_the_time(
+    characters: int, validation: int, epochs: float
+) -> None:
+    chosen = Config(training=TrainingConfig(validation_characters=100_000))
+    corpus = a_corpus(characters, validation)
+    every = advice.choose_interval(chosen, corpus, epochs)
+    batches = chosen.batches
+    trained = every * batches.batch_size * batches.sequence_length
+    assert min(validation, 100_000) / 3 <= 0.051 * trained
 
 
 def test_auto_says_why_and_leaves_what_was_set(
@@ -84,12 +146,12 @@ def test_auto_says_why_and_leaves_what_was_set(
     assert config.model.hidden_size < 128
     assert config.training.epochs == 2
     assert config.ensemble == EnsembleConfig(members=2, student=0.4, ngram_order=7)
-    settings += ["--set", "ensemble.members=1"]
-    result = CliRunner().invoke(app, [*command[:-1], "alone", *settings])
+    settings += ["--set", "ensemble.members=1", "--set", "ensemble.student=0"]
+    result = CliRunner().invoke(app, [*command[:-1], "one", *settings])
     assert result.exit_code == 0, result.output
-    alone = load_config(tmp_path / "alone" / "config.yaml")
-    assert alone.ensemble == EnsembleConfig()
-    assert "n-grams" not in result.stderr
+    assert load_config(tmp_path / "one" / "config.yaml").ensemble == EnsembleConfig(ngram_order=7)
+    assert "a student" not in result.stderr
+    assert "n-grams" in result.stderr
     again = CliRunner().invoke(app, ["train", "--resume", str(tmp_path / "a"), "--auto"])
     assert again.exit_code == 1
     assert "--auto" in again.output

@@ -249,6 +249,38 @@ def test_the_config_names_the_sampling_and_its_sizes(sampling: Any, kind: type[B
     assert plain_list(batches, 20) == plain_list(kind(ids, 3, 5, 7), 20)
 
 
+@each_sampling
+@pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+def test_hapaxes_are_read_as_unknown_in_some_epochs_and_nothing_else_is(
+    sampling: str, probability: float
+) -> None:
+    hapaxes = list(range(10, 60))
+    ids = np.concatenate([np.arange(10, 60), np.repeat(np.arange(1, 10), 6)]).astype(np.uint8)
+    np.random.default_rng(1).shuffle(ids)
+    sizes = {"sampling": sampling, "batch_size": 2, "sequence_length": 4, "random_offset": False}
+    config = BatchesConfig.model_validate(sizes | {"hapax_dropout": probability})
+    batches = make_batches(ids, config, seed=3, hapaxes=hapaxes)
+    as_they_are = make_batches(ids, BatchesConfig.model_validate(sizes), seed=3)
+    hidden = []
+    for _ in range(40):
+        seen, missing = set(), set()
+        for batch, meant in zip(epoch_of(batches), epoch_of(as_they_are), strict=True):
+            assert torch.equal(batch.inputs[1:], batch.targets[:-1])
+            changed = batch.targets != meant.targets
+            assert not batch.targets[changed].any()
+            missing.update(meant.targets[changed].tolist())
+            seen.update(batch.targets[~changed].tolist())
+        assert missing <= set(hapaxes)
+        assert not missing & seen
+        hidden.append(len(missing) / len(missing | (seen & set(hapaxes))))
+    assert np.mean(hidden) == pytest.approx(probability, abs=0.05)
+    assert len(set(hidden)) > 1 or probability in (0, 1)
+    batches.restore(Position(7, 1))
+    again = make_batches(ids, config, seed=3, hapaxes=hapaxes)
+    again.restore(Position(7, 1))
+    assert plain_list(batches, 30) == plain_list(again, 30)
+
+
 # Random sampling
 
 

@@ -19,7 +19,7 @@ from charlm.ensemble import AnyModel, Ensemble
 from charlm.evaluator import total_nats
 from charlm.kernels import compiler
 from charlm.model import LanguageModel
-from charlm.ngrams import KernelNGrams, PythonNGrams, first_weights, make_ngrams
+from charlm.ngrams import KernelNGrams, NGrams, PythonNGrams, first_weights, make_ngrams
 from charlm.run import Run
 
 SIZE = 5
@@ -43,8 +43,12 @@ def log_probabilities(steps: int, members: int, seed: int = 0) -> np.ndarray:
 @needs_compiler
 @pytest.mark.parametrize("order", [0, 1, 4])
 @pytest.mark.parametrize("members", [0, 2])
-def test_the_kernel_counts_and_mixes_as_python_does(order: int, members: int) -> None:
+@pytest.mark.parametrize("never", [None, 0])
+def test_the_kernel_counts_and_mixes_as_python_does(
+    order: int, members: int, never: int | None
+) -> None:
     before, text = some_ids(1), some_ids(2, order + 80)
+    before = before[before != never]
     text[: min(order, 2)] = -1  # the text begins here
     given = log_probabilities(80, members)
     found = []
@@ -81,6 +85,15 @@ def test_python_counts_as_its_docstring_says() -> None:
     assert longest == 2
     assert distributions[2].argmax() == 1
     np.testing.assert_allclose(distributions.sum(1), 1)
+
+
+@pytest.mark.parametrize("kind", [PythonNGrams, pytest.param(KernelNGrams, marks=needs_compiler)])
+def test_a_symbol_that_was_never_counted_is_as_likely_as_a_new_one(kind: type[NGrams]) -> None:
+    ngrams = kind(0, 3)
+    ngrams.count(np.array([1] * 8 + [2]))
+    mixed = ngrams.mix(np.array([1]), np.empty((1, 0, 3), np.float32), np.ones((1, 1)))
+    taken_off = 1.4 + 0.9  # of a count of 8, and of 1
+    np.testing.assert_allclose(np.exp(mixed[0]), np.array([taken_off, 8 - 1.4, 0.1]) / 9, rtol=1e-5)
 
 
 @needs_compiler
@@ -217,6 +230,7 @@ def test_an_ensemble_goes_on_where_it_stopped(text_file: Path, tmp_path: Path) -
     Run(cut).best.unlink()
     for path in sorted((cut / "member-2").rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
+    assert isinstance(load(cut).model, LanguageModel)  # of the member that there is
     charlm("train", "--resume", cut)
     whole, resumed = load(tmp_path / "whole").model.tensors(), load(cut).model.tensors()
     assert whole.keys() == resumed.keys()

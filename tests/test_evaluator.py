@@ -13,7 +13,7 @@ from charlm import evaluator
 from charlm.config import ModelConfig
 from charlm.corpus import Part
 from charlm.errors import CorpusError
-from charlm.evaluator import WARM_UP, Score, evaluate_part, total_nats
+from charlm.evaluator import WARM_UP, Score, evaluate_part, shortened, total_nats
 from charlm.model import LanguageModel
 
 VOCABULARY = 11
@@ -109,12 +109,33 @@ def test_a_score_divides_its_totals() -> None:
     assert score.nats_per_character == 2.0
     assert score.perplexity == pytest.approx(math.exp(2.0))
     assert score.bits_per_character == pytest.approx(2 / math.log(2))
-    assert score.bits_per_byte == pytest.approx(200 / math.log(2) / 150)
+    named = 3 * math.log2(0x110000)  # which of all characters each unknown one is
+    assert score.bits_per_byte == pytest.approx((200 / math.log(2) + named) / 150)
     assert set(score.to_json()) == {
         *("nats_per_character", "perplexity", "bits_per_character", "bits_per_byte"),
         *("characters", "unknown_characters"),
     }
     assert Score(1e9, 1, 1, 0).perplexity == math.inf
+
+
+@given(st.integers(2, 3000), st.integers(1, 2000), st.integers(1, 20))
+@settings(deadline=None)
+def test_a_shortened_text_is_stretches_of_it_spread_evenly(
+    length: int, characters: int, rows: int
+) -> None:
+    whole = Part(np.arange(length), 2 * length, 2, length // 10)
+    part = shortened(whole, characters, rows)
+    if length <= characters:
+        assert part is whole
+        return
+    assert characters - rows < len(part) <= characters
+    starts = [0, *(np.flatnonzero(np.diff(part.ids) != 1) + 1)]
+    assert len(starts) <= rows
+    steps = np.diff(part.ids[starts])
+    assert len(set(steps)) <= 1
+    assert all(step >= length // rows for step in steps)
+    assert abs(part.num_unknown - len(part) / 10) <= 1
+    assert shortened(whole, None, rows) is whole
 
 
 def test_the_first_character_counts_nowhere() -> None:

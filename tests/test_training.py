@@ -263,6 +263,17 @@ def test_validation_scores_the_whole_part(text_file: Path, tmp_path: Path) -> No
     assert seen[0].score.nats == pytest.approx(whole.nats, rel=1e-4)
 
 
+def test_validation_scores_a_share_of_a_part_that_is_long(text_file: Path, tmp_path: Path) -> None:
+    seen: list[Validated] = []
+    train(
+        text_file,
+        tmp_path,
+        *("training.steps=5", "training.validation_characters=120"),
+        on_report=lambda report: seen.append(report) if isinstance(report, Validated) else None,
+    )
+    assert 100 <= seen[0].score.characters < 120
+
+
 def test_the_best_checkpoint_is_the_best_and_the_last_is_the_last(
     text_file: Path, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 // The same as `charlm/ngrams.py` says in Python, with the counts in two arrays.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -25,9 +26,16 @@ struct Context {
 
 constexpr double DISCOUNTS[3] = {0.9, 1.2, 1.4};
 
+// How much more likely than the shorter contexts say a follower is, as a logarithm.
+struct Lift {
+  int64_t symbol;
+  double log;
+};
+
 class NGrams {
  public:
-  NGrams(int64_t order, int64_t vocabulary) : order(order), vocabulary(vocabulary), places_(1 << 12) {}
+  NGrams(int64_t order, int64_t vocabulary)
+      : order(order), vocabulary(vocabulary), places_(1 << 12), shares_(vocabulary) {}
 
   const int64_t order, vocabulary;
 
@@ -35,7 +43,7 @@ class NGrams {
   void count(const int64_t* ids, int64_t symbol) {
     for (int64_t length = order; length >= 0; --length) {
       if (length && ids[-length] < 0) continue;
-      if ((used_ + 1) * 2 > (int64_t)places_.size()) grow();
+      if ((used_ + 1) * 4 > (int64_t)places_.size() * 3) grow();
       Context& context = places_[find(key_of(ids, length))];
       if (!context.key) context.key = key_of(ids, length), ++used_;
       ++context.total;
@@ -51,27 +59,48 @@ class NGrams {
     }
   }
 
-  // Writes the distribution that contexts of each length, 0 to `order`, give, one after another;
-  // a context that was never seen gives the shorter one's. Returns the longest length seen.
-  int64_t predict(const int64_t* ids, float* probabilities) const {
+  // Writes the logarithms of what the empty context gives every symbol. What is taken off its
+  // counts goes to the symbols that were never counted, if there are any, else to all.
+  void predict_from_nothing(double* logs) const {
+    const Context context = places_[find(key_of(nullptr, 0))];
+    const int64_t num_seen = context.seen[0] + context.seen[1] + context.seen[2];
+    const double total = context.total, kept = total ? taken_off(context) / total : 1;
+    const bool to_all = num_seen == 0 || num_seen == vocabulary;
+    std::fill(logs, logs + vocabulary, kept / (to_all ? vocabulary : vocabulary - num_seen));
+    for (int64_t i = context.first; i >= 0; i = followers_[i].next) {
+      const Follower& follower = followers_[i];
+      logs[follower.symbol] = left_of(follower) / total + (to_all ? kept / vocabulary : 0);
+    }
+    for (int64_t s = 0; s < vocabulary; ++s) logs[s] = std::log(logs[s]);
+  }
+
+  // Gives for each length from 1 on the lifts of the context's followers. All other symbols become
+  // less likely by one and the same factor, which a mixture that is normalised need not know.
+  // Returns the longest length seen.
+  int64_t predict(const int64_t* ids, const double* from_nothing, std::vector<Lift>* lifts) {
     int64_t longest = 0;
-    for (int64_t length = 0; length <= order; ++length) {
-      float* to = probabilities + length * vocabulary;
-      const float* shorter = to - vocabulary;
-      const bool exists = !length || ids[-length] >= 0;
-      const Context context = exists ? places_[find(key_of(ids, length))] : Context{};
-      double kept = 0;
-      for (int i = 0; i < 3; ++i) kept += DISCOUNTS[i] * context.seen[i];
-      const double total = context.total, backoff = context.total ? kept / total : 1;
-      for (int64_t s = 0; s < vocabulary; ++s)
-        to[s] = backoff * (length ? shorter[s] : 1.0 / vocabulary);
+    double others = 1;  // the product of those factors
+    for (int64_t length = 1; length <= order; ++length) {
+      lifts[length].clear();
+      if (ids[-length] < 0) continue;
+      const Context& context = places_[find(key_of(ids, length))];
+      if (!context.total) continue;
+      longest = length;
+      others *= taken_off(context) / context.total;
       for (int64_t i = context.first; i >= 0; i = followers_[i].next) {
         const Follower& follower = followers_[i];
-        to[follower.symbol] +=
-            (follower.count - DISCOUNTS[std::min(follower.count, 3u) - 1]) / total;
+        double& share = shares_[follower.symbol];  // its probability by `others`
+        if (share == 0) {
+          share = std::exp(from_nothing[follower.symbol]);
+          touched_.push_back(follower.symbol);
+        }
+        const double before = share;
+        share += left_of(follower) / context.total / others;
+        lifts[length].push_back({follower.symbol, std::log(share / before)});
       }
-      if (context.total) longest = length;
     }
+    for (int64_t symbol : touched_) shares_[symbol] = 0;
+    touched_.clear();
     return longest;
   }
 
@@ -98,6 +127,16 @@ class NGrams {
     return nullptr;
   }
 
+  static double taken_off(const Context& context) {
+    double sum = 0;
+    for (int i = 0; i < 3; ++i) sum += DISCOUNTS[i] * context.seen[i];
+    return sum;
+  }
+
+  static double left_of(const Follower& follower) {
+    return follower.count - DISCOUNTS[std::min(follower.count, 3u) - 1];
+  }
+
   void grow() {
     std::vector<Context> old(2 * places_.size());
     old.swap(places_);
@@ -108,11 +147,14 @@ class NGrams {
   std::vector<Context> places_;
   std::vector<Follower> followers_;
   int64_t used_ = 0;
+  std::vector<double> shares_;  // while predicting; zero otherwise
+  std::vector<int64_t> touched_;
 };
 
-// One pass over a text. `features` are, for every place, the log-probabilities of the members, and
-// how much the log-probability changes from each length of context to the next; the mixture is the
-// softmax of their sum under `weights`, of which each longest length seen has its own.
+// One pass over a text. `features` of a place are the log-probabilities of the members, that of the
+// empty context, and how much the log-probability changes from each length of context to the next;
+// the mixture is the softmax of their sum under `weights`, of which each longest length seen has its
+// own. Of the changes, only the lifts are ever written down.
 struct Mixture {
   const int64_t* ids;      // `order` ids before the first prediction, then what came
   int64_t steps, num_members;
@@ -125,34 +167,52 @@ struct Mixture {
 
 void mix(NGrams& ngrams, const Mixture& pass) {
   const int64_t V = ngrams.vocabulary, M = pass.num_members, N = ngrams.order + 1;
-  std::vector<float> probabilities(N * V), features((M + N) * V);
-  std::vector<double> sums(V);
+  std::vector<double> from_nothing(V), sums(V);
+  std::vector<std::vector<Lift>> lifts(N);
+  ngrams.predict_from_nothing(from_nothing.data());
   for (int64_t t = 0; t < pass.steps; ++t) {
     const int64_t* next = pass.ids + ngrams.order + t;
-    const int64_t longest = ngrams.predict(next, probabilities.data());
-    std::copy_n(pass.members + t * M * V, M * V, features.begin());
-    float* change = features.data() + M * V;
-    for (int64_t i = 0; i < N * V; ++i) change[i] = std::log(probabilities[i]);
-    for (int64_t i = N * V - 1; i >= V; --i) change[i] -= change[i - V];
-
+    const int64_t longest = ngrams.predict(next, from_nothing.data(), lifts.data());
+    const float* members = pass.members + t * M * V;
     double* weights = pass.weights + longest * (M + N);
-    std::fill(sums.begin(), sums.end(), 0);
-    for (int64_t f = 0; f < M + N; ++f)
-      for (int64_t s = 0; s < V; ++s) sums[s] += weights[f] * features[f * V + s];
+
+    for (int64_t s = 0; s < V; ++s) sums[s] = weights[M] * from_nothing[s];
+    for (int64_t m = 0; m < M; ++m)
+      for (int64_t s = 0; s < V; ++s) sums[s] += weights[m] * members[m * V + s];
+    for (int64_t length = 1; length < N; ++length)
+      for (const Lift& lift : lifts[length]) sums[lift.symbol] += weights[M + length] * lift.log;
     double highest = -INFINITY, total = 0;
     for (int64_t s = 0; s < V; ++s) highest = std::max(highest, sums[s]);
-    for (int64_t s = 0; s < V; ++s) total += std::exp(sums[s] - highest);
-    const double normalizer = highest + std::log(total);
     float* mixed = pass.mixed + t * V;
-    for (int64_t s = 0; s < V; ++s) mixed[s] = sums[s] - normalizer;
+    for (int64_t s = 0; s < V; ++s) mixed[s] = sums[s] - highest;
+    for (int64_t s = 0; s < V; ++s) total += sums[s] = std::exp(sums[s] - highest);
+    const float normalizer = std::log(total);
+    for (int64_t s = 0; s < V; ++s) mixed[s] -= normalizer;
 
-    if (pass.rate > 0)
-      for (int64_t f = 0; f < M + N; ++f) {
+    if (pass.rate > 0) {  // by what came, less what was expected
+      const auto learn = [&](double& weight, double came, double expected) {
+        weight += pass.rate * (came - expected / total);
+      };
+      const auto dense = [&](double& weight, const auto* feature) {
         double expected = 0;
-        for (int64_t s = 0; s < V; ++s) expected += std::exp(mixed[s]) * features[f * V + s];
-        weights[f] += pass.rate * (features[f * V + *next] - expected);
+        for (int64_t s = 0; s < V; ++s) expected += sums[s] * feature[s];
+        learn(weight, feature[*next], expected);
+      };
+      for (int64_t m = 0; m < M; ++m) dense(weights[m], members + m * V);
+      dense(weights[M], from_nothing.data());
+      for (int64_t length = 1; length < N; ++length) {
+        double came = 0, expected = 0;
+        for (const Lift& lift : lifts[length]) {
+          expected += sums[lift.symbol] * lift.log;
+          if (lift.symbol == *next) came = lift.log;
+        }
+        learn(weights[M + length], came, expected);
       }
-    if (pass.counts) ngrams.count(next, *next);
+    }
+    if (pass.counts) {
+      ngrams.count(next, *next);
+      ngrams.predict_from_nothing(from_nothing.data());
+    }
   }
 }
 
