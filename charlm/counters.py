@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from charlm.divergence import LossWatch
+from charlm.stored import Count, Finite, Seconds, checked
 from charlm.trainer import StepReport
 
 
@@ -11,9 +12,9 @@ from charlm.trainer import StepReport
 class Mean:
     """A mean over characters, kept as totals."""
 
-    nats: float = 0.0
-    characters: int = 0
-    seconds: float = 0.0
+    nats: Finite = 0.0
+    characters: Count = 0
+    seconds: Seconds = 0.0
 
     def add(self, step: StepReport) -> None:
         self.nats += step.loss * step.characters
@@ -29,12 +30,12 @@ class Mean:
 class Counters:
     """What a run counts beside its trainer; saved and restored with it."""
 
-    elapsed: float = 0.0
+    elapsed: Seconds = 0.0
     """Seconds since the run began, validation included, up to the last resumption."""
-    best_loss: float | None = None
-    validated_step: int = 0
-    validations_since_best: int = 0
-    last_epoch_loss: float | None = None
+    best_loss: Finite | None = None
+    validated_step: Count = 0
+    validations_since_best: Count = 0
+    last_epoch_loss: Finite | None = None
     line: Mean = field(default_factory=Mean)
     """Since the last training line."""
     epoch: Mean = field(default_factory=Mean)
@@ -42,13 +43,12 @@ class Counters:
     watch: LossWatch = field(default_factory=LossWatch)
     save_is_late: bool = False
     """Whether a save was due while the loss was suspiciously high."""
-    rollbacks: int = 0
+    rollbacks: Count = 0
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Counters":
-        means = {name: Mean(**fields[name]) for name in ("line", "epoch")}
-        watch = LossWatch(**fields.get("watch", {}))  # older runs have none
-        return cls(**{**fields, **means, "watch": watch})
+        """Return what was saved, of which older runs have less; raises `ValueError`."""
+        return checked(cls, fields)
 
     def training_loss(self, epochs: float) -> float | None:
         """Return the mean of the epoch in progress, if half of it is done, else the last whole one.

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from charlm.config import Config
+from charlm.stored import Count, Finite
 
 _MEMORY = 200
 """Steps over which level and spread are means, about."""
@@ -24,13 +25,13 @@ class LossWatch:
     with a run.
     """
 
-    steps: int = 0
+    steps: Count = 0
     """Seen and not high."""
-    level: float = 0.0
-    spread: float = 0.0
-    above: int = 0
+    level: Finite = 0.0
+    spread: Finite = 0.0
+    above: Count = 0
     """High steps in a row, up to the last."""
-    ceiling: float | None = None
+    ceiling: Finite | None = None
     """What is high whatever the level: a loss that climbs slowly takes it along."""
 
     @classmethod

@@ -8,7 +8,7 @@ from charlm.checkpoint import read_checkpoint
 from charlm.config import Config
 from charlm.config_file import override, with_text
 from charlm.corpus import build_corpus
-from charlm.errors import CheckpointError, ConfigError, RunError
+from charlm.errors import ConfigError, RunError
 from charlm.machine import launch_name, launched
 from charlm.model import LanguageModel
 from charlm.parallel import processes
@@ -111,14 +111,7 @@ def _restored(
     check_resumable(run.folder, checkpoint.config, config)
     corpus = processes().in_turn(lambda: training_corpus(replace(checkpoint, config=config)))
     session = Session(config, corpus, on_report, is_scored)
-    try:
-        session.state.restore(checkpoint)
-        logged = checkpoint.training_counters["log_sizes"].items()
-        sizes = {name: int(size) for name, size in logged}
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
-        raise CheckpointError(
-            f"{run.last}: its state of training does not fit its config; train anew"
-        ) from None
+    sizes = session.state.restore(run.last, checkpoint)
     run.go_back(session.state.trainer.step, sizes)
     if checkpoint.training_counters.get("is_good", True):  # what else is there, a crash has left
         run.forget_good()

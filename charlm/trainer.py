@@ -2,19 +2,28 @@
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from charlm.batches import Batch, Batches, Position, portion
+from charlm.batches import Batch, Batches, Position, SequentialBatches, portion
 from charlm.config import TrainingConfig
 from charlm.dropout import Masks
 from charlm.errors import DivergenceError
 from charlm.model import AnyState, LanguageModel, detach, join_columns, select_columns
-from charlm.optimization import clip_gradients, follow, learning_rate, make_optimizer
+from charlm.optimization import (
+    clip_gradients,
+    follow,
+    learning_rate,
+    make_optimizer,
+    state_shapes,
+)
 from charlm.parallel import Processes
+from charlm.stored import Count, Finite, Seconds, checked
 from charlm.teacher import Teacher
 
 _OWN = "weights."
@@ -39,6 +48,17 @@ class StepReport(NamedTuple):
     gradient_norm: float
     """Global L2 norm of the gradient before clipping."""
     learning_rate: float
+
+
+@dataclass(frozen=True)
+class TrainerCounters:
+    """How far a trainer is, as a checkpoint says it."""
+
+    position: tuple[Count, Count]
+    step: Count
+    characters: Count
+    seconds: Seconds
+    learning_rate_scale: Annotated[Finite, Field(gt=0)] = 1.0  # older runs have none
 
 
 class Trainer:
@@ -220,11 +240,21 @@ class Trainer:
         }
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
-        """Go on from what `tensors()` and `counters()` returned; the model has `weights()`."""
-        self.batches.restore(Position(*counters["position"]))
-        self.step, self.characters = counters["step"], counters["characters"]
-        self.seconds = counters["seconds"]
-        self.learning_rate_scale = counters.get("learning_rate_scale", 1.0)  # older runs have none
+        """Go on from what `tensors()` and `counters()` returned; the model has `weights()`.
+
+        Raises `ValueError`, `TypeError` or `KeyError` for what a trainer like this never returns.
+        """
+        at = checked(TrainerCounters, counters)
+        self.batches.restore(Position(*at.position))
+        if sum(at.position) > at.step or self.batches.epochs >= at.position[0] + 1:
+            raise ValueError("there is no such batch, or it was never reached")
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        if shapes != self._shapes(at.step, len(tensors["state.0.0"])):
+            raise ValueError("other tensors than a trainer keeps")
+        if any(tensor.dtype is not torch.float32 for tensor in tensors.values()):
+            raise ValueError("other numbers than a trainer keeps")
+        self.step, self.characters, self.seconds = at.step, at.characters, at.seconds
+        self.learning_rate_scale = at.learning_rate_scale
         self._averages = []
         own = {name.removeprefix(_OWN): tensors[name] for name in tensors if name.startswith(_OWN)}
         if own:
@@ -246,6 +276,24 @@ class Trainer:
         self.state, *taught = [select_columns(state, own_columns) for state in states]
         if self.teacher is not None:
             self.teacher.states = taught
+
+    def _shapes(self, step: int, columns: int) -> dict[str, torch.Size]:
+        """Return names and shapes of what `tensors()` gives after so many steps."""
+        if step and isinstance(self.batches, SequentialBatches):
+            columns = self.batches.batch_size  # which the next batch may continue
+        shapes = {
+            f"{reader}.{layer}.{number}": torch.Size([columns, cell.hidden_size])
+            for reader, (network, _) in self._readers().items()
+            for layer, cell in enumerate(network.layers)
+            for number in range(cell.num_states)
+        }
+        if step:
+            kept = state_shapes(self.optimizer)
+            shapes |= {f"optimizer.{name}": shape for name, shape in kept.items()}
+        if step and self.config.average:
+            own = self.model.tensors()
+            shapes |= {f"{_OWN}{name}": tensor.shape for name, tensor in own.items()}
+        return shapes
 
 
 def _state_in(tensors: dict[str, Tensor], reader: str, network: LanguageModel) -> AnyState:

@@ -15,7 +15,7 @@ from charlm.corpus import Corpus
 from charlm.counters import Counters
 from charlm.divergence import LossWatch, advice, is_harm
 from charlm.ensemble import Ensemble
-from charlm.errors import ConfigError, DivergenceError, RunError
+from charlm.errors import CheckpointError, ConfigError, DivergenceError, RunError
 from charlm.machine import launched
 from charlm.model import LanguageModel, choose_device
 from charlm.parallel import Processes
@@ -51,8 +51,22 @@ class TrainingState:
         """Return the seconds that the run has taken, in this process and in those before."""
         return self.counters.elapsed + self.processes.clock()
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go back to where a checkpoint was written."""
+    def restore(self, path: Path, checkpoint: Checkpoint) -> dict[str, int]:
+        """Go back to where a checkpoint was written; return how long the logs were then.
+
+        Raises `CheckpointError` for one that no run like this has written, and names its `path`.
+        """
+        try:
+            return self._restore(checkpoint)
+        except (
+            *(ArithmeticError, AttributeError, LookupError),
+            *(RuntimeError, TypeError, ValueError),
+        ):
+            raise CheckpointError(
+                f"{path}: its state of training does not fit its config; train anew"
+            ) from None
+
+    def _restore(self, checkpoint: Checkpoint) -> dict[str, int]:
         self.model.load_state_dict(checkpoint.weights)
         counters = checkpoint.training_counters
         if counters.get("teachers", []) != self._teachers:
@@ -62,6 +76,7 @@ class TrainingState:
             )
         self.trainer.restore(checkpoint.training_tensors, counters["trainer"])
         self.counters = Counters.from_json(counters["run"])
+        return {name: int(size) for name, size in counters["log_sizes"].items()}
 
     def checkpoint(self) -> Checkpoint:
         """Return what predicts as the run does now."""
@@ -111,7 +126,7 @@ class TrainingState:
             return
         with self.all_threads():
             now = trainer.loss_again()
-            with self.model.having(read_checkpoint(_good(run)).weights):
+            with self.model.having(self._last_good(run).weights):
                 then = trainer.loss_again()
         if is_harm(now, then):
             raise DivergenceError(f"step {trainer.step}: {watch.describe()}")
@@ -123,18 +138,26 @@ class TrainingState:
         scale = self.trainer.learning_rate_scale * training.rollback_factor
         if before.rollbacks >= training.max_rollbacks:
             raise self._no_use(run, reason)
-        checkpoint = read_checkpoint(_good(run))
-        self.restore(checkpoint)
+        sizes = self.restore(_good(run), self._last_good(run))
         self.counters.elapsed = before.elapsed  # time is not given back
         if self.counters.best_loss != before.best_loss:  # found since, and still there
             self.counters.best_loss, self.counters.validations_since_best = before.best_loss, 0
         self.counters.rollbacks = before.rollbacks + 1
         self.trainer.learning_rate_scale = scale
-        run.go_back(self.trainer.step, checkpoint.training_counters["log_sizes"])
+        run.go_back(self.trainer.step, sizes)
         report = RolledBack(self.trainer.step, diverged_at, reason, scale, before.rollbacks + 1)
         run.log_metrics({"event": "rollback"} | asdict(report))
         self.save(run, is_good=True)
         return report
+
+    def _last_good(self, run: Run) -> Checkpoint:
+        """Read the checkpoint to roll back to; raises `CheckpointError` for another model's."""
+        checkpoint = read_checkpoint(path := _good(run))
+        checkpoint.make_model()  # or it is refused
+        own, its = self.model.state_dict(), checkpoint.weights
+        if {k: t.shape for k, t in own.items()} != {k: t.shape for k, t in its.items()}:
+            raise CheckpointError(f"{path}: of another model than this run's; train anew")
+        return checkpoint
 
     def _no_use(self, run: Run, reason: str) -> DivergenceError:
         number = self.counters.rollbacks
