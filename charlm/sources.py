@@ -1,6 +1,7 @@
 """Files in any encoding, plain or gzipped, as a stream of symbols in pieces of bounded size."""
 
 import codecs
+import fnmatch
 import glob
 import gzip
 import io
@@ -12,6 +13,7 @@ import tempfile
 import unicodedata
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +35,8 @@ the Chinese. In front of one of them a text may be cut and normalised in pieces.
 def find_files(paths: Sequence[str], builtin: str | None = None) -> list[Path]:
     """Return the files that paths, folders and globs name, each once, in a reproducible order.
 
-    Folders give all their files in every depth, hidden ones left out. Raises `CorpusError`.
+    Folders give all their files in every depth, hidden ones left out; a file that has two names,
+    one of them a link, goes by the first. Raises `CorpusError`.
     """
     found: list[Path] = files_of(builtin) if builtin is not None else []
     for name in paths:
@@ -42,7 +45,10 @@ def find_files(paths: Sequence[str], builtin: str | None = None) -> list[Path]:
         if not files:
             raise CorpusError(f"{name}: no such file, or a folder without files; check the path")
         found.extend(files)
-    return list(dict.fromkeys(found))
+    by_place: dict[Path, Path] = {}
+    for path in found:
+        by_place.setdefault(path.resolve(), path)
+    return list(by_place.values())
 
 
 def _files_below(name: str) -> list[Path]:
@@ -50,15 +56,57 @@ def _files_below(name: str) -> list[Path]:
         return []
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's raises for an unknown home
     if path.is_dir():
-        visible = (p for p in path.rglob("*") if not _is_hidden(p.relative_to(path)))
-        return sorted(p for p in visible if p.is_file())
-    if path.exists():
+        return _files_that_match(path, ("**",))
+    if path.is_file():
         return [path]
+    if path.exists():  # a device or a pipe may never end, and cannot be read twice
+        raise CorpusError(
+            f"{name}: neither a file nor a folder; save the text in a file, or give it as "
+            "standard input (-)"
+        )
+    parts = path.parts
+    literal = next((k for k, part in enumerate(parts) if glob.has_magic(part)), len(parts))
     try:
-        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 - Path's takes no absolute one
+        return _files_that_match(Path(*parts[:literal]), parts[literal:])
     except ValueError:  # a zero byte, or half of a pair: no name of a file
         return []
-    return sorted(match for match in map(Path, matches) if match.is_file())
+
+
+def _files_that_match(folder: Path, pattern: tuple[str, ...]) -> list[Path]:
+    """Return the files below a folder whose path in it is that of a glob, cut in its parts.
+
+    `**` stands for any folders that are neither hidden nor links, and at the end for their files.
+    No folder is read twice for what is left of the pattern, wherever links lead.
+    """
+    found, seen = [], set()
+    to_read = [(folder, frozenset([pattern]))]
+    while to_read:
+        folder, patterns = to_read.pop()
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            about = folder.stat()
+            if (key := (about.st_dev, about.st_ino, patterns)) in seen:
+                continue
+            seen.add(key)
+            for path in folder.iterdir():
+                left = frozenset(rest for p in patterns for rest in _left(p, path))
+                if () in left and path.is_file():
+                    found.append(path)
+                if (deeper := left - {()}) and path.is_dir():
+                    to_read.append((path, deeper))
+    return sorted(found)
+
+
+def _left(pattern: tuple[str, ...], path: Path) -> list[tuple[str, ...]]:
+    """Return what may be left of a pattern once its beginning has matched a path's last part."""
+    if not pattern:
+        return []
+    first, *others = pattern
+    rest, is_hidden = tuple(others), path.name.startswith(".")
+    if first != "**":
+        is_meant = first.startswith(".") or not is_hidden
+        return [rest] if is_meant and fnmatch.fnmatch(path.name, first) else []
+    stays = [] if is_hidden or path.is_symlink() else [pattern]
+    return [*stays, *([()] if not rest and not is_hidden else _left(rest, path))]
 
 
 def spool_standard_input(folder: Path) -> Path:
@@ -173,7 +221,3 @@ def _normalised(texts: Iterator[str], form: str) -> Iterator[str]:
         yield unicodedata.normalize(form, held[:cut])  # type: ignore[arg-type] # one of the four
         held = held[cut:]
     yield unicodedata.normalize(form, held)  # type: ignore[arg-type]
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)

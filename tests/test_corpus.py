@@ -1,12 +1,14 @@
 """Laws of the text's way from files to ids: vocabulary, sources, corpus."""
 
 import errno
+import glob
 import gzip
 import hashlib
 import io
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -458,6 +460,79 @@ def test_several_names_keep_their_order_and_give_each_file_once(tmp_path: Path) 
         (tmp_path / name).write_text(name)
     names = [str(tmp_path / "c"), str(tmp_path / "*"), str(tmp_path), str(tmp_path / "a")]
     assert find_files(names) == [tmp_path / "c", tmp_path / "a", tmp_path / "b"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links take rights that few have there")
+def test_links_to_folders_are_not_followed_endlessly(tmp_path: Path) -> None:
+    """Two of them give 2⁴⁰ paths to one file, and 40 stars as many."""
+    text = tmp_path / "texts" / "text.txt"
+    text.parent.mkdir()
+    text.write_text("text")
+    for name in "ab":
+        (text.parent / name).symlink_to(".")
+    folder = str(text.parent)
+    for name in (f"{folder}/**/*.txt", f"{folder}/**", f"{folder}/**/**/**/*", folder):
+        assert find_files([name]) == [text]
+    assert len(find_files([f"{folder}/{'*/' * 35}text.txt"])) == 1
+    (tmp_path / "linked").symlink_to(folder)
+    assert find_files([str(tmp_path / "link*" / "*.txt")]) == [tmp_path / "linked" / "text.txt"]
+    assert find_files([str(tmp_path / "**" / "*.txt")]) == [text]
+    assert find_files([str(tmp_path)]) == [text]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links take rights that few have there")
+def test_a_file_and_a_link_to_it_are_read_once(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("text")
+    (tmp_path / "again").symlink_to(tmp_path / "text")
+    assert find_files([str(tmp_path)]) == [tmp_path / "again"]
+    assert find_files([str(tmp_path / name) for name in ("text", "again")]) == [tmp_path / "text"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matches"),
+    [
+        ("*", ["a.txt", "b.md"]),
+        ("**", ["a.txt", "b.md", "sub/c.txt"]),
+        ("**/c*", ["sub/c.txt"]),
+        ("sub/**/*.txt", ["sub/c.txt"]),
+        ("**/.x/*", ["sub/.x/d.txt"]),
+        (".*", [".hidden"]),
+        ("[ab].*", ["a.txt", "b.md"]),
+        ("?.txt/*", []),
+        ("sub/*/**/d.txt", []),
+    ],
+)
+def test_a_glob_matches_what_a_shell_does(pattern: str, matches: list[str], tmp_path: Path) -> None:
+    for name in ["a.txt", "b.md", "sub/c.txt", "sub/.x/d.txt", ".hidden"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    by_glob = glob.glob(str(tmp_path / pattern), recursive=True)  # noqa: PTH207 - hides what is hidden
+    assert sorted(map(Path, matches)) == [
+        Path(path).relative_to(tmp_path) for path in sorted(by_glob) if Path(path).is_file()
+    ]
+    if matches:
+        assert find_files([str(tmp_path / pattern)]) == [tmp_path / name for name in matches]
+    else:
+        with pytest.raises(CorpusError, match="no such file"):
+            find_files([str(tmp_path / pattern)])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+@pytest.mark.parametrize("kind", ["device", "pipe", "socket"])
+def test_what_is_no_regular_file_is_no_text(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the name of a socket may not be long
+    if kind == "pipe":
+        os.mkfifo("odd")
+    with socket.socket(socket.AF_UNIX) as server:
+        if kind == "socket":
+            server.bind("odd")
+        name = "/dev/zero" if kind == "device" else "odd"
+        with pytest.raises(CorpusError, match=rf"^{name}: neither .* standard input \(-\)"):
+            build_corpus(config_of(name))
+        (tmp_path / "text").write_text("text")
+        assert find_files([str(tmp_path)]) == [tmp_path / "text"]
 
 
 @pytest.mark.parametrize("name", ["lyrics [1999].txt", "[a]", "what?", "star*.txt"])
