@@ -107,7 +107,7 @@ def get(
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             arrived = Path(folder) / "arrived"
-            _transfer(where, arrived, on_bytes)
+            _transfer(where, arrived, entry.size, on_bytes)
             _check(arrived, entry, where)
             if entry.member is not None:
                 arrived = _taken_out(arrived, entry.member, where)
@@ -155,11 +155,14 @@ def _local_file(source: Path, entry: DownloadableText, name: str) -> Path:
     )
 
 
-def _transfer(where: str, target: Path, on_bytes: Callable[[int], object]) -> None:
+def _transfer(where: str, target: Path, size: int, on_bytes: Callable[[int], object]) -> None:
+    """Copy what should be of this size; of what is longer, one byte more, and it may be endless."""
+    left = size + 1
     try:
         with _open(where) as source, target.open("wb") as file:
-            while block := source.read(_BLOCK):
+            while left > 0 and (block := source.read(min(left, _BLOCK))):
                 file.write(block)
+                left -= len(block)
                 on_bytes(len(block))
     except _UNREADABLE as reason:
         if isinstance(reason, urllib.error.HTTPError):
@@ -198,8 +201,9 @@ def _taken_out(archive: Path, member: str, where: str) -> Path:
 
 def _check(path: Path, entry: DownloadableText, where: str) -> None:
     if (size := path.stat().st_size) != entry.size:
+        or_more = " or more" if size > entry.size else ""
         raise CorpusError(
-            f"{where}: {size:,} bytes arrived instead of {entry.size:,}; nothing was "
+            f"{where}: {size:,} bytes{or_more} arrived instead of {entry.size:,}; nothing was "
             "kept, try again or fetch it elsewhere"
         )
     if (digest := _sha256(path)) != entry.sha256:

@@ -413,6 +413,24 @@ def test_a_wrong_source_is_named_and_nothing_is_kept(
     assert_nothing_kept(folder, has_copy)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such file")
+def test_no_more_is_read_than_tells_that_a_source_is_wrong(
+    has_copy: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be endless."""
+    enter(monkeypatch, closed_address())
+    monkeypatch.setattr(texts, "_BLOCK", 100)
+    read: list[int] = []
+
+    def on_bytes(size: int) -> None:
+        read.append(size)
+        assert sum(read) <= len(TEXT) + 1
+
+    with pytest.raises(CorpusError, match=f"{len(TEXT) + 1:,} bytes or more .* {len(TEXT):,}"):
+        texts.get("tale", Path("/dev/zero"), on_bytes)
+    assert_nothing_kept(folder, has_copy)
+
+
 def test_a_cache_that_cannot_be_written_is_an_error_with_a_remedy(
     tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
