@@ -7,6 +7,7 @@ written beside their place, synchronised and then renamed: a crash leaves the on
 
 import hashlib
 import json
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from charlm.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
 _NO_DIGEST = "0" * 64
+_MOST_OF_HEADER = 32 << 20
+"""Bytes: that of a vocabulary of all code points has 9 million."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,9 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read and verify a checkpoint; raises `CheckpointError` for anything but a whole one."""
     with file_errors("be read", path, "check the path", CheckpointError):
+        about = _about(path)
         data = path.read_bytes()
-    about = _verified(path, data)
+    _check_digest(path, data, about)
     try:
         tensors = safetensors.torch.load(data)
         return Checkpoint(
@@ -109,14 +113,21 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ) from None
 
 
-def _verified(path: Path, data: bytes) -> dict[str, Any]:
-    """Return what stands in the header once format, version and digest are right."""
+def _about(path: Path) -> dict[str, Any]:
+    """Return what stands in the header, without reading more, once format and size are right."""
+    facts = path.stat()
     try:
-        header_size = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + header_size])
-        about: dict[str, Any] = json.loads(header["__metadata__"]["charlm"])
-        version, digest = int(about["format_version"]), str(about["sha256"]).encode()
-    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        if not stat.S_ISREG(facts.st_mode):
+            raise ValueError("no file")
+        with path.open("rb") as file:
+            header_size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(header_size, _MOST_OF_HEADER, facts.st_size)))
+        about: dict[str, Any] = json.loads(header.pop("__metadata__")["charlm"])
+        version, _ = int(about["format_version"]), str(about["sha256"])
+        ends = [int(tensor["data_offsets"][1]) for tensor in header.values()]
+        if facts.st_size != 8 + header_size + max(ends, default=0):
+            raise ValueError("not whole")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
         raise CheckpointError(
             f"{path}: not a charlm checkpoint, or one cut short; give a run's folder or a "
             "checkpoint from its checkpoints folder"
@@ -126,13 +137,17 @@ def _verified(path: Path, data: bytes) -> dict[str, Any]:
             f"{path}: written in format {version}, and this charlm reads up to {FORMAT_VERSION}; "
             "upgrade charlm-rnn"
         )
+    return about
+
+
+def _check_digest(path: Path, data: bytes, about: dict[str, Any]) -> None:
+    digest = str(about["sha256"]).encode()
     zeroed = data.replace(digest, _NO_DIGEST.encode(), 1)
     if hashlib.sha256(zeroed).hexdigest().encode() != digest:
         raise CheckpointError(
             f"{path}: damaged (its SHA-256 is not the one that it states); use another checkpoint "
             "of the run, or a copy"
         )
-    return about
 
 
 def _of_type(kind: type[Any], value: Any) -> Any:

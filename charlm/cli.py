@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from charlm.bounded import read_bounded
 from charlm.data_cli import data
 from charlm.errors import CharlmError, ProcessError, file_errors
 from charlm.machine import launched
@@ -287,7 +288,7 @@ def _read_prefix(path: Path, prefix: str | None) -> str:
     if prefix is not None:
         raise CharlmError("--prefix and --prefix-file both name the prefix; give one of them")
     with file_errors("be read", path, "check the path", CharlmError):
-        data = path.read_bytes()
+        data = read_bounded(path, 16)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as reason:
@@ -344,7 +345,7 @@ def bench(
 
 def _read_ratios(path: Path) -> dict[str, float]:
     with file_errors("be read", path, "check the path", CharlmError):
-        data = path.read_bytes()
+        data = read_bounded(path, 1)
     try:
         return {str(name): float(ratio) for name, ratio in json.loads(data)["ratios"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from charlm.bounded import read_bounded
 from charlm.config import Config
 from charlm.errors import ConfigError
 from charlm.resources import shipped
@@ -160,7 +161,7 @@ def _find(source: str | Path) -> Path:
 
 def _read(path: Path) -> dict[Any, Any]:
     try:
-        keys = _parse(path.read_bytes().decode("utf-8").removeprefix("\ufeff"))
+        keys = _parse(read_bounded(path, 1).decode("utf-8").removeprefix("\ufeff"))
     except OSError as reason:
         raise ConfigError(f"{path}: cannot be read ({reason.strerror}); check the file") from None
     except UnicodeDecodeError as reason:

@@ -56,9 +56,12 @@ class DivergenceError(CharlmError):
 def file_errors(
     action: str, path: Path | str, remedy: str, error: type[CharlmError] = RunError
 ) -> Iterator[None]:
-    """Turn an `OSError` inside the block into `error`, naming what failed and what to do."""
+    """Turn what fails inside the block into `error`, naming it and what to do.
+
+    That is an `OSError`, or a `MemoryError`, as of a file that is too large.
+    """
     try:
         yield
-    except OSError as reason:
-        why = reason.strerror or str(reason)
+    except (OSError, MemoryError) as reason:
+        why = getattr(reason, "strerror", None) or str(reason) or "not enough memory"
         raise error(f"{path}: could not {action} ({why}); {remedy}") from reason

@@ -8,7 +8,9 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import struct
+import sys
 import tracemalloc
 import zipfile
 from collections import Counter
@@ -22,14 +24,16 @@ import yaml
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
+from typer.testing import CliRunner
 
 from charlm import predictor, texts
 from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from charlm.cli import app
 from charlm.config import Config, CorpusConfig, EnsembleConfig, ModelConfig
 from charlm.config_file import load_config, make_config, to_yaml
 from charlm.corpus import build_corpus
 from charlm.ensemble import Ensemble
-from charlm.errors import CharlmError, CheckpointError, RunError
+from charlm.errors import CharlmError, CheckpointError, RunError, file_errors
 from charlm.kernels import compiler
 from charlm.model import LanguageModel
 from charlm.resources import cache_folder
@@ -370,6 +374,65 @@ def test_a_header_that_claims_too_much_is_refused_in_little_memory(
             read_checkpoint(tmp_path / "bomb")
 
     assert peak_of(refuse) < MEMORY
+
+
+SPARSE = 1 << 40
+"""Bytes of a file that takes no room on the disk."""
+
+
+def of_size(path: Path, beginning: bytes) -> Path:
+    path.write_bytes(beginning)
+    try:
+        os.truncate(path, SPARSE)
+    except OSError as reason:
+        pytest.skip(f"this file system has no files of {SPARSE} bytes ({reason})")
+    return path
+
+
+@pytest.mark.parametrize("beginning", ["nothing", "a checkpoint", "a header that says so"])
+def test_a_file_that_is_no_checkpoint_is_not_read_whole(beginning: str, tmp_path: Path) -> None:
+    whole_checkpoint(tmp_path, False)
+    data = (tmp_path / "whole").read_bytes() if beginning != "nothing" else b""
+    if beginning == "a header that says so":
+        header = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])
+        header["b_q"] = {"dtype": "F32", "shape": [1 << 38], "data_offsets": [0, SPARSE]}
+        data = with_size(json.dumps(header).encode())
+        header["b_q"]["data_offsets"][1] -= len(data)
+        data = with_size(json.dumps(header).encode())
+    path = of_size(tmp_path / "huge.safetensors", data)
+    words = "not enough memory" if "header" in beginning else "not a charlm checkpoint"
+
+    def refuse() -> None:
+        with pytest.raises(CheckpointError, match=f"huge.*{words}"):
+            read_checkpoint(path)
+
+    assert peak_of(refuse) < MEMORY
+
+
+def test_a_config_and_a_prefix_have_a_size(tmp_path: Path) -> None:
+    config, prefix = (of_size(tmp_path / name, b"") for name in ("huge.yaml", "huge.txt"))
+
+    def refuse() -> None:
+        with pytest.raises(CharlmError, match=r"huge\.yaml.*larger than 1 MB"):
+            load_config(config)
+        result = CliRunner().invoke(app, ["generate", "--prefix-file", str(prefix)])
+        assert result.exit_code == 1
+        assert re.fullmatch(r"charlm: .*huge\.txt.*larger than 16 MB.*\n", result.stderr)
+
+    assert peak_of(refuse) < MEMORY
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such file")
+def test_a_pipe_is_no_checkpoint(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CheckpointError, match="not a charlm checkpoint"):
+        read_checkpoint(tmp_path / "pipe")
+
+
+def test_a_lack_of_memory_is_one_line() -> None:
+    line = r"^a file: could not be read \(not enough memory\); wait$"
+    with pytest.raises(RunError, match=line), file_errors("be read", "a file", "wait"):
+        raise MemoryError
 
 
 def test_a_config_that_claims_more_weights_than_the_file_holds_takes_no_memory(
