@@ -59,6 +59,8 @@ class Ensemble(nn.Module):
         shape = (order + 1, len(members) + order + 1)
         if weights.dtype is not torch.float64 or weights.shape != shape:
             raise ValueError(f"mixture should hold {shape} numbers in float64")
+        if not weights.isfinite().all():
+            raise ValueError("mixture should hold finite numbers")
         ensemble = cls(members, order, counted.numpy(), weights)
         networks = {k: t for k, t in tensors.items() if k.startswith("members.")}
         ensemble.load_state_dict(checked_weights(networks), assign=True)

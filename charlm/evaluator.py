@@ -58,14 +58,16 @@ class Score:
         return (self.nats / math.log(2) + named) / self.bytes
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        """Return all of it; numbers that are not finite, of which JSON has none, are None."""
+        numbers = {
             "nats_per_character": self.nats_per_character,
-            "perplexity": self.perplexity if math.isfinite(self.perplexity) else None,
+            "perplexity": self.perplexity,
             "bits_per_character": self.bits_per_character,
             "bits_per_byte": self.bits_per_byte,
             "characters": self.characters,
             "unknown_characters": self.unknown_characters,
         }
+        return {name: x if math.isfinite(x) else None for name, x in numbers.items()}
 
 
 def perplexity(nats_per_character: float) -> float:

@@ -164,9 +164,13 @@ def test_a_validation_that_is_not_finite_ends_the_run_and_is_never_best(
     assert not Run(tmp_path / "run").best.exists()
 
 
-def test_infinite_perplexity_is_still_json() -> None:
-    score = Score(nats=1e6, characters=1, bytes=1, unknown_characters=0)
-    assert json.loads(json.dumps(score.to_json(), allow_nan=False))["perplexity"] is None
+@pytest.mark.parametrize("nats", [1e6, math.inf, math.nan])
+def test_what_is_not_finite_is_null_in_json(nats: float) -> None:
+    score = Score(nats=nats, characters=1, bytes=1, unknown_characters=0)
+    as_json = json.loads(json.dumps(score.to_json(), allow_nan=False))
+    assert as_json["perplexity"] is None
+    assert (as_json["nats_per_character"] is None) == (not math.isfinite(nats))
+    assert as_json["characters"] == 1
 
 
 def test_clearing_the_cache_leaves_what_is_not_charlms(

@@ -7,6 +7,7 @@ inputs as `CHARLM_FUZZ_INPUTS` says, and prints how many it tried.
 import gzip
 import hashlib
 import json
+import math
 import os
 import re
 import struct
@@ -15,6 +16,7 @@ import tracemalloc
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -374,6 +376,14 @@ def test_a_header_that_claims_too_much_is_refused_in_little_memory(
             read_checkpoint(tmp_path / "bomb")
 
     assert peak_of(refuse) < MEMORY
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_mixture_of_no_finite_numbers_is_refused(number: float, tmp_path: Path) -> None:
+    whole = whole_checkpoint(tmp_path, True)
+    weights = {**whole.weights, "mixture": torch.full_like(whole.weights["mixture"], number)}
+    with pytest.raises(CheckpointError, match="mixture should hold finite numbers"):
+        replace(whole, weights=weights).make_model()
 
 
 SPARSE = 1 << 40
