@@ -10,7 +10,6 @@ digests inside it tell whether it still is what was written.
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from filelock import FileLock
 
+from charlm.building import building_folder
 from charlm.config import CorpusConfig
 from charlm.digests import Digests
 from charlm.errors import CorpusError, file_errors
@@ -70,11 +70,11 @@ def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> 
     With `vocabulary`, characters are those that it holds; otherwise they are counted.
     Raises `CorpusError` for a text that is missing, unreadable, empty or too short to split.
     """
-    with _building_folder() as building:
+    with building_folder(cache_folder()) as building:
         groups = [
-            find_files(_without_standard_input(config.paths, Path(building)), config.builtin),
-            find_files(_without_standard_input(config.validation_paths, Path(building))),
-            find_files(_without_standard_input(config.test_paths, Path(building))),
+            find_files(_without_standard_input(config.paths, building), config.builtin),
+            find_files(_without_standard_input(config.validation_paths, building)),
+            find_files(_without_standard_input(config.test_paths, building)),
         ]
         digests = Digests(cache_folder() / "corpora" / "digests.json")
         key = _fingerprint(digests, groups, config, vocabulary)
@@ -82,10 +82,10 @@ def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> 
         if corpus is None:
             remedy = "free some space or set CHARLM_CACHE"
             with file_errors("be written", building, remedy, CorpusError):
-                _encode(groups, config, vocabulary, Path(building) / "corpus")
+                _encode(groups, config, vocabulary, building / "corpus")
                 if _fingerprint(digests, groups, config, vocabulary) != key:
                     raise CorpusError("the text changed while it was read; start again")
-                corpus = _keep(Path(building) / "corpus", key)
+                corpus = _keep(building / "corpus", key)
         digests.remember()
         return corpus
 
@@ -140,15 +140,6 @@ def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabul
         }
     )
     return build_corpus(whole, vocabulary)
-
-
-def _building_folder() -> tempfile.TemporaryDirectory[str]:
-    folder = cache_folder()
-    with file_errors("be made", folder, "set CHARLM_CACHE to a folder of yours", CorpusError):
-        folder.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(
-            prefix="building-", dir=folder, ignore_cleanup_errors=True
-        )
 
 
 def _without_standard_input(paths: Sequence[str], folder: Path) -> list[str]:

@@ -9,12 +9,12 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from charlm.building import building_folder
 from charlm.errors import CorpusError, file_errors
 from charlm.sources import is_packed
 
@@ -64,11 +64,8 @@ class Digests:
             return
         entries = {name: (marks, digest.hex()) for name, (marks, digest) in self._known.items()}
         newest = dict(list(entries.items())[-_MOST_FILES:])
-        with (
-            suppress(OSError),
-            tempfile.TemporaryDirectory(prefix="building-", dir=self._memory.parent) as folder,
-        ):
-            path = Path(folder) / "digests"
+        with suppress(OSError, CorpusError), building_folder(self._memory.parent) as folder:
+            path = folder / "digests"
             path.write_text(json.dumps(newest), encoding="utf-8")
             path.replace(self._memory)
 

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from charlm.building import building_folder
 from charlm.errors import CorpusError, file_errors
 from charlm.resources import cache_folder, shipped
 
@@ -103,15 +104,16 @@ def get(
     """
     entry, target = entry_of(name), downloaded(name)
     where = str(_local_file(source, entry, name)) if source else entry.address
-    with file_errors("be written", target, "free some space or set CHARLM_CACHE", CorpusError):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            arrived = Path(folder) / "arrived"
-            _transfer(where, arrived, entry.size, on_bytes)
-            _check(arrived, entry, where)
-            if entry.member is not None:
-                arrived = _taken_out(arrived, entry.member, where)
-            arrived.replace(target)
+    with (
+        file_errors("be written", target, "free some space or set CHARLM_CACHE", CorpusError),
+        building_folder(target.parent) as folder,
+    ):
+        arrived = folder / "arrived"
+        _transfer(where, arrived, entry.size, on_bytes)
+        _check(arrived, entry, where)
+        if entry.member is not None:
+            arrived = _taken_out(arrived, entry.member, where)
+        arrived.replace(target)
     return target
 
 
