@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sys
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from typer.core import TyperGroup
 from charlm.bounded import read_bounded
 from charlm.data_cli import data
 from charlm.errors import CharlmError, ProcessError, file_errors
+from charlm.interrupt import end_on_request
 from charlm.machine import launched
 from charlm.options import (
     ConfigName,
@@ -45,8 +47,11 @@ class _Group(TyperGroup):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # whatever the console's own encoding is
                 stream.reconfigure(encoding="utf-8", errors="replace")
+        # Of several processes one alone may not end where the others wait for it.
+        ending = end_on_request() if launched().size == 1 else nullcontext()
         try:
-            return super().invoke(ctx)
+            with ending:
+                return super().invoke(ctx)
         except CharlmError as error:
             # The first of each machine speaks for all: a file may be missing on one of them.
             if launched().local_rank == 0 or isinstance(error, ProcessError):

@@ -1,10 +1,16 @@
-"""Ctrl-C, and a polite request to end, as a flag to look at between steps."""
+"""Ctrl-C, and polite requests to end: as a flag to look at between steps, and elsewhere at once.
+
+Such a request is SIGTERM, or the SIGHUP of a terminal that is closed.
+"""
 
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+_POLITE = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Windows has no SIGHUP."""
 
 
 class StopRequest:
@@ -29,16 +35,42 @@ class StopRequest:
 
 @contextmanager
 def stop_on_interrupt(on_request: Callable[[], None]) -> Iterator[StopRequest]:
-    """Catch requests to end inside the block: Ctrl-C, SIGTERM, and a terminal that is closed."""
+    """Catch Ctrl-C and polite requests to end inside the block; `nohup` stays what it is."""
     stop = StopRequest(on_request)
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield stop
         return
-    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    numbers = [signal.SIGINT, *(n for n in _POLITE if signal.getsignal(n) != signal.SIG_IGN)]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield stop
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            is_obeyed = stop.requested and handler is _end
+            signal.signal(number, signal.SIG_IGN if is_obeyed else handler)
+
+
+@contextmanager
+def end_on_request() -> Iterator[None]:
+    """Let a polite request raise `KeyboardInterrupt` inside the block, as Ctrl-C does.
+
+    So what is open is closed, and temporary folders go.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [number for number in _POLITE if signal.getsignal(number) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end(signal_number: int, frame: FrameType | None) -> None:
+    """Obey the first request; another one is not to disturb what is tidied up."""
+    for number in _POLITE:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt

@@ -17,7 +17,7 @@ from test_training import lines
 from test_training import train as train_here
 
 import charlm
-from charlm import session
+from charlm import interrupt, session
 from charlm.batches import Position, SequentialBatches
 from charlm.checkpoint import read_checkpoint
 from charlm.config import Config, CorpusConfig, TrainingConfig
@@ -64,6 +64,49 @@ def test_ctrl_c_at_any_moment_saves_and_the_run_goes_on_exactly(
     charlm.resume(stopped.folder)
     assert lines(stopped) == lines(whole)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("way", [signal.Signals.SIGTERM, getattr(signal, "SIGHUP", None)])
+def test_a_request_to_end_between_training_and_the_end_is_as_ctrl_c(
+    way: signal.Signals, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "final_score", lambda *_: os.kill(os.getpid(), way))
+    result = run("train", "--text", text_file, "--runs", tmp_path, "--set=training.steps=2", *SMALL)
+    assert result.exit_code == 130
+    assert signal.getsignal(way) == signal.SIG_DFL
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("trains", [False, True])
+def test_a_request_to_end_is_obeyed_once(trains: bool) -> None:
+    """Schedulers send two, and the second is not to break what the first lets tidy up."""
+    tidied = False
+    with pytest.raises(KeyboardInterrupt), interrupt.end_on_request():
+        try:
+            if trains:
+                with interrupt.stop_on_interrupt(lambda: None) as stop:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    assert stop.requested
+                    raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            tidied = True
+    assert tidied
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_what_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interrupt.end_on_request(), interrupt.stop_on_interrupt(lambda: None) as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.requested
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_reader_that_goes_away_costs_nothing(text_file: Path, tmp_path: Path) -> None:
