@@ -85,6 +85,10 @@ def _check_launch(config: Config, name: str | None, auto: bool) -> None:
         )
     if launch.most_restarts and auto:
         raise ConfigError("--auto: measures anew at each start; leave out torchrun --max-restarts")
+    if launch.most_restarts and config.ensemble.is_wanted:
+        raise ConfigError(
+            "an ensemble: many runs, which --resume goes on with; leave out torchrun --max-restarts"
+        )
     if launch.size == 1:
         return
     if auto or config.ensemble.is_wanted:

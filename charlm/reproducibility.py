@@ -14,7 +14,7 @@ import torch
 from charlm.config import TrainingConfig
 from charlm.errors import ConfigError
 from charlm.kernels import compiler
-from charlm.machine import processor_name
+from charlm.machine import launched, processor_name
 
 
 @contextmanager
@@ -68,6 +68,7 @@ def environment(training: TrainingConfig, device: torch.device, fingerprint: str
         "processor": processor_name(),
         "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
         "kernels": compiler.description(),
+        "processes": launched().size,
         "threads": torch.get_num_threads(),
         "precision": training.product_precision,
         "deterministic": training.deterministic,

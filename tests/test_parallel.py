@@ -1,5 +1,6 @@
 """Several processes train as one does: the same losses, the same checkpoints, one fate."""
 
+import json
 import os
 import signal
 import socket
@@ -125,6 +126,12 @@ def test_two_processes_train_as_one(place: Path, name: str) -> None:
         torch.testing.assert_close(mine[key], theirs[key], rtol=1e-3, atol=1e-5)
 
 
+def test_the_environment_names_the_number_of_processes(place: Path) -> None:
+    for name, number in (("one", 1), ("two", 2)):
+        (entry,) = json.loads(Run(place / name / "lstm").environment.read_text("utf-8"))
+        assert entry["processes"] == number
+
+
 def test_a_checkpoint_does_not_know_how_many_processes_wrote_it(place: Path) -> None:
     assert_alike(Run(place / "two" / "taken-up"), Run(place / "one" / "lstm-carried"))
     folder = place / "two" / "lstm-carried"
@@ -197,10 +204,12 @@ def test_shares_of_rows_add_up_to_the_score(rows: int) -> None:
         assert sum(part > 0 for part in parts) == min(rows, count)
 
 
-def launched(monkeypatch: pytest.MonkeyPatch, rank: int, most_restarts: int = 0) -> None:
+def launched(
+    monkeypatch: pytest.MonkeyPatch, rank: int, most_restarts: int = 0, size: int = 2
+) -> None:
     """Let this process look as if torchrun had started it."""
     about = {
-        **{"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2},
+        **{"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size},
         "TORCHELASTIC_RUN_ID": "test",
         "TORCHELASTIC_RESTART_COUNT": 0,
         "TORCHELASTIC_MAX_RESTARTS": most_restarts,
@@ -236,6 +245,17 @@ def test_restarts_need_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.chdir(tmp_path)
     launched(monkeypatch, rank=0, most_restarts=3)
     refused(run("train"), "--max-restarts", "--name")
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("ensemble", [["--auto"], ["--set=ensemble.members=2"]])
+def test_restarts_are_for_one_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ensemble: list[str], size: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    launched(monkeypatch, rank=0, most_restarts=3, size=size)
+    refused(run("train", "--name", "run", *ensemble), "leave out torchrun --max-restarts")
+    assert not (tmp_path / "runs").exists()
 
 
 # --- longer ones ---------------------------------------------------------------------------------
