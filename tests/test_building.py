@@ -1,5 +1,6 @@
 """What a build leaves in the cache, however it ends."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -21,6 +22,31 @@ with building_folder(Path(sys.argv[1])) as folder:
     input()
 """
 
+_BUILD_AT_ONCE = """
+import hashlib, sys, time
+from pathlib import Path
+from charlm import corpus
+from charlm.config import CorpusConfig
+
+meeting, text, name = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+read_symbols = corpus.read_symbols
+
+def read_together(*arguments):
+    (meeting / name).touch()
+    deadline = time.monotonic() + 60
+    while len(list(meeting.iterdir())) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    return read_symbols(*arguments)
+
+corpus.read_symbols = read_together
+built = corpus.build_corpus(CorpusConfig(paths=(text,)))
+digest = hashlib.sha256()
+for part in built.parts.values():
+    digest.update(built.vocabulary.decode(part.ids).encode())
+print(built.fingerprint, digest.hexdigest())
+"""
+
 
 def make_old(folder: Path) -> None:
     os.utime(folder, (0, 0))
@@ -33,6 +59,33 @@ def test_a_folder_is_gone_with_its_build_whether_that_succeeds_or_fails(tmp_path
     with pytest.raises(ValueError, match="broken"), building_folder(tmp_path):
         raise ValueError("broken")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_that_build_one_text_at_once_both_get_it_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither finds it in the cache; one of them is second to put it there."""
+    cache, meeting, text = (tmp_path / name for name in ("cache", "meeting", "text"))
+    meeting.mkdir()
+    text.write_text(written := "".join(f"{number} of many, " for number in range(200_000)))
+    monkeypatch.setenv("CHARLM_CACHE", str(cache))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _BUILD_AT_ONCE, str(meeting), str(text), name],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("one", "other")
+    ]
+    said = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    fingerprint = build_corpus(CorpusConfig(paths=(str(text),))).fingerprint
+    digest = hashlib.sha256(written.encode()).hexdigest()
+    assert [output for output, _ in said] == [f"{fingerprint} {digest}\n"] * 2
+    folders = [path.name for path in (cache / "corpora").iterdir() if path.is_dir()]
+    assert folders == [fingerprint]
+    assert [path.name for path in cache.iterdir()] == ["corpora"]
 
 
 def test_the_next_build_removes_what_a_killed_one_has_left_and_no_more(

@@ -42,9 +42,14 @@ KINDS = {
     "lstm-carried": ["model.cell=lstm", "training.accumulate=4"],
     "mogrifier": ["model.cell=mogrifier", "batches.sampling=random", "training.accumulate=2"],
     "mogrifier-carried": ["model.cell=mogrifier", "model.num_layers=2"],
+    "diverging": [
+        *("model.cell=rnn", "model.nonlinearity=relu", "training.optimizer=sgd"),
+        *("training.learning_rate=40", "training.warmup_steps=20", "training.schedule=constant"),
+        *("training.max_gradient_norm=null", "training.rollback_factor=0.01"),
+    ],  # at step 8, and calm after that
     "one-column": ["batches.batch_size=1", "training.steps=6"],
 }
-"""Every cell with both samplings; the last has fewer columns than processes."""
+"""Every cell with both samplings, a roll-back, and fewer columns than processes."""
 
 
 def torchrun(processes: int, *options: str) -> list[str]:
@@ -113,7 +118,8 @@ def assert_alike(mine: Run, theirs: Run) -> None:
     ours, others = lines(mine), lines(theirs)
     assert len(ours) == len(others) > 0
     for line, other in zip(ours, others, strict=True):
-        assert line == pytest.approx(other, rel=1e-4)
+        is_event = "event" in line  # in words
+        assert line == (other if is_event else pytest.approx(other, rel=1e-4))
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -124,6 +130,17 @@ def test_two_processes_train_as_one(place: Path, name: str) -> None:
     assert mine.keys() == theirs.keys()
     for key in mine:  # the carried state of all columns, too
         torch.testing.assert_close(mine[key], theirs[key], rtol=1e-3, atol=1e-5)
+
+
+def test_two_processes_roll_back_as_one(place: Path) -> None:
+    one, two = (
+        [line for line in lines(Run(place / name / "diverging")) if "event" in line]
+        for name in ("one", "two")
+    )
+    assert [(event["event"], event["step"], event["diverged_at"]) for event in one] == [
+        ("rollback", 5, 7)
+    ]
+    assert two == one
 
 
 def test_the_environment_names_the_number_of_processes(place: Path) -> None:

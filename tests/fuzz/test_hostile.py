@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import shutil
 import struct
 import sys
 import tracemalloc
@@ -25,10 +26,10 @@ import torch
 import yaml
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from safetensors.torch import save
+from safetensors.torch import load, save
 from typer.testing import CliRunner
 
-from charlm import predictor, texts
+from charlm import experiment, predictor, texts
 from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.cli import app
 from charlm.config import Config, CorpusConfig, EnsembleConfig, ModelConfig
@@ -36,6 +37,7 @@ from charlm.config_file import load_config, make_config, to_yaml
 from charlm.corpus import build_corpus
 from charlm.ensemble import Ensemble
 from charlm.errors import CharlmError, CheckpointError, RunError, file_errors
+from charlm.evaluator import evaluate_part
 from charlm.kernels import compiler
 from charlm.model import LanguageModel
 from charlm.resources import cache_folder
@@ -154,10 +156,30 @@ def whole_checkpoint(folder: Path, ensemble: bool) -> Checkpoint:
     return whole
 
 
-def use(path: Path) -> None:
-    """Read a checkpoint, and write with it."""
+def use(path: Path, text: Path) -> None:
+    """Read a checkpoint, write with it, and score a text with it."""
     loaded = predictor.load(path, device="cpu")
+    _, part = predictor.part_to_score(loaded, text=text)
+    json.dumps(evaluate_part(loaded.model, part).to_json(), allow_nan=False)
     list(predictor.generate(loaded, length=3, seed=0, greedy=False, top_k=2))
+
+
+def forge(data: st.DataObject, about: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+    """Change one thing of what a checkpoint says, or none, and one of its tensors, or none."""
+    at: Any = about
+    while data.draw(st.booleans()) and isinstance(at, dict) and at:
+        key = data.draw(st.sampled_from(sorted(at)))
+        if not isinstance(at[key], dict) or data.draw(st.booleans()):
+            at[key] = data.draw(trees)
+        at = at[key]
+    shapes = st.lists(st.integers(0, 5), max_size=3)
+    dtypes = st.sampled_from([torch.float32, torch.float64, torch.int8, torch.complex64])
+    name = data.draw(st.sampled_from(sorted(tensors)))
+    value = data.draw(st.sampled_from([1.0, 3e38, float("nan")]))
+    odd = torch.full(data.draw(shapes), 1.0).to(data.draw(dtypes))
+    tensors[name] = data.draw(
+        st.sampled_from([odd, torch.full_like(tensors[name].float(), value), tensors[name]])
+    )
 
 
 class Targets:
@@ -174,6 +196,11 @@ class Targets:
             self.whole[False].make_model(), Vocabulary((10, 97, 98)), Config(), None
         )
         (folder / "runs").mkdir()
+        small = Config(model=ModelConfig(hidden_size=3, embedding_size=2))
+        limits = [f"training.{key}" for key in ("steps=3", "average=0.5", "device=cpu")]
+        sizes = ["batches.batch_size=4", "batches.sequence_length=8", "generation.length=2"]
+        about: Any = {"text": self.text, "settings": [*limits, *sizes], "runs": folder / "runs"}
+        self.trained = experiment.train(small, **about, name="trained").run
 
     def try_config_text(self, data: st.DataObject) -> None:
         self.path.with_suffix(".yaml").write_text(
@@ -207,13 +234,13 @@ class Targets:
 
     def try_cache(self, data: st.DataObject) -> None:
         config = CorpusConfig(paths=(str(self.text),), unit="character")
-        folder = cache_folder() / "corpora" / build_corpus(config).fingerprint
+        folder = cache_folder() / "corpora" / (whole := build_corpus(config)).fingerprint
+        texts = [whole.vocabulary.decode(part.ids) for part in whole.parts.values()]
         path = data.draw(st.sampled_from(sorted(folder.iterdir())))
         path.write_bytes(data.draw(damages(path.read_bytes())))
         TRIED["cache"] += 1
         corpus = build_corpus(config)
-        for part in corpus.parts.values():
-            corpus.vocabulary.decode(part.ids)
+        assert [corpus.vocabulary.decode(part.ids) for part in corpus.parts.values()] == texts
         (folder / "corpus.json").unlink()
 
     def try_damaged_checkpoint(self, data: st.DataObject) -> None:
@@ -224,26 +251,26 @@ class Targets:
     def try_forged_checkpoint(self, data: st.DataObject) -> None:
         whole = self.whole[data.draw(st.booleans())]
         about = about_of(self.bytes) | {"config": whole.config.model_dump(mode="json")}
-        at: Any = about
-        while data.draw(st.booleans()) and isinstance(at, dict) and at:
-            key = data.draw(st.sampled_from(sorted(at)))
-            if not isinstance(at[key], dict) or data.draw(st.booleans()):
-                at[key] = data.draw(trees)
-            at = at[key]
-        shapes = st.lists(st.integers(0, 5), max_size=3)
-        dtypes = st.sampled_from([torch.float32, torch.float64, torch.int8, torch.complex64])
         tensors = {f"model.{name}": tensor for name, tensor in whole.weights.items()}
-        name = data.draw(st.sampled_from(sorted(tensors)))
-        value = data.draw(st.sampled_from([1.0, 3e38, float("nan")]))
-        odd = torch.full(data.draw(shapes), 1.0).to(data.draw(dtypes))
-        tensors[name] = data.draw(
-            st.sampled_from([odd, torch.full_like(tensors[name].float(), value), tensors[name]])
-        )
+        forge(data, about, tensors)
         self.path.write_bytes(sealed(about, tensors))
         if about["config"] == whole.config.model_dump(mode="json"):
-            lawful("forged checkpoint", lambda: use(self.path))
+            lawful("forged checkpoint", lambda: use(self.path, self.text))
         else:  # what an honest config may ask for, such as a text of 2**62 characters, is no fault
             lawful("forged checkpoint", lambda: read_checkpoint(self.path).make_model())
+
+    def try_forged_run(self, data: st.DataObject) -> None:
+        run = Run(self.folder / "forged")
+        shutil.rmtree(run.folder, ignore_errors=True)
+        shutil.copytree(self.trained.folder, run.folder)
+        whole = run.last.read_bytes()
+        about, tensors = about_of(whole), load(whole)
+        within = data.draw(st.sampled_from(["config", "counters", "trainer", "run", "tensors"]))
+        counters = about["counters"]
+        forge(data, {"tensors": {}, **about, **counters}[within], tensors)
+        run.last.write_bytes(sealed(about, tensors))
+        lawful("forged run", lambda: experiment.resume(run.folder, settings=["training.steps=4"]))
+        lawful("forged run", lambda: use(run.best, self.text))
 
     def try_prefix(self, data: st.DataObject) -> None:
         prefix, stop = data.draw(any_text), data.draw(any_text)
