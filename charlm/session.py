@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from charlm.calibration import resolve, watch_threads
-from charlm.checkpoint import read_checkpoint
 from charlm.config import Config
 from charlm.corpus import Corpus
 from charlm.counters import Mean
@@ -212,8 +211,9 @@ class Session:
         weights, best_step = self.state.trainer.weights(), self.state.trainer.step
         if counters.best_loss is not None:
             self.processes.in_turn(lambda: None)  # it is written
-            best = read_checkpoint(run.best)
-            weights, best_step = best.weights, best.training_counters["step"]
+            best = self.state.read_own(run.best)
+            weights, step = best.weights, best.training_counters.get("step")
+            best_step = step if isinstance(step, int) else 0
         self.state.model.load_state_dict(weights)
         held_out, rows = None, 1
         if self.is_scored:

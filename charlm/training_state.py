@@ -20,9 +20,9 @@ from charlm.machine import launched
 from charlm.model import LanguageModel, choose_device
 from charlm.parallel import Processes
 from charlm.reports import RolledBack
+from charlm.resumable import ResumableTrainer
 from charlm.run import Run, checkpoint_to_use
 from charlm.teacher import Teacher
-from charlm.trainer import Trainer
 
 
 class TrainingState:
@@ -44,7 +44,9 @@ class TrainingState:
         train, share = corpus.parts["train"].ids, processes.share
         batches = make_batches(train, config.batches, training.seed, share, corpus.hapaxes)
         teacher, self._teachers = _teacher(config, corpus, device)
-        self.trainer = Trainer(self.model, batches, training, self.clock, processes, teacher)
+        self.trainer = ResumableTrainer(
+            self.model, batches, training, self.clock, processes, teacher
+        )
         self.counters = Counters(watch=LossWatch.of_vocabulary(len(corpus.vocabulary)))
 
     def clock(self) -> float:
@@ -126,7 +128,7 @@ class TrainingState:
             return
         with self.all_threads():
             now = trainer.loss_again()
-            with self.model.having(self._last_good(run).weights):
+            with self.model.having(self.read_own(_good(run)).weights):
                 then = trainer.loss_again()
         if is_harm(now, then):
             raise DivergenceError(f"step {trainer.step}: {watch.describe()}")
@@ -138,7 +140,8 @@ class TrainingState:
         scale = self.trainer.learning_rate_scale * training.rollback_factor
         if before.rollbacks >= training.max_rollbacks:
             raise self._no_use(run, reason)
-        sizes = self.restore(_good(run), self._last_good(run))
+        good = _good(run)
+        sizes = self.restore(good, self.read_own(good))
         self.counters.elapsed = before.elapsed  # time is not given back
         if self.counters.best_loss != before.best_loss:  # found since, and still there
             self.counters.best_loss, self.counters.validations_since_best = before.best_loss, 0
@@ -150,9 +153,9 @@ class TrainingState:
         self.save(run, is_good=True)
         return report
 
-    def _last_good(self, run: Run) -> Checkpoint:
-        """Read the checkpoint to roll back to; raises `CheckpointError` for another model's."""
-        checkpoint = read_checkpoint(path := _good(run))
+    def read_own(self, path: Path) -> Checkpoint:
+        """Read a checkpoint of this run; raises `CheckpointError` for another model's."""
+        checkpoint = read_checkpoint(path)
         checkpoint.make_model()  # or it is refused
         own, its = self.model.state_dict(), checkpoint.weights
         if {k: t.shape for k, t in own.items()} != {k: t.shape for k, t in its.items()}:

@@ -13,7 +13,7 @@ from test_training import train
 import charlm
 from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.errors import CheckpointError
-from charlm.reports import Report, Stepped
+from charlm.reports import Report, Stepped, Validated
 from charlm.run import Run
 
 Forgery = Callable[[dict[str, torch.Tensor], dict[str, Any]], object]
@@ -125,3 +125,16 @@ def test_a_forged_checkpoint_is_not_rolled_back_to(
 
     with pytest.raises(CheckpointError, match=r"good\.safetensors: of another model"):
         train(text_file, tmp_path, *settings, name="run", on_report=on_report)
+
+
+def test_a_forged_best_checkpoint_is_not_scored(
+    text_file: Path, tmp_path: Path, forged_from: Path
+) -> None:
+    run = Run(tmp_path / "run")
+
+    def on_report(report: Report) -> None:
+        if isinstance(report, Validated):
+            run.best.write_bytes(Run(forged_from).last.read_bytes())
+
+    with pytest.raises(CheckpointError, match=r"best\.safetensors: of another model"):
+        train(text_file, tmp_path, "training.steps=6", name="run", on_report=on_report)
