@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from harness import Workplace
-from test_cli import command, run
+from test_cli import command, run, steps_logged
 from test_parallel import worker
 
 import charlm
@@ -125,26 +125,40 @@ def test_hundreds_of_kills_are_survived(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("way", [signal.SIGTERM, signal.SIGINT])
+def test_the_quickstart_ends_soon_when_it_is_asked_to(tmp_path: Path, way: signal.Signals) -> None:
+    ended = Run(tmp_path / "q")
+    arguments = ("train", "--quiet", "--runs", tmp_path, "--name", "q")
+    with subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None and not (
+            ended.metrics.exists() and steps_logged(ended.folder)
+        ):
+            time.sleep(0.1)
+        time.sleep(5)
+        start = time.perf_counter()
+        process.send_signal(way)
+        assert process.wait(timeout=60) == 130
+        print(f"\n{way.name}: saved and left in {time.perf_counter() - start:.2f} s")
+    assert read_checkpoint(ended.last).training_counters["trainer"]["step"] > 0
+
+
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
 def test_workers_killed_at_any_moment_take_the_others_along_and_lose_nothing(
     tmp_path: Path,
 ) -> None:
-    """`CHARLM_WORKER_KILLS` times (6): one of two processes, and the run goes on in two."""
+    """`CHARLM_WORKER_KILLS` times (16), each in a run of another kind, which goes on in two."""
     place = Workplace(tmp_path, steps=150, save_every=4, validate_every=20, processes=2)
     chance = random.Random(5)
-    count = int(os.environ.get("CHARLM_WORKER_KILLS", "6"))
+    count = int(os.environ.get("CHARLM_WORKER_KILLS", "16"))
     moments: Counter[str] = Counter()
     for number in range(count):
-        if number % 3 == 0:
-            kind = next(place.kinds)
-            ended = Run(tmp_path / f"ended-{number}")
-            arguments = place.arguments(kind, ended.folder.name)
-        moments[kill_worker(place, arguments, ended, chance)] += 1
+        kind = next(place.kinds)
+        ended = Run(tmp_path / f"ended-{number}")
+        moments[kill_worker(place, place.arguments(kind, ended.folder.name), ended, chance)] += 1
         place.check_saved(ended)
-        arguments = ["train", "--quiet", "--resume", str(ended.folder)]
-        if number % 3 == 2 or number == count - 1:
-            place.run(*arguments)
-            place.check_end(ended, kind)
+        place.run("train", "--quiet", "--resume", str(ended.folder))
+        place.check_end(ended, kind)
     print(
         f"\n{count - moments['end']} kills of workers survived, {moments['writing']} while writing"
     )
