@@ -11,6 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from charlm.bounded import read_bounded
 from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.config import Config
 from charlm.config_file import load_config, to_yaml
@@ -94,7 +95,7 @@ class Run:
     def note_environment(self, entry: dict[str, Any]) -> None:
         """Add an entry to `environment.json`; one that is no list of entries is begun anew."""
         try:
-            entries = json.loads(self.environment.read_text(encoding="utf-8"))
+            entries = json.loads(read_bounded(self.environment, megabytes=16))
         except (OSError, ValueError, RecursionError):
             entries = []
         entries = [*(entries if isinstance(entries, list) else []), entry]

@@ -360,9 +360,23 @@ def test_hostile_input_works_or_is_refused_in_one_line(name: str, targets: Targe
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_input_at_length(name: str, targets: Targets) -> None:
     inputs = int(os.environ.get("CHARLM_FUZZ_INPUTS", "110000")) // len(NAMES)
+    try_out(targets, name, 100)  # what is loaded once
+    before = most_memory()
     for start in range(0, inputs, 1000):
         try_out(targets, name, min(1000, inputs - start), start)
-    print(f"\n{name}: {TRIED.total():,} inputs in all: {dict(TRIED)}")
+    grown = most_memory() - before
+    print(f"\n{name}: {TRIED.total():,} inputs in all: {dict(TRIED)}; {grown} MB more at the peak")
+    assert grown < 64
+
+
+def most_memory() -> int:
+    """Return the most megabytes that were resident at once so far."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most >> (20 if sys.platform == "darwin" else 10)
 
 
 def peak_of(action: Callable[[], object]) -> int:
