@@ -25,13 +25,13 @@ _CHARACTERS_A_WEIGHT = 5
 _WEIGHTS_AT_A_MILLION, _GROWTH = 2e6, 0.6
 """Recurrent weights that a million characters can use, and the power at which that grows."""
 _MOST_EPOCHS = 60.0
-_SEVERAL_EPOCHS = 20.0
+_SEVERAL_EPOCHS = 35.0
 """Epochs that one network would have, from which on two and their student are better."""
 _BATCHES = BatchesConfig(
     batch_size=32, sequence_length=64, reset_probability=0.02, hapax_dropout=0.5
 )
-_EMBEDDING_DROPOUT = 0.4
-"""That of the characters' vectors, as a share of the other."""
+_EMBEDDING_DROPOUT = 1.4
+"""That of the characters' vectors, over the square of the other: small texts need most of it."""
 _NGRAM_ORDER = 7
 _VALIDATIONS = 30
 _SHARE_OF_VALIDATION, _SCORING = 0.05, 3.0
@@ -78,7 +78,7 @@ def advise(config: Config, corpus: Corpus, settled: Collection[str] = ()) -> Adv
         "hidden_size": hidden_size,
         "embedding_size": embedding_of(hidden_size),
         "dropout": dropout,
-        "embedding_dropout": round(_EMBEDDING_DROPOUT * dropout, 2),
+        "embedding_dropout": round(_EMBEDDING_DROPOUT * dropout**2, 2),
     }
     config = choose(config, "model", model)
     every = choose_interval(config, corpus, epochs)

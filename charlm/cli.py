@@ -120,7 +120,8 @@ def train(
         ),
     ] = False,
     auto: Annotated[
-        bool, typer.Option("--auto", help="Choose model and schedule for this text and --budget.")
+        bool,
+        typer.Option("--auto", help="Choose what to train, and how, for this text and --budget."),
     ] = False,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the resolved config and stop.")

@@ -95,6 +95,7 @@ def test_each_start_is_recorded(text_file: Path, tmp_path: Path) -> None:
     first, second = json.loads((folder / "environment.json").read_text("utf-8"))
     assert set(first) == {
         *("began", "charlm", "python", "torch", "numpy", "system", "processor", "device"),
+        "processes",
         *("kernels", "threads", "precision", "deterministic", "seed", "fingerprint"),
     }
     assert {**first, "began": ""} == {**second, "began": ""}
