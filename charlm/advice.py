@@ -27,6 +27,8 @@ _WEIGHTS_AT_A_MILLION, _GROWTH = 2e6, 0.6
 _MOST_EPOCHS = 60.0
 _SEVERAL_EPOCHS = 35.0
 """Epochs that one network would have, from which on two and their student are better."""
+_MOGRIFIER_EPOCHS = 12.0
+"""From so many on, it has learnt a text by heart sooner than an LSTM has."""
 _BATCHES = BatchesConfig(
     batch_size=32, sequence_length=64, reset_probability=0.02, hapax_dropout=0.5
 )
@@ -75,6 +77,7 @@ def advise(config: Config, corpus: Corpus, settled: Collection[str] = ()) -> Adv
     epochs = min(_MOST_EPOCHS, seconds * rate / characters)
     dropout = choose_dropout(epochs)
     model = {
+        "cell": "mogrifier" if is_compiled and epochs < _MOGRIFIER_EPOCHS else "lstm",
         "hidden_size": hidden_size,
         "embedding_size": embedding_of(hidden_size),
         "dropout": dropout,
@@ -114,9 +117,11 @@ def _reasons(
     """Yield a line for each choice, and a key that would have settled it."""
     model, training, ensemble = config.model, config.training, config.ensemble
     if model.cell == "mogrifier":
-        yield "model.cell", "a mogrifier: after the same time, it predicts better than an LSTM"
-    else:
+        yield "model.cell", "a mogrifier: it learns faster than an LSTM"
+    elif epochs < _MOGRIFIER_EPOCHS:
         yield "model.cell", "an LSTM: of the gated cells, the one that PyTorch alone runs well"
+    else:
+        yield "model.cell", "an LSTM: what is read so often, a mogrifier learns by heart"
     yield (
         "model.hidden_size",
         f"hidden size {model.hidden_size}: {limit} (this machine: {rate:,.0f} characters a second)",

@@ -14,6 +14,7 @@ from charlm.cli import app
 from charlm.config import Config, EnsembleConfig, TrainingConfig
 from charlm.config_file import load_config
 from charlm.corpus import Corpus, Part, PartName
+from charlm.kernels import compiler
 from charlm.vocabulary import Vocabulary
 
 
@@ -77,10 +78,18 @@ def test_only_what_is_fast_here_is_chosen(
     compiled: bool, cell: str, rate: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(advice, "can_compile", lambda config: compiled)
-    chosen = advice.advise(Config(), a_corpus(1_000_000))
+    chosen = advice.advise(Config(), a_corpus(30_000_000))
     assert chosen.config.model.cell == cell
     assert (chosen.config.ensemble.ngram_order is not None) == compiled
     assert cell.upper() in chosen.reasons[0].upper()
+
+
+@pytest.mark.skipif(compiler.library() is None, reason="no C++ compiler")
+def test_a_text_that_is_read_often_is_not_for_the_cell_that_learns_fastest(rate: float) -> None:
+    cells = [
+        advice.advise(Config(), a_corpus(10**power)).config.model.cell for power in (3, 5, 7, 8)
+    ]
+    assert cells == ["lstm", "lstm", "mogrifier", "mogrifier"]
 
 
 def test_nothing_is_mixed_that_cannot_be_fitted(rate: float) -> None:
