@@ -172,12 +172,10 @@ def choose_ensemble(epochs: float, mixes: bool) -> EnsembleConfig:
 def choose_interval(config: Config, corpus: Corpus, epochs: float) -> int:
     """Return the steps between validations: they shall take a small part of the time."""
     batches, limit = config.batches, config.training.validation_characters
-    steps = epochs * len(corpus.parts["train"]) / (batches.batch_size * batches.sequence_length)
+    read = epochs * len(corpus.parts["train"])
     scored = min(len(corpus.parts["validation"]), limit or math.inf)
-    least = (
-        scored / (_SCORING * _SHARE_OF_VALIDATION) / (batches.batch_size * batches.sequence_length)
-    )
-    return max(1, math.ceil(max(steps / _VALIDATIONS, least)))
+    least = max(read / _VALIDATIONS, scored / (_SCORING * _SHARE_OF_VALIDATION))
+    return max(1, math.ceil(least / (batches.batch_size * batches.sequence_length)))
 
 
 def choose_size(
