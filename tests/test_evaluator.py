@@ -134,7 +134,7 @@ def test_a_shortened_text_is_stretches_of_it_spread_evenly(
     steps = np.diff(part.ids[starts])
     assert len(set(steps)) <= 1
     assert all(step >= length // rows for step in steps)
-    assert abs(part.num_unknown - len(part) / 10) <= 1
+    assert abs(part.num_unknown / len(part) - whole.num_unknown / length) <= 1 / len(part)
     assert shortened(whole, None, rows) is whole
 
 
