@@ -69,6 +69,25 @@ def assert_same_weights(one: Path, other: Path) -> None:
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
+def assert_same_state(one: Path, other: Path) -> None:
+    """All that a run goes on from is the same, but for what the clock said."""
+    assert_same_weights(one, other)
+    mine, theirs = (read_checkpoint(path) for path in (one, other))
+    assert mine.training_tensors.keys() == theirs.training_tensors.keys()
+    for name, tensor in mine.training_tensors.items():
+        assert torch.equal(tensor, theirs.training_tensors[name]), name
+    assert timeless(mine.training_counters) == timeless(theirs.training_counters)
+
+
+def timeless(counters: dict[str, Any]) -> dict[str, Any]:
+    clock = ("seconds", "elapsed", "log_sizes")
+    return {
+        key: timeless(value) if isinstance(value, dict) else value
+        for key, value in counters.items()
+        if key not in clock
+    }
+
+
 def crash_at(step: int) -> Any:
     def on_report(report: Report) -> None:
         if isinstance(report, Stepped) and report.step.step == step:

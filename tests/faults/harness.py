@@ -2,20 +2,17 @@
 
 import random
 import subprocess
+import sys
 from itertools import cycle, product
 from pathlib import Path
-from typing import Any
 
-import pytest
 from conftest import TEXT
-from test_cli import command, run, steps_logged
-from test_parallel import charlm_by, torchrun
-from test_training import assert_same_weights
+from test_cli import run, steps_logged
+from test_parallel import torchrun
+from test_training import assert_same_state, assert_same_weights
 
-from charlm import session
 from charlm.checkpoint import read_checkpoint
 from charlm.run import Run
-from charlm.trainer import StepReport, Trainer
 
 CELLS, SAMPLINGS, PRECISIONS = (
     ("rnn", "gru", "lstm", "mogrifier"),
@@ -23,19 +20,7 @@ CELLS, SAMPLINGS, PRECISIONS = (
     ("float32", "bf16"),
 )
 AVERAGES = ("0", "0.9")
-
-
-def clock_of_steps(patch: pytest.MonkeyPatch) -> None:
-    """Let a run's clock go on by a second at each step, and at nothing else."""
-    seconds, take_step = [0], Trainer.take_step
-
-    def take_a_second(self: Trainer, *arguments: Any) -> StepReport:
-        report = take_step(self, *arguments)
-        seconds[0] += 1
-        return report
-
-    patch.setattr(Trainer, "take_step", take_a_second)
-    patch.setattr(session, "perf_counter", lambda: float(seconds[0]))
+LIMITS = ("steps", "budget")
 
 
 class Workplace:
@@ -48,14 +33,13 @@ class Workplace:
         save_every: int,
         validate_every: int,
         processes: int = 1,
-        limits: tuple[str, ...] = ("steps",),
     ) -> None:
-        """`limits` may name `budget` beside `steps`, where a clock of steps is set."""
+        """To be made where `clock_of_steps` is set: half of the runs have a time budget."""
         self.folder, self.steps, self.save_every = folder, steps, save_every
         self.validate_every, self.processes = validate_every, processes
         self.text = folder / "text.txt"
         self.text.write_text(TEXT, "utf-8")
-        kinds = list(product(CELLS, SAMPLINGS, PRECISIONS, AVERAGES, limits))
+        kinds = list(product(CELLS, SAMPLINGS, PRECISIONS, AVERAGES, LIMITS))
         random.Random(1).shuffle(kinds)  # so that the first few differ in everything
         self.kinds = cycle(kinds)
         self._whole: dict[tuple[str, ...], Run] = {}
@@ -88,9 +72,9 @@ class Workplace:
 
     def command(self, *arguments: object) -> list[str]:
         """Return the command line that runs charlm in as many processes as train here."""
-        if self.processes == 1:
-            return command(*arguments)
-        return charlm_by(torchrun(self.processes), *arguments)
+        launcher = [sys.executable] if self.processes == 1 else torchrun(self.processes)
+        script = Path(__file__).with_name("clocked.py")
+        return [*launcher, str(script), *map(str, arguments)]
 
     def run(self, *arguments: object) -> None:
         """Run charlm to its end."""
@@ -124,7 +108,7 @@ class Workplace:
         whole = self.whole(kind)
         assert steps_logged(ended.folder) == steps_logged(whole.folder)
         assert ended.samples.read_bytes() == whole.samples.read_bytes()
-        assert_same_weights(ended.last, whole.last)
+        assert_same_state(ended.last, whole.last)
         assert_same_weights(ended.best, whole.best)
         here, there = ({p.name for p in r.checkpoints.iterdir()} for r in (ended, whole))
         assert here == there  # nothing half written is left behind

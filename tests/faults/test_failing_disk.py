@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Workplace, clock_of_steps
+from clocked import clock_of_steps
+from harness import Workplace
 from test_cli import refused, run
 
 from charlm.run import Run
@@ -93,7 +94,7 @@ FAULTS = {
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     folder = tmp_path_factory.mktemp("disk")
-    return Workplace(folder, steps=6, save_every=2, validate_every=3, limits=("steps", "budget"))
+    return Workplace(folder, steps=6, save_every=2, validate_every=3)
 
 
 @pytest.mark.parametrize(

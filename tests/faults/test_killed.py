@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clocked import clock_of_steps
 from harness import Workplace
 from test_cli import command, run, steps_logged
 from test_parallel import worker
@@ -29,12 +30,14 @@ from charlm.run import Run
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 
 
-def end_one(arguments: list[str], ended: Run, way: signal.Signals, chance: random.Random) -> str:
+def end_one(
+    place: Workplace, arguments: list[str], ended: Run, way: signal.Signals, chance: random.Random
+) -> str:
     """Run a command until a moment in its training; say what it was in the middle of."""
     before = traces(ended)
     in_writing, wait = chance.random() < 0.6, chance.random() * 0.4
     # A run that writes its output nowhere has no reader to wait for.
-    with subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(place.command(*arguments), stdout=subprocess.DEVNULL) as process:
         while process.poll() is None and traces(ended) == before:
             time.sleep(0.005)
         time.sleep(wait)
@@ -59,7 +62,7 @@ def traces(ended: Run) -> list[tuple[str, int]]:
 def is_at_end(ended: Run) -> bool:
     last = read_checkpoint(ended.last)
     step: int = last.training_counters["trainer"]["step"]
-    return step == last.config.training.steps
+    return step == (last.config.training.steps or last.config.training.budget)
 
 
 def half_written(ended: Run) -> bool:
@@ -76,7 +79,7 @@ def kill_often(place: Workplace, ways: list[signal.Signals], each: int) -> Count
         ended = Run(place.folder / f"ended-{len(ways)}")
         arguments = place.arguments(kind, ended.folder.name)
         for _ in range(min(each, len(ways))):
-            moment = end_one(arguments, ended, ways.pop(), chance)
+            moment = end_one(place, arguments, ended, ways.pop(), chance)
             moments[moment] += 1
             place.check_saved(ended)
             if moment == "end":
@@ -87,7 +90,10 @@ def kill_often(place: Workplace, ways: list[signal.Signals], each: int) -> Count
     return moments
 
 
-def test_a_run_ended_at_any_moment_goes_on_exactly(tmp_path: Path) -> None:
+def test_a_run_ended_at_any_moment_goes_on_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock_of_steps(monkeypatch)
     place = Workplace(tmp_path, steps=100, save_every=4, validate_every=20)
     kill_often(place, [signal.SIGTERM, signal.SIGKILL], each=2)
 
@@ -114,7 +120,8 @@ def test_a_request_to_end_while_a_text_is_encoded_leaves_nothing(
 
 
 @pytest.mark.long
-def test_hundreds_of_kills_are_survived(tmp_path: Path) -> None:
+def test_hundreds_of_kills_are_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock_of_steps(monkeypatch)
     place = Workplace(tmp_path, steps=300, save_every=4, validate_every=20)
     count = int(os.environ.get("CHARLM_KILLS", "200"))
     ways = [signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL]
@@ -137,7 +144,7 @@ def test_the_quickstart_ends_soon_when_it_is_asked_to(tmp_path: Path, way: signa
         time.sleep(5)
         start = time.perf_counter()
         process.send_signal(way)
-        assert process.wait(timeout=60) == 130
+        assert process.wait(timeout=5) == 130
         print(f"\n{way.name}: saved and left in {time.perf_counter() - start:.2f} s")
     assert read_checkpoint(ended.last).training_counters["trainer"]["step"] > 0
 

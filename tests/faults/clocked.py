@@ -1,0 +1,27 @@
+"""`python clocked.py ARGUMENTS`: charlm, by a clock that goes on by a second at each step."""
+
+from typing import Any
+
+import pytest
+
+from charlm import session
+from charlm.cli import main
+from charlm.trainer import StepReport, Trainer
+
+
+def clock_of_steps(patch: pytest.MonkeyPatch) -> None:
+    """Let a run's clock go on by a second at each step, and at nothing else."""
+    seconds, take_step = [0], Trainer.take_step
+
+    def take_a_second(self: Trainer, *arguments: Any) -> StepReport:
+        report = take_step(self, *arguments)
+        seconds[0] += 1
+        return report
+
+    patch.setattr(Trainer, "take_step", take_a_second)
+    patch.setattr(session, "perf_counter", lambda: float(seconds[0]))
+
+
+if __name__ == "__main__":
+    clock_of_steps(pytest.MonkeyPatch())
+    main()
