@@ -32,6 +32,10 @@ _MOGRIFIER_EPOCHS = 12.0
 _BATCHES = BatchesConfig(
     batch_size=32, sequence_length=64, reset_probability=0.02, hapax_dropout=0.5
 )
+_STEPS_AN_EPOCH = 3
+"""At least: a shorter text is read in fewer columns, or an epoch would be a step or two."""
+_WARM_UP = 0.1
+"""Of all steps, at most."""
 _EMBEDDING_DROPOUT = 1.4
 """That of the characters' vectors, over the square of the other: small texts need most of it."""
 _NGRAM_ORDER = 7
@@ -60,7 +64,8 @@ def advise(config: Config, corpus: Corpus, settled: Collection[str] = ()) -> Adv
     is_compiled = can_compile(config)
     cell = {"cell": "mogrifier" if is_compiled else "lstm"}
     config = choose(config, "model", ModelConfig().model_dump() | cell)
-    config = choose(config, "batches", _BATCHES.model_dump())
+    batches = _BATCHES.model_dump() | {"batch_size": choose_columns(characters)}
+    config = choose(config, "batches", batches)
     speed = cache(partial(measured_speed, config, len(corpus.vocabulary)))
 
     def size_in(seconds: float) -> tuple[int, float, str]:
@@ -85,6 +90,7 @@ def advise(config: Config, corpus: Corpus, settled: Collection[str] = ()) -> Adv
     }
     config = choose(config, "model", model)
     every = choose_interval(config, corpus, epochs)
+    steps = epochs * characters / (config.batches.batch_size * config.batches.sequence_length)
     training = {
         "epochs": epochs if epochs == _MOST_EPOCHS else None,  # or the time decides
         "steps": None,
@@ -92,6 +98,7 @@ def advise(config: Config, corpus: Corpus, settled: Collection[str] = ()) -> Adv
         "learning_rate": 1.6e-2 if hidden_size < 768 else 1.2e-2,
         "weight_decay": 0.2,
         "schedule": "cosine",
+        "warmup_steps": min(50, math.ceil(_WARM_UP * steps)),
         "validate_every": every,
         "save_every": every,
     }
@@ -169,6 +176,12 @@ def choose_ensemble(epochs: float, mixes: bool) -> EnsembleConfig:
     return ngrams.model_copy(update={"members": 2, "student": 0.4})
 
 
+def choose_columns(characters: int) -> int:
+    """Return how many columns to read a text in: few enough for some steps an epoch."""
+    most = characters / (_STEPS_AN_EPOCH * _BATCHES.sequence_length)
+    return min(_BATCHES.batch_size, 2 ** max(0, math.floor(math.log2(max(1.0, most)))))
+
+
 def choose_interval(config: Config, corpus: Corpus, epochs: float) -> int:
     """Return the steps between validations: they shall take a small part of the time."""
     batches, limit = config.batches, config.training.validation_characters
@@ -209,9 +222,14 @@ def choose_dropout(epochs: float) -> float:
 
 
 def measured_speed(config: Config, vocabulary_size: int, hidden_size: int) -> float:
-    """Return how many characters a second a model of this size learns from, by a few steps."""
-    sizes = {"hidden_size": hidden_size, "embedding_size": embedding_of(hidden_size)}
-    model = LanguageModel(config.model.model_copy(update=sizes), vocabulary_size)
+    """Return how many characters a second a model of this size learns from, by a few steps.
+
+    Dropout, which may have been set, is left out: it takes little.
+    """
+    embedding_size = hidden_size if config.model.tie_weights else embedding_of(hidden_size)
+    sizes = {"hidden_size": hidden_size, "embedding_size": embedding_size}
+    no_dropout = {"dropout": 0.0, "embedding_dropout": 0.0}
+    model = LanguageModel(config.model.model_copy(update=sizes | no_dropout), vocabulary_size)
     model.initialize(torch.Generator().manual_seed(0))
     model.to(choose_device(config.training.device))
     model.precision = config.training.product_precision

@@ -44,6 +44,8 @@ class Checkpoint:
     training_tensors: dict[str, Tensor] = field(default_factory=dict)
     """Of the trainer; none in a checkpoint that only predicts."""
     training_counters: dict[str, Any] = field(default_factory=dict)
+    followed: tuple[str, ...] = ()
+    """Texts that it learnt from while they were scored: it is not to be judged by them again."""
 
     def make_model(self, device: torch.device | str = "cpu") -> AnyModel:
         """Build the model with its trained weights, ready to predict."""
@@ -79,6 +81,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "vocabulary": checkpoint.vocabulary.to_json(),
         "fingerprint": checkpoint.fingerprint,
         "counters": checkpoint.training_counters,
+        "followed": checkpoint.followed,
     }
     data = safetensors.torch.save(tensors, {"charlm": json.dumps(about)})
     digest = hashlib.sha256(data).hexdigest()
@@ -103,6 +106,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             _group(tensors, "model."),
             _group(tensors, "training."),
             _of_type(dict, about["counters"]),
+            tuple(map(str, _of_type(list, about.get("followed", [])))),
         )
     except (
         *(safetensors.SafetensorError, ConfigError, KeyError, TypeError, ValueError),

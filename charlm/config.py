@@ -291,7 +291,7 @@ class EnsembleConfig(Section):
     """
     student: Decay = 0.0
     """Train one more network, whose teachers the others are, in this share of a budget; 0 trains
-    none. Alone it predicts better than each of its teachers."""
+    none. Given enough time it predicts better than each of its teachers."""
     ngram_order: Annotated[int, Field(ge=0, le=10)] | None = None
     """Longest context of an n-gram model that is mixed in (7 is a good one); null leaves it out."""
 

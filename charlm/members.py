@@ -107,7 +107,7 @@ def _mix(
     checkpoint = Checkpoint(config, vocabulary, corpus.fingerprint, ensemble.tensors())
     run.save_best(checkpoint)
     ensemble.precision = config.training.product_precision
-    held_out, rows = final_score(ensemble, corpus, config.training)
+    held_out, protocol = final_score(ensemble, corpus, config.training)
     predictor = Predictor(ensemble, vocabulary, config)
     sample = "".join(generate(predictor, seed=config.training.seed))
     whole = Finished(
@@ -120,7 +120,7 @@ def _mix(
         training_loss=None,
         best_step=sum(member.best_step for member in finished),
         held_out=held_out,
-        held_out_rows=rows,
+        protocol=protocol,
         sample=predictor.prefix + sample,
     )
     on_report(whole)

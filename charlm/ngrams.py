@@ -63,9 +63,13 @@ def make_ngrams(order: int, vocabulary_size: int) -> NGrams:
 
 
 def first_weights(order: int, num_members: int) -> Float64[np.ndarray, "contexts features"]:
-    """Return weights to learn from: the members' mean, with a quarter of it from the n-grams."""
-    networks = np.full((order + 1, num_members), 0.75 / max(1, num_members))
-    return np.hstack([networks, np.full((order + 1, order + 1), 0.25 if num_members else 1.0)])
+    """Return weights to learn from: the members' mean, with a quarter of it from the n-grams.
+
+    The empty context alone gives nothing that a network does not know.
+    """
+    counts = 1.0 if not num_members else 0.25 if order else 0.0
+    networks = np.full((order + 1, num_members), (1 - counts) / max(1, num_members))
+    return np.hstack([networks, np.full((order + 1, order + 1), counts)])
 
 
 class PythonNGrams(NGrams):

@@ -13,9 +13,9 @@ from charlm.config import Config, TrainingConfig
 from charlm.config_file import absolute, make_config
 from charlm.corpus import Corpus, Part, PartName, build_corpus, cached_corpus, encode_files
 from charlm.dynamic import DynamicEvaluation, Rates
-from charlm.ensemble import AnyModel
+from charlm.ensemble import AnyModel, Ensemble
 from charlm.errors import CorpusError
-from charlm.evaluator import Score, effective_rows, evaluate_part
+from charlm.evaluator import Score, effective_rows, evaluate_part, protocol
 from charlm.generator import StreamDecoder, first_ids, generate_ids, until
 from charlm.model import choose_device
 from charlm.parallel import Processes
@@ -98,8 +98,9 @@ def evaluate_dynamically(
     evaluation = DynamicEvaluation(predictor.model, corpus.parts["train"].ids, tried_on=tried_on)
     score = evaluation.score(scored)
     if save is not None:
-        weights = predictor.model.tensors()
-        write_checkpoint(Path(save), replace(checkpoint, weights=weights, training_tensors={}))
+        weights, followed = predictor.model.tensors(), (*checkpoint.followed, what)
+        adapted = replace(checkpoint, weights=weights, followed=followed, training_tensors={})
+        write_checkpoint(Path(save), adapted)
     return what, score, evaluation.rates
 
 
@@ -147,6 +148,16 @@ def training_corpus(
     return corpus
 
 
+def caveats(model: AnyModel, what: str, checkpoint: Checkpoint | None = None) -> str:
+    """Say, after the protocol, why a score of `what` would flatter a model: nothing, mostly."""
+    said = ""
+    if isinstance(model, Ensemble) and what == "validation":
+        said += "; the mixture was fitted on it"
+    if checkpoint is not None and checkpoint.followed:
+        said += f"; the model has learnt from {', '.join(checkpoint.followed)} while scoring it"
+    return said
+
+
 def held_out_part(corpus: Corpus) -> PartName | None:
     """Return the part to judge by: test, else validation, else none."""
     names: tuple[PartName, ...] = ("test", "validation")
@@ -155,15 +166,16 @@ def held_out_part(corpus: Corpus) -> PartName | None:
 
 def final_score(
     model: AnyModel, corpus: Corpus, training: TrainingConfig, processes: Processes | None = None
-) -> tuple[tuple[PartName, Score] | None, int]:
-    """Score the part that was kept apart, if there is one; return in how many rows, too."""
+) -> tuple[tuple[PartName, Score] | None, str]:
+    """Score the part that was kept apart, if there is one; return by which protocol, too."""
     name = held_out_part(corpus)
     if name is None:
-        return None, 1
+        return None, ""
     part, rows = corpus.parts[name], 1
     if len(part) > _EXACT_LIMIT:
         rows = effective_rows(len(part), training.validation_rows)
-    return (name, evaluate_part(model, part, rows, processes)), rows
+    score = evaluate_part(model, part, rows, processes)
+    return (name, score), protocol(rows) + caveats(model, name)
 
 
 def generate(

@@ -100,7 +100,8 @@ class Finished:
     best_step: int
     held_out: tuple[PartName, Score] | None
     """The part that was kept apart, test before validation, and its score."""
-    held_out_rows: int
+    protocol: str
+    """How that was scored."""
     sample: str
 
 

@@ -215,10 +215,10 @@ class Session:
             weights, step = best.weights, best.training_counters.get("step")
             best_step = step if isinstance(step, int) else 0
         self.state.model.load_state_dict(weights)
-        held_out, rows = None, 1
+        held_out, protocol = None, ""
         if self.is_scored:
             model, corpus, training = self.state.model, self.state.corpus, self.config.training
-            held_out, rows = final_score(model, corpus, training, self.processes)
+            held_out, protocol = final_score(model, corpus, training, self.processes)
         finished = Finished(
             run,
             step=self.state.trainer.step,
@@ -229,7 +229,7 @@ class Session:
             training_loss=counters.training_loss(self.state.trainer.batches.epochs),
             best_step=best_step,
             held_out=held_out,
-            held_out_rows=rows,
+            protocol=protocol,
             sample=self._sample(),
         )
         self.on_report(finished)

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from charlm.benchmark import Benchmark
 from charlm.console import message, named_rows, results
-from charlm.evaluator import Score, perplexity, protocol
+from charlm.evaluator import Score, perplexity
 from charlm.reports import Finished
 from charlm.sweep import Point
 
@@ -40,7 +40,7 @@ def _summary(report: Finished) -> list[tuple[str, str]]:
             (f"{name} loss", _losses(score)),
             (
                 f"{name} characters",
-                f"{score.characters:,}{_unknown(score)}, {protocol(report.held_out_rows)}",
+                f"{score.characters:,}{_unknown(score)}, {report.protocol}",
             ),
         ]
     return rows

@@ -46,6 +46,12 @@ def test_dropout_grows_with_how_often_the_text_is_read() -> None:
     assert 0.3 < values[4] <= values[5] <= 0.5
 
 
+@given(st.integers(1, 10**7))
+def test_a_short_text_is_read_in_fewer_columns(characters: int) -> None:
+    columns = advice.choose_columns(characters)
+    assert columns == 32 or columns * 64 * 3 <= max(characters, 192) < 2 * columns * 64 * 3
+
+
 def a_corpus(characters: int, validation: int = 1000, symbols: int = 50) -> Corpus:
     def part(length: int) -> Part:
         return Part(np.zeros(length, np.uint8), length, 1, 0)
@@ -138,6 +144,27 @@ def test_validation_takes_a_small_part_of_the_time(
     batches = chosen.batches
     trained = every * batches.batch_size * batches.sequence_length
     assert min(validation, 100_000) / 3 <= 0.051 * trained
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("model.dropout=0.3", "model.embedding_dropout=0.1"),
+        ("model.tie_weights=true", "model.embedding_size=64", "model.hidden_size=64"),
+    ],
+)
+def test_any_key_of_the_model_may_be_settled(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(advice, "_MOST_EPOCHS", 1.0)
+    command = ["train", "--auto", "--text", str(text_file), "--runs", str(tmp_path), "--name", "a"]
+    sets = [f"--set={setting}" for setting in ("ensemble.members=1", *settings)]
+    result = CliRunner().invoke(app, [*command, "--budget", "20s", *sets])
+    assert result.exit_code == 0, result.output
+    assert result.exception is None
+    model = load_config(tmp_path / "a" / "config.yaml").model
+    assert not model.tie_weights or model.embedding_size == model.hidden_size
+    assert model.tie_weights or (model.dropout, model.embedding_dropout) == (0.3, 0.1)
 
 
 def test_auto_says_why_and_leaves_what_was_set(

@@ -1,5 +1,6 @@
 """N-grams, ensembles and dynamic evaluation: normalised, causal, the same in Python and C++."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from charlm import evaluate, generate, load
+from charlm import dynamic, evaluate, generate, load
 from charlm.cli import app
 from charlm.config import Config, EnsembleConfig, ModelConfig
 from charlm.corpus import Part
@@ -168,17 +169,30 @@ def test_dynamic_evaluation_scores_first_and_then_learns(kind: str, ensemble: En
         assert evaluation.score(part_of(text)).nats == pytest.approx(score.nats, abs=1)
 
 
-def test_what_comes_later_changes_no_score_before(ensemble: Ensemble) -> None:
-    training, text = some_ids(7).astype(np.uint8), some_ids(8, 200)
-    other = text.copy()
-    other[100:] = (other[100:] + 1) % SIZE
+@pytest.mark.parametrize("kind", ["network", "ensemble"])
+@pytest.mark.parametrize("length", [2, 20, 32, 33, 34, 50, 66])
+def test_nothing_is_learnt_from_a_character_before_it_is_scored(
+    kind: str, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the probabilities of all that could come next would not add up to one."""
+    monkeypatch.setattr(dynamic, "_BATCHES", 2)
+    training, text = some_ids(7).astype(np.uint8), some_ids(8, length)
 
-    def nats_of(ids: np.ndarray, length: int) -> float:
-        network = make_member(3)
-        return DynamicEvaluation(network, training, Rates()).score(part_of(ids[:length])).nats
+    def nats_of(ids: np.ndarray) -> float:
+        networks = [make_member(3), make_member(4)]
+        model = Ensemble(networks, 3, training) if kind == "ensemble" else networks[0]
+        return DynamicEvaluation(model, training, Rates(learning=1e-2)).score(part_of(ids)).nats
 
-    assert nats_of(text, 100) == nats_of(other, 100)
-    assert nats_of(text, 200) != nats_of(other, 200)
+    before = nats_of(text)
+    after = [nats_of(np.append(text, symbol)) for symbol in range(SIZE)]
+    assert sum(math.exp(before - total) for total in after) == pytest.approx(1, abs=1e-4)
+
+
+def test_networks_alone_are_their_geometric_mean_until_they_are_weighed() -> None:
+    members, ids = [make_member(0), make_member(1)], torch.from_numpy(some_ids(3, 40)).unsqueeze(1)
+    alone = torch.stack([read(member, ids).log_softmax(dim=2) for member in members])
+    mixed = read(Ensemble(members, 0, some_ids(0).astype(np.uint8)), ids)
+    torch.testing.assert_close(mixed, alone.mean(dim=0).log_softmax(dim=2))
 
 
 def test_rates_are_those_that_do_best_on_the_text_kept_for_them() -> None:
@@ -221,6 +235,9 @@ def test_one_command_trains_an_ensemble_which_is_used_as_a_model_is(
     assert "scored, then learnt from" in shown.stdout
     assert evaluate(load(saved)).nats < evaluate(predictor).nats
     assert "scored, then" in charlm("eval", tmp_path / "both" / "member-2", "--dynamic").stdout
+    assert "has learnt from test while" in charlm("eval", saved).stdout
+    assert "fitted on it" in charlm("eval", tmp_path / "both", "--part", "validation").stdout
+    assert not {"fitted", "learnt"} & set(charlm("eval", tmp_path / "both").stdout.split())
 
 
 def test_an_ensemble_goes_on_where_it_stopped(text_file: Path, tmp_path: Path) -> None:
