@@ -89,7 +89,8 @@ def test_half_an_hour_of_training_is_flat(tmp_path: Path) -> None:
     minutes = float(os.environ.get("CHARLM_SOAK_MINUTES", "30"))
     seen = soak(tmp_path, 60 * minutes, 1.0, "training.validate_every=200")
     held = check_flat(seen, warm_up=0.1)
-    lines = [json.loads(line) for line in (tmp_path / "soak" / "metrics.jsonl").open()]
+    metrics = (tmp_path / "soak" / "metrics.jsonl").read_text("utf-8")
+    lines = [json.loads(line) for line in metrics.splitlines()]
     speeds = [line["characters_per_second"] for line in lines if "characters_per_second" in line]
     tenths = [
         statistics.median(speeds[len(speeds) * i // 10 : len(speeds) * (i + 1) // 10])
