@@ -111,7 +111,7 @@ class Run:
         for path in self.folder.rglob("*"):
             if path.is_symlink():  # what is written to it would be written elsewhere
                 raise RunError(f"{path}: a symbolic link; put in its place what it points to")
-            if not (path.is_file() or path.is_dir()):  # a pipe, on which one would wait for ever
+            if path.is_fifo() or path.is_char_device():  # on which one would wait for ever
                 raise RunError(f"{path}: neither a file nor a folder; remove it")
         lock = FileLock(self.folder / ".lock", timeout=0)
         with file_errors("be locked", self.folder, "check that it can be written"):
