@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from charlm import digests
 from charlm.config import CorpusConfig
 from charlm.corpus import build_corpus, cached_corpus
 from charlm.errors import CorpusError
+from charlm.kernels import compiler
 from charlm.run import Run
 
 
@@ -160,6 +162,28 @@ def test_a_cache_that_fails_keeps_nothing_half_written(
             assert kind == "fsync" or call > 3
             return
     raise AssertionError("a corpus has fewer calls")
+
+
+@pytest.mark.skipif(shutil.which("true") is None, reason="nothing to compile with")
+@pytest.mark.parametrize("kind", ["rename", "change"])
+def test_a_cache_that_fails_gives_no_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Each call in turn, by a compiler that leaves an empty file."""
+    monkeypatch.setattr(compiler, "_compiler", lambda: ("true",))
+    disk = Disk(monkeypatch, tmp_path, kind, FAULTS[kind])
+    for call in range(1, 100):
+        monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / f"cache-{call}"))
+        target = tmp_path / f"cache-{call}" / "kernels" / "library"
+        disk.fail_at(call)
+        reason = compiler._Build().finish(target)
+        has_failed = disk.calls_left <= 0
+        disk.heal()
+        assert target.exists() == (reason == "")
+        assert not reason or os.strerror(disk.code) in reason
+        if not has_failed:
+            return
+    raise AssertionError("a build has fewer calls")
 
 
 def fail_everywhere(place: Workplace, disk: Disk, every: int) -> None:
