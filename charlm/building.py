@@ -23,14 +23,16 @@ def building_folder(parent: Path) -> Iterator[Path]:
     Its lock says that it is in use: the system takes that from a process that ends in any way.
     Raises `CorpusError` where none can be made.
     """
-    with file_errors("be made", parent, "set CHARLM_CACHE to a folder of yours", CorpusError):
+    remedy = "set CHARLM_CACHE to a folder of yours"
+    with file_errors("be made", parent, remedy, CorpusError):
         parent.mkdir(parents=True, exist_ok=True)
         for folder in parent.glob(f"{_PREFIX}*"):
             _remove_if_left(folder)
         made = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent, ignore_cleanup_errors=True)
-        lock = _lock_of(Path(made.name))
-        lock.acquire()
     with made:
+        lock = _lock_of(Path(made.name))
+        with file_errors("be locked", lock.lock_file, remedy, CorpusError):
+            lock.acquire()
         try:
             yield Path(made.name)
         finally:

@@ -20,6 +20,9 @@ from charlm.machine import Launch, launched
 
 _PATIENCE = timedelta(hours=2)
 """How long one may work alone while the others wait: to build a corpus, or to score one row."""
+_PATIENCE_IN_STEPS = timedelta(minutes=15)
+"""How long one may be late with its part of a step. Of a machine that has vanished no word comes,
+and its system has taken what was sent to it: silence is all that the others notice."""
 _LOST = ("gloo", "nccl", "connection")
 """Words in what PyTorch raises where another process has ended, unless it is a `DistError`."""
 
@@ -86,9 +89,10 @@ class Processes:
 class _Several(Processes):
     """One of several processes."""
 
-    def __init__(self, launch: Launch) -> None:
+    def __init__(self, launch: Launch, steps: Any) -> None:
+        """`steps` is the group in which they meet at each step, and are late for a shorter time."""
         super().__init__()
-        self._launch = launch
+        self._launch, self._steps = launch, steps
         self.is_first, self.is_alone = launch.rank == 0, False
         self._seconds, self._stops = 0.0, False
 
@@ -100,7 +104,9 @@ class _Several(Processes):
 
     def agree(self, loss: float) -> float:
         seconds = self._clock() if self.is_first else 0.0
-        loss, self._seconds, stops = self._sums([loss, seconds, float(self._wants_to_stop())])
+        loss, self._seconds, stops = self._sums(
+            [loss, seconds, float(self._wants_to_stop())], self._steps
+        )
         self._stops = stops > 0
         return loss
 
@@ -110,9 +116,9 @@ class _Several(Processes):
     def sum(self, value: float) -> float:
         return self._sums([value])[0]
 
-    def _sums(self, values: list[float]) -> list[float]:
+    def _sums(self, values: list[float], group: Any = None) -> list[float]:
         total = torch.tensor(values, dtype=torch.float64)
-        torch.distributed.all_reduce(total)
+        torch.distributed.all_reduce(total, group=group)
         sums: list[float] = total.tolist()
         return sums
 
@@ -137,7 +143,7 @@ class _Several(Processes):
         return work()
 
     def share_gradients(self, model: nn.Module) -> nn.Module:
-        shared = nn.parallel.DistributedDataParallel(_Loss(model))
+        shared = nn.parallel.DistributedDataParallel(_Loss(model), process_group=self._steps)
         # The engine lays gradients out anew after the first step. A step that changes nothing comes
         # before the first, so that a resumed run adds up in the order of the uninterrupted one.
         was_training = model.training
@@ -168,13 +174,14 @@ class _Loss(nn.Module):
         return loss, state
 
 
-_joined: list[Launch] = []
+_joined: list[tuple[Launch, Any]] = []
+"""This process's place, and the group of `_Several`."""
 _meetings = count()
 
 
 def processes() -> Processes:
     """Return this process's part, for one run: of several where `together` has joined them."""
-    return _Several(_joined[0]) if _joined else Processes()
+    return _Several(*_joined[0]) if _joined else Processes()
 
 
 @contextmanager
@@ -205,7 +212,7 @@ def together() -> Iterator[None]:
         torch.distributed.init_process_group(
             backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE
         )
-        _joined.append(launch)
+        _joined.append((launch, torch.distributed.new_group(timeout=_PATIENCE_IN_STEPS)))
         yield
     except CharlmError as error:
         if launch.rank == 0 or isinstance(error, DivergenceError):

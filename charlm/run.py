@@ -90,7 +90,7 @@ class Run:
 
     def was_made_by(self, name: str) -> bool:
         """Say whether that start of `torchrun` has made the run."""
-        return self.launch.exists() and self.launch.read_text(encoding="utf-8") == name
+        return self.launch.is_file() and self.launch.read_text(encoding="utf-8") == name
 
     def note_environment(self, entry: dict[str, Any]) -> None:
         """Add an entry to `environment.json`; one that is no list of entries is begun anew."""
@@ -111,6 +111,8 @@ class Run:
         for path in self.folder.rglob("*"):
             if path.is_symlink():  # what is written to it would be written elsewhere
                 raise RunError(f"{path}: a symbolic link; put in its place what it points to")
+            if path.is_fifo() or path.is_char_device():  # on which one would wait for ever
+                raise RunError(f"{path}: neither a file nor a folder; remove it")
         lock = FileLock(self.folder / ".lock", timeout=0)
         with file_errors("be locked", self.folder, "check that it can be written"):
             try:
@@ -174,6 +176,16 @@ class Run:
         if is_good:
             self.forget_good()
 
+    def take_up_good(self) -> None:
+        """Let the checkpoint to roll back to be the last: what came after it is to come again.
+
+        Until the next save the run then is one that has never been stopped since.
+        """
+        if self.good.exists():
+            with file_errors("be renamed", self.good, "check that the folder can be written"):
+                self.good.replace(self.last)
+                sync_folder(self.checkpoints)
+
     def forget_good(self) -> None:
         """Let the last checkpoint be the one to roll back to."""
         self._delete([self.good] if self.good.exists() else [])
@@ -212,6 +224,9 @@ class OthersRun(Run):
         pass
 
     def save_last(self, checkpoint: Checkpoint, step: int, keep: int, is_good: bool = True) -> None:
+        pass
+
+    def take_up_good(self) -> None:
         pass
 
     def forget_good(self) -> None:

@@ -49,7 +49,7 @@ class Session:
         self.is_scored = is_scored
         self.config = config = self.processes.of_first(lambda: resolve(config))
         self.on_report = on_report if self.processes.is_first else lambda report: None
-        with _memory_errors(config):
+        with _memory_errors(config), deterministic(config.training.deterministic):
             self.state = TrainingState(config, corpus, self.processes)
         limit, rows = config.training.validation_characters, config.training.validation_rows
         self._validation_part = shortened(corpus.parts["validation"], limit, rows)

@@ -135,7 +135,10 @@ class TrainingState:
         self.counters.watch = watch.renewed(now)
 
     def roll_back(self, run: Run, reason: str) -> RolledBack:
-        """Go back to the last good save with a lower learning rate; or say that it is no use."""
+        """Go back to the last good save with a lower learning rate; or say that it is no use.
+
+        A crash on the way leaves the run as that save left it, and so it comes here again.
+        """
         training, before, diverged_at = self.config.training, self.counters, self.trainer.step
         scale = self.trainer.learning_rate_scale * training.rollback_factor
         if before.rollbacks >= training.max_rollbacks:
@@ -147,6 +150,8 @@ class TrainingState:
             self.counters.best_loss, self.counters.validations_since_best = before.best_loss, 0
         self.counters.rollbacks = before.rollbacks + 1
         self.trainer.learning_rate_scale = scale
+        self.processes.agree(0.0)  # all have read it
+        run.take_up_good()  # before the logs that belong to a later one are cut
         run.go_back(self.trainer.step, sizes)
         report = RolledBack(self.trainer.step, diverged_at, reason, scale, before.rollbacks + 1)
         run.log_metrics({"event": "rollback"} | asdict(report))

@@ -35,6 +35,7 @@ from charlm.errors import DivergenceError
 from charlm.model import LanguageModel
 from charlm.reports import Report, RolledBack, Stepped
 from charlm.run import Run
+from charlm.training_state import TrainingState
 
 UNCLIPPED = [
     "training.optimizer=sgd",
@@ -279,6 +280,40 @@ def test_a_run_resumed_across_roll_backs_equals_the_uninterrupted_one(
     assert counted["save_is_late"] == (counted["watch"]["above"] > 0) == (settings is LEAPS)
     charlm.resume(folder)
     assert_same_run(Run(folder), whole)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+def test_a_crash_within_a_roll_back_leaves_a_run_that_rolls_back(
+    text_file: Path, tmp_path: Path
+) -> None:
+    """Where the last save is that of a stop, later than the one that is gone back to."""
+    settings = [*NOT_A_NUMBER, "training.keep_checkpoints=1", "training.steps=61"]
+    whole = train(text_file, tmp_path, *settings, name="whole")
+    broken = Run(tmp_path / "broken")
+    with pytest.raises(KeyboardInterrupt):
+        train(text_file, tmp_path, *settings, name="broken", on_report=stop_at(33))
+    for call in ("Run.take_up_good", "Run.go_back", "Run.log_metrics", "Run.save_last", "sync"):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(PowerLossError):
+            patch.setattr(TrainingState, "roll_back", crashing_at(f"charlm.run.{call}", patch))
+            charlm.resume(broken.folder)
+        saved = read_checkpoint(broken.last).training_counters["trainer"]["step"]
+        assert len(losses(broken)) >= saved == (33 if call == "Run.take_up_good" else 30), call
+    charlm.resume(broken.folder)
+    assert_same_run(broken, whole)
+
+
+def crashing_at(call: str, patch: pytest.MonkeyPatch) -> Any:
+    """Return `roll_back` that loses power where it comes to a call."""
+    roll_back = TrainingState.roll_back
+
+    def crash(*_: Any) -> None:
+        raise PowerLossError
+
+    def crashing(self: TrainingState, run: Run, reason: str) -> RolledBack:
+        patch.setattr(call, crash)
+        return roll_back(self, run, reason)
+
+    return crashing
 
 
 def test_nothing_replaces_the_last_good_save_while_a_leap_lasts(

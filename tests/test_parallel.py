@@ -308,23 +308,96 @@ def test_where_a_worker_is_killed_the_others_end_with_a_line(place: Path, rank: 
     assert_same_weights(ended.last, whole.last)
 
 
-@pytest.mark.long
-@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
-def test_one_that_is_asked_to_stop_stops_all_and_all_is_saved(place: Path) -> None:
-    ended = Run(place / "stopped" / "gru-carried")
-    arguments = training(
-        place / "text.txt", ended.folder.parent, "gru-carried", *KINDS["gru-carried"]
+def in_step_8(folder: Path, act: str, when: str = "before", setup: str = "") -> list[str]:
+    """Return a command line of two processes that do something before, or after, their 8th step."""
+    program = folder / f"{when}.py"
+    program.write_text(
+        "import os, signal\n"
+        "from datetime import timedelta\n"
+        "from charlm import parallel\n"
+        "from charlm.cli import main\n"
+        "from charlm.trainer import Trainer\n"
+        "rank, true_step = int(os.environ['RANK']), Trainer.take_step\n"
+        "def step(self, *arguments):\n"
+        f"    if {when!r} == 'before' and self.step == 7: {act}\n"
+        "    report = true_step(self, *arguments)\n"
+        f"    if {when!r} == 'after' and self.step == 8: {act}\n"
+        "    return report\n"
+        f"Trainer.take_step = step\n{setup}\nmain()\n",
+        "utf-8",
     )
-    with subprocess.Popen(
-        charlm_by(torchrun(2), *arguments), stderr=subprocess.PIPE, text=True
-    ) as agent:
-        when_at(ended.metrics, 7, lambda: os.kill(worker(agent, 1), signal.SIGTERM))
-        _, messages = agent.communicate(timeout=60)
-    assert "stopped and saved" in messages
-    saved = read_checkpoint(ended.last).training_counters["trainer"]["step"]
-    assert saved == lines(ended)[-1]["step"] < 21
+    return [*torchrun(2), str(program)]
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal to send")
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(("when", "last"), [("before", 8), ("after", 9)])
+def test_one_that_is_asked_to_stop_stops_all_one_step_later_at_most(
+    place: Path, tmp_path: Path, rank: int, when: str, last: int
+) -> None:
+    """A step in which one is asked is the last; once its sums are taken, it is the next."""
+    ended = Run(tmp_path / "gru-carried")
+    arguments = training(place / "text.txt", tmp_path, "gru-carried", *KINDS["gru-carried"])
+    asked = in_step_8(tmp_path, f"rank == {rank} and os.kill(os.getpid(), signal.SIGTERM)", when)
+    done = subprocess.run(
+        [*asked, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "stopped and saved" in done.stderr
+    assert lines(ended)[-1]["step"] == last
+    assert read_checkpoint(ended.last).training_counters["trainer"]["step"] == last
     charlm.resume(ended.folder)
     assert_alike(ended, Run(place / "one" / "gru-carried"))
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no groups of processes")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_asked_of_torchrun_is_asked_of_all(
+    place: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Ctrl-C goes to the group of torchrun, which hands it on."""
+    ended = Run(tmp_path / "rnn-carried")
+    arguments = training(place / "text.txt", tmp_path, "rnn-carried", *KINDS["rnn-carried"])
+    with subprocess.Popen(
+        charlm_by(torchrun(2), *arguments),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as agent:
+        when_at(ended.metrics, 7, lambda: os.killpg(agent.pid, number))
+        _, messages = agent.communicate(timeout=60)
+    assert messages.count("stopped and saved") == 1
+    saved = read_checkpoint(ended.last).training_counters["trainer"]["step"]
+    assert saved == lines(ended)[-1]["step"] < 21
+    again = charlm_by(torchrun(2), "train", "--resume", ended.folder)
+    subprocess.run(again, check=True, timeout=60, capture_output=True)
+    whole = Run(place / "two" / "rnn-carried")
+    assert lines(ended) == lines(whole)  # to the last bit
+    assert_same_weights(ended.last, whole.last)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_that_falls_silent_is_not_waited_for_endlessly(
+    place: Path, tmp_path: Path, rank: int
+) -> None:
+    """As a machine that vanishes: its connections stay open, and nothing comes."""
+    arguments = training(place / "text.txt", tmp_path, "silent")
+    silent = in_step_8(
+        tmp_path,
+        f"rank == {rank} and os.kill(os.getpid(), signal.SIGSTOP)",
+        setup="parallel._PATIENCE_IN_STEPS = timedelta(seconds=4)",
+    )
+    with subprocess.Popen([*silent, *arguments], stderr=subprocess.PIPE, text=True) as agent:
+        when_at(Run(tmp_path / "silent").metrics, 7, lambda: None)
+        stopped = worker(agent, rank)
+        assert agent.stderr is not None
+        said = next(line for line in agent.stderr if "cannot be reached" in line)
+        os.kill(stopped, signal.SIGKILL)  # or torchrun itself would wait for it
+        agent.communicate(timeout=60)
+    assert said.startswith(f"charlm: process {1 - rank} of 2: ")
 
 
 @pytest.mark.long

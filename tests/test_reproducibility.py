@@ -1,7 +1,9 @@
 """The same bits again: in one process, in two, and what is recorded of where they were computed."""
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from charlm import calibration, session
 from charlm.config import Config
 from charlm.errors import ConfigError
 from charlm.machine import processor, processor_name
+from charlm.parallel import Processes
 from charlm.reports import Report, Stepped
 from charlm.reproducibility import deterministic
 from charlm.run import Run
@@ -115,6 +118,36 @@ def test_a_damaged_record_is_begun_anew(text_file: Path, tmp_path: Path, damage:
     made.environment.unlink()
     made.environment.mkdir()
     refused(run("train", "--resume", made.folder), "environment.json")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such file")
+@pytest.mark.parametrize(
+    "name", ["environment.json", "metrics.jsonl", "samples.txt", ".launch", "config.yaml.partial"]
+)
+def test_a_pipe_in_a_run_is_refused(text_file: Path, tmp_path: Path, name: str) -> None:
+    """Whoever opened it would wait for somebody at its other end."""
+    made = train(text_file, tmp_path, "training.steps=2")
+    (made.folder / name).unlink(missing_ok=True)
+    os.mkfifo(made.folder / name)
+    refused(run("train", "--resume", made.folder), name, "neither a file nor a folder")
+
+
+def test_what_counts_is_set_before_the_first_product(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With several processes, sharing gradients begins with one; cuBLAS reads it then."""
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    seen: list[object] = []
+    share = Processes.share_gradients
+
+    def share_gradients(self: Processes, model: torch.nn.Module) -> torch.nn.Module:
+        seen.append(os.environ.get("CUBLAS_WORKSPACE_CONFIG"))
+        seen.append(torch.are_deterministic_algorithms_enabled())
+        return share(self, model)
+
+    monkeypatch.setattr(Processes, "share_gradients", share_gradients)
+    train(text_file, tmp_path, "training.steps=1", "training.deterministic=true")
+    assert seen == [":4096:8", True]
 
 
 def test_threads_are_not_changed_on_the_way(

@@ -126,8 +126,7 @@ class _Build:
             )
         except OSError as error:
             self._reason = str(error)
-            if self._partial is not None:
-                self._partial.unlink(missing_ok=True)
+            self._clear()
         else:
             atexit.register(self._abandon)
 
@@ -139,8 +138,12 @@ class _Build:
             self._stop()
         if self._process.stderr is not None and not self._process.stderr.closed:
             self._process.communicate()
+        self._clear()
+
+    def _clear(self) -> None:
         if self._partial is not None:
-            self._partial.unlink(missing_ok=True)
+            with suppress(OSError):  # a folder that has become read-only keeps it
+                self._partial.unlink(missing_ok=True)
 
     def _stop(self) -> None:
         if sys.platform == "win32":
@@ -165,7 +168,7 @@ class _Build:
         except OSError as error:
             return str(error)
         finally:
-            self._partial.unlink(missing_ok=True)
+            self._clear()
 
 
 @cache

@@ -3,15 +3,22 @@
 import errno
 import io
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from clocked import clock_of_steps
 from harness import Workplace
 from test_cli import refused, run
 
+from charlm import digests
+from charlm.config import CorpusConfig
+from charlm.corpus import build_corpus, cached_corpus
+from charlm.errors import CorpusError
+from charlm.kernels import compiler
 from charlm.run import Run
 
 
@@ -26,7 +33,9 @@ class Disk:
             ("open", {"change"}),
             ("mkdir", {"change"}),
             ("unlink", {"change"}),
+            ("rmdir", {"change"}),
             ("replace", {"change", "rename"}),
+            ("rename", {"change", "rename"}),
             ("fsync", {"fsync"}),
         ):
             patch.setattr(os, name, self._failing(getattr(os, name), kinds))
@@ -49,7 +58,8 @@ class Disk:
     def _failing(self, call: Callable[..., Any], kinds: set[str]) -> Callable[..., Any]:
         def failing(path: Any, *arguments: Any, **options: Any) -> Any:
             is_reading = call.__name__ == "open" and not arguments[0] & (os.O_RDWR | os.O_WRONLY)
-            if self._is_ours(path) and not is_reading:
+            is_ours = "dir_fd" in options or self._is_ours(path)  # `rmtree` names files within it
+            if is_ours and not is_reading:
                 self.note(kinds)
             return call(path, *arguments, **options)
 
@@ -66,6 +76,10 @@ class Disk:
                     super().write(bytes(data)[: len(data) // 2])  # what still had room
                     raise
                 return super().write(data)
+
+            def truncate(self, size: int | None = None) -> int:
+                disk.note({"write", "change"})  # where files are copied on a write, it takes space
+                return super().truncate(size)
 
         def open_(
             path: Any, mode: str = "r", buffering: int = -1, *text: Any, **options: Any
@@ -114,6 +128,62 @@ def test_every_single_call_may_fail(
 ) -> None:
     clock_of_steps(monkeypatch)
     fail_everywhere(place, Disk(monkeypatch, place.folder, kind, FAULTS[kind]), every=1)
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_cache_that_fails_keeps_nothing_half_written(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """While a corpus is built, each call in turn; what is known of files' digests only helps."""
+    os.utime(text_file, (1, 1))
+    monkeypatch.setattr(digests, "_REST_NS", -(10**18))  # it has rested, and is remembered
+    whole = build_corpus(CorpusConfig(paths=(str(text_file),)))
+    disk = Disk(monkeypatch, tmp_path, kind, FAULTS[kind])
+    for call in range(1, 1000):
+        cache = tmp_path / f"cache-{call}"
+        monkeypatch.setenv("CHARLM_CACHE", str(cache))
+        disk.fail_at(call)
+        refusal = None
+        try:
+            built = build_corpus(CorpusConfig(paths=(str(text_file),)))
+        except CorpusError as error:
+            refusal = str(error)
+        has_failed = disk.calls_left <= 0
+        disk.heal()
+        assert refusal is None or (str(cache) in refusal and os.strerror(disk.code) in refusal)
+        kept = cached_corpus(whole.fingerprint)
+        assert kept is not None or refusal is not None
+        assert kept is not None or not (cache / "corpora" / whole.fingerprint).exists()
+        built = build_corpus(CorpusConfig(paths=(str(text_file),)))
+        assert built.fingerprint == whole.fingerprint
+        for name, part in whole.parts.items():
+            assert np.array_equal(built.parts[name].ids, part.ids)
+        if not has_failed:
+            assert kind == "fsync" or call > 3
+            return
+    raise AssertionError("a corpus has fewer calls")
+
+
+@pytest.mark.skipif(shutil.which("true") is None, reason="nothing to compile with")
+@pytest.mark.parametrize("kind", ["rename", "change"])
+def test_a_cache_that_fails_gives_no_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Each call in turn, by a compiler that leaves an empty file."""
+    monkeypatch.setattr(compiler, "_compiler", lambda: ("true",))
+    disk = Disk(monkeypatch, tmp_path, kind, FAULTS[kind])
+    for call in range(1, 100):
+        monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / f"cache-{call}"))
+        target = tmp_path / f"cache-{call}" / "kernels" / "library"
+        disk.fail_at(call)
+        reason = compiler._Build().finish(target)
+        has_failed = disk.calls_left <= 0
+        disk.heal()
+        assert target.exists() == (reason == "")
+        assert not reason or os.strerror(disk.code) in reason
+        if not has_failed:
+            return
+    raise AssertionError("a build has fewer calls")
 
 
 def fail_everywhere(place: Workplace, disk: Disk, every: int) -> None:
