@@ -1,7 +1,14 @@
-"""Files from elsewhere, which may be of any size, or endless."""
+"""Files from elsewhere, which may be of any size, or endless, and JSON that may hold anything."""
 
 import errno
+import json
 from pathlib import Path
+from typing import Any
+
+_MOST_MARKS = 1 << 18
+"""Brackets and quotes of one JSON text: what they stand for takes up to 50 times its text."""
+_MOST_NUMBERS = 1_200_000
+"""They take up to ten times their text; a vocabulary of all code points has 1,114,112."""
 
 
 def read_bounded(path: Path, megabytes: int) -> bytes:
@@ -11,3 +18,18 @@ def read_bounded(path: Path, megabytes: int) -> bytes:
     if len(data) > megabytes << 20:
         raise OSError(errno.EFBIG, f"larger than {megabytes} MB")
     return data
+
+
+def parse_json(text: str, most_numbers: int = _MOST_NUMBERS) -> Any:
+    """Parse what `json.dumps` writes; raises `ValueError` for anything else.
+
+    So it does, before memory is full, for what holds more than charlm ever writes.
+    """
+    # A character beyond ASCII makes its whole string up to four times as long in memory.
+    is_large = sum(map(text.count, '[{"')) > _MOST_MARKS or text.count(",") > most_numbers
+    if is_large or not text.isascii():
+        raise ValueError("it holds what charlm does not write")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None

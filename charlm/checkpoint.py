@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from charlm.bounded import parse_json
 from charlm.config import Config
 from charlm.config_file import make_config
 from charlm.durable import write_whole
@@ -27,8 +28,8 @@ from charlm.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
 _NO_DIGEST = "0" * 64
-_MOST_OF_HEADER = 32 << 20
-"""Bytes: that of a vocabulary of all code points has 9 million."""
+_MOST_OF_HEADER = 9_400_000
+"""Bytes: the symbols of a vocabulary of all code points take 8.9 million."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
     with file_errors("be read", path, "check the path", CheckpointError):
         about = _about(path)
         data = path.read_bytes()
-    _check_digest(path, data, about)
+        _check_digest(path, data, about)
+        return _checkpoint_of(path, data, about)
+
+
+def _checkpoint_of(path: Path, data: bytes, about: dict[str, Any]) -> Checkpoint:
     try:
         tensors = safetensors.torch.load(data)
         return Checkpoint(
@@ -110,7 +115,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         )
     except (
         *(safetensors.SafetensorError, ConfigError, KeyError, TypeError, ValueError),
-        *(AttributeError, RecursionError),
+        *(AttributeError, RuntimeError),  # torch's word for a lack of memory is the latter
     ) as reason:
         raise CheckpointError(
             f"{path}: not a checkpoint that this charlm reads ({reason})"
@@ -125,13 +130,15 @@ def _about(path: Path) -> dict[str, Any]:
             raise ValueError("no file")
         with path.open("rb") as file:
             header_size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(header_size, _MOST_OF_HEADER, facts.st_size)))
-        about: dict[str, Any] = json.loads(header.pop("__metadata__")["charlm"])
+            text = file.read(min(header_size, _MOST_OF_HEADER, facts.st_size)).decode("ascii")
+        header = parse_json(text)
+        text = header.pop("__metadata__")["charlm"]  # under the same name: one is in memory
+        about: dict[str, Any] = parse_json(text)
         version, _ = int(about["format_version"]), str(about["sha256"])
         ends = [int(tensor["data_offsets"][1]) for tensor in header.values()]
         if facts.st_size != 8 + header_size + max(ends, default=0):
             raise ValueError("not whole")
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
         raise CheckpointError(
             f"{path}: not a charlm checkpoint, or one cut short; give a run's folder or a "
             "checkpoint from its checkpoints folder"
@@ -145,9 +152,12 @@ def _about(path: Path) -> dict[str, Any]:
 
 
 def _check_digest(path: Path, data: bytes, about: dict[str, Any]) -> None:
-    digest = str(about["sha256"]).encode()
-    zeroed = data.replace(digest, _NO_DIGEST.encode(), 1)
-    if hashlib.sha256(zeroed).hexdigest().encode() != digest:
+    stated = str(about["sha256"]).encode(errors="replace")
+    place, whole = data.find(stated), memoryview(data)
+    digest = hashlib.sha256(whole[:place])
+    digest.update(_NO_DIGEST.encode())
+    digest.update(whole[place + len(stated) :])
+    if digest.hexdigest().encode() != stated:
         raise CheckpointError(
             f"{path}: damaged (its SHA-256 is not the one that it states); use another checkpoint "
             "of the run, or a copy"

@@ -31,6 +31,9 @@ _YAML_1_2 = {  # PyYAML reads 1e-3 as text, `no` as false and 1:30 as 90; the ne
 _MOST_MISTAKES = 40
 """Described in one message."""
 
+_MOST_VALUES = 20_000
+"""In one file: PyYAML takes a kilobyte of memory for each, and a second for these."""
+
 _RESOLVERS: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 for _tag, (_pattern, _first) in _YAML_1_2.items():
     for _character in _first:
@@ -43,17 +46,23 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers = _RESOLVERS
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._num_values = 0
+
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         is_alias = self.check_event(yaml.AliasEvent)
         event = self.peek_event()  # type: ignore[no-untyped-call]
+        self._num_values += 1
+        problem = None
         if is_alias:  # a few lines of them may stand for more than fits in memory
-            raise yaml.MarkedYAMLError(
-                problem=f"the alias *{event.anchor} is not taken", problem_mark=event.start_mark
-            )
-        if getattr(event, "tag", None):
-            raise yaml.MarkedYAMLError(
-                problem=f"the tag {event.tag} is not taken", problem_mark=event.start_mark
-            )
+            problem = f"the alias *{event.anchor:.60} is not taken"
+        elif getattr(event, "tag", None):
+            problem = f"the tag {event.tag:.60} is not taken"
+        elif self._num_values > _MOST_VALUES:
+            problem = f"these are more than {_MOST_VALUES:,} keys and values"
+        if problem is not None:
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -61,7 +70,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
                 raise yaml.MarkedYAMLError(
-                    problem=f"{key.value} stands twice", problem_mark=node.start_mark
+                    problem=f"{key.value:.60} stands twice", problem_mark=node.start_mark
                 )
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
         return super().construct_mapping(node, deep)
@@ -161,7 +170,7 @@ def _find(source: str | Path) -> Path:
 
 def _read(path: Path) -> dict[Any, Any]:
     try:
-        keys = _parse(read_bounded(path, 1).decode("utf-8").removeprefix("\ufeff"))
+        keys = parse_yaml(read_bounded(path, 1).decode("utf-8").removeprefix("\ufeff"))
     except OSError as reason:
         raise ConfigError(f"{path}: cannot be read ({reason.strerror}); check the file") from None
     except UnicodeDecodeError as reason:
@@ -180,14 +189,15 @@ def _read(path: Path) -> dict[Any, Any]:
     return {name: {} if section is None else section for name, section in keys.items()}
 
 
-def _parse(text: str) -> Any:
+def parse_yaml(text: str) -> Any:
+    """Return what a YAML text says; raises `YAMLError`, `ValueError` or `RecursionError`."""
     return yaml.load(text, Loader=_Loader)
 
 
 def _yaml_problem(reason: Exception) -> str:
     if isinstance(reason, yaml.MarkedYAMLError) and reason.problem_mark is not None:
-        return f"line {reason.problem_mark.line + 1}: {reason.problem}; mend that line"
-    return " ".join(str(reason).split()) + "; mend the file"
+        return f"line {reason.problem_mark.line + 1}: {reason.problem!s:.200}; mend that line"
+    return f"{' '.join(str(reason).split()):.200}; mend the file"
 
 
 def _parse_settings(settings: Iterable[str]) -> dict[str, Any]:
@@ -198,7 +208,7 @@ def _parse_settings(settings: Iterable[str]) -> dict[str, Any]:
         if not (equals and dot and section and key):
             raise ConfigError(f"{setting!r}: a setting is written section.key=value")
         try:
-            value = _parse(text)
+            value = parse_yaml(text)
         except (yaml.YAMLError, ValueError, RecursionError) as reason:
             raise ConfigError(f"{setting!r}: {_yaml_problem(reason)}") from None
         keys.setdefault(section, {})[key] = value
@@ -259,7 +269,7 @@ def absolute(path: str, folder: Path) -> str:
 
 
 def _describe(error: ErrorDetails) -> str:
-    name = ".".join(str(part) for part in error["loc"]) or "the config"
+    name = ".".join(f"{part!s:.60}" for part in error["loc"]) or "the config"
     if error["type"] == "extra_forbidden":
         known = _known_keys(error["loc"][:-1])
         near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)

@@ -18,9 +18,11 @@ from typing import Any, Literal
 import numpy as np
 from filelock import FileLock
 
+from charlm.bounded import parse_json, read_bounded
 from charlm.building import building_folder
 from charlm.config import CorpusConfig
 from charlm.digests import Digests
+from charlm.durable import sync
 from charlm.errors import CorpusError, file_errors
 from charlm.resources import cache_folder
 from charlm.sources import find_files, read_symbols, spool_standard_input
@@ -30,7 +32,11 @@ from charlm.vocabulary import Ids, Vocabulary
 _FORMAT = 1
 """Part of every key: raise it when the same text and settings would give other ids."""
 _MOST_TO_DIGEST = 64 << 20
-"""Bytes: of a longer file of ids, only the length and the time are checked each time it is used."""
+"""Bytes: of a longer file of ids, only the length and the time are checked each time it is used.
+
+To read 2 GB takes a second or more, which would be most of a second start. What is not checked was
+synchronised before it took its place, so that a power cut leaves none of it unwritten.
+"""
 
 PartName = Literal["train", "validation", "test"]
 PARTS: tuple[PartName, ...] = ("train", "validation", "test")
@@ -107,24 +113,39 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
     """Open the corpus with this fingerprint if the cache holds it whole."""
     folder = cache_folder() / "corpora" / fingerprint
     try:
-        about = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
+        written = read_bounded(folder / "corpus.json", megabytes=32).decode()
+        about = parse_json(written, most_numbers=2_400_000)  # a vocabulary, and what is rare in it
         if about.pop("sha256") != _digest_of(about):
             raise ValueError(f"{folder}: no longer what was written")
         vocabulary = Vocabulary.from_json(about["vocabulary"])
         parts: dict[PartName, Part] = {}
         for name in PARTS:
             length, counts = about["parts"][name]
-            if {int} != {type(length), *map(type, counts.values())}:
-                raise ValueError(f"{name}: not counts")
             file = folder / f"{name}.ids"
             if file.stat().st_mtime_ns != about["written"][name]:
                 raise ValueError(f"{file}: no longer as it was written")
-            if _digest_of_file(file) != about["digests"][name]:
+            if _digest_of_ids(file, vocabulary) != about["digests"][name]:
                 raise ValueError(f"{file}: no longer what was written")
             parts[name] = Part(_map_ids(file, vocabulary, length), **counts)
-        return Corpus(vocabulary, fingerprint, parts, tuple(about["hapaxes"]))
+            _check_counts(parts[name])
+        hapaxes = tuple(about["hapaxes"])
+        if not all(type(one) is int and 0 < one < len(vocabulary) for one in hapaxes):
+            raise ValueError("hapaxes that the vocabulary does not have")
+        return Corpus(vocabulary, fingerprint, parts, hapaxes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _check_counts(part: Part) -> None:
+    """Raise `ValueError` for what no text gives: the digests have no key, anybody can make one."""
+    length, first, rest = len(part), part.first_bytes, part.num_bytes - part.first_bytes
+    if {int} != set(map(type, (part.num_bytes, first, part.num_unknown))):
+        raise ValueError("not counts")
+    firsts, rests = min(length, 1), max(length - 1, 0)  # characters of one to four bytes
+    if not (firsts <= first <= 4 * firsts and rests <= rest <= 4 * rests):
+        raise ValueError("not the bytes of so many characters")
+    if not 0 <= part.num_unknown <= length:
+        raise ValueError("not a number of characters")
 
 
 def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabulary) -> Corpus:
@@ -192,11 +213,15 @@ def _encode(
         symbols.write_ids(start, end, vocabulary, folder / f"{name}.ids")
     symbols.become_ids(*bounds[0], vocabulary, folder / f"{PARTS[0]}.ids")
     files = {name: folder / f"{name}.ids" for name in PARTS}
+    digests = {name: _digest_of_ids(file, vocabulary) for name, file in files.items()}
+    for name in PARTS:
+        if digests[name] is None:
+            sync(files[name])
     about = {
         "vocabulary": vocabulary.to_json(),
         "parts": parts,
         "written": {name: file.stat().st_mtime_ns for name, file in files.items()},
-        "digests": {name: _digest_of_file(file) for name, file in files.items()},
+        "digests": digests,
         "hapaxes": _hapaxes(counts[0], vocabulary),
     }
     about["sha256"] = _digest_of(about)
@@ -254,15 +279,25 @@ def _digest_of(about: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
-def _digest_of_file(path: Path) -> str | None:
-    """Return the SHA-256 of a file; none of one that would take long to read each time."""
+def _digest_of_ids(path: Path, vocabulary: Vocabulary) -> str | None:
+    """Return the SHA-256 of a file of ids; none of one that would take long to read each time.
+
+    Raises `ValueError` for ids that the vocabulary does not have.
+    """
     if path.stat().st_size > _MOST_TO_DIGEST:
         return None
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(1 << 20):
+            digest.update(block)
+            if np.frombuffer(block, vocabulary.id_type).max() >= len(vocabulary):
+                raise ValueError(f"{path}: ids that the vocabulary does not have")
+    return digest.hexdigest()
 
 
 def _map_ids(path: Path, vocabulary: Vocabulary, length: int) -> Ids:
+    if type(length) is not int:
+        raise ValueError("not a length")
     if path.stat().st_size != length * np.dtype(vocabulary.id_type).itemsize:
         raise ValueError(f"{path}: not whole")
     if length == 0:  # no system maps an empty file

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from charlm.bounded import parse_json, read_bounded
 from charlm.building import building_folder
 from charlm.errors import CorpusError, file_errors
 from charlm.sources import is_packed
@@ -77,7 +78,7 @@ def _marks(about: os.stat_result) -> Marks:
 
 def _recall(memory: Path) -> dict[str, tuple[Marks, bytes]]:
     try:
-        entries = json.loads(memory.read_text(encoding="utf-8"))
+        entries = parse_json(read_bounded(memory, megabytes=16).decode())
         return {name: (marks, bytes.fromhex(digest)) for name, (marks, digest) in entries.items()}
     except (OSError, ValueError, TypeError, AttributeError):  # none yet, or damaged
         return {}

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from charlm.bounded import parse_json, read_bounded
 from charlm.resources import cache_folder
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -115,7 +116,7 @@ def _notes_file() -> Path:
 
 def _notes() -> dict[str, Any]:
     try:
-        notes = json.loads(_notes_file().read_text(encoding="utf-8"))
+        notes = parse_json(read_bounded(_notes_file(), megabytes=1).decode())
     except (OSError, ValueError):
         return {}
     return notes if isinstance(notes, dict) else {}

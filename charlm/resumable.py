@@ -25,7 +25,7 @@ class TrainerCounters:
     step: Count
     characters: Count
     seconds: Seconds
-    learning_rate_scale: Annotated[Finite, Field(gt=0)] = 1.0  # older runs have none
+    learning_rate_scale: Annotated[Finite, Field(gt=0, le=1)] = 1.0  # older runs have none
 
 
 class ResumableTrainer(Trainer):

@@ -3,22 +3,25 @@
 import hashlib
 import http.client
 import io
+import lzma
 import re
 import shutil
 import sysconfig
-import tempfile
 import urllib.error
 import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, model_validator
 
+from charlm.bounded import read_bounded
 from charlm.building import building_folder
+from charlm.config_file import parse_yaml
+from charlm.durable import sync, sync_folder
 from charlm.errors import CorpusError, file_errors
 from charlm.resources import cache_folder, shipped
 
@@ -43,25 +46,43 @@ class DownloadableText(BaseModel):
 
     title: str
     address: str
-    size: int
+    size: NonNegativeInt
     """Bytes at the address."""
     sha256: str
     licence: str
     member: str | None = None
     """The file inside, where a zip archive lies at the address."""
+    member_size: NonNegativeInt | None = None
+    """Bytes of that file."""
+
+    @model_validator(mode="after")
+    def _has_both_or_neither(self) -> "DownloadableText":
+        if (self.member is None) != (self.member_size is None):
+            raise ValueError("a member has a member_size")
+        return self
+
+    @property
+    def text_size(self) -> int:
+        """Bytes of the text itself."""
+        return self.size if self.member_size is None else self.member_size
 
 
 def catalogue() -> dict[str, DownloadableText]:
     """Return the downloadable texts by name."""
     path = shipped("data") / "corpora.yaml"
     try:
-        entries: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
+        entries: dict[Any, Any] = parse_yaml(read_bounded(path, 1).decode())
         texts = {name: DownloadableText.model_validate(entry) for name, entry in entries.items()}
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as reason:
-        raise CorpusError(f"{path}: not a catalogue ({reason}); install charlm-rnn anew") from None
+    except (
+        *(yaml.YAMLError, OSError, ValueError, TypeError, AttributeError, RecursionError),
+    ) as reason:
+        why = " ".join(str(reason).split())
+        raise CorpusError(
+            f"{path}: not a catalogue ({why:.300}); install charlm-rnn anew"
+        ) from None
     for name in texts:  # it becomes the name of a file
-        if not re.fullmatch(r"[\w-]+", str(name)):
-            raise CorpusError(f"{path}: {name!r} is no name of a text; rename it")
+        if not (isinstance(name, str) and re.fullmatch(r"[\w-]{1,60}", name)):
+            raise CorpusError(f"{path}: {name!r:.60} is no name of a text; rename it")
     return texts
 
 
@@ -89,9 +110,17 @@ def files_of(name: str) -> list[Path]:
         raise CorpusError(
             f"corpus.builtin {name!r}: no such text; known are {', '.join([*BUILTIN, *known])}"
         )
-    if not downloaded(name).exists():
-        raise CorpusError(f"{name}: not on this machine yet; get it with `charlm data get {name}`")
-    return [downloaded(name)]
+    path, remedy = downloaded(name), f"get it with `charlm data get {name}`"
+    if not path.exists():
+        raise CorpusError(f"{name}: not on this machine yet; {remedy}")
+    with file_errors("be read", path, remedy, CorpusError):
+        size = path.stat().st_size
+        is_whole = size == known[name].text_size
+        if is_whole and known[name].member is None:  # of archives, their digest alone is known
+            is_whole = _sha256(path) == known[name].sha256
+    if not is_whole:
+        raise CorpusError(f"{path}: {size:,} bytes, and not what was downloaded; {remedy} again")
+    return [path]
 
 
 def get(
@@ -112,8 +141,10 @@ def get(
         _transfer(where, arrived, entry.size, on_bytes)
         _check(arrived, entry, where)
         if entry.member is not None:
-            arrived = _taken_out(arrived, entry.member, where)
+            arrived = _taken_out(arrived, entry, where)
+        sync(arrived)
         arrived.replace(target)
+        sync_folder(target.parent)
     return target
 
 
@@ -122,12 +153,11 @@ def _python_docs() -> Path:
 
     text = "\n".join(topics.topics[key] for key in sorted(topics.topics)).encode()
     path = cache_folder() / "texts" / f"python-docs-{hashlib.sha256(text).hexdigest()[:12]}.txt"
-    if not path.exists():
-        with file_errors("be written", path, "free some space or set CHARLM_CACHE", CorpusError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                file.write(text)
-            Path(file.name).replace(path)
+    with file_errors("be written", path, "free some space or set CHARLM_CACHE", CorpusError):
+        if not path.exists() or path.read_bytes() != text:
+            with building_folder(path.parent) as folder:
+                (folder / "text").write_bytes(text)
+                (folder / "text").replace(path)
     return path
 
 
@@ -158,14 +188,9 @@ def _local_file(source: Path, entry: DownloadableText, name: str) -> Path:
 
 
 def _transfer(where: str, target: Path, size: int, on_bytes: Callable[[int], object]) -> None:
-    """Copy what should be of this size; of what is longer, one byte more, and it may be endless."""
-    left = size + 1
     try:
         with _open(where) as source, target.open("wb") as file:
-            while left > 0 and (block := source.read(min(left, _BLOCK))):
-                file.write(block)
-                left -= len(block)
-                on_bytes(len(block))
+            _copy(source, file, size, on_bytes)
     except _UNREADABLE as reason:
         if isinstance(reason, urllib.error.HTTPError):
             reason.close()
@@ -173,6 +198,20 @@ def _transfer(where: str, target: Path, size: int, on_bytes: Callable[[int], obj
         raise CorpusError(
             f"{where}: could not be read ({why}); try again, or fetch it elsewhere and give --from"
         ) from None
+
+
+def _copy(
+    source: IO[bytes] | io.BufferedIOBase,
+    file: IO[bytes],
+    size: int,
+    on_bytes: Callable[[int], object] = lambda size: None,
+) -> None:
+    """Copy what should be of this size; of what is longer, one byte more, and it may be endless."""
+    left = size + 1
+    while left > 0 and (block := source.read(min(left, _BLOCK))):
+        file.write(block)
+        left -= len(block)
+        on_bytes(len(block))
 
 
 def _open(where: str) -> io.BufferedIOBase:
@@ -183,20 +222,27 @@ def _open(where: str) -> io.BufferedIOBase:
     return response
 
 
-def _taken_out(archive: Path, member: str, where: str) -> Path:
+def _taken_out(archive: Path, entry: DownloadableText, where: str) -> Path:
     """Unpack one file of a zip archive beside it, under a name that the archive has no say in."""
-    target = archive.with_name("member")
+    target, member, size = archive.with_name("member"), str(entry.member), entry.text_size
     try:
         with (
             zipfile.ZipFile(archive) as packed,
             packed.open(member) as source,
             target.open("wb") as file,
         ):
-            shutil.copyfileobj(source, file, _BLOCK)
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, ValueError) as reason:
+            _copy(source, file, size)
+        if target.stat().st_size != size:
+            raise ValueError(f"it does not have {size:,} bytes")
+    except (
+        *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
+        *(KeyError, RuntimeError, ValueError, TypeError, AttributeError),
+    ) as reason:
+        if isinstance(reason, OSError) and reason.errno is not None:
+            raise  # the disk; bz2 raises one, too, for what it did not pack
         raise CorpusError(
-            f"{where}: {member} cannot be taken out of it ({reason}); fetch it elsewhere and give "
-            "--from"
+            f"{where}: {member!r:.60} cannot be taken out of it ({reason!s:.100}); fetch it "
+            "elsewhere and give --from"
         ) from None
     return target
 

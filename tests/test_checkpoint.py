@@ -108,6 +108,25 @@ def test_a_header_that_promises_too_much_is_refused() -> None:
     assert_refused(b"[" * 100_000)
 
 
+@pytest.mark.parametrize("digest", ["\ud800", "", "0", None, [], 7, "é" * 64])
+def test_a_digest_that_is_none_is_refused(digest: Any) -> None:
+    about = json.dumps({"format_version": 1, "sha256": digest})
+    header = json.dumps({"__metadata__": {"charlm": about}}).encode()
+    assert_refused(len(header).to_bytes(8, "little") + header)
+
+
+@pytest.mark.parametrize("lacking", ["hashlib.sha256", "safetensors.torch.load", "_group"])
+def test_a_lack_of_memory_is_an_error(
+    lacking: str, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(f"charlm.checkpoint.{lacking}", fail)
+    with pytest.raises(CheckpointError, match="not enough memory"):
+        read_checkpoint(written)
+
+
 def whole_bytes() -> bytes:
     if not _WHOLE:
         path = _scratch("whole")

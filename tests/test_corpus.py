@@ -23,6 +23,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from charlm import machine
 from charlm.config import Config, CorpusConfig
 from charlm.config_file import with_text
 from charlm.corpus import PARTS, Corpus, Part, build_corpus, encode_files
@@ -1147,6 +1148,75 @@ def test_an_entry_of_the_cache_without_digests_is_built_again(
     file.write_text(json.dumps({k: about[k] for k in ("vocabulary", "parts", "written")}))
     assert facts(build_corpus(config_of(cached_text))) == facts(expected)
     assert "sha256" in json.loads(file.read_text())
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 20])
+def test_ids_that_no_digest_guards_are_on_the_disk_before_they_take_their_place(
+    limit: int, cached_text: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charlm.corpus._MOST_TO_DIGEST", limit)
+    synced: list[tuple[str, int]] = []
+
+    def note(path: Path) -> None:
+        assert not (path.parent / "corpus.json").exists()
+        synced.append((path.name, path.stat().st_size))
+
+    monkeypatch.setattr("charlm.corpus.sync", note)
+    corpus = build_corpus(config_of(cached_text))
+    sizes = [(f"{name}.ids", part.ids.nbytes) for name, part in corpus.parts.items()]
+    assert synced == ([] if limit else sizes)
+
+
+FORGED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "hapaxes in words": lambda about: about.update(hapaxes=["x"]),
+    "a hapax in halves": lambda about: about.update(hapaxes=[1.5]),
+    "a hapax beyond the vocabulary": lambda about: about.update(hapaxes=[10**6]),
+    "a smaller vocabulary": lambda about: about["vocabulary"].update(symbols=[10, 97]),
+    "one character of all bytes": lambda about: about["parts"]["test"][1].update(num_bytes=1),
+    "negative bytes": lambda about: about["parts"]["train"][1].update(num_bytes=-9, first_bytes=-9),
+    "more unknown than there are": lambda about: about["parts"]["test"][1].update(num_unknown=999),
+    "an unknown less": lambda about: about["parts"]["test"][1].update(num_unknown=-1),
+    "a true count": lambda about: about["parts"]["test"][1].update(num_unknown=False),
+}
+
+
+@pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED.keys())
+def test_a_forged_entry_of_the_cache_is_built_again(
+    forge: Callable[[dict[str, Any]], object], cached_text: Path, cache: Path
+) -> None:
+    """Its digest is right: there is no key to it."""
+    expected = build_corpus(config_of(cached_text))
+    file = cache / "corpora" / expected.fingerprint / "corpus.json"
+    about = json.loads(file.read_text())
+    del about["sha256"]
+    forge(about)
+    about["sha256"] = hashlib.sha256(json.dumps(about).encode()).hexdigest()
+    file.write_text(json.dumps(about))
+    assert facts(build_corpus(config_of(cached_text))) == facts(expected)
+
+
+@pytest.mark.usefixtures("at_rest")
+@pytest.mark.parametrize("written", ["[" * 100_000, "[]," * 10**6, " " * (40 << 20)], ids=len)
+def test_what_charlm_remembers_may_be_anything(
+    written: str, cached_text: Path, cache: Path
+) -> None:
+    expected = build_corpus(config_of(cached_text))
+    for path in (cache / "corpora").rglob("*.json"):
+        path.write_text(written)
+        assert facts(build_corpus(config_of(cached_text))) == facts(expected)
+    (cache / "machine.json").write_text(written)
+    assert machine.remembered("x") is None
+    machine.remember("x", 1)
+    assert machine.remembered("x") == 1
+
+
+@pytest.mark.long
+def test_a_vocabulary_of_all_code_points_is_cached(tmp_path: Path, cache: Path) -> None:
+    path = tmp_path / "all"
+    path.write_text("".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)])), "utf-32")
+    config = config_of(path, encoding="utf-32", split=(1.0, 0.0, 0.0))
+    corpus = build_corpus(config)
+    assert len(corpus.hapaxes) == len(corpus.vocabulary) - 1 > 1_100_000
 
 
 def _interrupted(*_: Any) -> Iterator[Symbols]:

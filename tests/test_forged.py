@@ -54,6 +54,7 @@ FORGED: dict[str, Forgery] = {
     "negative characters": counter("trainer.characters", -5),
     "seconds that are no number": counter("trainer.seconds", float("nan")),
     "a learning rate of zero": counter("trainer.learning_rate_scale", 0.0),
+    "a learning rate that no roll-back raises": counter("trainer.learning_rate_scale", 1e308),
     "a trainer that is a list": counter("trainer", []),
     "a run that is a list": counter("run", []),
     "a mean that is a word": counter("run.line.nats", "many"),

@@ -8,7 +8,7 @@ import struct
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -124,6 +124,7 @@ def enter(
         sha256=hashlib.sha256(data).hexdigest(),
         licence="public domain",
         member=member,
+        member_size=None if member is None else len(TEXT),
     )
     monkeypatch.setattr(texts, "catalogue", lambda: {"tale": entry})
     return entry
@@ -165,6 +166,131 @@ def test_the_python_documents_are_written_once(folder: Path) -> None:
     assert texts.files_of("python-docs") == [path]
     assert path.stat() == written
     assert names_in(folder) == [path.name]
+
+
+def emptied(data: bytes) -> bytes:
+    return bytes(len(data))  # as a power cut may leave it
+
+
+def cut(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+@pytest.mark.parametrize("damage", [cut, emptied])
+def test_damaged_python_documents_are_written_again(
+    damage: Callable[[bytes], bytes], folder: Path
+) -> None:
+    (path,) = texts.files_of("python-docs")
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    assert texts.files_of("python-docs") == [path]
+    assert path.read_bytes() == whole
+    assert names_in(folder) == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("damage", "is_zip"), [(cut, False), (cut, True), (emptied, False)], ids=str
+)
+def test_a_damaged_download_is_refused_with_the_command_that_gets_it(
+    damage: Callable[[bytes], bytes],
+    is_zip: bool,
+    tmp_path: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = ARCHIVE if is_zip else TEXT
+    enter(monkeypatch, closed_address(), data, member="folder/tale" if is_zip else None)
+    (tmp_path / "source").write_bytes(data)
+    path = texts.get("tale", tmp_path / "source")
+    assert texts.files_of("tale") == [path]
+    path.write_bytes(damage(TEXT))
+    with pytest.raises(CorpusError, match=r"tale\.txt: .*charlm data get tale"):
+        texts.files_of("tale")
+    texts.get("tale", tmp_path / "source")
+    assert texts.files_of("tale") == [path]
+
+
+def test_a_download_is_on_the_disk_before_it_takes_its_place(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(monkeypatch, closed_address())
+    (tmp_path / "source").write_bytes(TEXT)
+    moments: list[str] = []
+    monkeypatch.setattr(texts, "sync", lambda path: moments.append(path.read_text("utf-8")))
+    monkeypatch.setattr(texts, "sync_folder", lambda path: moments.append(path.name))
+    texts.get("tale", tmp_path / "source")
+    assert moments == [TEXT.decode(), folder.name]
+
+
+def test_an_archive_is_unpacked_no_further_than_its_size(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = zipped("folder/tale", bytes(50_000_000))
+    enter(monkeypatch, closed_address(), bomb, member="folder/tale")
+    (tmp_path / "bomb").write_bytes(bomb)
+    copied: list[int] = []
+    copy = texts._copy
+
+    def noted(source: Any, file: Any, size: int, *others: Any) -> None:
+        copy(source, file, size, *others)
+        copied.append(file.tell())
+
+    monkeypatch.setattr(texts, "_copy", noted)
+    with pytest.raises(CorpusError, match=f"it does not have {len(TEXT):,} bytes"):
+        texts.get("tale", tmp_path / "bomb")
+    assert copied == [len(bomb), len(TEXT) + 1]
+    assert names_in(folder) == []
+
+
+@pytest.mark.parametrize(
+    "packing", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=str
+)
+def test_an_archive_that_was_packed_wrongly_is_an_error(
+    packing: int, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", packing) as archive:
+        archive.writestr("folder/tale", TEXT)
+    whole = packed.getvalue()
+    for place in range(40, 140):
+        damaged = whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :]
+        enter(monkeypatch, closed_address(), damaged, member="folder/tale")
+        (tmp_path / "damaged").write_bytes(damaged)
+        try:  # not every byte of an archive matters
+            path = texts.get("tale", tmp_path / "damaged")
+        except CorpusError as error:
+            assert "cannot be taken out" in str(error)
+            assert names_in(folder) == []
+        else:
+            assert path.read_bytes() == TEXT
+            path.unlink()
+
+
+CATALOGUES = {
+    "an alias": "a: &a {title: t}\nb: *a",
+    "an alias in a title": "a: {title: &a [x, x], address: [*a, *a]}",
+    "a number as a name": "5: {title: t, address: a, size: 1, sha256: s, licence: l}",
+    "a truth as a name": "true: {title: t, address: a, size: 1, sha256: s, licence: l}",
+    "a path as a name": "../x: {title: t, address: a, size: 1, sha256: s, licence: l}",
+    "a member, no size": "a: {title: t, address: a, size: 1, sha256: s, licence: l, member: m}",
+    "a long key": f"a: {{{'k' * 100_000}: 1}}",
+    "many wrong keys": f"a: {{{', '.join(f'k{n}: 1' for n in range(5_000))}}}",
+    "a list": "[]",
+    "nothing": "",
+    "depth": "[" * 100_000,
+    "two megabytes": "#" * 2_000_000,
+}
+
+
+@pytest.mark.parametrize("written", CATALOGUES.values(), ids=CATALOGUES.keys())
+def test_a_catalogue_that_is_none_is_refused_in_a_line(
+    written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "corpora.yaml").write_text(written)
+    monkeypatch.setattr(texts, "shipped", lambda kind: tmp_path)
+    with pytest.raises(CorpusError, match=r"corpora\.yaml") as caught:
+        texts.files_of("nowhere")
+    assert len(str(caught.value)) < 1000
 
 
 def test_the_standard_library_leaves_out_what_was_installed_besides() -> None:
