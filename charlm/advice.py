@@ -179,7 +179,7 @@ def choose_ensemble(epochs: float, mixes: bool) -> EnsembleConfig:
 def choose_columns(characters: int) -> int:
     """Return how many columns to read a text in: few enough for some steps an epoch."""
     most = characters / (_STEPS_AN_EPOCH * _BATCHES.sequence_length)
-    return min(_BATCHES.batch_size, 2 ** max(0, math.floor(math.log2(max(1.0, most)))))
+    return min(_BATCHES.batch_size, 1 << math.floor(math.log2(max(1.0, most))))
 
 
 def choose_interval(config: Config, corpus: Corpus, epochs: float) -> int:
