@@ -188,9 +188,7 @@ def test_damaged_python_documents_are_written_again(
     assert names_in(folder) == [path.name]
 
 
-@pytest.mark.parametrize(
-    ("damage", "is_zip"), [(cut, False), (cut, True), (emptied, False)], ids=str
-)
+@pytest.mark.parametrize(("damage", "is_zip"), [(cut, False), (cut, True), (emptied, False)])
 def test_a_damaged_download_is_refused_with_the_command_that_gets_it(
     damage: Callable[[bytes], bytes],
     is_zip: bool,
