@@ -33,7 +33,7 @@ _BATCHES = BatchesConfig(
     batch_size=32, sequence_length=64, reset_probability=0.02, hapax_dropout=0.5
 )
 _STEPS_AN_EPOCH = 3
-"""At least: a shorter text is read in fewer columns, or an epoch would be a step or two."""
+"""A shorter text is read in fewer columns, or an epoch would be a step or two."""
 _WARM_UP = 0.1
 """Of all steps, at most."""
 _EMBEDDING_DROPOUT = 1.4
@@ -59,6 +59,9 @@ def advise(config: Config, corpus: Corpus, settled: Collection[str] = ()) -> Adv
     Members of an ensemble share the time. Keys that are `settled`, as `section.key`, stay as they
     are, and so do corpus, seed, device and what else does not decide how well it learns.
     """
+    settled = {*settled}
+    if config.model.tie_weights and "model.embedding_size" in settled:
+        settled.add("model.hidden_size")
     choose = partial(_choose, settled=settled)
     characters, budget = len(corpus.parts["train"]), config.training.budget or 600.0
     is_compiled = can_compile(config)
@@ -84,7 +87,7 @@ def advise(config: Config, corpus: Corpus, settled: Collection[str] = ()) -> Adv
     model = {
         "cell": "mogrifier" if is_compiled and epochs < _MOGRIFIER_EPOCHS else "lstm",
         "hidden_size": hidden_size,
-        "embedding_size": embedding_of(hidden_size),
+        "embedding_size": embedding_of(hidden_size, config.model.tie_weights),
         "dropout": dropout,
         "embedding_dropout": round(_EMBEDDING_DROPOUT * dropout**2, 2),
     }
@@ -206,9 +209,9 @@ def choose_size(
     return size, rate, "the largest that is tried"
 
 
-def embedding_of(hidden_size: int) -> int:
+def embedding_of(hidden_size: int, is_tied: bool = False) -> int:
     """Return the size of a character's vector in a model of this size."""
-    return min(128, hidden_size // 2)
+    return hidden_size if is_tied else min(128, hidden_size // 2)
 
 
 def weights_of(hidden_size: int) -> int:
@@ -226,7 +229,7 @@ def measured_speed(config: Config, vocabulary_size: int, hidden_size: int) -> fl
 
     Dropout, which may have been set, is left out: it takes little.
     """
-    embedding_size = hidden_size if config.model.tie_weights else embedding_of(hidden_size)
+    embedding_size = embedding_of(hidden_size, config.model.tie_weights)
     sizes = {"hidden_size": hidden_size, "embedding_size": embedding_size}
     no_dropout = {"dropout": 0.0, "embedding_dropout": 0.0}
     model = LanguageModel(config.model.model_copy(update=sizes | no_dropout), vocabulary_size)

@@ -20,7 +20,7 @@ from torch import Tensor
 from charlm.batches import make_batches
 from charlm.calibration import resolve
 from charlm.config import BatchesConfig, Config, CorpusConfig, ModelConfig, TrainingConfig
-from charlm.corpus import build_corpus
+from charlm.corpus_builder import build_corpus
 from charlm.evaluator import total_nats
 from charlm.generator import generate_ids
 from charlm.kernels import compiler

@@ -21,7 +21,7 @@ def read_bounded(path: Path, megabytes: int) -> bytes:
 
 
 def parse_json(text: str, most_numbers: int = _MOST_NUMBERS) -> Any:
-    """Parse what `json.dumps` writes; raises `ValueError` for anything else.
+    """Parse JSON in ASCII; raises `ValueError`.
 
     So it does, before memory is full, for what holds more than charlm ever writes.
     """

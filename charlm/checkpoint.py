@@ -115,8 +115,10 @@ def _checkpoint_of(path: Path, data: bytes, about: dict[str, Any]) -> Checkpoint
         )
     except (
         *(safetensors.SafetensorError, ConfigError, KeyError, TypeError, ValueError),
-        *(AttributeError, RuntimeError),  # torch's word for a lack of memory is the latter
+        *(AttributeError, RuntimeError),
     ) as reason:
+        if "alloc" in str(reason):  # a lack of memory, as torch says it
+            raise MemoryError from None
         raise CheckpointError(
             f"{path}: not a checkpoint that this charlm reads ({reason})"
         ) from None

@@ -31,8 +31,8 @@ _YAML_1_2 = {  # PyYAML reads 1e-3 as text, `no` as false and 1:30 as 90; the ne
 _MOST_MISTAKES = 40
 """Described in one message."""
 
-_MOST_VALUES = 20_000
-"""In one file: PyYAML takes a kilobyte of memory for each, and a second for these."""
+_MOST_MEGABYTES, _MOST_VALUES = 1, 40_000
+"""In one file: PyYAML takes a kilobyte of memory for each value, and two seconds for these."""
 
 _RESOLVERS: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 for _tag, (_pattern, _first) in _YAML_1_2.items():
@@ -141,9 +141,17 @@ def with_text(config: Config, text: str | Path | Iterable[str | Path]) -> Config
 
 
 def to_yaml(config: Config) -> str:
-    """Write every key of a config; `load_config` reads it back as the same config."""
+    """Write every key of a config; `load_config` reads it back as the same config.
+
+    Raises `ConfigError` for one that is too long for that.
+    """
     keys = config.model_dump(mode="json")
     text: str = yaml.dump(keys, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    if len(text.encode()) > _MOST_MEGABYTES << 20 or text.count("\n") > _MOST_VALUES - 500:
+        raise ConfigError(
+            f"corpus.paths: {len(config.corpus.paths):,} paths are too many to write down; name "
+            "their folder, or a glob in quotes"
+        )
     return text
 
 
@@ -170,7 +178,9 @@ def _find(source: str | Path) -> Path:
 
 def _read(path: Path) -> dict[Any, Any]:
     try:
-        keys = parse_yaml(read_bounded(path, 1).decode("utf-8").removeprefix("\ufeff"))
+        keys = parse_yaml(
+            read_bounded(path, _MOST_MEGABYTES).decode("utf-8").removeprefix("\ufeff")
+        )
     except OSError as reason:
         raise ConfigError(f"{path}: cannot be read ({reason.strerror}); check the file") from None
     except UnicodeDecodeError as reason:

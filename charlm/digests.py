@@ -21,7 +21,7 @@ from charlm.sources import is_packed
 
 _REST_NS = 3 * 10**9
 """Longer than the coarsest tick of a file system in use, FAT's two seconds."""
-_MOST_FILES = 20_000
+_MOST_FILES, _MOST_MEGABYTES = 20_000, 16
 
 Marks = list[int]
 """What the file system says of a file, and changes when the file is written."""
@@ -64,10 +64,12 @@ class Digests:
         if not self._has_news:
             return
         entries = {name: (marks, digest.hex()) for name, (marks, digest) in self._known.items()}
-        newest = dict(list(entries.items())[-_MOST_FILES:])
+        newest = list(entries.items())[-_MOST_FILES:]
+        while len(text := json.dumps(dict(newest))) > _MOST_MEGABYTES << 20:
+            newest = newest[len(newest) // 2 :]
         with suppress(OSError, CorpusError), building_folder(self._memory.parent) as folder:
             path = folder / "digests"
-            path.write_text(json.dumps(newest), encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
             path.replace(self._memory)
 
 
@@ -78,7 +80,7 @@ def _marks(about: os.stat_result) -> Marks:
 
 def _recall(memory: Path) -> dict[str, tuple[Marks, bytes]]:
     try:
-        entries = parse_json(read_bounded(memory, megabytes=16).decode())
+        entries = parse_json(read_bounded(memory, _MOST_MEGABYTES).decode())
         return {name: (marks, bytes.fromhex(digest)) for name, (marks, digest) in entries.items()}
     except (OSError, ValueError, TypeError, AttributeError):  # none yet, or damaged
         return {}

@@ -8,7 +8,7 @@ from charlm.advice import advise
 from charlm.calibration import resolve
 from charlm.config import Config
 from charlm.config_file import load_config, make_config, override, with_text
-from charlm.corpus import build_corpus
+from charlm.corpus_builder import build_corpus
 from charlm.errors import ConfigError
 from charlm.machine import launch_name, launched
 from charlm.members import train_members

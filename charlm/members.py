@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -81,7 +80,6 @@ def _mix(
     The mixture is fitted on the validation part, by which the members were chosen, too. Raises
     `CorpusError` if the text has changed from one member to another.
     """
-    start = perf_counter()
     checkpoints = [read_checkpoint(checkpoint_to_use(member.run.folder)) for member in finished]
     vocabulary = checkpoints[0].vocabulary
     if len({checkpoint.fingerprint for checkpoint in checkpoints}) > 1:
@@ -115,7 +113,7 @@ def _mix(
         step=sum(member.step for member in finished),
         epochs=sum(member.epochs for member in finished),
         characters=sum(member.characters for member in finished),
-        seconds=sum(member.seconds for member in finished) + perf_counter() - start,
+        seconds=sum(member.seconds for member in finished),
         num_parameters=ensemble.num_parameters,
         training_loss=None,
         best_step=sum(member.best_step for member in finished),

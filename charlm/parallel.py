@@ -21,7 +21,8 @@ from charlm.machine import Launch, launched
 _PATIENCE = timedelta(hours=2)
 """How long one may work alone while the others wait: to build a corpus, or to score one row."""
 _PATIENCE_IN_STEPS = timedelta(minutes=15)
-"""How long one may be late with its part of a step. Of a machine that has vanished no word comes,
+"""How long one may be late with its part of a step, and with what the first does between two: to
+report, sample and save. Of a machine that has vanished no word comes,
 and its system has taken what was sent to it: silence is all that the others notice."""
 _LOST = ("gloo", "nccl", "connection")
 """Words in what PyTorch raises where another process has ended, unless it is a `DistError`."""

@@ -11,7 +11,8 @@ import torch
 from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.config import Config, TrainingConfig
 from charlm.config_file import absolute, make_config
-from charlm.corpus import Corpus, Part, PartName, build_corpus, cached_corpus, encode_files
+from charlm.corpus import Corpus, Part, PartName, cached_corpus
+from charlm.corpus_builder import build_corpus, encode_files
 from charlm.dynamic import DynamicEvaluation, Rates
 from charlm.ensemble import AnyModel, Ensemble
 from charlm.errors import CorpusError

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from charlm.bounded import read_bounded
+from charlm.bounded import parse_json, read_bounded
 from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.config import Config
 from charlm.config_file import load_config, to_yaml
@@ -95,8 +95,8 @@ class Run:
     def note_environment(self, entry: dict[str, Any]) -> None:
         """Add an entry to `environment.json`; one that is no list of entries is begun anew."""
         try:
-            entries = json.loads(read_bounded(self.environment, megabytes=16))
-        except (OSError, ValueError, RecursionError):
+            entries = parse_json(read_bounded(self.environment, megabytes=16).decode())
+        except (OSError, ValueError):
             entries = []
         entries = [*(entries if isinstance(entries, list) else []), entry]
         self._write_whole(self.environment, json.dumps(entries, indent=1) + "\n")

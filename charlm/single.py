@@ -7,7 +7,7 @@ from pathlib import Path
 from charlm.checkpoint import read_checkpoint
 from charlm.config import Config
 from charlm.config_file import override, with_text
-from charlm.corpus import build_corpus
+from charlm.corpus_builder import build_corpus
 from charlm.errors import ConfigError, RunError
 from charlm.machine import launch_name, launched
 from charlm.model import LanguageModel

@@ -11,7 +11,7 @@ from torch.profiler import ProfilerActivity, profile
 from charlm.benchmark import Bench, Shape
 from charlm.calibration import resolve
 from charlm.config import Config
-from charlm.corpus import build_corpus
+from charlm.corpus_builder import build_corpus
 from charlm.plain_loop import PlainLoop
 from charlm.timing import Work, in_own_process, in_turns
 

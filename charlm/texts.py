@@ -1,19 +1,12 @@
 """Texts by name: those that every machine has, and the well-known ones that are downloaded once."""
 
 import hashlib
-import http.client
-import io
-import lzma
 import re
 import shutil
 import sysconfig
-import urllib.error
-import urllib.request
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, model_validator
@@ -21,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, model_validator
 from charlm.bounded import read_bounded
 from charlm.building import building_folder
 from charlm.config_file import parse_yaml
+from charlm.downloads import sha256_of, taken_out, transfer
 from charlm.durable import sync, sync_folder
 from charlm.errors import CorpusError, file_errors
 from charlm.resources import cache_folder, shipped
@@ -31,12 +25,10 @@ BUILTIN = {
     "lyrics-zh": "Chinese lyrics written for charlm",
 }
 _NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3"}
-_BLOCK = 1 << 20
-_UNREADABLE = (
-    *(urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError),
-    *(FileNotFoundError, IsADirectoryError, PermissionError, ValueError),
+_NO_CATALOGUE = (
+    *(yaml.YAMLError, OSError),
+    *(ValueError, TypeError, AttributeError, RecursionError),
 )
-"""What reading an address or a file may raise; a full disk is none of them."""
 
 
 class DownloadableText(BaseModel):
@@ -73,9 +65,7 @@ def catalogue() -> dict[str, DownloadableText]:
     try:
         entries: dict[Any, Any] = parse_yaml(read_bounded(path, 1).decode())
         texts = {name: DownloadableText.model_validate(entry) for name, entry in entries.items()}
-    except (
-        *(yaml.YAMLError, OSError, ValueError, TypeError, AttributeError, RecursionError),
-    ) as reason:
+    except _NO_CATALOGUE as reason:
         why = " ".join(str(reason).split())
         raise CorpusError(
             f"{path}: not a catalogue ({why:.300}); install charlm-rnn anew"
@@ -117,7 +107,7 @@ def files_of(name: str) -> list[Path]:
         size = path.stat().st_size
         is_whole = size == known[name].text_size
         if is_whole and known[name].member is None:  # of archives, their digest alone is known
-            is_whole = _sha256(path) == known[name].sha256
+            is_whole = sha256_of(path) == known[name].sha256
     if not is_whole:
         raise CorpusError(f"{path}: {size:,} bytes, and not what was downloaded; {remedy} again")
     return [path]
@@ -138,10 +128,10 @@ def get(
         building_folder(target.parent) as folder,
     ):
         arrived = folder / "arrived"
-        _transfer(where, arrived, entry.size, on_bytes)
+        transfer(where, arrived, entry.size, on_bytes)
         _check(arrived, entry, where)
         if entry.member is not None:
-            arrived = _taken_out(arrived, entry, where)
+            arrived = taken_out(arrived, entry.member, entry.text_size, where)
         sync(arrived)
         arrived.replace(target)
         sync_folder(target.parent)
@@ -179,72 +169,12 @@ def _local_file(source: Path, entry: DownloadableText, name: str) -> Path:
     with file_errors("be read", source, "check the folder", CorpusError):
         for path in sorted(source.iterdir()):
             is_candidate = path.is_file() and path.stat().st_size == entry.size
-            if is_candidate and _sha256(path) == entry.sha256:
+            if is_candidate and sha256_of(path) == entry.sha256:
                 return path
     raise CorpusError(
         f"{source}: no file here is {name} ({entry.size:,} bytes, SHA-256 {entry.sha256[:12]}…); "
         f"fetch it from {entry.address}"
     )
-
-
-def _transfer(where: str, target: Path, size: int, on_bytes: Callable[[int], object]) -> None:
-    try:
-        with _open(where) as source, target.open("wb") as file:
-            _copy(source, file, size, on_bytes)
-    except _UNREADABLE as reason:
-        if isinstance(reason, urllib.error.HTTPError):
-            reason.close()
-        why = getattr(reason, "reason", None) or getattr(reason, "strerror", None) or reason
-        raise CorpusError(
-            f"{where}: could not be read ({why}); try again, or fetch it elsewhere and give --from"
-        ) from None
-
-
-def _copy(
-    source: IO[bytes] | io.BufferedIOBase,
-    file: IO[bytes],
-    size: int,
-    on_bytes: Callable[[int], object] = lambda size: None,
-) -> None:
-    """Copy what should be of this size; of what is longer, one byte more, and it may be endless."""
-    left = size + 1
-    while left > 0 and (block := source.read(min(left, _BLOCK))):
-        file.write(block)
-        left -= len(block)
-        on_bytes(len(block))
-
-
-def _open(where: str) -> io.BufferedIOBase:
-    if "://" not in where:
-        return Path(where).open("rb")
-    request = urllib.request.Request(where, headers={"User-Agent": "charlm"})
-    response: io.BufferedIOBase = urllib.request.urlopen(request, timeout=60)
-    return response
-
-
-def _taken_out(archive: Path, entry: DownloadableText, where: str) -> Path:
-    """Unpack one file of a zip archive beside it, under a name that the archive has no say in."""
-    target, member, size = archive.with_name("member"), str(entry.member), entry.text_size
-    try:
-        with (
-            zipfile.ZipFile(archive) as packed,
-            packed.open(member) as source,
-            target.open("wb") as file,
-        ):
-            _copy(source, file, size)
-        if target.stat().st_size != size:
-            raise ValueError(f"it does not have {size:,} bytes")
-    except (
-        *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
-        *(KeyError, RuntimeError, ValueError, TypeError, AttributeError),
-    ) as reason:
-        if isinstance(reason, OSError) and reason.errno is not None:
-            raise  # the disk; bz2 raises one, too, for what it did not pack
-        raise CorpusError(
-            f"{where}: {member!r:.60} cannot be taken out of it ({reason!s:.100}); fetch it "
-            "elsewhere and give --from"
-        ) from None
-    return target
 
 
 def _check(path: Path, entry: DownloadableText, where: str) -> None:
@@ -254,16 +184,11 @@ def _check(path: Path, entry: DownloadableText, where: str) -> None:
             f"{where}: {size:,} bytes{or_more} arrived instead of {entry.size:,}; nothing was "
             "kept, try again or fetch it elsewhere"
         )
-    if (digest := _sha256(path)) != entry.sha256:
+    if (digest := sha256_of(path)) != entry.sha256:
         raise CorpusError(
             f"{where}: SHA-256 is {digest[:12]}… instead of {entry.sha256[:12]}…: not the text "
             "that charlm knows; nothing was kept, fetch it elsewhere and give --from"
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def forget_all() -> int:

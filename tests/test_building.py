@@ -10,7 +10,7 @@ import pytest
 
 from charlm.building import building_folder
 from charlm.config import CorpusConfig
-from charlm.corpus import build_corpus
+from charlm.corpus_builder import build_corpus
 
 _BUILD = """
 import sys
@@ -25,11 +25,11 @@ with building_folder(Path(sys.argv[1])) as folder:
 _BUILD_AT_ONCE = """
 import hashlib, sys, time
 from pathlib import Path
-from charlm import corpus
+from charlm import corpus_builder
 from charlm.config import CorpusConfig
 
 meeting, text, name = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-read_symbols = corpus.read_symbols
+read_symbols = corpus_builder.read_symbols
 
 def read_together(*arguments):
     (meeting / name).touch()
@@ -39,8 +39,8 @@ def read_together(*arguments):
         time.sleep(0.001)
     return read_symbols(*arguments)
 
-corpus.read_symbols = read_together
-built = corpus.build_corpus(CorpusConfig(paths=(text,)))
+corpus_builder.read_symbols = read_together
+built = corpus_builder.build_corpus(CorpusConfig(paths=(text,)))
 digest = hashlib.sha256()
 for part in built.parts.values():
     digest.update(built.vocabulary.decode(part.ids).encode())

@@ -600,6 +600,23 @@ def test_every_key_is_printed() -> None:
         assert all(f"  {key}:" in printed for key in keys)
 
 
+@pytest.mark.parametrize("length", [2, 200])
+def test_as_many_paths_are_printed_as_are_read_back(length: int, tmp_path: Path) -> None:
+    """A run that has begun can be resumed."""
+    printed = 0
+    for count in (1_000, 10_000, 30_000, 100_000):
+        paths = tuple(f"/{number:0{length}}" for number in range(count))
+        config = Config(corpus=CorpusConfig(paths=paths))
+        try:
+            text = to_yaml(config)
+        except ConfigError as refusal:
+            assert f"{count:,} paths are too many" in str(refusal)
+            break
+        assert load_text(tmp_path, text) == config
+        printed = count
+    assert 1_000 <= printed < 100_000
+
+
 LOOKALIKES = [
     "", " ", "~", "null", "true", "no", "1", "1.5", "1e3", "1.e5", "-1e-3", ".5", ".inf", ".nan",
     "1:30", "0x10", "0o7", "007", "1_000", "2001-12-14", "=", "<<", "-", "- a", "? a", "a: b",

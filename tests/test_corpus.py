@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import tracemalloc
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,8 @@ from hypothesis import strategies as st
 from charlm import machine
 from charlm.config import Config, CorpusConfig
 from charlm.config_file import with_text
-from charlm.corpus import PARTS, Corpus, Part, build_corpus, encode_files
+from charlm.corpus import PARTS, Corpus, Part
+from charlm.corpus_builder import build_corpus, encode_files
 from charlm.errors import CorpusError, VocabularyError
 from charlm.sources import find_files, read_symbols
 from charlm.vocabulary import Symbols, Vocabulary, code_points
@@ -1045,7 +1047,7 @@ def test_a_text_that_changes_while_it_is_read_is_an_error(
         with cached_text.open("a") as file:
             file.write("more")
 
-    monkeypatch.setattr("charlm.corpus.read_symbols", disturbed)
+    monkeypatch.setattr("charlm.corpus_builder.read_symbols", disturbed)
     with pytest.raises(CorpusError, match="changed while it was read"):
         build_corpus(config_of(cached_text))
     assert not list(cache.rglob("*"))
@@ -1196,16 +1198,21 @@ def test_a_forged_entry_of_the_cache_is_built_again(
 
 
 @pytest.mark.usefixtures("at_rest")
-@pytest.mark.parametrize("written", ["[" * 100_000, "[]," * 10**6, " " * (40 << 20)], ids=len)
-def test_what_charlm_remembers_may_be_anything(
+@pytest.mark.parametrize(
+    "written", ["[" * 100_000, f"[{'[],' * 10**6}[]]", " " * (40 << 20)], ids=len
+)
+def test_what_charlm_remembers_may_be_anything_and_fills_no_memory(
     written: str, cached_text: Path, cache: Path
 ) -> None:
     expected = build_corpus(config_of(cached_text))
-    for path in (cache / "corpora").rglob("*.json"):
+    remembered = [*(cache / "corpora").rglob("*.json"), cache / "machine.json"]
+    for path in remembered:
         path.write_text(written)
+        tracemalloc.start()
         assert facts(build_corpus(config_of(cached_text))) == facts(expected)
-    (cache / "machine.json").write_text(written)
-    assert machine.remembered("x") is None
+        assert machine.remembered("x") is None
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+        tracemalloc.stop()
     machine.remember("x", 1)
     assert machine.remembered("x") == 1
 
@@ -1259,7 +1266,7 @@ def test_a_build_that_is_broken_off_leaves_nothing_in_the_cache(
     cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("charlm.corpus.read_symbols", reading)
+    monkeypatch.setattr("charlm.corpus_builder.read_symbols", reading)
     with pytest.raises(error, match=message):
         build_corpus(config_of(cached_text))
     assert not list(cache.rglob("*"))
@@ -1279,7 +1286,7 @@ _BUILD = """
 import resource, sys
 from pathlib import Path
 from charlm.config import CorpusConfig
-from charlm.corpus import build_corpus
+from charlm.corpus_builder import build_corpus
 
 size, path, form = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 lines = ("A line of a long text, in no way special.\\r\\n" * 1000).encode()

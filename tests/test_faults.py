@@ -22,7 +22,7 @@ from charlm.batches import Position, SequentialBatches
 from charlm.checkpoint import read_checkpoint
 from charlm.config import Config, CorpusConfig, TrainingConfig
 from charlm.config_file import load_config
-from charlm.corpus import build_corpus
+from charlm.corpus_builder import build_corpus
 from charlm.errors import ConfigError, CorpusError, DivergenceError, RunError
 from charlm.evaluator import Score
 from charlm.generator import choose

@@ -23,7 +23,8 @@ from charlm.batches import Batch, Batches, RandomBatches, SequentialBatches, mak
 from charlm.cells import Cell, GRUCell, LSTMCell, ReLUCell, RNNCell, State
 from charlm.config import Config, ModelConfig, TrainingConfig
 from charlm.config_file import load_config
-from charlm.corpus import Part, build_corpus
+from charlm.corpus import Part
+from charlm.corpus_builder import build_corpus
 from charlm.evaluator import evaluate_part, perplexity
 from charlm.model import LanguageModel
 from charlm.optimization import clip_gradients, make_optimizer

@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from charlm import texts
+from charlm import downloads, texts
 from charlm.config import CorpusConfig
-from charlm.corpus import PARTS, build_corpus
+from charlm.corpus import PARTS
+from charlm.corpus_builder import build_corpus
 from charlm.errors import CorpusError
 from charlm.texts import BUILTIN, DownloadableText
 
@@ -227,13 +228,13 @@ def test_an_archive_is_unpacked_no_further_than_its_size(
     enter(monkeypatch, closed_address(), bomb, member="folder/tale")
     (tmp_path / "bomb").write_bytes(bomb)
     copied: list[int] = []
-    copy = texts._copy
+    copy = downloads._copy
 
     def noted(source: Any, file: Any, size: int, *others: Any) -> None:
         copy(source, file, size, *others)
         copied.append(file.tell())
 
-    monkeypatch.setattr(texts, "_copy", noted)
+    monkeypatch.setattr(downloads, "_copy", noted)
     with pytest.raises(CorpusError, match=f"it does not have {len(TEXT):,} bytes"):
         texts.get("tale", tmp_path / "bomb")
     assert copied == [len(bomb), len(TEXT) + 1]
@@ -355,7 +356,7 @@ def test_a_download_is_kept_and_can_be_named_in_a_config(
 def test_pieces_are_reported_as_they_arrive(
     server: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(texts, "_BLOCK", 100)
+    monkeypatch.setattr(downloads, "_BLOCK", 100)
     enter(monkeypatch, server + "/tale.txt")
     sizes: list[int] = []
     texts.get("tale", on_bytes=sizes.append)
@@ -543,7 +544,7 @@ def test_no_more_is_read_than_tells_that_a_source_is_wrong(
 ) -> None:
     """It may be endless."""
     enter(monkeypatch, closed_address())
-    monkeypatch.setattr(texts, "_BLOCK", 100)
+    monkeypatch.setattr(downloads, "_BLOCK", 100)
     read: list[int] = []
 
     def on_bytes(size: int) -> None:

@@ -16,7 +16,8 @@ from test_cli import refused, run
 
 from charlm import digests
 from charlm.config import CorpusConfig
-from charlm.corpus import build_corpus, cached_corpus
+from charlm.corpus import cached_corpus
+from charlm.corpus_builder import build_corpus
 from charlm.errors import CorpusError
 from charlm.kernels import compiler
 from charlm.run import Run

@@ -44,7 +44,7 @@ def end_one(
         while in_writing and process.poll() is None and not half_written(ended):
             time.sleep(0.0001)
         process.send_signal(way)
-        code = process.wait(timeout=5)  # time enough to save
+        code = process.wait(timeout=30)  # time enough to save, on a busy machine, too
     if code == 0:
         return "end"
     if way != signal.SIGKILL:

@@ -129,7 +129,7 @@ def peak_of(code: str, *arguments: object) -> tuple[int, float, float]:
 BUILD = """
 import sys, time
 from charlm.config import CorpusConfig
-from charlm.corpus import build_corpus
+from charlm.corpus_builder import build_corpus
 start = time.perf_counter()
 corpus = build_corpus(CorpusConfig(paths=(sys.argv[1],)))
 assert len(corpus.parts["train"]) > 1e6

@@ -1,0 +1,166 @@
+"""Texts become corpora: decoded, counted, split and looked up, in pieces.
+
+The text is decoded once to a file of code points; the vocabulary is counted over the training part
+of it; then the code points are looked up to the ids that take their place. Memory does not grow
+with the text.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from charlm.building import building_folder
+from charlm.config import CorpusConfig
+from charlm.corpus import PARTS, Corpus, PartName, cached_corpus, keep_corpus, write_about
+from charlm.digests import Digests
+from charlm.errors import CorpusError, file_errors
+from charlm.resources import cache_folder
+from charlm.sources import find_files, read_symbols, spool_standard_input
+from charlm.symbols import Counts, SymbolFile, size_of
+from charlm.vocabulary import Vocabulary
+
+_FORMAT = 1
+"""Part of every key: raise it when the same text and settings would give other ids."""
+
+
+def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> Corpus:
+    """Read a text into a corpus, or take it from the cache.
+
+    With `vocabulary`, characters are those that it holds; otherwise they are counted.
+    Raises `CorpusError` for a text that is missing, unreadable, empty or too short to split.
+    """
+    with building_folder(cache_folder()) as building:
+        groups = [
+            find_files(_without_standard_input(config.paths, building), config.builtin),
+            find_files(_without_standard_input(config.validation_paths, building)),
+            find_files(_without_standard_input(config.test_paths, building)),
+        ]
+        digests = Digests(cache_folder() / "corpora" / "digests.json")
+        key = _fingerprint(digests, groups, config, vocabulary)
+        corpus = cached_corpus(key)
+        if corpus is None:
+            remedy = "free some space or set CHARLM_CACHE"
+            with file_errors("be written", building, remedy, CorpusError):
+                _encode(groups, config, vocabulary, building / "corpus")
+                if _fingerprint(digests, groups, config, vocabulary) != key:
+                    raise CorpusError("the text changed while it was read; start again")
+                corpus = keep_corpus(building / "corpus", key)
+        digests.remember()
+        return corpus
+
+
+def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabulary) -> Corpus:
+    """Read files, in the way of `config` but whole, as one test part in a known vocabulary."""
+    whole = config.model_copy(
+        update={
+            "paths": tuple(paths),
+            "builtin": None,
+            "validation_paths": (),
+            "test_paths": (),
+            "max_characters": None,
+            "split": (0.0, 0.0, 1.0),
+        }
+    )
+    return build_corpus(whole, vocabulary)
+
+
+def _without_standard_input(paths: Sequence[str], folder: Path) -> list[str]:
+    return [str(spool_standard_input(folder)) if path == "-" else path for path in paths]
+
+
+def _fingerprint(
+    digests: Digests,
+    groups: list[list[Path]],
+    config: CorpusConfig,
+    vocabulary: Vocabulary | None,
+) -> str:
+    # Defaults are left out, so that a key that a later version adds changes no fingerprint.
+    places = {"paths", "builtin", "validation_paths", "test_paths"}
+    settings = config.model_dump(mode="json", exclude=places, exclude_defaults=True)
+    facts = [
+        _FORMAT,
+        [digests.of(files) for files in groups],
+        settings,
+        vocabulary.to_json() if vocabulary else None,
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+def _encode(
+    groups: list[list[Path]], config: CorpusConfig, vocabulary: Vocabulary | None, folder: Path
+) -> None:
+    """Write the ids of all parts, and `corpus.json` with the rest, into a new `folder`."""
+    folder.mkdir()
+    symbols = SymbolFile(folder / "symbols")
+    unlimited = config.model_copy(update={"max_characters": None})
+    lengths = [
+        symbols.append(read_symbols(files, config if files is groups[0] else unlimited))
+        for files in groups
+    ]
+    bounds = _split(lengths, config)
+    held_out = [symbols.count(*stretch) for stretch in bounds[1:]]
+    counts = [symbols.counts - sum(held_out), *held_out]
+    if vocabulary is None:
+        vocabulary = _vocabulary_of(counts, config)
+    parts: dict[PartName, tuple[int, dict[str, int]]] = {}
+    for name, (start, end), counted in zip(PARTS, bounds, counts, strict=True):
+        numbers = {
+            "num_bytes": size_of(counted, config.unit),
+            "first_bytes": size_of(symbols.count(start, min(start + 1, end)), config.unit),
+            "num_unknown": end - start - int(counted[list(vocabulary.symbols)].sum()),
+        }
+        parts[name] = (end - start, numbers)
+    for name, (start, end) in zip(PARTS[1:], bounds[1:], strict=True):
+        symbols.write_ids(start, end, vocabulary, folder / f"{name}.ids")
+    symbols.become_ids(*bounds[0], vocabulary, folder / f"{PARTS[0]}.ids")
+    write_about(folder, vocabulary, parts, _hapaxes(counts[0], vocabulary))
+
+
+def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:
+    """Return where each part starts and ends; raises `CorpusError` where one would be too short."""
+    total = lengths[0]
+    if total == 0:
+        raise CorpusError(
+            "the text is empty; give one with characters in it (--text or corpus.paths)"
+        )
+    if config.validation_paths or config.test_paths:
+        ends = np.cumsum(lengths).tolist()
+        wanted = [True, bool(config.validation_paths), bool(config.test_paths)]
+    else:
+        train, validation, _ = config.split
+        ends = [int(train * total), int(round(train + validation, 9) * total), total]
+        wanted = [fraction > 0 for fraction in config.split]
+    bounds = list(zip([0, *ends], ends, strict=False))
+    if config.validation_first and not (config.validation_paths or config.test_paths):
+        first = ends[1] - ends[0]
+        bounds[:2] = (first, ends[1]), (0, first)
+    for name, (start, end), is_wanted in zip(PARTS, bounds, wanted, strict=True):
+        if is_wanted and end - start < 2:
+            raise CorpusError(
+                f"the {name} part of the text has {end - start} characters and needs at least 2 "
+                f"(the whole text has {sum(lengths)}); give more text, or another corpus.split"
+            )
+    return bounds
+
+
+def _vocabulary_of(counts: list[Counts], config: CorpusConfig) -> Vocabulary:
+    if config.unit == "byte":
+        return Vocabulary.of_bytes()
+    counted = counts[0] if config.vocabulary_from == "train" else sum(counts[1:], counts[0])
+    if counted.max() < config.minimum_count:
+        raise CorpusError(
+            f"no character of the text occurs {config.minimum_count} times; lower "
+            "corpus.minimum_count or give more text"
+        )
+    return Vocabulary.from_counts(counted, config.minimum_count)
+
+
+def _hapaxes(counts: Counts, vocabulary: Vocabulary) -> list[int]:
+    if vocabulary.unit == "byte":
+        return []
+    of_known = counts[list(vocabulary.symbols)]
+    ids: list[int] = (1 + np.flatnonzero(of_known == 1)).tolist()
+    return ids

@@ -1,0 +1,96 @@
+"""Bytes from an address, a file or an archive: no more of them than there should be."""
+
+import hashlib
+import http.client
+import io
+import lzma
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from charlm.errors import CorpusError
+
+_BLOCK = 1 << 20
+_UNREADABLE = (
+    *(urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError),
+    *(FileNotFoundError, IsADirectoryError, PermissionError, ValueError),
+)
+"""What reading an address or a file may raise; a full disk is none of them."""
+_NOT_UNPACKED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
+    *(KeyError, RuntimeError, ValueError, TypeError, AttributeError),
+)
+"""What `zipfile` raises for an archive that somebody has made up."""
+
+
+def transfer(where: str, target: Path, size: int, on_bytes: Callable[[int], object]) -> None:
+    """Copy what should be of this size from an address or a file; raises `CorpusError`.
+
+    Of what is longer one byte more arrives, so that it is noticed: it may be endless.
+    """
+    try:
+        with _open(where) as source, target.open("wb") as file:
+            _copy(source, file, size, on_bytes)
+    except _UNREADABLE as reason:
+        if isinstance(reason, urllib.error.HTTPError):
+            reason.close()
+        why = getattr(reason, "reason", None) or getattr(reason, "strerror", None) or reason
+        raise CorpusError(
+            f"{where}: could not be read ({why}); try again, or fetch it elsewhere and give --from"
+        ) from None
+
+
+def taken_out(archive: Path, member: str, size: int, where: str) -> Path:
+    """Unpack one file of a zip archive beside it, under a name that the archive has no say in.
+
+    Raises `CorpusError`, which says `where` the archive came from.
+    """
+    target = archive.with_name("member")
+    try:
+        with (
+            zipfile.ZipFile(archive) as packed,
+            packed.open(member) as source,
+            target.open("wb") as file,
+        ):
+            _copy(source, file, size)
+        if target.stat().st_size != size:
+            raise ValueError(f"it does not have {size:,} bytes")
+    except _NOT_UNPACKED as reason:
+        if isinstance(reason, OSError) and reason.errno is not None:
+            raise  # the disk; bz2 raises one, too, for what it did not pack
+        raise CorpusError(
+            f"{where}: {member!r:.60} cannot be taken out of it ({reason!s:.100}); fetch it "
+            "elsewhere and give --from"
+        ) from None
+    return target
+
+
+def sha256_of(path: Path) -> str:
+    """Return the digest of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _copy(
+    source: IO[bytes] | io.BufferedIOBase,
+    file: IO[bytes],
+    size: int,
+    on_bytes: Callable[[int], object] = lambda size: None,
+) -> None:
+    left = size + 1
+    while left > 0 and (block := source.read(min(left, _BLOCK))):
+        file.write(block)
+        left -= len(block)
+        on_bytes(len(block))
+
+
+def _open(where: str) -> io.BufferedIOBase:
+    if "://" not in where:
+        return Path(where).open("rb")
+    request = urllib.request.Request(where, headers={"User-Agent": "charlm"})
+    response: io.BufferedIOBase = urllib.request.urlopen(request, timeout=60)
+    return response
