@@ -163,9 +163,13 @@ def _reasons(
     )
     yield (
         "batches.batch_size",
-        f"{config.batches.batch_size} columns of {config.batches.sequence_length} steps, weight "
-        f"decay {training.weight_decay:g}",
+        f"{_columns(config.batches)} of {config.batches.sequence_length} steps, weight decay "
+        f"{training.weight_decay:g}",
     )
+
+
+def _columns(batches: BatchesConfig) -> str:
+    return "one column" if batches.batch_size == 1 else f"{batches.batch_size} columns"
 
 
 def choose_ensemble(epochs: float, mixes: bool) -> EnsembleConfig:

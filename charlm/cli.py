@@ -141,6 +141,8 @@ def train(
     if deterministic:
         settings.append("training.deterministic=true")
     settings += set_ or []
+    if resume is not None and str(resume).startswith("-"):
+        raise CharlmError(f"--resume is followed by the folder of a run, not by {resume}")
     if resume is not None and (config, name, auto, print_config) != (None, None, False, False):
         raise CharlmError(
             "--resume goes on with a run as it is; leave out CONFIG, --name, --auto, --print-config"
@@ -203,8 +205,10 @@ def evaluate(
     from charlm.evaluator import effective_rows, evaluate_part, protocol
     from charlm.tables import show_score
 
-    if (dynamic and rows > 1) or (save is not None and not dynamic):
-        raise CharlmError("--dynamic reads in one row, and --save is for it alone")
+    if dynamic and rows > 1:
+        raise CharlmError("--dynamic reads in one row; leave out --rows")
+    if save is not None and not dynamic:
+        raise CharlmError("--save keeps what --dynamic makes of a model; give --dynamic, too")
     loaded = predictor.load(run, runs=runs, device=device.value)
     if not quiet:
         message(f"using {loaded.path}")

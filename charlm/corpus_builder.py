@@ -139,9 +139,12 @@ def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:
         bounds[:2] = (first, ends[1]), (0, first)
     for name, (start, end), is_wanted in zip(PARTS, bounds, wanted, strict=True):
         if is_wanted and end - start < 2:
+            few = f"has {end - start} characters and needs at least 2"
+            if sum(wanted) == 1:
+                raise CorpusError(f"the text {few}; give more")
             raise CorpusError(
-                f"the {name} part of the text has {end - start} characters and needs at least 2 "
-                f"(the whole text has {sum(lengths)}); give more text, or another corpus.split"
+                f"the {name} part of the text {few} (the whole text has {sum(lengths)}); give more "
+                "text, or another corpus.split"
             )
     return bounds
 

@@ -15,7 +15,7 @@ from charlm.ensemble import Ensemble
 from charlm.errors import CorpusError
 from charlm.model import LanguageModel, choose_device
 from charlm.predictor import Predictor, final_score, generate, training_corpus
-from charlm.reports import Finished, Report, Stopping
+from charlm.reports import Finished, Mixing, NetworkBegins, Report, Stopping
 from charlm.resumption import MAY_CHANGE, check_not_begun
 from charlm.run import Run, checkpoint_to_use
 
@@ -32,7 +32,8 @@ def train_members(run: Run, config: Config, on_report: Callable[[Report], None])
 
     finished = []
     for number in range(config.ensemble.size):
-        member = _member(run, number)
+        member, is_student = _member(run, number), number == config.ensemble.members
+        on_report(NetworkBegins(number + 1, config.ensemble.size, is_student))
         own = _member_config(run, config, number)
         if member.last.exists():
             with member.locked():
@@ -80,6 +81,7 @@ def _mix(
     The mixture is fitted on the validation part, by which the members were chosen, too. Raises
     `CorpusError` if the text has changed from one member to another.
     """
+    on_report(Mixing(config.ensemble.size, config.ensemble.ngram_order))
     checkpoints = [read_checkpoint(checkpoint_to_use(member.run.folder)) for member in finished]
     vocabulary = checkpoints[0].vocabulary
     if len({checkpoint.fingerprint for checkpoint in checkpoints}) > 1:
@@ -94,8 +96,7 @@ def _mix(
     train, validation = corpus.parts["train"].ids, corpus.parts["validation"].ids
     counted = np.array(train[-_COUNTED:])
     ensemble = Ensemble(members, config.ensemble.ngram_order or 0, counted)
-    if len(validation) > 1:
-        ensemble.fit(train, np.array(validation))
+    fitted = ensemble.fit(train, np.array(validation)) if len(validation) > 1 else None
     # What was decided for the members: shape (that of `start_from`), precision.
     trained = checkpoints[0].config
     decided = {"precision": trained.training.precision, "threads": trained.training.threads}
@@ -117,9 +118,11 @@ def _mix(
         num_parameters=ensemble.num_parameters,
         training_loss=None,
         best_step=sum(member.best_step for member in finished),
+        best_loss=fitted,
         held_out=held_out,
         protocol=protocol,
         sample=predictor.prefix + sample,
+        networks=tuple(finished),
     )
     on_report(whole)
     return whole

@@ -15,7 +15,7 @@ from charlm.corpus import Corpus, Part, PartName, cached_corpus
 from charlm.corpus_builder import build_corpus, encode_files
 from charlm.dynamic import DynamicEvaluation, Rates
 from charlm.ensemble import AnyModel, Ensemble
-from charlm.errors import CorpusError
+from charlm.errors import CheckpointError, CorpusError
 from charlm.evaluator import Score, effective_rows, evaluate_part, protocol
 from charlm.generator import StreamDecoder, first_ids, generate_ids, until
 from charlm.model import choose_device
@@ -91,6 +91,8 @@ def evaluate_dynamically(
     """
     checkpoint = predictor.checkpoint
     assert checkpoint is not None, "a model in training scores its own parts"
+    if save is not None:
+        _check_is_new(Path(save))
     files = [text] if isinstance(text, str | Path) else list(text)
     what, scored = part_to_score(predictor, files, part)
     corpus = training_corpus(checkpoint, "or leave out --dynamic, which needs it")
@@ -105,11 +107,21 @@ def evaluate_dynamically(
     return what, score, evaluation.rates
 
 
+def _check_is_new(path: Path) -> None:
+    """Raise `CheckpointError` now, and not after minutes, where a file cannot be made."""
+    if path.exists():
+        raise CheckpointError(f"{path}: exists already; choose another --save, or remove it")
+    if not path.absolute().parent.is_dir():
+        raise CheckpointError(f"{path}: there is no such folder; make it, or choose another --save")
+
+
 def part_to_score(
     predictor: Predictor, text: str | Path | Iterable[str | Path] = (), part: PartName | None = None
 ) -> tuple[str, Part]:
     """Return the ids that `evaluate` scores, and what to call them."""
     files = [text] if isinstance(text, str | Path) else list(text)
+    if files and part is not None:
+        raise CorpusError(f"--part {part} is of the training text: leave out that, or --text")
     if files:
         paths = [absolute(str(path), Path.cwd()) for path in files]
         corpus = encode_files(paths, predictor.config.corpus, predictor.vocabulary)
@@ -154,8 +166,11 @@ def caveats(model: AnyModel, what: str, checkpoint: Checkpoint | None = None) ->
     said = ""
     if isinstance(model, Ensemble) and what == "validation":
         said += "; the mixture was fitted on it"
-    if checkpoint is not None and checkpoint.followed:
-        said += f"; the model has learnt from {', '.join(checkpoint.followed)} while scoring it"
+    if checkpoint is not None and what in checkpoint.followed:
+        said += "; no fair score: the model has learnt from this very text (eval --dynamic --save)"
+    elif checkpoint is not None and checkpoint.followed:
+        followed = ", ".join(checkpoint.followed)
+        said += f"; the model has learnt from {followed}, too (eval --dynamic --save)"
     return said
 
 

@@ -14,6 +14,8 @@ from charlm.kernels import compiler
 from charlm.reports import (
     Advised,
     Finished,
+    Mixing,
+    NetworkBegins,
     Report,
     RolledBack,
     Sampled,
@@ -23,7 +25,7 @@ from charlm.reports import (
     StopRequested,
     Validated,
 )
-from charlm.tables import duration, show_finished
+from charlm.tables import count, duration, show_finished
 from charlm.terminal import for_terminal
 
 _SMOOTHING = 0.95
@@ -61,6 +63,9 @@ class TrainingView:
                     f"{report.learning_rate_scale:g}",
                     style="bold",
                 )
+            case NetworkBegins() | Mixing():
+                self.close()  # of the network before
+                self._messages.print(_describe_part(report))
             case StopRequested():
                 self._stop_requested()
             case Stopping():
@@ -75,7 +80,6 @@ class TrainingView:
                 self._results.print(str(report.run.folder))
 
     def _start(self, report: Started) -> None:
-        self.close()  # of the member before, in an ensemble
         for line in (_describe_corpus(report.corpus), _describe_model(report)):
             self._messages.print(line)
         where = f"at step {report.resumed_at} " if report.resumed_at else ""
@@ -170,11 +174,21 @@ class TransferView:
         self._bar.close()
 
 
+def _describe_part(report: NetworkBegins | Mixing) -> str:
+    if isinstance(report, NetworkBegins):
+        whose = ", the student of the others" if report.is_student else ""
+        return f"network {report.number} of {report.size}{whose}"
+    networks = "the network" if report.size == 1 else f"{report.size} networks"
+    if report.ngram_order is None:
+        return f"mixing {networks}"
+    return f"mixing {networks} and n-grams up to order {report.ngram_order}"
+
+
 def _describe_corpus(corpus: Corpus) -> str:
     parts = corpus.parts
     sizes = [f"{len(parts[name]):,} {name}" for name in parts if len(parts[name])]
     unknown = sum(part.num_unknown for part in parts.values())
-    outside = f"; {unknown:,} characters are outside it" if unknown else ""
+    outside = f"; {count(unknown, 'character')} of the text not in it" if unknown else ""
     return f"text: {', '.join(sizes)}; vocabulary of {len(corpus.vocabulary):,}{outside}"
 
 

@@ -18,6 +18,25 @@ class Advised:
 
 
 @dataclass(frozen=True)
+class NetworkBegins:
+    """A network of an ensemble comes next."""
+
+    number: int
+    """From 1 on."""
+    size: int
+    """How many there are, a student included."""
+    is_student: bool
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """The networks of an ensemble are trained, and are mixed now."""
+
+    size: int
+    ngram_order: int | None
+
+
+@dataclass(frozen=True)
 class Started:
     """Everything is ready for the first step, or the next."""
 
@@ -98,15 +117,21 @@ class Finished:
     training_loss: float | None
     """Nats per character: mean of the epoch in progress, if half done, or the one before."""
     best_step: int
+    best_loss: float | None
+    """Nats per character of the validation part; of a mixture, while it was fitted there."""
     held_out: tuple[PartName, Score] | None
     """The part that was kept apart, test before validation, and its score."""
     protocol: str
     """How that was scored."""
     sample: str
+    networks: "tuple[Finished, ...]" = ()
+    """What was mixed, each as it came to its own end; a student last."""
 
 
 Report = (
     Advised
+    | NetworkBegins
+    | Mixing
     | Started
     | Stepped
     | Validated

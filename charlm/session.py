@@ -228,6 +228,7 @@ class Session:
             num_parameters=self.state.model.num_parameters,
             training_loss=counters.training_loss(self.state.trainer.batches.epochs),
             best_step=best_step,
+            best_loss=counters.best_loss,
             held_out=held_out,
             protocol=protocol,
             sample=self._sample(),

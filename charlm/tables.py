@@ -30,12 +30,14 @@ def _summary(report: Finished) -> list[tuple[str, str]]:
     if report.training_loss is not None:
         loss = f"{perplexity(report.training_loss):.3f} (mean over the last epoch, while learning)"
         rows.append(("training perplexity", loss))
+    if report.networks:
+        rows.append(("validation loss", _of_networks(report)))
     if report.held_out is not None:
         name, score = report.held_out
         rows += [
             (
                 f"{name} perplexity",
-                f"{score.perplexity:.3f} (best checkpoint, step {report.best_step:,})",
+                f"{score.perplexity:.3f} ({_which_checkpoint(report)})",
             ),
             (f"{name} loss", _losses(score)),
             (
@@ -44,6 +46,20 @@ def _summary(report: Finished) -> list[tuple[str, str]]:
             ),
         ]
     return rows
+
+
+def _of_networks(report: Finished) -> str:
+    """Compare the networks with their mixture."""
+    losses = [f"{one.best_loss:.4f}" for one in report.networks if one.best_loss is not None]
+    if report.best_loss is None or not losses:
+        return "none: no part to weigh the networks on, so each counts the same"
+    return f"{', '.join(losses)} alone, {report.best_loss:.4f} mixed (and fitted there)"
+
+
+def _which_checkpoint(report: Finished) -> str:
+    if report.networks:
+        return "best checkpoint of each"
+    return f"best checkpoint, step {report.best_step:,}"
 
 
 def show_score(what: str, score: Score, how: str) -> None:
@@ -115,6 +131,11 @@ def show_texts(rows: list[tuple[str, str, str]], folder: Path) -> None:
         table.add_row(*row)
     results().print(table)
     message(f"cache: {folder}")
+
+
+def count(number: int, what: str) -> str:
+    """Write how many there are of something, as in 1 character, 1,200 characters."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -235,7 +235,10 @@ def test_one_command_trains_an_ensemble_which_is_used_as_a_model_is(
     assert "scored, then learnt from" in shown.stdout
     assert evaluate(load(saved)).nats < evaluate(predictor).nats
     assert "scored, then" in charlm("eval", tmp_path / "both" / "member-2", "--dynamic").stdout
-    assert "has learnt from test while" in charlm("eval", saved).stdout
+    assert "no fair score" in charlm("eval", saved).stdout
+    assert "has learnt from test, too" in charlm("eval", saved, "--text", text_file).stdout
+    again = CliRunner().invoke(app, ["eval", str(saved), "--dynamic", "--save", str(saved)])
+    assert "exists already" in again.output
     assert "fitted on it" in charlm("eval", tmp_path / "both", "--part", "validation").stdout
     assert not {"fitted", "learnt"} & set(charlm("eval", tmp_path / "both").stdout.split())
 
@@ -293,8 +296,30 @@ def test_standard_input_cannot_be_read_twice() -> None:
         assert "save it in a file" in result.output
 
 
-def test_dynamic_evaluation_needs_one_row_and_saving_needs_it(tmp_path: Path) -> None:
-    for arguments in (["--dynamic", "--rows", "2"], ["--save", "file"]):
-        result = CliRunner().invoke(app, ["eval", str(tmp_path), *arguments])
-        assert result.exit_code == 1
-        assert "--dynamic reads in one row" in result.output
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--dynamic", "--rows", "2"], "--dynamic reads in one row"),
+        (["--save", "file"], "give --dynamic, too"),
+        (["--text", "file", "--part", "test"], "leave out that, or --text"),
+        (["--dynamic", "--save", "missing/file"], "no such folder"),
+        (["--dynamic", "--save", "."], "exists already"),
+    ],
+)
+def test_what_eval_cannot_do_is_said_before_it_begins(
+    arguments: list[str], why: str, run_of_both: Path
+) -> None:
+    result = CliRunner().invoke(app, ["eval", str(run_of_both), *arguments])
+    assert result.exit_code == 1
+    assert why in result.output
+
+
+@pytest.fixture(scope="module")
+def run_of_both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("both")
+    (folder / "text").write_text("the rain came in. " * 200, "utf-8")
+    shown = charlm("train", "--text", folder / "text", "--name", "r", "--runs", folder, *SETTINGS)
+    assert "network 2 of 2" in shown.stderr
+    assert "mixing 2 networks and n-grams up to order 3" in shown.stderr
+    assert "mixed (and fitted there)" in shown.stdout
+    return folder / "r"
