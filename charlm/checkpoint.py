@@ -62,7 +62,7 @@ class Checkpoint:
         except (RuntimeError, KeyError, ValueError, IndexError) as reason:
             why = " ".join(str(reason).split())
             raise CheckpointError(
-                f"the weights do not fit the config that they came with: {why}"
+                f"the weights do not fit the config that they came with: {why:.300}"
             ) from None
         return model.to(device).eval()
 
@@ -119,8 +119,9 @@ def _checkpoint_of(path: Path, data: bytes, about: dict[str, Any]) -> Checkpoint
     ) as reason:
         if "alloc" in str(reason):  # a lack of memory, as torch says it
             raise MemoryError from None
+        why = " ".join(str(reason).split())
         raise CheckpointError(
-            f"{path}: not a checkpoint that this charlm reads ({reason})"
+            f"{path}: not a checkpoint that this charlm reads ({why:.300})"
         ) from None
 
 

@@ -81,6 +81,10 @@ def _marks(about: os.stat_result) -> Marks:
 def _recall(memory: Path) -> dict[str, tuple[Marks, bytes]]:
     try:
         entries = parse_json(read_bounded(memory, _MOST_MEGABYTES).decode())
-        return {name: (marks, bytes.fromhex(digest)) for name, (marks, digest) in entries.items()}
+        if not all(type(mark) is int for marks, _ in entries.values() for mark in [*marks]):
+            raise ValueError("not what the file system says")
+        return {
+            name: ([*marks], bytes.fromhex(digest)) for name, (marks, digest) in entries.items()
+        }
     except (OSError, ValueError, TypeError, AttributeError):  # none yet, or damaged
         return {}
