@@ -81,7 +81,9 @@ class Workplace:
         if self.processes == 1:
             assert run(*arguments).exit_code == 0
         else:
-            subprocess.run(self.command(*arguments), check=True, capture_output=True, timeout=100)
+            together = self.command(*arguments)
+            done = subprocess.run(together, capture_output=True, text=True, timeout=100)
+            assert done.returncode == 0, done.stderr
 
     def whole(self, kind: tuple[str, ...]) -> Run:
         """Return the run of this kind that nothing has interrupted."""
