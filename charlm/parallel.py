@@ -6,7 +6,7 @@ alike in all. What must be decided together is decided by sums over all processe
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 from itertools import count
 from typing import Any, TypeVar
@@ -24,6 +24,8 @@ _PATIENCE_IN_STEPS = timedelta(minutes=15)
 """How long one may be late with its part of a step, and with what the first does between two: to
 report, sample and save. Of a machine that has vanished no word comes,
 and its system has taken what was sent to it: silence is all that the others notice."""
+_LEAVE = timedelta(minutes=1)
+"""How long one waits at the end for the others to be done, too."""
 _LOST = ("gloo", "nccl", "connection")
 """Words in what PyTorch raises where another process has ended, unless it is a `DistError`."""
 
@@ -185,6 +187,13 @@ def processes() -> Processes:
     return _Several(*_joined[0]) if _joined else Processes()
 
 
+def _take_leave(store: Any, rank: int, size: int) -> None:
+    """Wait until all are done: who leaves closes connections that another may still read from."""
+    store.set(f"done-{rank}", "")
+    with suppress(RuntimeError):  # who is done is done, whatever has become of the others
+        store.wait([f"done-{other}" for other in range(size)], _LEAVE)
+
+
 @contextmanager
 def together() -> Iterator[None]:
     """Join the other processes for the time of the block, where `torchrun` has started several.
@@ -215,6 +224,7 @@ def together() -> Iterator[None]:
         )
         _joined.append((launch, torch.distributed.new_group(timeout=_PATIENCE_IN_STEPS)))
         yield
+        _take_leave(store, rank, size)
     except CharlmError as error:
         if launch.rank == 0 or isinstance(error, DivergenceError):
             raise
