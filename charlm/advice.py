@@ -18,6 +18,7 @@ from charlm.config import BatchesConfig, Config, EnsembleConfig, ModelConfig
 from charlm.corpus import Corpus
 from charlm.model import LanguageModel, choose_device
 from charlm.optimization import make_optimizer
+from charlm.wording import count
 
 _SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _CHARACTERS_A_WEIGHT = 5
@@ -163,13 +164,9 @@ def _reasons(
     )
     yield (
         "batches.batch_size",
-        f"{_columns(config.batches)} of {config.batches.sequence_length} steps, weight decay "
-        f"{training.weight_decay:g}",
+        f"{count(config.batches.batch_size, 'column')} of "
+        f"{count(config.batches.sequence_length, 'step')}, weight decay {training.weight_decay:g}",
     )
-
-
-def _columns(batches: BatchesConfig) -> str:
-    return "one column" if batches.batch_size == 1 else f"{batches.batch_size} columns"
 
 
 def choose_ensemble(epochs: float, mixes: bool) -> EnsembleConfig:

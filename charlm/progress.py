@@ -25,8 +25,9 @@ from charlm.reports import (
     StopRequested,
     Validated,
 )
-from charlm.tables import count, duration, show_finished
+from charlm.tables import show_finished
 from charlm.terminal import for_terminal
+from charlm.wording import count, duration
 
 _SMOOTHING = 0.95
 """How slowly the bar's loss follows the loss of the steps."""
@@ -194,9 +195,8 @@ def _describe_corpus(corpus: Corpus) -> str:
 
 def _describe_model(report: Started) -> str:
     config, model = report.config.model, report.model
-    layers = f"{config.num_layers} layer{'s' if config.num_layers > 1 else ''}"
     return (
-        f"model: {config.cell}, {layers} of {config.hidden_size}, "
+        f"model: {config.cell}, {count(config.num_layers, 'layer')} of {config.hidden_size}, "
         f"{model.num_parameters:,} parameters on {_describe_engine(report)}"
     )
 
@@ -208,6 +208,5 @@ def _describe_engine(report: Started) -> str:
     by_steps = asked or (gated and not model.is_compiled())
     if model.device.type != "cpu":
         return model.device.type + (": the equations, step by step" if by_steps else "")
-    threads = f"{training.threads} thread{'' if training.threads == 1 else 's'}"
     engine = "the equations, step by step" if by_steps else compiler.description()
-    return f"the CPU: {engine}, {model.precision}, {threads}"
+    return f"the CPU: {engine}, {model.precision}, {count(int(training.threads), 'thread')}"

@@ -27,6 +27,7 @@ _BLOCK = 1 << 19
 """Bytes read at a time: what becomes of so many fits in a processor's cache."""
 _BYTE_ORDER_MARK = "\ufeff"
 _REMOVE_THE_MARK_THEMSELVES = ("utf-16", "utf-32")
+_MARKS_OF_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SAFE_TO_CUT = re.compile("[\u0000-\u02ff\u3400-\u9fff]")
 """Characters that join none before them in any normal form: those up to the last Latin letters, and
 the Chinese. In front of one of them a text may be cut and normalised in pieces."""
@@ -179,9 +180,11 @@ def _decoded(blocks: Iterator[bytes], path: Path, config: CorpusConfig) -> Itera
         except UnicodeDecodeError as reason:
             place = offset - pending + reason.start
             wrong = reason.object[reason.start]
+            marked = place == 0 and reason.object[:2] in _MARKS_OF_UTF_16
+            remedy = "utf-16, by its first two bytes" if marked else "what it is, such as cp1252"
             raise CorpusError(
                 f"{path}: byte {place} is not {config.encoding.upper()} (0x{wrong:02x}); convert "
-                "the file, or set corpus.encoding, or corpus.unit to byte"
+                f"the file, or set corpus.encoding to {remedy}, or corpus.unit to byte"
             ) from None
         except UnicodeError as reason:
             raise CorpusError(

@@ -9,6 +9,7 @@ from charlm.console import message, named_rows, results
 from charlm.evaluator import Score, perplexity
 from charlm.reports import Finished
 from charlm.sweep import Point
+from charlm.wording import duration
 
 
 def show_finished(report: Finished) -> None:
@@ -131,15 +132,3 @@ def show_texts(rows: list[tuple[str, str, str]], folder: Path) -> None:
         table.add_row(*row)
     results().print(table)
     message(f"cache: {folder}")
-
-
-def count(number: int, what: str) -> str:
-    """Write how many there are of something, as in 1 character, 1,200 characters."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def duration(seconds: float) -> str:
-    """Write a time as 0:42, 3:05 or 1:02:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

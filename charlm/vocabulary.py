@@ -14,6 +14,8 @@ from charlm.errors import VocabularyError
 
 NUM_CODE_POINTS = 0x110000
 UNKNOWN_SIGN = "\N{REPLACEMENT CHARACTER}"
+_LISTED = 5
+"""So many more unknown characters are named, once the first is."""
 
 Symbols = Integer[np.ndarray, "length"]
 """Code points, or byte values with `unit: byte`."""
@@ -92,9 +94,13 @@ class Vocabulary:
         known = ids != self.unknown_id
         if unknown == "error" and not known.all():
             place = int(np.argmin(known))
+            others = list(dict.fromkeys(text[i] for i in np.flatnonzero(~known)))[1:]
+            listed = "".join(f", nor {describe_character(other)}" for other in others[:_LISTED])
+            more = f", nor {len(others) - _LISTED:,} more" if len(others) > _LISTED else ""
             raise VocabularyError(
                 f"{describe_character(text[place])}, character {place + 1} of the prefix, is not "
-                "in the model's vocabulary; leave it out, or give --unknown skip or --unknown map"
+                f"in the model's vocabulary{listed}{more}; leave out what it has not, or give "
+                "--unknown skip or --unknown map"
             )
         known_ids: Ids = ids[known]
         return known_ids

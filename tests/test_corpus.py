@@ -177,8 +177,13 @@ def test_unknown_characters_are_named_or_skipped_or_mapped(known: str, text: str
     assert mapped == "".join(c if c in known else "\N{REPLACEMENT CHARACTER}" for c in text)
     if inside != text:
         place, missing = next((i, c) for i, c in enumerate(text, 1) if c not in known)
-        with pytest.raises(VocabularyError, match=rf"U\+{ord(missing):04X} .*character {place} "):
+        with pytest.raises(
+            VocabularyError, match=rf"U\+{ord(missing):04X} .*character {place} "
+        ) as refusal:
             vocabulary.encode_text(text)
+        others = len(set(text) - set(known) - {missing})
+        assert str(refusal.value).count(", nor ") == min(others, 6)
+        assert (f", nor {others - 5} more;" in str(refusal.value)) is (others > 5)
 
 
 @given(any_text)
