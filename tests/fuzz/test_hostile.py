@@ -371,24 +371,38 @@ class Targets:
             for member in data.draw(st.sets(names.filter(encodable), max_size=2)):
                 archive.writestr(member, "tale")
             inside = archive.namelist()
-        content = self.path.read_bytes()
-        entry = {
-            **{"title": "t", "address": "a", "licence": "l", "size": len(content)},
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "member": data.draw(st.sampled_from([*inside, "no such", "arrived"])),
-            "member_size": data.draw(st.sampled_from([len("tale"), 3, 0])),
-        }
+        member = data.draw(st.sampled_from([*inside, "no such", "arrived"]))
+        entry = self.entry_for(member, data.draw(st.sampled_from([len("tale"), 3, 0])))
         odd_keys = st.sampled_from(["size", "member", "member_size", "sha256", "x"])
         entry |= data.draw(st.dictionaries(odd_keys, trees, max_size=1))
-        (shelf := self.folder / "shelf").mkdir(exist_ok=True)
         odd = data.draw(st.just(name) | st.integers() | st.none())
         listed = yaml.safe_dump({odd: entry} if data.draw(st.booleans()) else data.draw(trees))
         written = data.draw(st.just(listed) | yaml_texts).encode(errors="surrogatepass")
-        (shelf / "corpora.yaml").write_bytes(data.draw(st.just(written) | damages(written)))
+        self.get("catalogue", name, data.draw(st.just(written) | damages(written)))
+
+    def try_download(self, data: st.DataObject) -> None:
+        """A damaged archive whose digest is the right one."""
+        methods = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+        with zipfile.ZipFile(self.path, "w", data.draw(st.sampled_from(methods))) as archive:
+            archive.writestr("tale", TEXT)
+        self.path.write_bytes(data.draw(damages(self.path.read_bytes())))
+        listed = yaml.safe_dump({"tale": self.entry_for("tale", len(TEXT.encode()))})
+        self.get("download", "tale", listed.encode())
+
+    def entry_for(self, member: str, member_size: int) -> dict[str, Any]:
+        """Return what a catalogue says of the archive in `path`."""
+        content = self.path.read_bytes()
+        about = {"title": "t", "address": "a", "licence": "l", "size": len(content)}
+        digest = hashlib.sha256(content).hexdigest()
+        return about | {"sha256": digest, "member": member, "member_size": member_size}
+
+    def get(self, target: str, name: str, catalogue: bytes) -> None:
+        (shelf := self.folder / "shelf").mkdir(exist_ok=True)
+        (shelf / "corpora.yaml").write_bytes(catalogue)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(texts, "shipped", lambda kind: shelf)
-            if lawful("catalogue", lambda: texts.get(name, self.path)):
-                lawful("catalogue", lambda: texts.files_of(name))
+            if lawful(target, lambda: texts.get(name, self.path)):
+                lawful(target, lambda: texts.files_of(name))
 
 
 def encodable(name: str) -> bool:
