@@ -130,8 +130,8 @@ def train(
 ) -> None:
     """Train a model on a text.
 
-    Without arguments it trains the quickstart config. Everything goes to a folder below runs/,
-    whose path is printed last; Ctrl-C saves, and --resume goes on.
+    Without arguments it trains the quickstart config. Everything goes to a folder
+    below runs/, whose path is printed last; Ctrl-C saves, and --resume goes on.
     """
     settings = []
     if budget is not None:
