@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
@@ -45,27 +46,31 @@ class Run:
         self.good = self.checkpoints / "good.safetensors"
 
     @classmethod
-    def create(cls, runs: Path, name: str | None, stem: str, config: Config) -> "Run":
-        """Make a new folder: `name`, or `stem` with the next free number."""
+    def create(
+        cls, runs: Path, name: str | None, stem: str, config: Config, launch: str | None = None
+    ) -> "Run":
+        """Make a new folder: `name`, or `stem` with the next free number.
+
+        `launch` is the start of `torchrun` that may take the run up. The folder appears with all
+        that it needs to be gone on with, whenever this process is killed.
+        """
         if name is not None and not _is_file_name(name):
             raise RunError(f"--name {name!r}: not the name of a folder; --runs says where it lies")
         candidates = [name] if name is not None else (f"{stem}-{number}" for number in count(1))
         with file_errors("be made", runs, _REMEDY):
             runs.mkdir(parents=True, exist_ok=True)
-            for candidate in candidates:
-                run = cls(runs / candidate)
-                try:
-                    run.folder.mkdir()
-                except FileExistsError:
-                    continue
-                try:
-                    run.checkpoints.mkdir()
-                    run.write_config(config)
-                    sync_folder(runs)
-                except BaseException:
-                    shutil.rmtree(run.folder, ignore_errors=True)  # it is not yet a run
-                    raise
-                return run
+            made = cls(runs / f".new-{uuid4().hex}")
+            try:
+                made.checkpoints.mkdir(parents=True)
+                made.write_config(config)
+                if launch is not None:
+                    made._write_whole(made.launch, launch)
+                for folder in (runs / candidate for candidate in candidates):
+                    if _takes_place(made.folder, folder):
+                        sync_folder(runs)
+                        return cls(folder)
+            finally:
+                shutil.rmtree(made.folder, ignore_errors=True)  # it has not become a run
         raise RunError(
             f"{runs / str(name)}: exists already; choose another --name, or go on with "
             f"`charlm train --resume {runs / str(name)}`"
@@ -83,10 +88,6 @@ class Run:
             if self.last.exists():
                 return None
         raise RunError(f"{self.folder}: no checkpoint to resume here; give the folder of a run")
-
-    def mark_launch(self, name: str) -> None:
-        """Say which start of `torchrun` has made the run, and may so take it up."""
-        self._write_whole(self.launch, name)
 
     def was_made_by(self, name: str) -> bool:
         """Say whether that start of `torchrun` has made the run."""
@@ -234,6 +235,19 @@ class OthersRun(Run):
 
     def save_best(self, checkpoint: Checkpoint) -> None:
         pass
+
+
+def _takes_place(folder: Path, place: Path) -> bool:
+    """Rename a folder, if there is nothing of that name."""
+    if os.path.lexists(place):
+        return False
+    try:
+        folder.rename(place)
+    except OSError:
+        if os.path.lexists(place):  # somebody else was quicker
+            return False
+        raise
+    return True
 
 
 def _is_file_name(name: str) -> bool:

@@ -32,10 +32,8 @@ def begin(
     session = _begun(config, on_report, is_scored)
 
     def make() -> Path:
-        made = Run.create(runs, name, stem, session.config)
-        if launched().most_restarts:
-            made.mark_launch(launch_name())
-        return made.folder
+        launch = launch_name() if launched().most_restarts else None
+        return Run.create(runs, name, stem, session.config, launch).folder
 
     run = run_of(session.processes.of_first(make))
     with run.locked():

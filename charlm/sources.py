@@ -6,7 +6,6 @@ import glob
 import gzip
 import io
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import numpy as np
 
 from charlm.config import CorpusConfig
 from charlm.errors import CorpusError, file_errors
+from charlm.normal_forms import normalised
 from charlm.texts import files_of
 from charlm.vocabulary import Symbols, code_points
 
@@ -27,10 +27,8 @@ _BLOCK = 1 << 19
 """Bytes read at a time: what becomes of so many fits in a processor's cache."""
 _BYTE_ORDER_MARK = "\ufeff"
 _REMOVE_THE_MARK_THEMSELVES = ("utf-16", "utf-32")
+_MOST_PENDING = 1 << 20
 _MARKS_OF_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_SAFE_TO_CUT = re.compile("[\u0000-\u02ff\u3400-\u9fff]")
-"""Characters that join none before them in any normal form: those up to the last Latin letters, and
-the Chinese. In front of one of them a text may be cut and normalised in pieces."""
 
 
 def find_files(paths: Sequence[str], builtin: str | None = None) -> list[Path]:
@@ -140,7 +138,7 @@ def _pieces(path: Path, config: CorpusConfig) -> Iterator[Symbols]:
         return (np.frombuffer(block, np.uint8) for block in blocks)
     texts = _decoded(blocks, path, config)
     if config.normal_form != "none":
-        texts = _normalised(texts, config.normal_form)
+        texts = normalised(texts, config.normal_form, path)
     return map(code_points, texts)
 
 
@@ -190,6 +188,11 @@ def _decoded(blocks: Iterator[bytes], path: Path, config: CorpusConfig) -> Itera
             raise CorpusError(
                 f"{path}: not {config.encoding} ({reason}); set corpus.encoding"
             ) from None
+        if len(bytes_decoder.getstate()[0]) > _MOST_PENDING:  # utf-7 may begin what has no end
+            raise CorpusError(
+                f"{path}: {_MOST_PENDING:,} bytes are not yet a character; convert the file, or "
+                "check corpus.encoding"
+            )
         offset += len(block)
         if at_start and text:
             if config.encoding not in _REMOVE_THE_MARK_THEMSELVES:
@@ -212,15 +215,3 @@ def as_read(text: str, config: CorpusConfig) -> str:
     if config.normal_form != "none":
         text = unicodedata.normalize(config.normal_form, text)
     return text
-
-
-def _normalised(texts: Iterator[str], form: str) -> Iterator[str]:
-    """Normalise a stream: hold back what a following character may still join."""
-    held = ""
-    for text in texts:
-        held += text
-        last = _SAFE_TO_CUT.search(held[::-1])
-        cut = len(held) - last.end() if last else 0
-        yield unicodedata.normalize(form, held[:cut])  # type: ignore[arg-type] # one of the four
-        held = held[cut:]
-    yield unicodedata.normalize(form, held)  # type: ignore[arg-type]

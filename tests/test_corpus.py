@@ -30,6 +30,7 @@ from charlm.config_file import with_text
 from charlm.corpus import PARTS, Corpus, Part
 from charlm.corpus_builder import build_corpus, encode_files
 from charlm.errors import CorpusError, VocabularyError
+from charlm.normal_forms import joins_none_before, normalised
 from charlm.sources import find_files, read_symbols
 from charlm.vocabulary import Symbols, Vocabulary, code_points
 
@@ -272,6 +273,36 @@ def test_a_normal_form_in_pieces_is_that_of_the_whole(
     path = scratch / "text"
     path.write_text(text, "utf-8", newline="")
     assert read(path, block=block, normal_form=form) == unicodedata.normalize(form, text)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("character", "aЯあ한กक")
+def test_a_text_in_a_normal_form_is_not_held_whole(form: Form, character: str) -> None:
+    pieces = normalised(iter([character * 1000] * 3), form, "a text")
+    for piece in (next(pieces), next(pieces), next(pieces)):
+        assert len(piece) > 990
+
+
+def test_what_a_normal_form_joins_is_not_cut() -> None:
+    for code in range(0x110000):
+        others = unicodedata.normalize("NFD", chr(code))[1:]
+        assert not any(map(joins_none_before, others))
+    assert joins_none_before("é") and not joins_none_before(
+        "\N{HALFWIDTH KATAKANA VOICED SOUND MARK}"
+    )
+
+
+def test_characters_that_join_without_an_end_are_refused(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = scratch / "text"
+    path.write_text("e" + "\u0301" * 5000, "utf-8")
+    monkeypatch.setattr("charlm.normal_forms._MOST_HELD", 1000)
+    with pytest.raises(CorpusError, match=r"text: more than 1,000 characters .*normal_form"):
+        read(path, normal_form="NFC")
+    path.write_bytes(b"+" + b"A" * (3 << 20))
+    with pytest.raises(CorpusError, match=r"text: 1,048,576 bytes .*corpus\.encoding"):
+        read(path, block=1 << 19, encoding="utf-7")
 
 
 @given(data=st.binary(max_size=60), block=blocks)

@@ -50,12 +50,22 @@ def test_every_cell_and_sampling_has_deterministic_algorithms(
     assert_same_weights(strict.last, plain.last)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_two_processes_give_the_same_bits(text_file: Path, tmp_path: Path, threads: int) -> None:
+@pytest.mark.parametrize(
+    ("threads", "given"),
+    [
+        (1, ["--deterministic"]),
+        (2, ["--deterministic", "--set=model.cell=gru"]),
+        (1, ["--set=model.cell=mogrifier", "--set=batches.sampling=random"]),
+        (2, ["--set=training.precision=bfloat16"]),
+    ],
+)
+def test_two_processes_give_the_same_bits(
+    text_file: Path, tmp_path: Path, threads: int, given: list[str]
+) -> None:
     """Each with a hash seed and caches of memory of its own."""
     for name in ("one", "other"):
         arguments = command(
-            *("train", "--quiet", "--deterministic", "--text", text_file, "--runs", tmp_path),
+            *("train", "--quiet", *given, "--text", text_file, "--runs", tmp_path),
             *("--name", name, "--set=training.steps=40", f"--set=training.threads={threads}"),
             *(
                 "--set=model.hidden_size=48",

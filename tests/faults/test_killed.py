@@ -37,17 +37,20 @@ def end_one(
     """Run a command until a moment in its training; say what it was in the middle of."""
     before = traces(ended)
     in_writing, wait = chance.random() < 0.6, chance.random() * 0.4
+    has_begun = chance.random() < 0.8  # else while charlm loads, makes a folder or reads one
     # A run that writes its output nowhere has no reader to wait for.
     with subprocess.Popen(place.command(*arguments), stdout=subprocess.DEVNULL) as process:
-        while process.poll() is None and traces(ended) == before:
+        while has_begun and process.poll() is None and traces(ended) == before:
             time.sleep(0.005)
-        time.sleep(wait)
-        while in_writing and process.poll() is None and not half_written(ended):
+        time.sleep(wait if has_begun else 10 * wait)
+        while has_begun and in_writing and process.poll() is None and not half_written(ended):
             time.sleep(0.0001)
         process.send_signal(way)
         code = process.wait(timeout=30)  # time enough to save, on a busy machine, too
     if code == 0:
         return "end"
+    if traces(ended) == before:
+        return "beginning"
     if way != signal.SIGKILL:
         assert code == 130 or is_at_end(ended)  # which may be that of the process, too
         assert not half_written(ended)
@@ -89,8 +92,9 @@ def kill_often(place: Workplace, ways: list[signal.Signals], each: int) -> Count
             place.check_saved(ended)
             if moment == "end":
                 break
-            arguments = ["train", "--quiet", "--resume", str(ended.folder)]
-        assert run("train", "--quiet", "--resume", ended.folder).exit_code == 0
+            if ended.folder.exists():
+                arguments = ["train", "--quiet", "--resume", str(ended.folder)]
+        assert run(*arguments).exit_code == 0
         place.check_end(ended, kind)
     return moments
 
