@@ -83,6 +83,12 @@ def _check_launch(config: Config, name: str | None, auto: bool) -> None:
             "torchrun --max-restarts goes on with a run by its name: give --name, or leave out "
             "--max-restarts"
         )
+    if launch.most_restarts and not launch_name():
+        raise ConfigError(
+            "torchrun --max-restarts on several machines: nothing tells this launch from another, "
+            "whose run it could take up; give torchrun --rdzv-id, another one each time, or leave "
+            "out --max-restarts"
+        )
     if launch.most_restarts and auto:
         raise ConfigError("--auto: measures anew at each start; leave out torchrun --max-restarts")
     if launch.most_restarts and config.ensemble.is_wanted:

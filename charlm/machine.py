@@ -65,10 +65,11 @@ def launched() -> Launch:
 
 
 def launch_name() -> str:
-    """Return what tells this start of `torchrun`, its restarts included, from others."""
+    """Return what tells this start of `torchrun`, its restarts included, from others; or ""."""
     launch, name = launched(), os.environ.get("TORCHELASTIC_RUN_ID", "")
-    # On one machine the parent is the process that starts workers anew, and most runs are "none".
-    return f"{name} {os.getppid()}" if launch.local_size == launch.size else name
+    if launch.local_size == launch.size:  # all have one parent, which starts them anew
+        return f"{name} {os.getppid()}"
+    return "" if name == "none" else name  # that is what each is called without --rdzv-id
 
 
 def processor() -> str:

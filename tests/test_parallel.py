@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -22,6 +25,7 @@ from charlm.batches import make_batches, portion
 from charlm.checkpoint import read_checkpoint
 from charlm.config import BatchesConfig, ModelConfig
 from charlm.evaluator import total_nats
+from charlm.machine import launch_name
 from charlm.model import LanguageModel
 from charlm.parallel import Processes
 from charlm.run import Run
@@ -50,6 +54,13 @@ KINDS = {
     "one-column": ["batches.batch_size=1", "training.steps=6"],
 }
 """Every cell with both samplings, a roll-back, and fewer columns than processes."""
+ROUNDED = {
+    "bfloat16": [
+        *("model.cell=lstm", "model.locked_dropout=true"),
+        *("training.precision=bfloat16", "training.average=0.9"),
+    ],
+}
+"""Two processes alone train these: in bfloat16 another order of sums is seen sooner."""
 
 
 def torchrun(processes: int, *options: str) -> list[str]:
@@ -67,10 +78,10 @@ def training(text: Path, runs: Path, name: str, *settings: str) -> list[str]:
     return ["train", "--text", str(text), "--runs", str(runs), "--name", name, *sets]
 
 
-def worker(agent: subprocess.Popen[str], rank: int) -> int:
-    """Return the id of the process with this rank."""
+def worker(agent: subprocess.Popen[str], local_rank: int) -> int:
+    """Return the id of the process with this rank on its machine."""
     children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text("utf-8").split()
-    wanted = f"RANK={rank}".encode()
+    wanted = f"LOCAL_RANK={local_rank}".encode()
     of_rank = (
         c for c in children if wanted in Path(f"/proc/{c}/environ").read_bytes().split(b"\0")
     )
@@ -100,7 +111,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = folder / "program.py"
     program.write_text(
         "import charlm\n"
-        f"for name, kind in {KINDS!r}.items():\n"
+        f"for name, kind in {KINDS | ROUNDED!r}.items():\n"
         f"    about = {{'text': {str(text)!r}, 'runs': {str(folder / 'two')!r}}}\n"
         f"    charlm.train(**about, name=name, settings=[*{SETTINGS!r}, *kind])\n"
         f"charlm.resume({str(folder / 'two' / 'taken-up')!r})\n",
@@ -157,18 +168,40 @@ def test_a_checkpoint_does_not_know_how_many_processes_wrote_it(place: Path) -> 
     assert_alike(Run(folder), Run(place / "one" / "lstm-carried"))
 
 
+def kill(agent: subprocess.Popen[str], rank: int, metrics: Path) -> int:
+    """Kill the process with this rank in the middle of the run; return the step it had reached."""
+    reached = 0
+
+    def act() -> None:
+        nonlocal reached
+        reached = metrics.read_text("utf-8").count('"gradient_norm"')  # a line a step
+        os.kill(worker(agent, rank), signal.SIGKILL)
+
+    when_at(metrics, 8, act)
+    return reached
+
+
+def taken_up_at(messages: str) -> int:
+    """Return the step from which a run went on, as it says itself."""
+    (step,) = re.findall(r"^training at step (\d+) in ", messages, re.MULTILINE)
+    return int(step)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
-def test_a_killed_worker_is_started_anew_and_the_run_goes_on(place: Path) -> None:
-    ended = Run(place / "killed" / "rnn-carried")
-    arguments = training(place / "text.txt", place / "killed", "rnn-carried", *KINDS["rnn-carried"])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_worker_is_started_anew_and_the_run_goes_on(place: Path, rank: int) -> None:
+    ended = Run(place / f"anew-{rank}" / "rnn-carried")
+    arguments = training(
+        place / "text.txt", ended.folder.parent, "rnn-carried", *KINDS["rnn-carried"]
+    )
     launcher = torchrun(2, "--max-restarts", "1", "--monitor-interval", "0.05")
     with subprocess.Popen(
         charlm_by(launcher, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as agent:
-        when_at(ended.metrics, 8, lambda: os.kill(worker(agent, 1), signal.SIGKILL))
+        reached = kill(agent, rank, ended.metrics)
         _, messages = agent.communicate(timeout=60)
     assert agent.returncode == 0, messages
-    assert "training at step" in messages
+    assert taken_up_at(messages) >= reached - 5  # one saving interval
     assert "Traceback" not in messages
     whole = Run(place / "two" / "rnn-carried")
     assert lines(ended) == lines(whole)  # to the last bit
@@ -222,13 +255,22 @@ def test_shares_of_rows_add_up_to_the_score(rows: int) -> None:
 
 
 def launched(
-    monkeypatch: pytest.MonkeyPatch, rank: int, most_restarts: int = 0, size: int = 2
+    monkeypatch: pytest.MonkeyPatch,
+    rank: int,
+    most_restarts: int = 0,
+    size: int = 2,
+    *,
+    local_size: int | None = None,
+    run_id: str = "test",
+    restarts: int = 0,
 ) -> None:
     """Let this process look as if torchrun had started it."""
+    local_size = local_size or size
     about = {
-        **{"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size},
-        "TORCHELASTIC_RUN_ID": "test",
-        "TORCHELASTIC_RESTART_COUNT": 0,
+        **{"RANK": rank, "LOCAL_RANK": rank % local_size},
+        **{"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": local_size},
+        "TORCHELASTIC_RUN_ID": run_id,
+        "TORCHELASTIC_RESTART_COUNT": restarts,
         "TORCHELASTIC_MAX_RESTARTS": most_restarts,
     }
     for name, value in about.items():
@@ -262,6 +304,31 @@ def test_restarts_need_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.chdir(tmp_path)
     launched(monkeypatch, rank=0, most_restarts=3)
     refused(run("train"), "--max-restarts", "--name")
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_restarts_on_several_machines_need_a_launch_that_is_told_from_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, restarts: int
+) -> None:
+    """Or a new launch would be refused an old run's name, be started anew, and go on with it."""
+    monkeypatch.chdir(tmp_path)
+    launched(monkeypatch, 0, most_restarts=3, local_size=1, run_id="none", restarts=restarts)
+    refused(run("train", "--name", "run"), "--max-restarts", "--rdzv-id")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("local_size", "run_id", "is_told"),
+    [(2, "none", True), (2, "mine", True), (1, "none", False), (1, "mine", True)],
+)
+def test_a_launch_is_told_from_others_by_its_parent_or_its_id(
+    monkeypatch: pytest.MonkeyPatch, local_size: int, run_id: str, is_told: bool
+) -> None:
+    launched(monkeypatch, 0, local_size=local_size, run_id=run_id)
+    before = launch_name()
+    assert bool(before) == is_told
+    launched(monkeypatch, 0, local_size=local_size, run_id=run_id, restarts=1)
+    assert launch_name() == before
 
 
 @pytest.mark.parametrize("size", [1, 2])
@@ -309,7 +376,10 @@ def test_where_a_worker_is_killed_the_others_end_with_a_line(place: Path, rank: 
 
 
 def in_step_8(folder: Path, act: str, when: str = "before", setup: str = "") -> list[str]:
-    """Return a command line of two processes that do something before, or after, their 8th step."""
+    """Return a command line of two processes that do something before, or after, their 8th step.
+
+    Each leaves its exit code in the folder.
+    """
     program = folder / f"{when}.py"
     program.write_text(
         "import os, signal\n"
@@ -323,10 +393,21 @@ def in_step_8(folder: Path, act: str, when: str = "before", setup: str = "") -> 
         "    report = true_step(self, *arguments)\n"
         f"    if {when!r} == 'after' and self.step == 8: {act}\n"
         "    return report\n"
-        f"Trainer.take_step = step\n{setup}\nmain()\n",
+        f"Trainer.take_step = step\n{setup}\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as end:\n"
+        f"    with open({str(folder)!r} + f'/exit-{{rank}}', 'w') as file:\n"
+        "        file.write(str(end.code))\n"
+        "    raise\n",
         "utf-8",
     )
     return [*torchrun(2), str(program)]
+
+
+def exit_codes(folder: Path) -> list[str]:
+    """Return what the workers of `in_step_8` left with."""
+    return [path.read_text("utf-8") for path in sorted(folder.glob("exit-*"))]
 
 
 @pytest.mark.long
@@ -344,6 +425,8 @@ def test_one_that_is_asked_to_stop_stops_all_one_step_later_at_most(
         [*asked, *arguments], capture_output=True, text=True, timeout=60, check=False
     )
     assert "stopped and saved" in done.stderr
+    assert exit_codes(tmp_path) == ["130", "130"]
+    assert done.returncode == 1  # torchrun's own, whatever its workers leave with
     assert lines(ended)[-1]["step"] == last
     assert read_checkpoint(ended.last).training_counters["trainer"]["step"] == last
     charlm.resume(ended.folder)
@@ -353,14 +436,15 @@ def test_one_that_is_asked_to_stop_stops_all_one_step_later_at_most(
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no groups of processes")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", ["rnn-carried", "bfloat16"])
 def test_what_is_asked_of_torchrun_is_asked_of_all(
-    place: Path, tmp_path: Path, number: signal.Signals
+    place: Path, tmp_path: Path, name: str, number: signal.Signals
 ) -> None:
     """Ctrl-C goes to the group of torchrun, which hands it on."""
-    ended = Run(tmp_path / "rnn-carried")
-    arguments = training(place / "text.txt", tmp_path, "rnn-carried", *KINDS["rnn-carried"])
+    ended = Run(tmp_path / name)
+    arguments = training(place / "text.txt", tmp_path, name, *(KINDS | ROUNDED)[name])
     with subprocess.Popen(
-        charlm_by(torchrun(2), *arguments),
+        [*in_step_8(tmp_path, "pass"), *arguments],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -368,11 +452,13 @@ def test_what_is_asked_of_torchrun_is_asked_of_all(
         when_at(ended.metrics, 7, lambda: os.killpg(agent.pid, number))
         _, messages = agent.communicate(timeout=60)
     assert messages.count("stopped and saved") == 1
+    assert exit_codes(tmp_path) == ["130", "130"]
+    assert agent.returncode == 1
     saved = read_checkpoint(ended.last).training_counters["trainer"]["step"]
     assert saved == lines(ended)[-1]["step"] < 21
     again = charlm_by(torchrun(2), "train", "--resume", ended.folder)
     subprocess.run(again, check=True, timeout=60, capture_output=True)
-    whole = Run(place / "two" / "rnn-carried")
+    whole = Run(place / "two" / name)
     assert lines(ended) == lines(whole)  # to the last bit
     assert_same_weights(ended.last, whole.last)
 
@@ -400,26 +486,120 @@ def test_one_that_falls_silent_is_not_waited_for_endlessly(
     assert said.startswith(f"charlm: process {1 - rank} of 2: ")
 
 
-@pytest.mark.long
-def test_two_machines_train_as_one(place: Path) -> None:
-    """Two launchers that meet over the network, here the machine's own."""
-    arguments = training(place / "text.txt", place / "machines", "lstm", *KINDS["lstm"])
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    meeting = ["--nnodes", "2", "--master-addr", "127.0.0.1", "--master-port", port]
-    agents = [
-        subprocess.Popen(
-            charlm_by(torchrun(1, *meeting, "--node-rank", str(number)), *arguments),
-            stderr=subprocess.PIPE,
-            text=True,
+class Host(NamedTuple):
+    """A machine: where it is reached, what a command there begins with, and its environment."""
+
+    address: str
+    enter: list[str]
+    environment: dict[str, str]
+
+
+def namespaces(held: ExitStack) -> list[Host]:
+    """Return two network namespaces with a wire between them.
+
+    A process in each holds it, and ends with the tests, however they end; with it goes the rest.
+    """
+    pids = []
+    for _ in range(2):
+        hold = subprocess.Popen(
+            ["unshare", "--net", "sh", "-c", "echo; exec cat"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
-        for number in range(2)
+        held.enter_context(hold)
+        assert hold.stdout is not None
+        if not hold.stdout.readline():
+            raise PermissionError("unshare --net")
+        pids.append(hold.pid)
+    hosts = [
+        Host(
+            f"10.77.0.{number}",
+            ["nsenter", f"--net=/proc/{pid}/ns/net"],
+            {"GLOO_SOCKET_IFNAME": "wire"},  # or it takes what the machine's name stands for
+        )
+        for number, pid in enumerate(pids, 1)
+    ]
+    wire = f"ip link add wire type veth peer name wire netns {pids[1]}"
+    subprocess.run([*hosts[0].enter, *wire.split()], check=True, capture_output=True)
+    for host in hosts:
+        up = f"ip link set lo up; ip address add {host.address}/24 dev wire; ip link set wire up"
+        subprocess.run([*host.enter, "sh", "-ec", up], check=True, capture_output=True)
+    return hosts
+
+
+@pytest.fixture(params=["namespaces", "loopback"])
+def hosts(request: pytest.FixtureRequest) -> Iterator[list[Host]]:
+    """Two machines that share their files, or this one in the part of both."""
+    if request.param == "loopback":
+        yield [Host("127.0.0.1", [], {})] * 2
+        return
+    with ExitStack() as held:
+        try:
+            found = namespaces(held)
+        except (OSError, subprocess.CalledProcessError) as reason:
+            pytest.skip(f"network namespaces cannot be made here ({reason})")
+        yield found
+
+
+def on_host(
+    host: Host, cache: Path, options: list[str], arguments: list[str]
+) -> subprocess.Popen[str]:
+    """Start one process by torchrun on a machine."""
+    return subprocess.Popen(
+        [*host.enter, *charlm_by(torchrun(1, "--nnodes", "2", *options), *arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | host.environment | {"CHARLM_CACHE": str(cache)},
+    )
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return str(free.getsockname()[1])
+
+
+@pytest.mark.long
+def test_two_machines_train_as_one(place: Path, tmp_path: Path, hosts: list[Host]) -> None:
+    """Each has a cache of its own."""
+    arguments = training(place / "text.txt", tmp_path, "lstm", *KINDS["lstm"])
+    meeting = ["--master-addr", hosts[0].address, "--master-port", free_port()]
+    agents = [
+        on_host(host, tmp_path / f"cache-{k}", [*meeting, "--node-rank", str(k)], arguments)
+        for k, host in enumerate(hosts)
     ]
     messages = [agent.communicate(timeout=100)[1] for agent in agents]
     assert [agent.returncode for agent in agents] == [0, 0], messages
     assert "training in" in messages[0]
     assert "training in" not in messages[1]
-    assert_alike(Run(place / "machines" / "lstm"), Run(place / "one" / "lstm"))
+    assert_alike(Run(tmp_path / "lstm"), Run(place / "one" / "lstm"))
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
+@pytest.mark.parametrize("number", [0, 1])
+def test_where_a_worker_is_killed_both_machines_start_anew(
+    place: Path, tmp_path: Path, hosts: list[Host], number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
+    ended = Run(tmp_path / "rnn-carried")
+    arguments = training(place / "text.txt", tmp_path, "rnn-carried", *KINDS["rnn-carried"])
+    meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"{hosts[0].address}:{free_port()}"]
+    meeting += ["--rdzv-id", "mine", "--max-restarts", "1", "--monitor-interval", "0.05"]
+    with ExitStack() as held:
+        agents = []
+        for k, host in enumerate(hosts):
+            about = [*meeting, "--local-addr", host.address]
+            about += ["--rdzv-conf", f"is_host={1 - k}"]
+            agent = on_host(host, Path(os.environ["CHARLM_CACHE"]), about, arguments)
+            agents.append(held.enter_context(agent))
+        reached = kill(agents[number], 0, ended.metrics)
+        messages = [agent.communicate(timeout=100)[1] for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], messages
+    assert taken_up_at("\n".join(messages)) >= reached - 5
+    whole = Run(place / "two" / "rnn-carried")
+    assert lines(ended) == lines(whole)  # to the last bit
+    assert_same_weights(ended.last, whole.last)
 
 
 @pytest.mark.long
