@@ -160,7 +160,8 @@ def until(pieces: Iterator[str], stop: str) -> Iterator[str]:
         if found:
             yield before
             return
-        keep = next((n for n in range(len(stop) - 1, 0, -1) if held.endswith(stop[:n])), 0)
+        most = min(len(held), len(stop) - 1)
+        keep = next((n for n in range(most, 0, -1) if held.endswith(stop[:n])), 0)
         if len(held) > keep:
             yield held[: len(held) - keep]
             held = held[len(held) - keep :]

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,14 +102,15 @@ def remembered(key: str) -> Any:
 
 def remember(key: str, value: Any) -> None:
     """Keep a measurement for the next process; a folder that cannot be written only costs time."""
-    try:
+    with suppress(OSError):
         path = _notes_file()
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.{os.getpid()}")
-        partial.write_text(json.dumps(_notes() | {key: value}), encoding="utf-8")
-        partial.replace(path)
-    except OSError:
-        pass
+        try:
+            partial.write_text(json.dumps(_notes() | {key: value}), encoding="utf-8")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _notes_file() -> Path:

@@ -1253,6 +1253,13 @@ def test_what_charlm_remembers_may_be_anything_and_fills_no_memory(
     assert machine.remembered("x") == 1
 
 
+def test_what_cannot_be_remembered_leaves_no_file(cache: Path) -> None:
+    (cache / "machine.json").mkdir(parents=True)  # in the place of the file
+    machine.remember("x", 1)
+    assert machine.remembered("x") is None
+    assert [path.name for path in cache.glob("machine*")] == ["machine.json"]
+
+
 @pytest.mark.long
 def test_a_vocabulary_of_all_code_points_is_cached(tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "all"

@@ -4,6 +4,8 @@ The short form runs with all tests. The long form, `pytest -m long tests/fuzz -s
 inputs as `CHARLM_FUZZ_INPUTS` says, and prints how many it tried.
 """
 
+import ctypes
+import gc
 import gzip
 import hashlib
 import json
@@ -11,6 +13,7 @@ import math
 import os
 import re
 import shutil
+import signal
 import struct
 import sys
 import time
@@ -18,8 +21,10 @@ import tracemalloc
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
 import pytest
@@ -47,6 +52,7 @@ from charlm.run import Run
 from charlm.vocabulary import Vocabulary
 
 TRIED: Counter[str] = Counter()
+"""How many inputs each target was given."""
 MEMORY = 64 << 20
 """Bytes that Python may take to refuse a small hostile input."""
 MOST_TO_SAY = 1000
@@ -124,12 +130,35 @@ def damages(draw: st.DrawFn, whole: bytes) -> bytes:
     return bytes(data)
 
 
-def lawful(target: str, action: Callable[[], object]) -> bool:
+class HangError(BaseException):
+    """No `Exception`, which charlm may catch, and hypothesis would wait for again and again."""
+
+
+@contextmanager
+def timed() -> Iterator[None]:
+    """Stop what takes more than MOST_SECONDS, with a traceback of where it is."""
+    if not hasattr(signal, "setitimer") or current_thread() is not main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise HangError(f"still busy after {MOST_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, MOST_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def lawful(action: Callable[[], object]) -> bool:
     """Hold an action to the law, and say whether it worked."""
-    TRIED[target] += 1
     start = time.monotonic()
     try:
-        action()
+        with timed():
+            action()
     except CharlmError as error:
         mistakes = str(error).split("; ")
         assert len(str(error)) > 20 and len(mistakes) <= 50, "it says what is wrong, and not all"
@@ -137,7 +166,7 @@ def lawful(target: str, action: Callable[[], object]) -> bool:
         worked = False
     else:
         worked = True
-    assert time.monotonic() - start < MOST_SECONDS
+    assert time.monotonic() - start < MOST_SECONDS  # where nothing stops it
     return worked
 
 
@@ -243,15 +272,15 @@ class Targets:
         self.path.with_suffix(".yaml").write_text(
             data.draw(yaml_texts), encoding="utf-8", errors="surrogatepass"
         )
-        lawful("config", lambda: load_config(self.path.with_suffix(".yaml")))
+        lawful(lambda: load_config(self.path.with_suffix(".yaml")))
 
     def try_config_tree(self, data: st.DataObject) -> None:
         keys = data.draw(config_trees)
-        lawful("config", lambda: to_yaml(make_config(keys, "hostile")))
+        lawful(lambda: to_yaml(make_config(keys, "hostile")))
 
     def try_setting(self, data: st.DataObject) -> None:
         given = data.draw(st.lists(settings_given, max_size=3))
-        lawful("setting", lambda: load_config("quickstart", given))
+        lawful(lambda: load_config("quickstart", given))
 
     def try_corpus(self, data: st.DataObject) -> None:
         path = self.path.with_suffix(data.draw(st.sampled_from([".txt", ".gz"])))
@@ -262,14 +291,14 @@ class Targets:
         split = data.draw(st.sampled_from([(1.0, 0.0, 0.0), (0.8, 0.1, 0.1)]))
         about = {"encoding": encoding, "unit": unit, "split": split}
         config = CorpusConfig.model_validate({"paths": [str(path)], **about})
-        lawful("corpus", lambda: build_corpus(config))
+        lawful(lambda: build_corpus(config))
 
     def try_path(self, data: st.DataObject) -> None:
         # Absolute names are those of this folder: what all of the machine holds may be endless.
         name = data.draw(names.filter(lambda name: name.count("..") < 3 and name != "-"))
         inside = self.folder / data.draw(st.sampled_from(["none", "shelf", ""]))
         config = CorpusConfig(paths=(f"{inside}/{name}",))
-        lawful("path", lambda: build_corpus(config))
+        lawful(lambda: build_corpus(config))
 
     def try_cache(self, data: st.DataObject) -> None:
         config = CorpusConfig(paths=(str(self.text),), unit="character")
@@ -277,7 +306,6 @@ class Targets:
         expected = texts_of(whole)  # now: its ids are mapped, not read
         path = data.draw(st.sampled_from(sorted(folder.iterdir())))
         path.write_bytes(data.draw(damages(path.read_bytes())))
-        TRIED["cache"] += 1
         assert texts_of(build_corpus(config)) == expected
         (folder / "corpus.json").unlink()
 
@@ -297,7 +325,7 @@ class Targets:
         about["sha256"] = hashlib.sha256(json.dumps(about).encode()).hexdigest()
         (folder / "corpus.json").write_text(json.dumps(about))
         try:
-            lawful("forged cache", lambda: use_corpus(build_corpus(config)))
+            lawful(lambda: use_corpus(build_corpus(config)))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -309,14 +337,14 @@ class Targets:
             honest = {"x": 1.5, str(self.text): [[1, 2, 3, 4], "00"]}
             content = json.dumps(data.draw(trees | st.just(honest))).encode()
             (cache_folder() / name).write_bytes(data.draw(damages(content) | st.just(content)))
-        lawful("memory", lambda: machine.remembered("x"))
+        lawful(lambda: machine.remembered("x"))
         machine.remember("x", 1.5)
         assert machine.remembered("x") == 1.5
         assert texts_of(build_corpus(config)) == expected
 
     def try_damaged_checkpoint(self, data: st.DataObject) -> None:
         self.path.write_bytes(damaged := data.draw(damages(self.bytes)))
-        worked = lawful("checkpoint", lambda: read_checkpoint(self.path))
+        worked = lawful(lambda: read_checkpoint(self.path))
         assert worked == (damaged == self.bytes)
 
     def try_header(self, data: st.DataObject) -> None:
@@ -326,7 +354,7 @@ class Targets:
         header = data.draw(st.just({"__metadata__": {"charlm": json.dumps(inner)}}) | trees)
         written = json.dumps(header, ensure_ascii=data.draw(st.booleans()))
         self.path.write_bytes(with_size(written.encode(errors="surrogatepass")))
-        assert not lawful("header", lambda: read_checkpoint(self.path))
+        assert not lawful(lambda: read_checkpoint(self.path))
 
     def try_forged_checkpoint(self, data: st.DataObject) -> None:
         whole = self.whole[data.draw(st.booleans())]
@@ -335,9 +363,9 @@ class Targets:
         forge(data, about, tensors)
         self.path.write_bytes(sealed(about, tensors))
         if about["config"] == whole.config.model_dump(mode="json"):
-            lawful("forged checkpoint", lambda: use(self.path, self.text))
+            lawful(lambda: use(self.path, self.text))
         else:  # what an honest config may ask for, such as a text of 2**62 characters, is no fault
-            lawful("forged checkpoint", lambda: read_checkpoint(self.path).make_model())
+            lawful(lambda: read_checkpoint(self.path).make_model())
 
     def try_forged_run(self, data: st.DataObject) -> None:
         run = Run(self.folder / "forged")
@@ -349,21 +377,21 @@ class Targets:
         counters = about["counters"]
         forge(data, {"tensors": {}, **about, **counters}[within], tensors)
         run.last.write_bytes(sealed(about, tensors))
-        lawful("forged run", lambda: experiment.resume(run.folder, settings=["training.steps=4"]))
-        lawful("forged run", lambda: use(run.best, self.text))
+        lawful(lambda: experiment.resume(run.folder, settings=["training.steps=4"]))
+        lawful(lambda: use(run.best, self.text))
 
     def try_prefix(self, data: st.DataObject) -> None:
         prefix, stop = data.draw(any_text), data.draw(any_text)
         how: Any = data.draw(st.sampled_from(["error", "skip", "map"]))
         vocabulary = data.draw(st.sampled_from([Vocabulary((10, 97)), Vocabulary.of_bytes()]))
-        lawful("prefix", lambda: vocabulary.encode_text(prefix, how))
+        lawful(lambda: vocabulary.encode_text(prefix, how))
         options: dict[str, Any] = {"unknown": how, "stop": stop, "length": 2}
-        lawful("prefix", lambda: "".join(predictor.generate(self.loaded, prefix, **options)))
+        lawful(lambda: "".join(predictor.generate(self.loaded, prefix, **options)))
 
     def try_run_name(self, data: st.DataObject) -> None:
         beginnings = ["", "../", "../../", "/", f"{self.top}/", f"{self.folder.parent}/"]
         name = data.draw(st.sampled_from(beginnings)) + data.draw(names)
-        lawful("run name", lambda: Run.create(self.folder / "runs", name, "stem", Config()))
+        lawful(lambda: Run.create(self.folder / "runs", name, "stem", Config()))
 
     def try_catalogue(self, data: st.DataObject) -> None:
         name = data.draw(names | st.just("tale"))
@@ -378,7 +406,7 @@ class Targets:
         odd = data.draw(st.just(name) | st.integers() | st.none())
         listed = yaml.safe_dump({odd: entry} if data.draw(st.booleans()) else data.draw(trees))
         written = data.draw(st.just(listed) | yaml_texts).encode(errors="surrogatepass")
-        self.get("catalogue", name, data.draw(st.just(written) | damages(written)))
+        self.get(name, data.draw(st.just(written) | damages(written)))
 
     def try_download(self, data: st.DataObject) -> None:
         """A damaged archive whose digest is the right one."""
@@ -387,7 +415,7 @@ class Targets:
             archive.writestr("tale", TEXT)
         self.path.write_bytes(data.draw(damages(self.path.read_bytes())))
         listed = yaml.safe_dump({"tale": self.entry_for("tale", len(TEXT.encode()))})
-        self.get("download", "tale", listed.encode())
+        self.get("tale", listed.encode())
 
     def entry_for(self, member: str, member_size: int) -> dict[str, Any]:
         """Return what a catalogue says of the archive in `path`."""
@@ -396,13 +424,13 @@ class Targets:
         digest = hashlib.sha256(content).hexdigest()
         return about | {"sha256": digest, "member": member, "member_size": member_size}
 
-    def get(self, target: str, name: str, catalogue: bytes) -> None:
+    def get(self, name: str, catalogue: bytes) -> None:
         (shelf := self.folder / "shelf").mkdir(exist_ok=True)
         (shelf / "corpora.yaml").write_bytes(catalogue)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(texts, "shipped", lambda kind: shelf)
-            if lawful(target, lambda: texts.get(name, self.path)):
-                lawful(target, lambda: texts.files_of(name))
+            if lawful(lambda: texts.get(name, self.path)):
+                lawful(lambda: texts.files_of(name))
 
 
 def encodable(name: str) -> bool:
@@ -448,6 +476,7 @@ def attempts(targets: Targets, name: str, inputs: int, start: int) -> Any:
     )
     def attempt(data: st.DataObject) -> None:
         getattr(targets, name)(data)
+        TRIED[name] += 1  # now: a draw that came to nothing was no input
         assert targets.written_by_nobody() == targets.before
 
     return attempt
@@ -455,6 +484,15 @@ def attempts(targets: Targets, name: str, inputs: int, start: int) -> Any:
 
 def try_out(targets: Targets, name: str, inputs: int, start: int = 0) -> None:
     attempts(targets, name, inputs, start)()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no such timer")
+def test_what_hangs_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "MOST_SECONDS", 0.1)
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(HangError):
+        lawful(lambda: time.sleep(60))
+    assert signal.getsignal(signal.SIGALRM) is before
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -466,19 +504,36 @@ def test_hostile_input_works_or_is_refused_in_one_line(name: str, targets: Targe
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_input_at_length(name: str, targets: Targets) -> None:
     inputs = int(os.environ.get("CHARLM_FUZZ_INPUTS", "110000")) // len(NAMES)
-    try_out(targets, name, 100)  # what is loaded once
+    try_out(targets, name, 100, start=-1)  # what is loaded once
+    forget_the_most()
     before = most_memory()
     for start in range(0, inputs, 1000):
         try_out(targets, name, min(1000, inputs - start), start)
     grown = most_memory() - before
-    print(f"\n{name}: {TRIED.total():,} inputs in all: {dict(TRIED)}; {grown} MB more at the peak")
+    total = TRIED.total()
+    print(f"\n{name}: {TRIED[name]:,} inputs, {total:,} in all; {grown} MB more at the peak")
     assert grown < 64
+
+
+def forget_the_most() -> None:
+    """Let the peak be what is resident now, so that no target hides behind an earlier one."""
+    if sys.platform != "linux":
+        return
+    gc.collect()
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):  # charlm has glibc keep what is freed
+        libc.malloc_trim(0)
+    with suppress(OSError):  # of a kernel without it
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def most_memory() -> int:
     """Return the most megabytes that were resident at once so far."""
     if sys.platform == "win32":
         return 0
+    if sys.platform == "linux":
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) >> 10
     import resource
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -494,35 +549,8 @@ def peak_of(action: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-def deep(levels: int) -> bytes:
-    return b"[" * levels + b"]" * levels
-
-
 def with_size(header: bytes) -> bytes:
     return struct.pack("<Q", len(header)) + header
-
-
-HUGE = b'{"x":{"dtype":"F32","shape":[1152921504606846976],"data_offsets":[0,4611686018427387904]}}'
-NESTED = json.dumps({"__metadata__": {"charlm": deep(1_000_000).decode()}}).encode()
-HEADERS = {
-    "claims 2**62 bytes": struct.pack("<Q", 2**62) + b"{}",
-    "is a million deep": with_size(deep(1_000_000)),
-    "has metadata a million deep": with_size(NESTED),
-    "claims a tensor of 2**62 bytes": with_size(HUGE),
-}
-
-
-@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS.keys())
-def test_a_header_that_claims_too_much_is_refused_in_little_memory(
-    header: bytes, tmp_path: Path
-) -> None:
-    (tmp_path / "bomb").write_bytes(header)
-
-    def refuse() -> None:
-        with pytest.raises(CheckpointError):
-            read_checkpoint(tmp_path / "bomb")
-
-    assert peak_of(refuse) < MEMORY
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf])
@@ -606,49 +634,20 @@ def test_a_config_that_claims_more_weights_than_the_file_holds_takes_no_memory(
 
 @pytest.mark.parametrize("top_p", [1.0, 0.5])
 def test_weights_that_overflow_give_a_text_or_an_error(top_p: float, tmp_path: Path) -> None:
+    compiler.library()  # what is built once is no part of an input's time
     whole = whole_checkpoint(tmp_path, False)
     weights = {name: torch.full_like(tensor, 3e38) for name, tensor in whole.weights.items()}
     weights["embedding"][:, 0] = -3e38
     path = tmp_path / "overflow"
     write_checkpoint(path, Checkpoint(whole.config, whole.vocabulary, "0", weights))
     loaded = predictor.load(path, device="cpu")
-    lawful(
-        "overflow",
-        lambda: list(predictor.generate(loaded, length=50, seed=0, top_k=2, top_p=top_p)),
-    )
-
-
-@pytest.mark.parametrize("written", ["training: *a", "training: {x: *a}"])
-def test_aliases_do_not_multiply(written: str, tmp_path: Path) -> None:
-    lines = ["a0: &a0 [x, x]"]
-    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
-    path = tmp_path / "bomb.yaml"
-    path.write_text("\n".join([*lines, written.replace("*a", "*a11")]))
-
-    def refuse() -> None:
-        with pytest.raises(CharlmError, match="alias"):
-            load_config(path)
-
-    assert peak_of(refuse) < MEMORY
+    lawful(lambda: list(predictor.generate(loaded, length=50, seed=0, top_k=2, top_p=top_p)))
 
 
 def test_many_mistakes_take_one_line_of_bounded_length_and_little_time(tmp_path: Path) -> None:
     path = tmp_path / "many.yaml"
     path.write_text("training:\n" + "".join(f"  key{n}: 1\n" for n in range(20_000)))
-    assert not lawful("config", lambda: load_config(path))
-
-
-def test_a_gzipped_file_that_expands_a_thousandfold_is_streamed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
-    path = tmp_path / "bomb.gz"
-    with gzip.open(path, "wb") as file:
-        for _ in range(100):
-            file.write(b"a" * (1 << 20))
-    assert path.stat().st_size * 900 < 100 << 20
-    config = CorpusConfig(paths=(str(path),))
-    assert peak_of(lambda: build_corpus(config)) < MEMORY
+    assert not lawful(lambda: load_config(path))
 
 
 @pytest.mark.parametrize("link", ["metrics.jsonl", "config.partial", "checkpoints/x.partial"])

@@ -1,29 +1,45 @@
-"""What a hostile file may cost: the memory of a process that does nothing but refuse it."""
+"""What a hostile file may cost: the memory of a process that does nothing but read it."""
 
+import gzip
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
+if sys.platform == "win32":
+    pytest.skip("Windows has no module `resource`", allow_module_level=True)
+
 MEMORY = 64 << 20
 """Bytes that a process may take beyond those of its start."""
-_REFUSE = """
-import resource, sys
+_READ = """
+import json, resource, sys
 from pathlib import Path
 from charlm.checkpoint import read_checkpoint
+from charlm.config import CorpusConfig
 from charlm.config_file import load_config
+from charlm.corpus_builder import build_corpus
 from charlm.errors import CharlmError
 
+def build(path):
+    build_corpus(CorpusConfig(paths=(str(path),)))
+
+read = {".yaml": load_config, ".gz": build}
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sorted(Path(sys.argv[1]).iterdir()):
+    said = None
     try:
-        (load_config if path.suffix == ".yaml" else read_checkpoint)(path)
-    except CharlmError:
-        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(path.name, (after - before) * (1 if sys.platform == "darwin" else 1024))
+        read.get(path.suffix, read_checkpoint)(path)
+    except CharlmError as error:
+        said = str(error)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    unit = 1 if sys.platform == "darwin" else 1024
+    print(json.dumps([path.name, said, (after - before) * unit]))
 """
 _RUN = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
 """A small process in between: a child's peak on Linux begins with the memory of its parent."""
@@ -33,6 +49,15 @@ ABOUT = 9_390_000
 
 def of_lists(size: int) -> str:
     return "[" + "[]," * (size // 3) + "[]]"
+
+
+def with_size(header: str) -> bytes:
+    return len(header).to_bytes(8, "little") + header.encode()
+
+
+def around(metadata: str) -> str:
+    """Return a header whose metadata say this of the checkpoint."""
+    return json.dumps({"__metadata__": {"charlm": metadata}})
 
 
 BOMBS: dict[str, Callable[[int], str]] = {
@@ -48,25 +73,58 @@ BOMBS: dict[str, Callable[[int], str]] = {
 }
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no module `resource`")
-def test_a_large_hostile_file_is_refused_in_little_memory(tmp_path: Path) -> None:
+def deep(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+HUGE = '{"x":{"dtype":"F32","shape":[1152921504606846976],"data_offsets":[0,4611686018427387904]}}'
+HEADERS = {
+    "claims 2**62 bytes": (1 << 62).to_bytes(8, "little") + b"{}",
+    "is a million deep": with_size(deep(1_000_000)),
+    "has metadata a million deep": with_size(around(deep(1_000_000))),
+    "claims a tensor of 2**62 bytes": with_size(HUGE),
+}
+ALIASES = [
+    "a0: &a0 [x, x]",
+    *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)),
+]
+
+
+def test_a_hostile_file_is_refused_in_little_memory(tmp_path: Path) -> None:
     for name, bomb in BOMBS.items():
         (tmp_path / f"{name}.yaml").write_text(bomb(1_000_000)[: 1 << 20], "utf-8")
         (tmp_path / f"{name} in the header").write_bytes(with_size(bomb(ABOUT)))
-        around = json.dumps({"__metadata__": {"charlm": bomb(ABOUT)}})
-        (tmp_path / f"{name} in the metadata").write_bytes(with_size(around))
-    done = subprocess.run(
-        [sys.executable, "-c", _RUN, sys.executable, "-c", _REFUSE, str(tmp_path)],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    refused = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
-    assert len(refused) == 3 * len(BOMBS)
-    peaks = [f"{name}: {int(peak) >> 20} MB" for name, peak in refused.items()]
-    assert max(map(int, refused.values())) < MEMORY, peaks
+        (tmp_path / f"{name} in the metadata").write_bytes(with_size(around(bomb(ABOUT))))
+    for name, header in HEADERS.items():
+        (tmp_path / f"a header that {name}").write_bytes(header)
+    for name, use in {"one": "training: *a11", "a section": "training: {x: *a11}"}.items():
+        (tmp_path / f"aliases, {name}.yaml").write_text("\n".join([*ALIASES, use]))
+    refused = read_in_little_memory(tmp_path)
+    assert len(refused) == 3 * len(BOMBS) + len(HEADERS) + 2
+    assert all(refused.values()), refused
+    assert all("alias" in said for name, said in refused.items() if "alias" in name), refused
 
 
-def with_size(header: str) -> bytes:
-    return len(header).to_bytes(8, "little") + header.encode()
+def test_a_gzipped_file_that_expands_a_thousandfold_is_streamed(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.gz"
+    with gzip.open(path, "wb") as file:
+        for _ in range(100):
+            file.write(b"a" * (1 << 20))
+    assert path.stat().st_size * 900 < 100 << 20
+    assert read_in_little_memory(tmp_path) == {"bomb.gz": None}
+
+
+def read_in_little_memory(folder: Path) -> dict[str, Any]:
+    """Return what is said of each file by a process that reads them one after another."""
+    with TemporaryDirectory() as cache:
+        done = subprocess.run(
+            [sys.executable, "-c", _RUN, sys.executable, "-c", _READ, str(folder)],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "CHARLM_CACHE": cache},
+        )
+    read = [json.loads(line) for line in done.stdout.splitlines()]
+    assert max(peak for *_, peak in read) < MEMORY, [f"{n}: {p >> 20} MB" for n, _, p in read]
+    return {name: said for name, said, _ in read}

@@ -1,6 +1,7 @@
 """A terminal is given no control characters of foreign text; a file is given the text as it is."""
 
 import os
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -18,8 +19,19 @@ from charlm.vocabulary import Vocabulary
 
 pty = pytest.importorskip("pty")
 
-ORDERS = "\x1b]0;title\x07\x9b2J\r\x08\x7f\x85"
 CONTROLS = [code for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"]
+"""All of C0 but newline and tab, DEL, and C1."""
+ORDERS = "".join(map(chr, CONTROLS))
+
+
+def pictured(text: str) -> str:
+    """Return what a terminal is to show of a text."""
+    pictures = {code: chr(0x2400 + code) if code < 0x20 else "\ufffd" for code in CONTROLS}
+    return text.translate(pictures | {0x7F: "␡"})
+
+
+STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+"""What charlm itself tells a terminal: colours, and to write a line anew."""
 
 
 def on_terminal(*arguments: str, stream: str) -> str:
@@ -84,37 +96,38 @@ def test_generated_text_gives_a_terminal_no_orders_and_a_pipe_the_text(
     assert "␛" in shown and "␛" not in piped
 
 
+IN_A_LINE = pictured(" ".join(ORDERS.splitlines()))
+"""An error is one line: what would end it is a space."""
+
+
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "expected"),
     [
-        ("train", "--text", f"no{ORDERS}where"),
-        ("train", f"no{ORDERS}config"),
-        ("train", "--set", f"model.cell={ORDERS}"),
-        ("train", "one", f"two{ORDERS}many"),
-        ("data", "get", f"no{ORDERS}text"),
+        (("train", "--text", f"no{ORDERS}where"), f"no{IN_A_LINE}where"),
+        (("train", f"no{ORDERS}config"), f"no{IN_A_LINE}config"),
+        (("train", "--set", f"model.cell={ORDERS}"), r"\x00\x01"),  # written as Python does
+        (("train", "one", f"two{ORDERS}many"), r"\x19\x1a\x1b"),
+        (("data", "get", f"no{ORDERS}text"), f"no{IN_A_LINE}text"),
     ],
 )
-def test_an_error_gives_a_terminal_no_orders(arguments: tuple[str, ...]) -> None:
+def test_an_error_gives_a_terminal_no_orders(arguments: tuple[str, ...], expected: str) -> None:
     shown = on_terminal(*arguments, stream="stderr")
-    assert shown
-    assert "\x1b]" not in shown
-    assert "\x9b" not in shown
-    assert "\x07" not in shown
+    assert_no_orders(STYLES.sub("", shown))
+    assert expected in shown
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_samples_tables_and_messages_give_a_terminal_no_orders(
     stream: str, text_file: Path, tmp_path: Path
 ) -> None:
-    text = tmp_path / f"a{ORDERS[:10]}:smile:[bold]text"
+    in_name = ORDERS.replace("\0", "")  # the one that no name may hold
+    text = tmp_path / f"a{in_name}:smile:[bold]text"
     text.write_text(text_file.read_text().replace("e", "\x1b").replace("a", "\x9b"))
     steps = ("--set=training.steps=2", "--set=training.budget=null", "--set=model.hidden_size=8")
-    runs = ("--runs", str(tmp_path / "ru\x1b]0;x\x07ns"))
+    runs = ("--runs", str(tmp_path / f"ru{in_name}ns"))
     shown = on_terminal("train", "--text", str(text), *steps, *runs, "--name=r", stream=stream)
     shown += on_terminal("eval", "--text", str(text), *runs, stream=stream)
-    assert "\x1b]" not in shown
-    assert "\x9b" not in shown
-    assert "\x07" not in shown
-    assert "␛]0;x␇ns" in shown
+    assert_no_orders(STYLES.sub("", shown))
+    assert f"ru{pictured(in_name)}ns" in shown
     if stream == "stdout":
         assert ":smile:[bold]" in shown
