@@ -188,7 +188,7 @@ def taken_up_at(messages: str) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_a_killed_worker_is_started_anew_and_the_run_goes_on(place: Path, rank: int) -> None:
     ended = Run(place / f"anew-{rank}" / "rnn-carried")
     arguments = training(

@@ -289,7 +289,10 @@ class Targets:
         encoding = data.draw(st.sampled_from(["utf-8", "utf-16", "utf-7", "punycode", "cp037"]))
         unit = data.draw(st.sampled_from(["character", "byte"]))
         split = data.draw(st.sampled_from([(1.0, 0.0, 0.0), (0.8, 0.1, 0.1)]))
-        about = {"encoding": encoding, "unit": unit, "split": split}
+        form = data.draw(
+            st.sampled_from(["none", "NFC", "NFKD"]) if unit != "byte" else st.just("none")
+        )
+        about = {"encoding": encoding, "unit": unit, "split": split, "normal_form": form}
         config = CorpusConfig.model_validate({"paths": [str(path)], **about})
         lawful(lambda: build_corpus(config))
 

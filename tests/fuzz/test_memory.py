@@ -27,7 +27,8 @@ from charlm.corpus_builder import build_corpus
 from charlm.errors import CharlmError
 
 def build(path):
-    build_corpus(CorpusConfig(paths=(str(path),)))
+    about = {"NFC": {"normal_form": "NFC"}, "utf-7": {"encoding": "utf-7"}}.get(path.stem, {})
+    build_corpus(CorpusConfig(paths=(str(path),), **about))
 
 read = {".yaml": load_config, ".gz": build}
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -105,13 +106,21 @@ def test_a_hostile_file_is_refused_in_little_memory(tmp_path: Path) -> None:
     assert all("alias" in said for name, said in refused.items() if "alias" in name), refused
 
 
-def test_a_gzipped_file_that_expands_a_thousandfold_is_streamed(tmp_path: Path) -> None:
-    path = tmp_path / "bomb.gz"
+@pytest.mark.parametrize(
+    ("name", "begin", "character"), [("plain", "", "a"), ("NFC", "", "あ"), ("utf-7", "+", "A")]
+)
+def test_a_gzipped_file_that_expands_a_thousandfold_is_streamed(
+    tmp_path: Path, name: str, begin: str, character: str
+) -> None:
+    """Also where what follows could still belong to what came: a normal form, UTF-7's numbers."""
+    path = tmp_path / f"{name}.gz"
     with gzip.open(path, "wb") as file:
+        file.write(begin.encode())
         for _ in range(100):
-            file.write(b"a" * (1 << 20))
+            file.write(character.encode() * ((1 << 20) // len(character.encode())))
     assert path.stat().st_size * 900 < 100 << 20
-    assert read_in_little_memory(tmp_path) == {"bomb.gz": None}
+    said = read_in_little_memory(tmp_path)[path.name]
+    assert said is None or ("corpus.encoding" in said and name == "utf-7")
 
 
 def read_in_little_memory(folder: Path) -> dict[str, Any]:
