@@ -28,6 +28,7 @@ _BLOCK = 1 << 19
 _BYTE_ORDER_MARK = "\ufeff"
 _REMOVE_THE_MARK_THEMSELVES = ("utf-16", "utf-32")
 _MOST_PENDING = 1 << 20
+"""Bytes that a decoder may keep until they make a character: UTF-7 may begin what has no end."""
 _MARKS_OF_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -173,6 +174,11 @@ def _decoded(blocks: Iterator[bytes], path: Path, config: CorpusConfig) -> Itera
     offset, at_start = 0, True
     for block in _with_end(blocks):
         pending = len(bytes_decoder.getstate()[0])
+        if pending > _MOST_PENDING:
+            raise CorpusError(
+                f"{path}: {_MOST_PENDING:,} bytes are not yet a character; convert the file, or "
+                "check corpus.encoding"
+            )
         try:
             text = decoder.decode(block, final=not block)
         except UnicodeDecodeError as reason:
@@ -188,11 +194,6 @@ def _decoded(blocks: Iterator[bytes], path: Path, config: CorpusConfig) -> Itera
             raise CorpusError(
                 f"{path}: not {config.encoding} ({reason}); set corpus.encoding"
             ) from None
-        if len(bytes_decoder.getstate()[0]) > _MOST_PENDING:  # utf-7 may begin what has no end
-            raise CorpusError(
-                f"{path}: {_MOST_PENDING:,} bytes are not yet a character; convert the file, or "
-                "check corpus.encoding"
-            )
         offset += len(block)
         if at_start and text:
             if config.encoding not in _REMOVE_THE_MARK_THEMSELVES:

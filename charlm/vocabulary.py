@@ -93,12 +93,12 @@ class Vocabulary:
             return ids
         known = ids != self.unknown_id
         if unknown == "error" and not known.all():
-            place = int(np.argmin(known))
-            others = list(dict.fromkeys(text[i] for i in np.flatnonzero(~known)))[1:]
+            places = np.flatnonzero(~known)
+            first, *others = dict.fromkeys(text[place] for place in places)
             listed = "".join(f", nor {describe_character(other)}" for other in others[:_LISTED])
             more = f", nor {len(others) - _LISTED:,} more" if len(others) > _LISTED else ""
             raise VocabularyError(
-                f"{describe_character(text[place])}, character {place + 1} of the prefix, is not "
+                f"{describe_character(first)}, character {places[0] + 1} of the prefix, is not "
                 f"in the model's vocabulary{listed}{more}; leave out what it has not, or give "
                 "--unknown skip or --unknown map"
             )

@@ -40,11 +40,14 @@ def end_one(
     has_begun = chance.random() < 0.8  # else while charlm loads, makes a folder or reads one
     # A run that writes its output nowhere has no reader to wait for.
     with subprocess.Popen(place.command(*arguments), stdout=subprocess.DEVNULL) as process:
-        while has_begun and process.poll() is None and traces(ended) == before:
-            time.sleep(0.005)
-        time.sleep(wait if has_begun else 10 * wait)
-        while has_begun and in_writing and process.poll() is None and not half_written(ended):
-            time.sleep(0.0001)
+        if has_begun:
+            while process.poll() is None and traces(ended) == before:
+                time.sleep(0.005)
+            time.sleep(wait)
+            while in_writing and process.poll() is None and not half_written(ended):
+                time.sleep(0.0001)
+        else:
+            time.sleep(10 * wait)
         process.send_signal(way)
         code = process.wait(timeout=30)  # time enough to save, on a busy machine, too
     if code == 0:
