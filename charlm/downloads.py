@@ -10,11 +10,14 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 from typing import IO
 
 from charlm.errors import CorpusError
 
 _BLOCK = 1 << 20
+_PATIENCE, _SLOWEST = 60.0, 1000
+"""Seconds without a byte; and bytes a second, once as many seconds have gone by."""
 _UNREADABLE = (
     *(urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError),
     *(FileNotFoundError, IsADirectoryError, PermissionError, ValueError),
@@ -30,11 +33,12 @@ _NOT_UNPACKED = (
 def transfer(where: str, target: Path, size: int, on_bytes: Callable[[int], object]) -> None:
     """Copy what should be of this size from an address or a file; raises `CorpusError`.
 
-    Of what is longer one byte more arrives, so that it is noticed: it may be endless.
+    Of what is longer one byte more arrives, so that it is noticed: it may be endless. What comes
+    too slowly to be worth waiting for is given up.
     """
     try:
         with _open(where) as source, target.open("wb") as file:
-            _copy(source, file, size, on_bytes)
+            _copy(source.read1, file, size, on_bytes)  # read() would wait for a whole block
     except _UNREADABLE as reason:
         if isinstance(reason, urllib.error.HTTPError):
             reason.close()
@@ -56,7 +60,7 @@ def taken_out(archive: Path, member: str, size: int, where: str) -> Path:
             packed.open(member) as source,
             target.open("wb") as file,
         ):
-            _copy(source, file, size)
+            _copy(source.read, file, size)
         if target.stat().st_size != size:
             raise ValueError(f"it does not have {size:,} bytes")
     except _NOT_UNPACKED as reason:
@@ -76,21 +80,24 @@ def sha256_of(path: Path) -> str:
 
 
 def _copy(
-    source: IO[bytes] | io.BufferedIOBase,
+    read: Callable[[int], bytes],
     file: IO[bytes],
     size: int,
     on_bytes: Callable[[int], object] = lambda size: None,
 ) -> None:
-    left = size + 1
-    while left > 0 and (block := source.read(min(left, _BLOCK))):
+    left, start = size + 1, monotonic()
+    while left > 0 and (block := read(min(left, _BLOCK))):
         file.write(block)
         left -= len(block)
         on_bytes(len(block))
+        seconds = monotonic() - start
+        if seconds > _PATIENCE and size + 1 - left < _SLOWEST * seconds:
+            raise TimeoutError(f"less than {_SLOWEST:,} bytes a second")
 
 
 def _open(where: str) -> io.BufferedIOBase:
     if "://" not in where:
         return Path(where).open("rb")
     request = urllib.request.Request(where, headers={"User-Agent": "charlm"})
-    response: io.BufferedIOBase = urllib.request.urlopen(request, timeout=60)
+    response: io.BufferedIOBase = urllib.request.urlopen(request, timeout=_PATIENCE)
     return response

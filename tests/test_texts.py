@@ -9,9 +9,11 @@ import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from time import sleep
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -81,10 +83,21 @@ class Handler(BaseHTTPRequestHandler):
     """Serves the text, and everything that can go wrong on the way, one answer a connection."""
 
     def do_GET(self) -> None:
+        if self.path == "/drip":
+            self.drip()
+            return
         self.wfile.write(ANSWERS[self.path])
         if self.path == "/reset":
             on_without_delay = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, on_without_delay)
+
+    def drip(self) -> None:
+        """Send a byte every 20 ms, until nobody wants any."""
+        self.wfile.write(answer(length=len(TEXT)))
+        with suppress(ConnectionError):
+            for byte in TEXT:
+                self.wfile.write(bytes([byte]))
+                sleep(0.02)
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -464,6 +477,19 @@ def test_a_transfer_that_fails_closes_its_connection(
         response.close()
     assert responses
     assert not still_open, f"{still_open} open while {caught.value!r} is handled"
+
+
+def test_a_transfer_that_drips_is_given_up(
+    has_copy: bool, server: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(monkeypatch, server + "/drip")
+    monkeypatch.setattr(downloads, "_PATIENCE", 1.0)
+    monkeypatch.setattr(downloads, "_SLOWEST", len(TEXT))
+    arrived: list[int] = []
+    with pytest.raises(CorpusError, match=f"less than {len(TEXT):,} bytes a second"):
+        texts.get("tale", on_bytes=arrived.append)
+    assert 1 < len(arrived) <= sum(arrived) < len(TEXT)  # it was not waited for as a whole
+    assert_nothing_kept(folder, has_copy)
 
 
 def test_an_address_that_nobody_answers_is_an_error_with_a_remedy(
