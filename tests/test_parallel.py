@@ -464,6 +464,35 @@ def test_what_is_asked_of_torchrun_is_asked_of_all(
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_disk_that_fails_ends_all_and_loses_nothing(
+    place: Path, tmp_path: Path, call: str
+) -> None:
+    """The first process alone writes; the others hear of it by its end."""
+    ended = Run(tmp_path / "gru-carried")
+    arguments = training(place / "text.txt", tmp_path, "gru-carried", *KINDS["gru-carried"])
+    fails = f"setattr(os, {call!r}, full)"
+    setup = "def full(*arguments, **options): raise OSError(28, 'No space left on device')"
+    done = subprocess.run(
+        [*in_step_8(tmp_path, fails, setup=setup), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    said = [line for line in done.stderr.splitlines() if line.startswith("charlm: ")]
+    assert sum("No space left" in line for line in said) == 1, done.stderr
+    assert all("No space left" in line or "another one has ended" in line for line in said)
+    assert read_checkpoint(ended.last).training_counters["trainer"]["step"] == 5
+    again = charlm_by(torchrun(2), "train", "--resume", ended.folder)
+    subprocess.run(again, check=True, timeout=60, capture_output=True)
+    whole = Run(place / "two" / "gru-carried")
+    assert lines(ended) == lines(whole)
+    assert_same_weights(ended.last, whole.last)
+
+
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
 @pytest.mark.parametrize("rank", [0, 1])
 def test_one_that_falls_silent_is_not_waited_for_endlessly(
