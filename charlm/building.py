@@ -1,4 +1,4 @@
-"""Folders of the cache in which something is built before it takes its place."""
+"""Folders in which something is built before it takes its place."""
 
 import shutil
 import tempfile
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from charlm.errors import CorpusError, file_errors
+from charlm.errors import CharlmError, CorpusError, file_errors
 
 _PREFIX = "building-"
 _YOUNG = 60.0
@@ -17,21 +17,24 @@ _YOUNG = 60.0
 
 
 @contextmanager
-def building_folder(parent: Path) -> Iterator[Path]:
+def building_folder(
+    parent: Path,
+    remedy: str = "set CHARLM_CACHE to a folder of yours",
+    error: type[CharlmError] = CorpusError,
+) -> Iterator[Path]:
     """Make a folder that is gone afterwards; one that a killed process has left goes now.
 
     Its lock says that it is in use: the system takes that from a process that ends in any way.
-    Raises `CorpusError` where none can be made.
+    Raises `error` where none can be made.
     """
-    remedy = "set CHARLM_CACHE to a folder of yours"
-    with file_errors("be made", parent, remedy, CorpusError):
+    with file_errors("be made", parent, remedy, error):
         parent.mkdir(parents=True, exist_ok=True)
         for folder in parent.glob(f"{_PREFIX}*"):
             _remove_if_left(folder)
         made = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent, ignore_cleanup_errors=True)
     with made:
         lock = _lock_of(Path(made.name))
-        with file_errors("be locked", lock.lock_file, remedy, CorpusError):
+        with file_errors("be locked", lock.lock_file, remedy, error):
             lock.acquire()
         try:
             yield Path(made.name)

@@ -143,8 +143,8 @@ def _about(path: Path) -> dict[str, Any]:
             raise ValueError("not whole")
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
         raise CheckpointError(
-            f"{path}: not a charlm checkpoint, or one cut short; give a run's folder or a "
-            "checkpoint from its checkpoints folder"
+            f"{path}: not a charlm checkpoint, or one cut short; give a run's folder, or "
+            "another checkpoint of it"
         ) from None
     if version > FORMAT_VERSION:
         raise CheckpointError(

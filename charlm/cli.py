@@ -1,5 +1,6 @@
 """The `charlm` command: parse, call, print. Torch is imported only by commands that need it."""
 
+import errno
 import io
 import json
 import os
@@ -60,8 +61,19 @@ class _Group(TyperGroup):
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except BrokenPipeError:  # `charlm generate | head` has read enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _write_no_more()
             raise typer.Exit(0) from None
+        except OSError as error:
+            if error.errno != errno.ENOSPC or error.filename is not None:
+                raise
+            _write_no_more()
+            print("charlm: standard output: no space left; free some", file=sys.stderr)
+            raise typer.Exit(1) from None
+
+
+def _write_no_more() -> None:
+    """Let what Python still holds for standard output go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(

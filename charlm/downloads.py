@@ -33,8 +33,8 @@ _NOT_UNPACKED = (
 def transfer(where: str, target: Path, size: int, on_bytes: Callable[[int], object]) -> None:
     """Copy what should be of this size from an address or a file; raises `CorpusError`.
 
-    Of what is longer one byte more arrives, so that it is noticed: it may be endless. What comes
-    too slowly to be worth waiting for is given up.
+    Of what is longer one byte more arrives, so that it is noticed: it may be endless. A file that
+    comes too slowly to be worth waiting for is given up.
     """
     try:
         with _open(where) as source, target.open("wb") as file:
@@ -91,7 +91,7 @@ def _copy(
         left -= len(block)
         on_bytes(len(block))
         seconds = monotonic() - start
-        if seconds > _PATIENCE and size + 1 - left < _SLOWEST * seconds:
+        if left > 1 and seconds > _PATIENCE and size + 1 - left < _SLOWEST * seconds:
             raise TimeoutError(f"less than {_SLOWEST:,} bytes a second")
 
 

@@ -38,6 +38,8 @@ def train(
     has started train it together; those that it has started anew go on with the run.
     """
     stem = "run" if isinstance(config, Config) else Path(config).stem
+    if auto and stem == "quickstart":  # of which nothing is left
+        stem = "auto"
     settings = list(settings)
     if isinstance(config, Config):
         resolved = override(config, settings)

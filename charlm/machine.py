@@ -69,7 +69,8 @@ def launch_name() -> str:
     """Return what tells this start of `torchrun`, its restarts included, from others; or ""."""
     launch, name = launched(), os.environ.get("TORCHELASTIC_RUN_ID", "")
     if launch.local_size == launch.size:  # all have one parent, which starts them anew
-        return f"{name} {os.getppid()}"
+        logs, _, _ = os.environ.get("TORCHELASTIC_ERROR_FILE", "").rpartition("attempt_")
+        return f"{name} {os.getppid()} {logs}"  # in a container, parents have one number
     return "" if name == "none" else name  # that is what each is called without --rdzv-id
 
 

@@ -9,6 +9,8 @@ from charlm.errors import CorpusError
 
 _MOST_HELD = 1 << 20
 """Characters that may all join one another, before they are taken for no text."""
+_MOST_MARKS = 1000
+"""Marks upon one character: they are sorted, in a time that grows with their square."""
 _HANGUL_ENDS = (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))
 """Vowels and final consonants, which join by arithmetic and not by a table."""
 
@@ -17,11 +19,16 @@ def normalised(texts: Iterator[str], form: str, where: object) -> Iterator[str]:
     """Normalise a stream: hold back what a following character may still join.
 
     Raises `CorpusError`, which says `where` the text is from, for a text that would have to be
-    held whole.
+    held whole, or would take for ever.
     """
     held = ""
     for text in texts:
         held += text
+        if _has_too_many_marks(held):
+            raise CorpusError(
+                f"{where}: {_MOST_MARKS:,} marks and more upon one character; check the text, or "
+                "leave out corpus.normal_form"
+            )
         cut = next((i for i in range(len(held) - 1, 0, -1) if joins_none_before(held[i])), 0)
         if len(held) - cut > _MOST_HELD:
             raise CorpusError(
@@ -38,8 +45,21 @@ def joins_none_before(character: str) -> bool:
 
     It may where what the character begins with, taken apart, is neither moved nor joined.
     """
-    first = unicodedata.normalize("NFKD", character)[0]
-    return unicodedata.combining(first) == 0 and first not in _joined_to_others()
+    return not _is_mark(character) and _first_part(character) not in _joined_to_others()
+
+
+def _has_too_many_marks(text: str) -> bool:
+    """Find twice as many for certain; looks at one character of each ordinary thousand."""
+    starts = range(0, len(text) - _MOST_MARKS + 1, _MOST_MARKS)
+    return any(all(map(_is_mark, text[start : start + _MOST_MARKS])) for start in starts)
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.combining(_first_part(character)) != 0
+
+
+def _first_part(character: str) -> str:
+    return unicodedata.normalize("NFKD", character)[0]
 
 
 @cache

@@ -2,17 +2,16 @@
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
 from charlm.bounded import parse_json, read_bounded
+from charlm.building import building_folder
 from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.config import Config
 from charlm.config_file import load_config, to_yaml
@@ -57,20 +56,16 @@ class Run:
         if name is not None and not _is_file_name(name):
             raise RunError(f"--name {name!r}: not the name of a folder; --runs says where it lies")
         candidates = [name] if name is not None else (f"{stem}-{number}" for number in count(1))
-        with file_errors("be made", runs, _REMEDY):
-            runs.mkdir(parents=True, exist_ok=True)
-            made = cls(runs / f".new-{uuid4().hex}")
-            try:
+        with building_folder(runs, _REMEDY, RunError) as building:
+            made = cls(building / "run")
+            with file_errors("be made", runs, _REMEDY):
                 made.checkpoints.mkdir(parents=True)
                 made.write_config(config)
                 if launch is not None:
                     made._write_whole(made.launch, launch)
                 for folder in (runs / candidate for candidate in candidates):
                     if _takes_place(made.folder, folder):
-                        sync_folder(runs)
                         return cls(folder)
-            finally:
-                shutil.rmtree(made.folder, ignore_errors=True)  # it has not become a run
         raise RunError(
             f"{runs / str(name)}: exists already; choose another --name, or go on with "
             f"`charlm train --resume {runs / str(name)}`"
@@ -91,7 +86,8 @@ class Run:
 
     def was_made_by(self, name: str) -> bool:
         """Say whether that start of `torchrun` has made the run."""
-        return self.launch.is_file() and self.launch.read_text(encoding="utf-8") == name
+        with file_errors("be read", self.launch, "remove it"):
+            return self.launch.is_file() and read_bounded(self.launch, 1) == name.encode()
 
     def note_environment(self, entry: dict[str, Any]) -> None:
         """Add an entry to `environment.json`; one that is no list of entries is begun anew."""
@@ -238,7 +234,7 @@ class OthersRun(Run):
 
 
 def _takes_place(folder: Path, place: Path) -> bool:
-    """Rename a folder, if there is nothing of that name."""
+    """Rename a folder, if there is nothing of that name; it is back if that may not last."""
     if os.path.lexists(place):
         return False
     try:
@@ -246,6 +242,11 @@ def _takes_place(folder: Path, place: Path) -> bool:
     except OSError:
         if os.path.lexists(place):  # somebody else was quicker
             return False
+        raise
+    try:
+        sync_folder(place.parent)
+    except OSError:
+        place.rename(folder)
         raise
     return True
 

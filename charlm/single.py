@@ -8,7 +8,7 @@ from charlm.checkpoint import read_checkpoint
 from charlm.config import Config
 from charlm.config_file import override, with_text
 from charlm.corpus_builder import build_corpus
-from charlm.errors import ConfigError, RunError
+from charlm.errors import CheckpointError, ConfigError, RunError
 from charlm.machine import launch_name, launched
 from charlm.model import LanguageModel
 from charlm.parallel import processes
@@ -99,7 +99,12 @@ def _restored(
     is_scored: bool,
 ) -> Session:
     """Return a session where the last checkpoint was saved, and the logs as they were then."""
-    checkpoint = read_checkpoint(run.last)
+    try:
+        checkpoint = read_checkpoint(run.last)
+    except CheckpointError as reason:
+        others = [path for path in (run.good, run.best) if path.exists()]
+        begin = f"; or begin a run with --set training.start_from={others[0]}" if others else ""
+        raise CheckpointError(f"{reason}{begin}") from None
     checkpoint.make_model()  # or it is refused
     if not checkpoint.training_tensors:
         raise RunError(f"{run.last}: holds no state of training to go on from; train anew")

@@ -9,7 +9,6 @@ import os
 import shutil
 import sys
 import tempfile
-import unicodedata
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -214,5 +213,5 @@ def as_read(text: str, config: CorpusConfig) -> str:
         newline = " " if config.newlines == "space" else "\n"
         text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", newline)
     if config.normal_form != "none":
-        text = unicodedata.normalize(config.normal_form, text)
+        text = "".join(normalised(iter([text]), config.normal_form, "the prefix"))
     return text

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -386,6 +387,45 @@ def test_checkpoints_that_cannot_be_used(trained: Path, tmp_path: Path) -> None:
     refused(run("eval", tmp_path), "holds no checkpoint")
     refused(run("generate", "--runs", tmp_path), "charlm train")
     refused(run("train", "--resume", tmp_path), "no checkpoint to resume")
+
+
+def test_where_the_last_checkpoint_is_damaged_another_one_is_named(
+    trained: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    last = folder / "checkpoints" / "last.safetensors"
+    last.write_bytes(last.read_bytes()[:-100])
+    best = folder / "checkpoints" / "best.safetensors"
+    setting = f"training.start_from={best}"
+    refused(run("train", "--resume", folder), "last.safetensors", "cut short", f"--set {setting}")
+    text = trained.parent.parent / "text.txt"
+    begun = run("train", "--text", text, "--runs", tmp_path, *SMALL, "--set", setting)
+    assert begun.exit_code == 0
+    best.unlink()
+    result = run("train", "--resume", folder)
+    refused(result, "cut short")
+    assert "start_from" not in result.output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has it")
+@pytest.mark.parametrize(
+    "arguments", [["eval"], ["eval", "--json"], ["generate", "--length", "10000"]]
+)
+def test_a_full_disk_behind_standard_output_is_one_line(
+    trained: Path, arguments: list[str]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command(*arguments, trained),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.endswith("charlm: standard output: no space left; free some\n")
+    assert "Traceback" not in done.stderr
 
 
 def test_runs_that_cannot_be_started_or_resumed(trained: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from charlm.corpus import PARTS, Corpus, Part
 from charlm.corpus_builder import build_corpus, encode_files
 from charlm.errors import CorpusError, VocabularyError
 from charlm.normal_forms import joins_none_before, normalised
-from charlm.sources import find_files, read_symbols
+from charlm.sources import as_read, find_files, read_symbols
 from charlm.vocabulary import Symbols, Vocabulary, code_points
 
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
@@ -296,13 +296,31 @@ def test_characters_that_join_without_an_end_are_refused(
     scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = scratch / "text"
-    path.write_text("e" + "\u0301" * 5000, "utf-8")
+    path.write_text("ᄀ" + "\N{HANGUL JUNGSEONG A}" * 5000, "utf-8")
     monkeypatch.setattr("charlm.normal_forms._MOST_HELD", 1000)
     with pytest.raises(CorpusError, match=r"text: more than 1,000 characters .*normal_form"):
         read(path, normal_form="NFC")
     path.write_bytes(b"+" + b"A" * (3 << 20))
     with pytest.raises(CorpusError, match=r"text: 1,048,576 bytes .*corpus\.encoding"):
         read(path, block=1 << 19, encoding="utf-7")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("block", [1 << 10, 1 << 18])
+@pytest.mark.parametrize("end", ["", "b"])
+def test_more_marks_than_can_be_sorted_are_refused(
+    form: Form, block: int, end: str, scratch: Path
+) -> None:
+    path = scratch / "text"
+    marks = "\u0301" * 40_000 + "\N{COMBINING GRAVE ACCENT BELOW}" * 40_000  # minutes each
+    path.write_text("a" * 700 + marks + end, "utf-8")
+    with pytest.raises(CorpusError, match=r"text: 1,000 marks .*normal_form"):
+        read(path, block=block, normal_form=form)
+    with pytest.raises(CorpusError, match=r"prefix: 1,000 marks"):
+        as_read(marks + end, CorpusConfig(normal_form=form))
+    many = "a" * 700 + "\u0301\u0316" * 499 + end
+    path.write_text(many, "utf-8")
+    assert read(path, block=block, normal_form=form) == unicodedata.normalize(form, many)
 
 
 @given(data=st.binary(max_size=60), block=blocks)

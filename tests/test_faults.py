@@ -153,6 +153,36 @@ def test_a_run_that_died_while_it_was_made_is_begun_again(
     assert lines(Run(tmp_path / "run")) == lines(whole)
 
 
+def test_a_run_that_could_not_be_made_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "runs"
+
+    def fail(folder: Path) -> None:
+        if folder == runs:
+            raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("charlm.run.sync_folder", fail)
+        with pytest.raises(RunError, match=r"could not be made .*Input"):
+            Run.create(runs, "mine", "stem", Config())
+    assert list(runs.iterdir()) == []
+    assert Run.create(runs, "mine", "stem", Config()).config_file.exists()
+    assert [folder.name for folder in runs.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff", b"mine", b"mine" + bytes(1 << 21)])
+def test_a_damaged_note_of_the_launch_is_another_launch_s(tmp_path: Path, damage: bytes) -> None:
+    made = Run.create(tmp_path, "mine", "stem", Config(), launch="mine")
+    assert made.was_made_by("mine") and not made.was_made_by("yours")
+    made.launch.write_bytes(damage)
+    if len(damage) > 1 << 20:
+        with pytest.raises(RunError, match=r"\.launch: could not be read"):
+            made.was_made_by("mine")
+    else:
+        assert made.was_made_by("mine") == (damage == b"mine")
+
+
 def test_a_run_that_died_between_the_copies_of_its_first_save_is_begun_again(
     text_file: Path, tmp_path: Path
 ) -> None:

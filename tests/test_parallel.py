@@ -329,6 +329,12 @@ def test_a_launch_is_told_from_others_by_its_parent_or_its_id(
     assert bool(before) == is_told
     launched(monkeypatch, 0, local_size=local_size, run_id=run_id, restarts=1)
     assert launch_name() == before
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", "/tmp/a_x/id_y/attempt_0/0/error.json")
+    first = launch_name()
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", "/tmp/a_x/id_y/attempt_1/0/error.json")
+    assert launch_name() == first
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", "/tmp/a_z/id_z/attempt_0/0/error.json")
+    assert (launch_name() != first) == (local_size == 2)  # machines have folders of their own
 
 
 @pytest.mark.parametrize("size", [1, 2])
