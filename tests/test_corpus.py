@@ -306,8 +306,7 @@ def test_characters_that_join_without_an_end_are_refused(
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("block", [1 << 10, 1 << 18])
-@pytest.mark.parametrize("end", ["", "b"])
+@pytest.mark.parametrize(("block", "end"), [(1 << 10, "b"), (1 << 18, "")])
 def test_more_marks_than_can_be_sorted_are_refused(
     form: Form, block: int, end: str, scratch: Path
 ) -> None:
