@@ -287,8 +287,8 @@ class EnsembleConfig(Section):
     """Several models trained by one run, whose predictions are mixed."""
 
     members: Annotated[int, Field(gt=0, le=100)] = 1
-    """Networks, trained one after another with the seeds from training.seed on; a budget is shared.
-    """
+    """Networks, trained one after another; a budget is shared. The first has `training.seed`, the
+    others seeds that are derived from it and that no other ensemble has."""
     student: Decay = 0.0
     """Train one more network, whose teachers the others are, in this share of a budget; 0 trains
     none. Given enough time it predicts better than each of its teachers."""

@@ -1,5 +1,6 @@
 """The run of an ensemble: its networks trained one after another, then mixed with n-grams."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from charlm.run import Run, checkpoint_to_use
 
 _COUNTED = 4_000_000
 """Characters of training text, its last, of which n-grams are counted: some hundred bytes each."""
+_FIRST_DERIVED_SEED = 2**61
+"""Half of the largest seed that a config takes."""
 
 
 def train_members(run: Run, config: Config, on_report: Callable[[Report], None]) -> Finished:
@@ -60,10 +63,22 @@ def _member(run: Run, number: int) -> Run:
     return Run(run.folder / f"member-{number + 1}")
 
 
+def member_seed(seed: int, number: int) -> int:
+    """Return the seed of a member: the ensemble's own for the first, a derived one for the others.
+
+    Derived seeds are 2⁶¹ or more and come from SHA-256, so that neither an ensemble of another seed
+    nor a run of one network has a network in common with this one.
+    """
+    if number == 0:
+        return seed
+    digest = hashlib.sha256(f"seed {seed}, member {number}".encode()).digest()
+    return _FIRST_DERIVED_SEED + int.from_bytes(digest[:8], "big") % _FIRST_DERIVED_SEED
+
+
 def _member_config(run: Run, config: Config, number: int) -> Config:
     """Return what a member trains, in its share of the time; a student comes last."""
     training, others = config.training, range(config.ensemble.members)
-    own: dict[str, Any] = {"seed": training.seed + number}
+    own: dict[str, Any] = {"seed": member_seed(training.seed, number)}
     if training.budget:
         own["budget"] = training.budget * config.ensemble.share(number)
     if number not in others:
