@@ -29,24 +29,37 @@ def _as_tuple(value: Any) -> Any:
 
 
 def _as_three(value: Any) -> Any:
-    parts = _as_tuple(value)
-    if isinstance(parts, tuple) and len(parts) != 3:
+    """Read one fraction as the training split's; validation and test get half of the rest each."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        rest = round((1 - value) / 2, 12)
+        if not 0 < value <= 1:
+            raise ValueError("should be a fraction, such as 0.8, or three that add up to 1")
+        return (float(value), rest, rest)
+    fractions = _as_tuple(value)
+    if isinstance(fractions, tuple) and len(fractions) != 3:
         raise ValueError("should be three fractions, for training, validation and test")
-    return parts
+    return fractions
+
+
+_NUMBER = r"((?:[0-9]+\.?[0-9]*|\.[0-9]+))"
+_DURATION = re.compile(
+    rf"(?:{_NUMBER}\s*h)?\s*(?:{_NUMBER}\s*m(?:in)?)?\s*(?:{_NUMBER}\s*(s?))?", re.ASCII
+)
 
 
 def parse_duration(value: Any) -> Any:
-    """Read `90`, `90s`, `3m`, `1h30m` as seconds; leave anything else for the type to refuse."""
+    """Read `90`, `90s`, `3m`, `1h30` or `1h30m15s` as seconds; other types are refused later.
+
+    A number without a unit has the next smaller one: minutes after hours, seconds after minutes.
+    """
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(
-        r"(?=.)(?:([\d.]+)h)?(?:([\d.]+)m(?:in)?)?(?:([\d.]+)s?)?", value.replace(" ", "")
-    )
-    try:
-        hours, minutes, seconds = (float(part or 0) for part in match.groups())  # type: ignore[union-attr]
-    except (AttributeError, ValueError):
-        raise ValueError("should be a time such as 90s, 3m or 1h30m") from None
-    return 3600 * hours + 60 * minutes + seconds
+    match = _DURATION.fullmatch(value.strip())
+    if match is None or not any(match.group(1, 2, 3)):
+        raise ValueError("should be a time such as 90s, 3m, 1h30 or 1h30m15s")
+    hours, minutes, rest = (float(number or 0) for number in match.group(1, 2, 3))
+    is_in_minutes = match[1] is not None and match[2] is None and not match[4]
+    return 3600 * hours + 60 * minutes + rest * (60 if is_in_minutes else 1)
 
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -100,7 +113,8 @@ class CorpusConfig(Section):
         0.05,
         0.05,
     )
-    """Fractions of the text, in its order, for training, validation and test."""
+    """Fractions of the text, in its order, for training, validation and test. One fraction is that
+    of training, and the rest is halved: 0.8 means 0.8, 0.1 and 0.1."""
     validation_first: bool = False
     """Take the validation part from the beginning, before the training part. Otherwise the test
     part goes on where the validation part ends, perhaps amid a chapter that training never saw."""
@@ -203,7 +217,8 @@ class TrainingConfig(Section):
     steps: PositiveInt | None = None
     """Stop after this many updates."""
     budget: Seconds | None = None
-    """Stop after this time, validation included: 90s, 3m, 1h30m. The first limit met counts."""
+    """Stop after this time, validation included: 90s, 3m, 1h30, 1h30m15s. The first limit met
+    counts; setting one limit leaves the others as they are, and null removes one."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW (Loshchilov and Hutter, 2019) or plain stochastic gradient descent (the book's)."""
     learning_rate: PositiveFloat = 4e-3

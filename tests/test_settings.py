@@ -1,0 +1,88 @@
+"""Settings do what they say: durations, limits, texts, names, and what a person types."""
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from charlm.config import CorpusConfig, TrainingConfig, parse_duration
+from charlm.config_file import load_config
+from charlm.errors import ConfigError
+
+# Durations
+
+
+UNITS = ["h", "m", "s"]
+IN_SECONDS = {"h": 3600, "m": 60, "s": 1}
+
+
+@given(
+    amounts=st.lists(st.integers(0, 100_000), min_size=1, max_size=3),
+    first=st.integers(0, 2),
+    is_bare=st.booleans(),
+    long_minutes=st.booleans(),
+    spaces=st.tuples(*[st.sampled_from(["", " ", "  "])] * 6),
+    divisor=st.sampled_from([1, 10]),
+)
+@example([1, 30], 0, True, False, ("",) * 6, 1)
+@example([90], 2, True, False, ("",) * 6, 1)
+@settings(deadline=None)
+def test_a_number_without_a_unit_has_the_next_smaller_one(
+    amounts: list[int],
+    first: int,
+    is_bare: bool,
+    long_minutes: bool,
+    spaces: tuple[str, ...],
+    divisor: int,
+) -> None:
+    """After `h` it is minutes, after `m` seconds; a number alone is seconds."""
+    units = UNITS[first : first + len(amounts)]
+    amounts = amounts[: len(units)]
+    if is_bare and len(units) == 1:
+        units = ["s"]
+    written, total = "", 0.0
+    for place, (amount, unit) in enumerate(zip(amounts, units, strict=True)):
+        is_last = place == len(units) - 1
+        number = amount / divisor if is_last else amount
+        total += number * IN_SECONDS[unit]
+        sign = "" if is_bare and is_last else "min" if long_minutes and unit == "m" else unit
+        written += f"{spaces[2 * place]}{number}{spaces[2 * place + 1]}{sign}"
+    assert parse_duration(written) == pytest.approx(total, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("1h30", 5400), ("1h30m15s", 5415), ("1h30m15", 5415), ("1m30", 90), ("1h15s", 3615),
+     ("1.5h", 5400), ("2 h 5 min", 7500), ("90", 90)],
+)  # fmt: skip
+def test_durations_as_people_write_them(written: str, seconds: float) -> None:
+    assert TrainingConfig(budget=written).budget == seconds  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["1h30x", "1 30m", "30s5m", "1h2h", "1h30m15s7", "h", "--3m", "-3m", "0", "0h0m0s", "inf",
+     "1e99h", "9" * 400 + "h", "nan", "½h", "٣m", ""],
+)  # fmt: skip
+def test_what_is_no_duration_is_refused_with_what_is_one(written: str) -> None:
+    with pytest.raises(ConfigError, match=r"training\.budget .*(3m|greater than 0|finite)"):
+        load_config("quickstart", [f'training.budget="{written}"'])
+
+
+# Splits
+
+
+@given(st.integers(1, 1000))
+def test_one_fraction_is_that_of_training_and_the_rest_is_halved(thousandths: int) -> None:
+    fraction = thousandths / 1000
+    train, validation, test = CorpusConfig(split=fraction).split  # type: ignore[arg-type]
+    assert (train, validation) == (fraction, test)
+    assert train + validation + test == pytest.approx(1, abs=1e-9)
+
+
+def test_a_fraction_is_the_same_setting_as_the_three_that_it_means() -> None:
+    three = load_config("quickstart", ["corpus.split=[0.8, 0.1, 0.1]"])
+    assert load_config("quickstart", ["corpus.split=0.8"]) == three
+    assert load_config("quickstart", ["corpus.split=1"]).corpus.split == (1, 0, 0)
+    for wrong in ("0", "80", "-0.5", "true", "[0.9, 0.1]", "nan"):
+        with pytest.raises(ConfigError, match=r"corpus\.split"):
+            load_config("quickstart", [f"corpus.split={wrong}"])
