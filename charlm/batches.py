@@ -82,7 +82,7 @@ class _Batches:
         self.restore(Position(0, 0))
 
     def hide_hapaxes(self, hapaxes: Sequence[int], probability: float) -> None:
-        """Read ids that occur once as the unknown symbol, id 0, each epoch others of them.
+        """Read rare ids as the unknown symbol, id 0, each epoch others of them.
 
         So a network learns where characters come that it does not know, and how to go on after
         them (Dyer and others, "Transition-based dependency parsing with stack LSTMs", 2015).
@@ -237,7 +237,7 @@ def make_batches(
     """Return the iterator that the config names; raises `CorpusError` if the text is too short.
 
     `share` says which of so many columns to read; it reads them all if nothing is said.
-    `hapaxes` are the ids that occur once.
+    `hapaxes` are the ids that `hapax_dropout` hides.
     """
     first = (ids, config.batch_size, config.sequence_length, seed, config.random_offset)
     batches: Batches

@@ -170,8 +170,9 @@ class BatchesConfig(Section):
     may come to rely on what its state has gathered over a whole epoch, and begin a new text badly.
     """
     hapax_dropout: Fraction = 0.0
-    """Chance that a character which the training part holds once is read as the unknown symbol,
-    drawn anew for each epoch. Without it a network never learns where unknown characters come."""
+    """Chance that a rare character is read as the unknown symbol, drawn anew for each epoch. Rare
+    is a known character that the training split holds fewer than twice corpus.minimum_count times
+    (once, by default). Without it a network never learns where unknown characters come."""
 
 
 class ModelConfig(Section):

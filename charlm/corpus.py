@@ -57,7 +57,8 @@ class Corpus:
     """Digest of the text and of every setting that changes the ids."""
     parts: dict[PartName, Part]
     hapaxes: tuple[int, ...]
-    """Ids of the characters that occur exactly once in the training part, none of bytes."""
+    """Ids of the rare characters that `batches.hapax_dropout` hides, none of bytes: the training
+    split holds them, but fewer than twice `minimum_count` times (once, by default)."""
 
 
 def cached_corpus(fingerprint: str) -> Corpus | None:

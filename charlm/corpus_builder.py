@@ -22,7 +22,7 @@ from charlm.sources import find_files, read_symbols, spool_standard_input
 from charlm.symbols import Counts, SymbolFile, size_of
 from charlm.vocabulary import Vocabulary
 
-_FORMAT = 1
+_FORMAT = 2
 """Part of every key: raise it when the same text and settings would give other ids."""
 
 
@@ -116,7 +116,7 @@ def _encode(
     for name, (start, end) in zip(PARTS[1:], bounds[1:], strict=True):
         symbols.write_ids(start, end, vocabulary, folder / f"{name}.ids")
     symbols.become_ids(*bounds[0], vocabulary, folder / f"{PARTS[0]}.ids")
-    write_about(folder, vocabulary, parts, _hapaxes(counts[0], vocabulary))
+    write_about(folder, vocabulary, parts, _hapaxes(counts[0], vocabulary, config.minimum_count))
 
 
 def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:
@@ -161,9 +161,11 @@ def _vocabulary_of(counts: list[Counts], config: CorpusConfig) -> Vocabulary:
     return Vocabulary.from_counts(counted, config.minimum_count)
 
 
-def _hapaxes(counts: Counts, vocabulary: Vocabulary) -> list[int]:
+def _hapaxes(counts: Counts, vocabulary: Vocabulary, minimum_count: int) -> list[int]:
+    """Return the ids that are almost unknown: counted, but less than twice `minimum_count`."""
     if vocabulary.unit == "byte":
         return []
     of_known = counts[list(vocabulary.symbols)]
-    ids: list[int] = (1 + np.flatnonzero(of_known == 1)).tolist()
+    is_rare = (of_known > 0) & (of_known < 2 * minimum_count)
+    ids: list[int] = (1 + np.flatnonzero(is_rare)).tolist()
     return ids

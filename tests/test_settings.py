@@ -1,11 +1,16 @@
 """Settings do what they say: durations, limits, texts, names, and what a person types."""
 
+from collections import Counter
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from charlm.config import CorpusConfig, TrainingConfig, parse_duration
+from charlm.batches import make_batches
+from charlm.config import BatchesConfig, CorpusConfig, TrainingConfig, parse_duration
 from charlm.config_file import load_config
+from charlm.corpus_builder import build_corpus
 from charlm.errors import ConfigError
 
 # Durations
@@ -86,3 +91,28 @@ def test_a_fraction_is_the_same_setting_as_the_three_that_it_means() -> None:
     for wrong in ("0", "80", "-0.5", "true", "[0.9, 0.1]", "nan"):
         with pytest.raises(ConfigError, match=r"corpus\.split"):
             load_config("quickstart", [f"corpus.split={wrong}"])
+
+
+# Rare characters
+
+
+@pytest.mark.parametrize("minimum_count", [1, 3, 10])
+def test_hapax_dropout_acts_whatever_the_minimum_count_is(
+    minimum_count: int, tmp_path: Path
+) -> None:
+    """Characters at the edge of being known are read as unknown in some epochs, no others are."""
+    path = tmp_path / "text"
+    edge = "vwxyz"  # known by one occurrence, or almost unknown
+    path.write_text("abc " * 2000 + edge * minimum_count + "abc " * 200, "utf-8")
+    config = CorpusConfig(
+        paths=(str(path),), builtin=None, split=(1, 0, 0), minimum_count=minimum_count
+    )
+    corpus = build_corpus(config)
+    assert set(corpus.vocabulary.decode(corpus.hapaxes)) == set(edge)
+    sampling = BatchesConfig(batch_size=4, sequence_length=10, hapax_dropout=0.5)
+    batches = make_batches(corpus.parts["train"].ids, sampling, seed=1, hapaxes=corpus.hapaxes)
+    hidden = Counter[bool]()
+    while batches.epochs < 12:
+        inputs = next(batches).inputs.numpy()
+        hidden[bool((inputs == 0).any())] += 1
+    assert hidden[True] > 0, "some are read as unknown"
