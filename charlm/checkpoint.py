@@ -7,10 +7,11 @@ written beside their place, synchronised and then renamed: a crash leaves the on
 
 import hashlib
 import json
+import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import safetensors
 import safetensors.torch
@@ -94,11 +95,35 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read and verify a checkpoint; raises `CheckpointError` for anything but a whole one."""
-    with file_errors("be read", path, "check the path", CheckpointError):
-        about = _about(path)
-        data = path.read_bytes()
+    with file_errors("be read", path, "check the path", CheckpointError), _opened(path) as file:
+        about = _about(path, file)
+        file.seek(0)
+        data = file.read()
         _check_digest(path, data, about)
         return _checkpoint_of(path, data, about)
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Say whether a file begins as charlm's checkpoints do; the rest of it may be damaged."""
+    with _opened(path) as file:
+        try:
+            return "charlm" in _header(file)["__metadata__"]
+        except (ValueError, LookupError, TypeError, OverflowError):
+            return False
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file, once for all that is asked of it: a writer may replace it at any moment.
+
+    A pipe is not waited for.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    number = os.open(path, flags)
+    try:
+        return os.fdopen(number, "rb")
+    except OSError:  # a folder
+        os.close(number)
+        raise
 
 
 def _checkpoint_of(path: Path, data: bytes, about: dict[str, Any]) -> Checkpoint:
@@ -125,21 +150,28 @@ def _checkpoint_of(path: Path, data: bytes, about: dict[str, Any]) -> Checkpoint
         ) from None
 
 
-def _about(path: Path) -> dict[str, Any]:
+def _header(file: BinaryIO) -> dict[str, Any]:
+    """Return the header of a safetensors file; raises `ValueError`."""
+    facts = os.fstat(file.fileno())
+    if not stat.S_ISREG(facts.st_mode):
+        raise ValueError("no file")
+    size = int.from_bytes(file.read(8), "little")
+    text = file.read(min(size, _MOST_OF_HEADER, facts.st_size)).decode("ascii")
+    if len(text) != size:
+        raise ValueError("cut short")
+    header: dict[str, Any] = parse_json(text)
+    return header
+
+
+def _about(path: Path, file: BinaryIO) -> dict[str, Any]:
     """Return what stands in the header, without reading more, once format and size are right."""
-    facts = path.stat()
     try:
-        if not stat.S_ISREG(facts.st_mode):
-            raise ValueError("no file")
-        with path.open("rb") as file:
-            header_size = int.from_bytes(file.read(8), "little")
-            text = file.read(min(header_size, _MOST_OF_HEADER, facts.st_size)).decode("ascii")
-        header = parse_json(text)
-        text = header.pop("__metadata__")["charlm"]  # under the same name: one is in memory
-        about: dict[str, Any] = parse_json(text)
+        header = _header(file)
+        start = file.tell()
+        about: dict[str, Any] = parse_json(header.pop("__metadata__")["charlm"])
         version, _ = int(about["format_version"]), str(about["sha256"])
         ends = [int(tensor["data_offsets"][1]) for tensor in header.values()]
-        if facts.st_size != 8 + header_size + max(ends, default=0):
+        if os.fstat(file.fileno()).st_size != start + max(ends, default=0):
             raise ValueError("not whole")
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
         raise CheckpointError(

@@ -7,11 +7,12 @@ what was written.
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from filelock import FileLock
@@ -73,12 +74,12 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
         parts: dict[PartName, Part] = {}
         for name in PARTS:
             length, counts = about["parts"][name]
-            file = folder / f"{name}.ids"
-            if file.stat().st_mtime_ns != about["written"][name]:
-                raise ValueError(f"{file}: no longer as it was written")
-            if _digest_of_ids(file, vocabulary) != about["digests"][name]:
-                raise ValueError(f"{file}: no longer what was written")
-            parts[name] = Part(_map_ids(file, vocabulary, length), **counts)
+            with (folder / f"{name}.ids").open("rb") as file:  # once: another may take its place
+                if os.fstat(file.fileno()).st_mtime_ns != about["written"][name]:
+                    raise ValueError(f"{file.name}: no longer as it was written")
+                if _digest_of_ids(file, vocabulary) != about["digests"][name]:
+                    raise ValueError(f"{file.name}: no longer what was written")
+                parts[name] = Part(_map_ids(file, vocabulary, length), **counts)
             _check_counts(parts[name])
         hapaxes = tuple(about["hapaxes"])
         if not all(type(one) is int and 0 < one < len(vocabulary) for one in hapaxes):
@@ -108,10 +109,12 @@ def write_about(
 ) -> None:
     """Write `corpus.json` beside the ids of all parts, of each of which length and counts come."""
     files = {name: folder / f"{name}.ids" for name in PARTS}
-    digests = {name: _digest_of_ids(file, vocabulary) for name, file in files.items()}
-    for name in PARTS:
+    digests: dict[PartName, str | None] = {}
+    for name, path in files.items():
+        with path.open("rb") as file:
+            digests[name] = _digest_of_ids(file, vocabulary)
         if digests[name] is None:
-            sync(files[name])
+            sync(path)
     about = {
         "vocabulary": vocabulary.to_json(),
         "parts": parts,
@@ -140,27 +143,26 @@ def _digest_of(about: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
-def _digest_of_ids(path: Path, vocabulary: Vocabulary) -> str | None:
+def _digest_of_ids(file: BinaryIO, vocabulary: Vocabulary) -> str | None:
     """Return the SHA-256 of a file of ids; none of one that would take long to read each time.
 
     Raises `ValueError` for ids that the vocabulary does not have.
     """
-    if path.stat().st_size > _MOST_TO_DIGEST:
+    if os.fstat(file.fileno()).st_size > _MOST_TO_DIGEST:
         return None
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-            if np.frombuffer(block, vocabulary.id_type).max() >= len(vocabulary):
-                raise ValueError(f"{path}: ids that the vocabulary does not have")
+    while block := file.read(1 << 20):
+        digest.update(block)
+        if np.frombuffer(block, vocabulary.id_type).max() >= len(vocabulary):
+            raise ValueError(f"{file.name}: ids that the vocabulary does not have")
     return digest.hexdigest()
 
 
-def _map_ids(path: Path, vocabulary: Vocabulary, length: int) -> Ids:
+def _map_ids(file: BinaryIO, vocabulary: Vocabulary, length: int) -> Ids:
     if type(length) is not int:
         raise ValueError("not a length")
-    if path.stat().st_size != length * np.dtype(vocabulary.id_type).itemsize:
-        raise ValueError(f"{path}: not whole")
+    if os.fstat(file.fileno()).st_size != length * np.dtype(vocabulary.id_type).itemsize:
+        raise ValueError(f"{file.name}: not whole")
     if length == 0:  # no system maps an empty file
         return np.zeros(0, vocabulary.id_type)
-    return np.memmap(path, vocabulary.id_type, "r", shape=(length,))
+    return np.memmap(file, vocabulary.id_type, "r", shape=(length,))

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -261,12 +261,14 @@ def _is_file_name(name: str) -> bool:
 
 def newest_run(runs: Path) -> Run:
     """Return the run under a folder whose checkpoint was written last; raises `RunError`."""
+    saved = []
     with file_errors("be read", runs, "check the folder"):
-        saved = [
-            (path.stat().st_mtime, runs / path.relative_to(runs).parts[0])
-            for kind in ("*", "*/member-*")
-            for path in runs.glob(f"{kind}/checkpoints/*.safetensors")
-        ]
+        for kind in ("*", "*/member-*"):
+            for path in runs.glob(f"{kind}/checkpoints/*.safetensors"):
+                folder = runs / path.relative_to(runs).parts[0]
+                with suppress(FileNotFoundError):  # a run in training deletes old ones
+                    if not folder.name.startswith("."):
+                        saved.append((path.stat().st_mtime, folder))
     if not saved:
         raise RunError(f"{runs}: no run with a checkpoint here; train one with `charlm train`")
     return Run(max(saved)[1])
