@@ -230,7 +230,7 @@ def evaluate(
         how = f"online: scored, then learnt from (rate {rates.learning:g}, pull {rates.pull:g})"
     else:
         what, ids = predictor.part_to_score(loaded, **where)
-        score = evaluate_part(loaded.model, ids, rows)
+        score = evaluate_part(loaded.model, ids, rows).checked(what)
         how = protocol(effective_rows(len(ids), rows))
     how += predictor.caveats(loaded.model, what, loaded.checkpoint)
     if json_:

@@ -5,6 +5,7 @@ along the gradient, longer where training's gradients were small, with a pull ba
 that training has left. Every character is scored before anything is learnt from it.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -80,7 +81,7 @@ class DynamicEvaluation:
             first = self._followers[0]
             total = _total_nats(ids[:_TRIED_ON], [first], rates, _of_the_first)
             first.forget()
-            return total
+            return total if math.isfinite(total) else math.inf  # which is never the least
 
         best = min((Rates(learning=rate) for rate in _LEARNING), key=nats_at)
         return min((replace(best, pull=pull) for pull in _PULLS), key=nats_at)

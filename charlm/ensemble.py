@@ -1,5 +1,6 @@
 """Several networks and an n-gram model as one: a mixture that is evaluated like a single model."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -9,6 +10,7 @@ from jaxtyping import Float, Int64, Integer
 from torch import Tensor, nn
 
 from charlm.config import Config
+from charlm.errors import DivergenceError
 from charlm.kernels.loading import Precision
 from charlm.model import LanguageModel, ModelState, checked_weights
 from charlm.ngrams import first_weights, make_ngrams, nats
@@ -146,7 +148,8 @@ class Ensemble(nn.Module):
     ) -> float:
         """Learn the mixture's weights from a text that no member has learnt from.
 
-        `before` stands before it. Returns the mean nats per character of the last pass.
+        `before` stands before it. Returns the mean nats per character of the last pass. Raises
+        `DivergenceError` where what a network says is not finite.
         """
         order, size = self.ngrams.order, len(self.members) * self.vocabulary_size
         text = text[: max(1, min(_FITTED_ON, _MOST_NUMBERS // size))].astype(np.int64)
@@ -161,6 +164,11 @@ class Ensemble(nn.Module):
         total = 0.0
         for rate in _RATES:
             total = nats(self.ngrams.mix(ids, given, self.weights, rate), text)
+        if not math.isfinite(total):
+            raise DivergenceError(
+                f"the loss of the mixture is {total}: a network's output is not finite on the "
+                "validation part; train at a lower training.learning_rate"
+            )
         return total / len(text)
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from charlm.batches import Batch
 from charlm.corpus import Part
 from charlm.ensemble import AnyModel
-from charlm.errors import CorpusError
+from charlm.errors import CorpusError, DivergenceError
 from charlm.model import ModelState
 from charlm.parallel import Processes
 from charlm.vocabulary import NUM_CODE_POINTS, Ids
@@ -56,6 +56,15 @@ class Score:
         """Return what a compressor would write; it has to name each unknown character, too."""
         named = self.unknown_characters * math.log2(NUM_CODE_POINTS)
         return (self.nats / math.log(2) + named) / self.bytes
+
+    def checked(self, name: str) -> "Score":
+        """Return this score; raises `DivergenceError` if its nats are not finite."""
+        if not math.isfinite(self.nats):
+            raise DivergenceError(
+                f"{name}: the loss is {self.nats}, because the model's output is not finite; use "
+                "another checkpoint, or train at a lower training.learning_rate"
+            )
+        return self
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it; numbers that are not finite, of which JSON has none, are None."""

@@ -50,8 +50,11 @@ def choose(
     """Choose the next id of each row: the likeliest, or one drawn after temperature and filters.
 
     A row's number, uniform in [0, 1), falls within the share of one id when the probabilities lie
-    side by side in the order of ids.
+    side by side in the order of ids. Raises `DivergenceError` for a row without a distribution: an
+    entry is not a number, or the highest is infinite.
     """
+    if not logits.amax(dim=1).isfinite().all():  # an entry that is not a number is the highest
+        raise _not_finite()
     if config.greedy or config.temperature == 0:
         return logits.argmax(dim=1)
     # On the CPU, so that a seed gives one text on any device; in double precision with the largest
@@ -65,14 +68,16 @@ def choose(
     if config.min_p > 0:
         logits = keep_min_p(logits, config.min_p)
     reached = logits.softmax(dim=1).cumsum(dim=1)
-    if reached[:, -1].isnan().any():
-        raise DivergenceError(
-            "the model's output is not finite; use another checkpoint, or train at a lower "
-            "training.learning_rate"
-        )
     highest = reached[:, -1:].nextafter(torch.zeros(1, dtype=torch.float64))
     places = torch.minimum(uniforms.unsqueeze(1) * reached[:, -1:], highest)
     return torch.searchsorted(reached, places, right=True).squeeze(1).to(device)
+
+
+def _not_finite() -> DivergenceError:
+    return DivergenceError(
+        "the model's output is not finite; use another checkpoint, or train at a lower "
+        "training.learning_rate"
+    )
 
 
 def generate_ids(
@@ -99,7 +104,10 @@ def generate_ids(
         precision = model.precision if num_samples > 1 else "float32"
         writer = Writer(model, logits, state, config, forbidden, precision)
         for start in range(0, config.length, _STRETCH):
-            yield from writer.write(uniforms(min(_STRETCH, config.length - start)))
+            for ids in writer.write(uniforms(min(_STRETCH, config.length - start))):
+                if (ids < 0).any():
+                    raise _not_finite()
+                yield ids
         return
     for _ in range(config.length):
         if forbidden is not None:

@@ -71,9 +71,11 @@ def evaluate(
     """Score a model on files, or on a part of the text that it was trained from.
 
     Without either it is the test part, or the validation part where there is no test part. One
-    row is exact; see `evaluator.evaluate_part`. Raises `CorpusError`.
+    row is exact; see `evaluator.evaluate_part`. Raises `CorpusError`, and `DivergenceError` where
+    the model's output is not finite.
     """
-    return evaluate_part(predictor.model, part_to_score(predictor, text, part)[1], rows)
+    what, scored = part_to_score(predictor, text, part)
+    return evaluate_part(predictor.model, scored, rows).checked(what)
 
 
 def evaluate_dynamically(
@@ -99,7 +101,7 @@ def evaluate_dynamically(
     is_validation = not files and what == "validation"
     tried_on = None if is_validation else corpus.parts["validation"].ids
     evaluation = DynamicEvaluation(predictor.model, corpus.parts["train"].ids, tried_on=tried_on)
-    score = evaluation.score(scored)
+    score = evaluation.score(scored).checked(what)
     if save is not None:
         weights, followed = predictor.model.tensors(), (*checkpoint.followed, what)
         adapted = replace(checkpoint, weights=weights, followed=followed, training_tensors={})
@@ -190,7 +192,7 @@ def final_score(
     part, rows = corpus.parts[name], 1
     if len(part) > _EXACT_LIMIT:
         rows = effective_rows(len(part), training.validation_rows)
-    score = evaluate_part(model, part, rows, processes)
+    score = evaluate_part(model, part, rows, processes).checked(name)
     return (name, score), protocol(rows) + caveats(model, name)
 
 

@@ -167,10 +167,11 @@ class Session:
         counters, step = self.state.counters, self.state.trainer.step
         counters.validated_step = step
         with self.state.model.having(self.state.trainer.weights()):
-            score, text = self._validation_score(), self._sample()
-        if score is not None:
-            if not math.isfinite(score.nats):
+            score = self._validation_score()
+            if score is not None and not math.isfinite(score.nats):
                 raise DivergenceError(f"step {step}: the validation loss is {score.nats}")
+            text = self._sample()
+        if score is not None:
             measures = score.to_json()  # where an infinite perplexity is null, as JSON wants it
             run.log_metrics(
                 self._line()

@@ -86,7 +86,10 @@ class Writer:
         )
 
     def write(self, uniforms: Float64[Tensor, "steps samples"]) -> Int64[Tensor, "steps samples"]:
-        """Draw characters by numbers from [0, 1), and read them; return their ids."""
+        """Draw characters by numbers from [0, 1), and read them; return their ids.
+
+        An id is −1 where a sample's logits are not finite, and so is every later one of it.
+        """
         drawn = torch.empty(uniforms.shape, dtype=torch.long)
         loaded().charlm_write(
             ctypes.byref(self._writer), len(uniforms), address(uniforms), address(drawn)

@@ -24,6 +24,9 @@ struct Writer {
 
 namespace {
 
+// Drawn where the logits give no distribution: one is not a number, or the highest is not finite.
+constexpr int64_t NOT_FINITE = -1;
+
 // Draws from one row of logits as `generator.choose` does: by the number in [0, 1) that is given.
 struct Sampler {
   explicit Sampler(const Writer& writer) : writer(writer), weights(writer.vocabulary) {}
@@ -32,6 +35,8 @@ struct Sampler {
     const int64_t size = writer.vocabulary;
     if (writer.forbidden >= 0) logits[writer.forbidden] = -INFINITY;
     const auto likeliest = std::max_element(logits, logits + size);
+    const bool has_nan = std::any_of(logits, logits + size, [](float x) { return x != x; });
+    if (has_nan || std::abs(*likeliest) == INFINITY) return NOT_FINITE;
     if (writer.temperature == 0) return likeliest - logits;
     weigh(logits, *likeliest);
     if (writer.top_k > 0 && writer.top_k < size) keep_top_k();
@@ -58,7 +63,7 @@ struct Sampler {
       for (int64_t lane = 0; lane < count; ++lane) x[lane] = (logits[i + lane] - highest) * scale;
       const vec weight = exp(x);
       for (int64_t lane = 0; lane < count; ++lane) {
-        weights[i + lane] = weight[lane] > 0 ? weight[lane] : 0;  // what is no number, too
+        weights[i + lane] = x[lane] == -INFINITY ? 0 : weight[lane];
       }
     }
     if (writer.forbidden >= 0) weights[writer.forbidden] = 0;
@@ -129,16 +134,21 @@ void read_character(const Writer& writer, int64_t begin, int64_t end) {
   else read_character<Cell, Float32>(writer, begin, end);
 }
 
-// Draws `steps` characters of every sample, each thread those of its own samples.
+// Draws `steps` characters of every sample, each thread those of its own samples. Where one of a
+// thread's samples has no distribution left, the rest of its places are NOT_FINITE.
 void write(const Writer& writer, int64_t steps, const double* uniforms, int64_t* drawn) {
   share_out(writer.samples, writer.threads, [&](int64_t begin, int64_t end) {
     Sampler sampler(writer);
+    bool is_finite = true;
     for (int64_t step = 0; step < steps; ++step) {
       for (int64_t b = begin; b < end; ++b) {
         const int64_t place = step * writer.samples + b;
         float* logits = writer.logits + b * writer.vocabulary;
-        drawn[place] = writer.ids[b] = sampler.draw(logits, uniforms[place]);
+        drawn[place] = is_finite ? sampler.draw(logits, uniforms[place]) : NOT_FINITE;
+        is_finite = is_finite && drawn[place] != NOT_FINITE;
+        writer.ids[b] = drawn[place];
       }
+      if (!is_finite) continue;
       switch (writer.kind) {
         case 0: read_character<LSTM>(writer, begin, end); break;
         case 1: read_character<GRU>(writer, begin, end); break;

@@ -43,7 +43,7 @@ from charlm.config_file import load_config, make_config, to_yaml
 from charlm.corpus import Corpus
 from charlm.corpus_builder import build_corpus
 from charlm.ensemble import Ensemble
-from charlm.errors import CharlmError, CheckpointError, RunError, file_errors
+from charlm.errors import CharlmError, CheckpointError, DivergenceError, RunError, file_errors
 from charlm.evaluator import Score, evaluate_part
 from charlm.kernels import compiler
 from charlm.model import LanguageModel
@@ -637,15 +637,22 @@ def test_a_config_that_claims_more_weights_than_the_file_holds_takes_no_memory(
 
 
 @pytest.mark.parametrize("top_p", [1.0, 0.5])
-def test_weights_that_overflow_give_a_text_or_an_error(top_p: float, tmp_path: Path) -> None:
+def test_weights_that_overflow_give_an_error_that_says_so(top_p: float, tmp_path: Path) -> None:
+    """Or, where they close every gate, a text: biases alone are a distribution."""
     compiler.library()  # what is built once is no part of an input's time
     whole = whole_checkpoint(tmp_path, False)
     weights = {name: torch.full_like(tensor, 3e38) for name, tensor in whole.weights.items()}
-    weights["embedding"][:, 0] = -3e38
     path = tmp_path / "overflow"
-    write_checkpoint(path, Checkpoint(whole.config, whole.vocabulary, "0", weights))
-    loaded = predictor.load(path, device="cpu")
-    lawful(lambda: list(predictor.generate(loaded, length=50, seed=0, top_k=2, top_p=top_p)))
+
+    def text() -> str:
+        write_checkpoint(path, Checkpoint(whole.config, whole.vocabulary, "0", weights))
+        loaded = predictor.load(path, device="cpu")
+        return "".join(predictor.generate(loaded, length=50, seed=0, top_k=2, top_p=top_p))
+
+    with pytest.raises(DivergenceError, match="output is not finite"):
+        text()
+    weights["embedding"][:, 0] = -3e38
+    lawful(text)
 
 
 def test_many_mistakes_take_one_line_of_bounded_length_and_little_time(tmp_path: Path) -> None:
