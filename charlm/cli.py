@@ -5,17 +5,19 @@ import io
 import json
 import os
 import sys
-from contextlib import nullcontext
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
 
 from charlm.bounded import read_bounded
 from charlm.data_cli import data
-from charlm.errors import CharlmError, ProcessError, file_errors
+from charlm.errors import CharlmError, CorpusWarning, ProcessError, file_errors
 from charlm.interrupt import end_on_request
 from charlm.machine import launched
 from charlm.options import (
@@ -51,7 +53,7 @@ class _Group(TyperGroup):
         # Of several processes one alone may not end where the others wait for it.
         ending = end_on_request() if launched().size == 1 else nullcontext()
         try:
-            with ending:
+            with ending, _warnings_shown():
                 return super().invoke(ctx)
         except CharlmError as error:
             # The first of each machine speaks for all: a file may be missing on one of them.
@@ -69,6 +71,30 @@ class _Group(TyperGroup):
             _write_no_more()
             print("charlm: standard output: no space left; free some", file=sys.stderr)
             raise typer.Exit(1) from None
+
+
+@contextmanager
+def _warnings_shown() -> Iterator[None]:
+    """Let warnings of charlm's own be lines like its messages."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", CorpusWarning)
+        show_others = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if not issubclass(category, CorpusWarning):
+                show_others(message, category, filename, lineno, file, line)
+            elif launched().local_rank == 0:  # of several processes on a machine, the first
+                print(f"charlm: {for_terminal(str(message), sys.stderr)}", file=sys.stderr)
+
+        warnings.showwarning = show
+        yield
 
 
 def _write_no_more() -> None:

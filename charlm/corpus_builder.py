@@ -7,6 +7,7 @@ with the text.
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from charlm.building import building_folder
 from charlm.config import CorpusConfig
 from charlm.corpus import PARTS, Corpus, PartName, cached_corpus, keep_corpus, write_about
 from charlm.digests import Digests
-from charlm.errors import CorpusError, file_errors
+from charlm.errors import CorpusError, CorpusWarning, file_errors
+from charlm.file_search import find_files
 from charlm.resources import cache_folder
-from charlm.sources import find_files, read_symbols, spool_standard_input
+from charlm.sources import read_symbols, spool_standard_input
 from charlm.symbols import Counts, SymbolFile, size_of
 from charlm.vocabulary import Vocabulary
 
@@ -30,13 +32,14 @@ def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> 
     """Read a text into a corpus, or take it from the cache.
 
     With `vocabulary`, characters are those that it holds; otherwise they are counted.
-    Raises `CorpusError` for a text that is missing, unreadable, empty or too short to split.
+    Raises `CorpusError` for a text that is missing, unreadable, empty or too short to split; warns
+    with `CorpusWarning` of files that are named and left out.
     """
     with building_folder(cache_folder()) as building:
         groups = [
-            find_files(_without_standard_input(config.paths, building), config.builtin),
-            find_files(_without_standard_input(config.validation_paths, building)),
-            find_files(_without_standard_input(config.test_paths, building)),
+            find_files(_without_standard_input(config.paths, building), config.builtin, _warn),
+            find_files(_without_standard_input(config.validation_paths, building), say=_warn),
+            find_files(_without_standard_input(config.test_paths, building), say=_warn),
         ]
         digests = Digests(cache_folder() / "corpora" / "digests.json")
         key = _fingerprint(digests, groups, config, vocabulary)
@@ -50,6 +53,10 @@ def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> 
                 corpus = keep_corpus(building / "corpus", key)
         digests.remember()
         return corpus
+
+
+def _warn(notice: str) -> None:
+    warnings.warn(" ".join(notice.splitlines()), CorpusWarning, stacklevel=2)
 
 
 def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabulary) -> Corpus:

@@ -52,6 +52,13 @@ class DivergenceError(CharlmError):
     """A loss, gradient or weight that is not finite, or a loss that leaps up and stays there."""
 
 
+class CorpusWarning(UserWarning):
+    """What a user should know of how a text was read, such as a file that was named twice.
+
+    Python shows it on standard error; so does the command line, in a line.
+    """
+
+
 @contextmanager
 def file_errors(
     action: str, path: Path | str, remedy: str, error: type[CharlmError] = RunError

@@ -1,10 +1,13 @@
 """What the commands of the command line take: choices, and arguments that several have."""
 
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from charlm.errors import CorpusWarning
 
 
 class Part(StrEnum):
@@ -32,6 +35,12 @@ class Unknown(StrEnum):
     map = "map"
 
 
+def _silence(quiet: bool) -> bool:
+    if quiet:
+        warnings.simplefilter("ignore", CorpusWarning)
+    return quiet
+
+
 ConfigName = Annotated[
     str, typer.Argument(metavar="[CONFIG]", help="A shipped config's name, or a YAML file.")
 ]
@@ -51,6 +60,10 @@ Settings = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", help="Print no messages and no progress; of train, the folder alone."),
+    typer.Option(
+        "--quiet",
+        callback=_silence,
+        help="Print no messages and no progress; of train, the folder alone.",
+    ),
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]

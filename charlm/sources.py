@@ -1,17 +1,13 @@
 """Files in any encoding, plain or gzipped, as a stream of symbols in pieces of bounded size."""
 
 import codecs
-import fnmatch
-import glob
 import gzip
 import io
-import os
 import shutil
 import sys
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +15,6 @@ import numpy as np
 from charlm.config import CorpusConfig
 from charlm.errors import CorpusError, file_errors
 from charlm.normal_forms import normalised
-from charlm.texts import files_of
 from charlm.vocabulary import Symbols, code_points
 
 _BLOCK = 1 << 19
@@ -29,83 +24,6 @@ _REMOVE_THE_MARK_THEMSELVES = ("utf-16", "utf-32")
 _MOST_PENDING = 1 << 20
 """Bytes that a decoder may keep until they make a character: UTF-7 may begin what has no end."""
 _MARKS_OF_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-
-def find_files(paths: Sequence[str], builtin: str | None = None) -> list[Path]:
-    """Return the files that paths, folders and globs name, each once, in a reproducible order.
-
-    Folders give all their files in every depth, hidden ones left out; a file that has two names,
-    one of them a link, goes by the first. Raises `CorpusError`.
-    """
-    found: list[Path] = files_of(builtin) if builtin is not None else []
-    for name in paths:
-        with file_errors("be found", name, "check the path", CorpusError):
-            files = _files_below(name)
-        if not files:
-            raise CorpusError(f"{name}: no such file, or a folder without files; check the path")
-        found.extend(files)
-    by_place: dict[Path, Path] = {}
-    for path in found:
-        by_place.setdefault(path.resolve(), path)
-    return list(by_place.values())
-
-
-def _files_below(name: str) -> list[Path]:
-    if not name:  # an unset shell variable is not the current folder
-        return []
-    path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's raises for an unknown home
-    if path.is_dir():
-        return _files_that_match(path, ("**",))
-    if path.is_file():
-        return [path]
-    if path.exists():  # a device or a pipe may never end, and cannot be read twice
-        raise CorpusError(
-            f"{name}: neither a file nor a folder; save the text in a file, or give it as "
-            "standard input (-)"
-        )
-    parts = path.parts
-    literal = next((k for k, part in enumerate(parts) if glob.has_magic(part)), len(parts))
-    try:
-        return _files_that_match(Path(*parts[:literal]), parts[literal:])
-    except ValueError:  # a zero byte, or half of a pair: no name of a file
-        return []
-
-
-def _files_that_match(folder: Path, pattern: tuple[str, ...]) -> list[Path]:
-    """Return the files below a folder whose path in it is that of a glob, cut in its parts.
-
-    `**` stands for any folders that are neither hidden nor links, and at the end for their files.
-    No folder is read twice for what is left of the pattern, wherever links lead.
-    """
-    found, seen = [], set()
-    to_read = [(folder, frozenset([pattern]))]
-    while to_read:
-        folder, patterns = to_read.pop()
-        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-            about = folder.stat()
-            if (key := (about.st_dev, about.st_ino, patterns)) in seen:
-                continue
-            seen.add(key)
-            for path in folder.iterdir():
-                left = frozenset(rest for p in patterns for rest in _left(p, path))
-                if () in left and path.is_file():
-                    found.append(path)
-                if (deeper := left - {()}) and path.is_dir():
-                    to_read.append((path, deeper))
-    return sorted(found)
-
-
-def _left(pattern: tuple[str, ...], path: Path) -> list[tuple[str, ...]]:
-    """Return what may be left of a pattern once its beginning has matched a path's last part."""
-    if not pattern:
-        return []
-    first, *others = pattern
-    rest, is_hidden = tuple(others), path.name.startswith(".")
-    if first != "**":
-        is_meant = first.startswith(".") or not is_hidden
-        return [rest] if is_meant and fnmatch.fnmatch(path.name, first) else []
-    stays = [] if is_hidden or path.is_symlink() else [pattern]
-    return [*stays, *([()] if not rest and not is_hidden else _left(rest, path))]
 
 
 def spool_standard_input(folder: Path) -> Path:

@@ -30,8 +30,9 @@ from charlm.config_file import with_text
 from charlm.corpus import PARTS, Corpus, Part
 from charlm.corpus_builder import build_corpus, encode_files
 from charlm.errors import CorpusError, VocabularyError
+from charlm.file_search import find_files
 from charlm.normal_forms import joins_none_before, normalised
-from charlm.sources import as_read, find_files, read_symbols
+from charlm.sources import as_read, read_symbols
 from charlm.vocabulary import Symbols, Vocabulary, code_points
 
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]

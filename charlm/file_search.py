@@ -1,0 +1,132 @@
+"""Paths, folders and globs become a list of files; nothing that they name is left out unsaid."""
+
+import fnmatch
+import glob
+import os
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from charlm.errors import CorpusError, file_errors
+from charlm.texts import files_of
+
+_MOST_NAMED = 3
+"""Files named in one line; of others, their number is."""
+_LEAVE_OUT = (
+    "make it readable, remove it, or name the files to read with a glob, such as "
+    "--text 'folder/*.txt'"
+)
+
+Say = Callable[[str], None]
+
+
+def _ignore(notice: str) -> None:
+    """Say nothing."""
+
+
+def find_files(paths: Sequence[str], builtin: str | None = None, say: Say = _ignore) -> list[Path]:
+    """Return the files that paths, folders and globs name, each once, in a reproducible order.
+
+    Folders give all their files in every depth, hidden ones left out; a file that has two names,
+    one of them a link, goes by the first. `say` is given a line for each kind of thing that was
+    named and is left out. Raises `CorpusError`, also for what cannot be read: a text is never
+    silently incomplete.
+    """
+    found: list[Path] = files_of(builtin) if builtin is not None else []
+    for name in paths:
+        with file_errors("be found", name, "check the path", CorpusError):
+            files = _files_below(name, say)
+        if not files:
+            raise CorpusError(f"{name}: no such file, or a folder without files; check the path")
+        found.extend(files)
+    by_place: dict[Path, Path] = {}
+    repeated: list[Path] = []
+    for path in found:
+        if by_place.setdefault(path.resolve(), path) is not path:
+            repeated.append(path)
+    if repeated:
+        say(_list_of(repeated, "named more than once, by its path or by a link: read once"))
+    return list(by_place.values())
+
+
+def _list_of(paths: Sequence[Path], what: str) -> str:
+    """Write a line on files or folders that names the first of them."""
+    more = f" and {len(paths) - _MOST_NAMED:,} more" if len(paths) > _MOST_NAMED else ""
+    return f"{', '.join(map(str, paths[:_MOST_NAMED]))}{more}: {what}"
+
+
+def _files_below(name: str, say: Say) -> list[Path]:
+    if not name:  # an unset shell variable is not the current folder
+        return []
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's raises for an unknown home
+    if path.is_dir():
+        return _files_that_match(path, ("**",), say)
+    if path.is_file():
+        return [path]
+    if path.exists():  # a device or a pipe may never end, and cannot be read twice
+        raise CorpusError(
+            f"{name}: neither a file nor a folder; save the text in a file, or give it as "
+            "standard input (-)"
+        )
+    parts = path.parts
+    literal = next((k for k, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    try:
+        return _files_that_match(Path(*parts[:literal]), parts[literal:], say)
+    except ValueError:  # a zero byte, or half of a pair: no name of a file
+        return []
+
+
+def _files_that_match(folder: Path, pattern: tuple[str, ...], say: Say) -> list[Path]:
+    """Return the files below a folder whose path in it matches a glob, given as its parts.
+
+    `**` stands for any folders that are neither hidden nor links, and at the end for their files.
+    No folder is read twice for what is left of the pattern, wherever links lead.
+    """
+    if not folder.is_dir():
+        return []
+    found: list[Path] = []
+    seen = set()
+    links: list[Path] = []
+    odd: list[Path] = []
+    to_read = [(folder, frozenset([pattern]))]
+    while to_read:
+        folder, patterns = to_read.pop()
+        with file_errors("be listed", folder, _LEAVE_OUT, CorpusError):
+            about = folder.stat()
+            if (key := (about.st_dev, about.st_ino, patterns)) in seen:
+                continue
+            seen.add(key)
+            paths = list(folder.iterdir())
+        for path in paths:
+            with file_errors("be read", path, _LEAVE_OUT, CorpusError):
+                left = frozenset(rest for p in patterns for rest in _left(p, path))
+                if not left:
+                    continue
+                mode = path.stat().st_mode  # fails for a link to nothing, too
+                is_link = path.is_symlink()
+            deeper = left - {()}
+            if stat.S_ISDIR(mode):
+                if deeper:
+                    to_read.append((path, deeper))
+                if is_link and any(p[0] == "**" for p in patterns if p):
+                    links.append(path)
+            elif () in left:
+                (found if stat.S_ISREG(mode) else odd).append(path)
+    if links:
+        say(_list_of(sorted(links), "a link to a folder: passed over; name it to read it, too"))
+    if odd:
+        say(_list_of(sorted(odd), "neither a file nor a folder: passed over"))
+    return sorted(found)
+
+
+def _left(pattern: tuple[str, ...], path: Path) -> list[tuple[str, ...]]:
+    """Return what may be left of a pattern once its beginning has matched a path's last part."""
+    if not pattern:
+        return []
+    first, *others = pattern
+    rest, is_hidden = tuple(others), path.name.startswith(".")
+    if first != "**":
+        is_meant = first.startswith(".") or not is_hidden
+        return [rest] if is_meant and fnmatch.fnmatch(path.name, first) else []
+    stays = [] if is_hidden or path.is_symlink() else [pattern]
+    return [*stays, *([()] if not rest and not is_hidden else _left(rest, path))]
