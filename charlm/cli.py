@@ -189,9 +189,9 @@ def train(
     if auto and print_config:
         raise CharlmError("--auto decides when training begins; leave out --print-config")
     if print_config:
-        from charlm.config_file import load_config, to_yaml, with_text
+        from charlm.config_file import load_config, to_yaml
 
-        print(to_yaml(with_text(load_config(config, settings), text or ())), end="")
+        print(to_yaml(load_config(config, settings, text or ())), end="")
         return
 
     from charlm.kernels import compiler
@@ -364,10 +364,10 @@ def bench(
 ) -> None:
     """Measure training, evaluation, generation and encoding, and what this machine could do."""
     from charlm import benchmark
-    from charlm.config_file import load_config, with_text
+    from charlm.config_file import load_config
     from charlm.tables import show_benchmark, show_losses, show_sweep
 
-    resolved = with_text(load_config(config, set_ or ()), text or ())
+    resolved = load_config(config, set_ or (), text or ())
     if sweep:
         from charlm.sweep import sweep as measure_sweep
 

@@ -95,18 +95,23 @@ def config_names() -> list[str]:
     return sorted(path.stem for path in shipped("configs").glob("*.yaml"))
 
 
-def load_config(source: str | Path = "quickstart", settings: Iterable[str] = ()) -> Config:
-    """Read a shipped config by name or a YAML file by path, then apply `section.key=value`s.
+TextPaths = str | Path | Iterable[str | Path]
+"""Files, folders or globs."""
 
-    Relative paths of texts in a file are taken from the file's folder, those in settings from
-    the current one. Raises `ConfigError` naming every mistake.
+
+def load_config(
+    source: str | Path = "quickstart", settings: Iterable[str] = (), text: TextPaths = ()
+) -> Config:
+    """Read a shipped config by name or a YAML file by path.
+
+    `text` replaces the file's text, its files for validation and test included; then
+    `section.key=value` settings apply. Relative paths in a file are taken from the file's folder,
+    those of `text` and settings from the current one. Raises `ConfigError` naming every mistake.
     """
     path = _find(source)
     keys = _read(path)
     _anchor_paths(keys, path.parent.resolve())
-    given = _parse_settings(settings)
-    _anchor_paths(given, Path.cwd())
-    return make_config(_merge(keys, given), str(source))
+    return make_config(_with_given(keys, settings, text), str(source))
 
 
 def make_config(keys: Any, source: str) -> Config:
@@ -122,22 +127,18 @@ def make_config(keys: Any, source: str) -> Config:
         raise ConfigError(f"{source}: {count}{'; '.join(mistakes)}") from None
 
 
-def override(config: Config, settings: Iterable[str]) -> Config:
-    """Return `config` with `section.key=value` settings applied."""
-    given = _parse_settings(settings)
-    _anchor_paths(given, Path.cwd())
-    return make_config(_merge(config.model_dump(), given), "--set")
+def override(config: Config, settings: Iterable[str], text: TextPaths = ()) -> Config:
+    """Return `config` with another text, and `section.key=value` settings applied after it."""
+    return make_config(_with_given(config.model_dump(), settings, text), "--set")
 
 
-def with_text(config: Config, text: str | Path | Iterable[str | Path]) -> Config:
-    """Let files, folders or globs take the place of the text that a config names."""
-    given = [text] if isinstance(text, str | Path) else list(text)
-    if not given:
-        return config
-    paths = tuple(absolute(str(path), Path.cwd()) for path in given)
-    instead = {"paths": paths, "builtin": None, "validation_paths": (), "test_paths": ()}
-    corpus = config.corpus.model_copy(update=instead)
-    return config.model_copy(update={"corpus": corpus})
+def relocate(config: Config, settings: Iterable[str], text: TextPaths = ()) -> Config:
+    """Do as `override` does, with `text` as the new place of the same training text.
+
+    Files for validation and test stay where they are, unless a setting says otherwise.
+    """
+    keys = _with_given(config.model_dump(), settings, text, is_moved=True)
+    return make_config(keys, "--set")
 
 
 def to_yaml(config: Config) -> str:
@@ -227,6 +228,24 @@ def _parse_settings(settings: Iterable[str]) -> dict[str, Any]:
 
 _ALTERNATIVES = {"training": ("epochs", "steps", "budget"), "corpus": ("paths", "builtin")}
 """Keys of which a setting replaces all: who sets the epochs wants no budget to end them."""
+
+
+def _with_given(
+    keys: dict[Any, Any], settings: Iterable[str], text: TextPaths, is_moved: bool = False
+) -> dict[Any, Any]:
+    """Apply the text, then the settings, to the keys of a config."""
+    paths = [text] if isinstance(text, str | Path) else list(text)
+    given = _parse_settings(settings)
+    _anchor_paths(given, Path.cwd())
+    if not paths:
+        return _merge(keys, given)
+    for key in _ALTERNATIVES["corpus"]:
+        if given.get("corpus", {}).get(key) is not None:
+            raise ConfigError(f"--text and corpus.{key} both name the text; give one of them")
+    corpus: dict[str, Any] = {"paths": [absolute(str(path), Path.cwd()) for path in paths]}
+    if not is_moved:
+        corpus |= {"validation_paths": [], "test_paths": []}
+    return _merge(_merge(keys, {"corpus": corpus}), given)
 
 
 def _merge(keys: dict[Any, Any], given: dict[str, Any]) -> dict[Any, Any]:

@@ -7,11 +7,11 @@ from charlm import single
 from charlm.advice import advise
 from charlm.calibration import resolve
 from charlm.config import Config
-from charlm.config_file import load_config, make_config, override, with_text
+from charlm.config_file import load_config, make_config, override, relocate
 from charlm.corpus_builder import build_corpus
 from charlm.errors import ConfigError
 from charlm.machine import launch_name, launched
-from charlm.members import train_members
+from charlm.members import check_text, train_members
 from charlm.model import choose_device
 from charlm.parallel import processes, together
 from charlm.reports import Advised, Finished, Report
@@ -31,21 +31,20 @@ def train(
 ) -> Finished:
     """Train a model: a config by name or file, `section.key=value` settings on top.
 
-    `text` (files, folders, globs) takes the place of the config's text. With `auto`, model, batches
-    and schedule are those that `advice` chooses for the text. Everything is written
-    below `runs/name`; `on_report` sees each report as it comes. Raises `CharlmError`; on Ctrl-C
-    the run is saved first and `KeyboardInterrupt` raised then. Several processes that `torchrun`
-    has started train it together; those that it has started anew go on with the run.
+    `text` (files, folders, globs) replaces the config's text, before the settings apply. With
+    `auto`, model, batches and schedule are those that `advice` chooses for the text. Everything is
+    written below `runs/name`; `on_report` sees each report as it comes. Raises `CharlmError`; on
+    Ctrl-C the run is saved first and `KeyboardInterrupt` raised then. Several processes that
+    `torchrun` has started train it together; those that it has started anew go on with the run.
     """
     stem = "run" if isinstance(config, Config) else Path(config).stem
     if auto and stem == "quickstart":  # of which nothing is left
         stem = "auto"
     settings = list(settings)
     if isinstance(config, Config):
-        resolved = override(config, settings)
+        resolved = override(config, settings, text)
     else:
-        resolved = load_config(config, settings)
-    resolved = with_text(resolved, text)
+        resolved = load_config(config, settings, text)
     _check_launch(resolved, name, auto)
     with together():
         return _train(resolved, stem, settings, name, Path(runs), auto, on_report)
@@ -117,7 +116,8 @@ def resume(
 ) -> Finished:
     """Go on with a run from its last checkpoint, as if it had never stopped.
 
-    `text` says where the text is now, should it have moved. Settings may change how long the run
+    `text` says where the text is now, should it have moved; the settings `corpus.validation_paths`
+    and `corpus.test_paths` say so of separate files. Settings may also change how long the run
     goes on and what it reports; a change of anything that the steps already taken depend on
     raises `RunError`, and another text `CorpusError`.
     """
@@ -127,10 +127,10 @@ def resume(
         written = folder.read_config()
         if written is None or not written.ensemble.is_wanted:
             return single.go_on(folder, written, on_report, text=text, settings=settings)
-        config = with_text(override(written, settings), text)
+        config = relocate(written, settings, text)
         check_resumable(run, written, config)
         _check_launch(config, str(run), auto=False)
-        build_corpus(config.corpus)
+        check_text(folder, config)
         folder.write_config(config)
         return train_members(folder, config, on_report)
 

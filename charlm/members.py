@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from charlm import single
 from charlm.checkpoint import Checkpoint, read_checkpoint
 from charlm.config import Config
 from charlm.config_file import make_config
+from charlm.corpus import Corpus
+from charlm.corpus_builder import build_corpus
 from charlm.ensemble import Ensemble
 from charlm.errors import CorpusError
 from charlm.model import LanguageModel, choose_device
@@ -47,6 +50,22 @@ def train_members(run: Run, config: Config, on_report: Callable[[Report], None])
             name = member.folder.name
             finished.append(single.begin(own, name, "", run.folder, report, is_scored=False))
     return _mix(run, config, finished, on_report)
+
+
+def check_text(run: Run, config: Config) -> None:
+    """Raise `CorpusError` if the text is not the one that the members have learnt from."""
+    begun = [_member(run, number) for number in range(config.ensemble.size)]
+    last = next((member.last for member in begun if member.last.exists()), None)
+    if last is None:
+        build_corpus(config.corpus)
+    else:
+        _corpus_at(config, read_checkpoint(last))
+
+
+def _corpus_at(config: Config, checkpoint: Checkpoint) -> Corpus:
+    """Return the corpus of a member's checkpoint from where the ensemble's config says it is."""
+    now = checkpoint.config.model_copy(update={"corpus": config.corpus})
+    return training_corpus(replace(checkpoint, config=now))
 
 
 def _go_on(member: Run, own: Config, on_report: Callable[[Report], None]) -> Finished:
@@ -104,7 +123,7 @@ def _mix(
             f"{run.folder}: its members learnt from different texts; remove those of one, "
             "and resume"
         )
-    corpus = training_corpus(checkpoints[0])
+    corpus = _corpus_at(config, checkpoints[0])
     device = choose_device(config.training.device)
     models = [checkpoint.make_model(device) for checkpoint in checkpoints]
     members = [model for model in models if isinstance(model, LanguageModel)]

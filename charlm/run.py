@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from filelock import FileLock, Timeout
 from charlm.bounded import parse_json, read_bounded
 from charlm.building import building_folder
 from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from charlm.config import Config
+from charlm.config import Config, CorpusConfig
 from charlm.config_file import load_config, to_yaml
 from charlm.durable import sync, sync_folder, write_whole
 from charlm.errors import RunError, file_errors
@@ -203,6 +204,13 @@ class Run:
     def save_best(self, checkpoint: Checkpoint) -> None:
         write_checkpoint(self.best, checkpoint)
 
+    def note_text(self, corpus: CorpusConfig) -> None:
+        """Write into the best checkpoint where the text is now: `eval` reads it from there."""
+        if self.best.exists():
+            best = read_checkpoint(self.best)
+            config = best.config.model_copy(update={"corpus": corpus})
+            write_checkpoint(self.best, replace(best, config=config))
+
 
 class OthersRun(Run):
     """The run of a process that leaves it to another one to write its files."""
@@ -230,6 +238,9 @@ class OthersRun(Run):
         pass
 
     def save_best(self, checkpoint: Checkpoint) -> None:
+        pass
+
+    def note_text(self, corpus: CorpusConfig) -> None:
         pass
 
 

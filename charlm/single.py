@@ -6,7 +6,7 @@ from pathlib import Path
 
 from charlm.checkpoint import read_checkpoint
 from charlm.config import Config
-from charlm.config_file import override, with_text
+from charlm.config_file import relocate
 from charlm.corpus_builder import build_corpus
 from charlm.errors import CheckpointError, ConfigError, RunError
 from charlm.machine import launch_name, launched
@@ -57,7 +57,7 @@ def go_on(
         session = _restored(run, written, text, settings, on_report, is_scored)
         run.write_config(session.config)
         return session.run_in(run)
-    config = with_text(override(written, settings), text)
+    config = relocate(written, settings, text)
     check_resumable(run.folder, written, config)
     check_not_begun(run)
     session = _begun(config, on_report, is_scored)
@@ -110,12 +110,14 @@ def _restored(
         raise RunError(f"{run.last}: holds no state of training to go on from; train anew")
     checkpoint = replace(checkpoint, config=decided(checkpoint.config))
     before = decided(written) if written is not None else checkpoint.config
-    config = with_text(override(before, settings), text)
+    config = relocate(before, settings, text)
     check_resumable(run.folder, checkpoint.config, config)
     corpus = processes().in_turn(lambda: training_corpus(replace(checkpoint, config=config)))
     session = Session(config, corpus, on_report, is_scored)
     sizes = session.state.restore(run.last, checkpoint)
     run.go_back(session.state.trainer.step, sizes)
+    if config.corpus != checkpoint.config.corpus:
+        run.note_text(config.corpus)
     if checkpoint.training_counters.get("is_good", True):  # what else is there, a crash has left
         run.forget_good()
     return session

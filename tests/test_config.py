@@ -26,7 +26,6 @@ from charlm.config_file import (
     make_config,
     override,
     to_yaml,
-    with_text,
 )
 from charlm.errors import ConfigError
 
@@ -569,11 +568,11 @@ def test_a_text_takes_the_place_of_the_one_that_the_config_names(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for given_text in ("a.txt", Path("a.txt"), ["a.txt"], (Path("a.txt"),)):
-        corpus = with_text(load_config("quickstart"), given_text).corpus
+        corpus = load_config("quickstart", text=given_text).corpus
         assert (corpus.paths, corpus.builtin) == ((str(tmp_path / "a.txt"),), None)
-    several = with_text(load_config("quickstart"), ["-", "b/*.txt"])
+    several = load_config("quickstart", text=["-", "b/*.txt"])
     assert several.corpus.paths == ("-", str(tmp_path / "b" / "*.txt"))
-    assert with_text(several, ()) == several
+    assert override(several, [], ()) == several
 
 
 @pytest.mark.skipif(not hasattr(Path, "owner"), reason="no users here")
@@ -581,7 +580,7 @@ def test_a_home_that_is_not_known_stays_as_it_was_typed(tmp_path: Path) -> None:
     nobody = "~no-user-of-this-name/text.txt"
     config = load_text(tmp_path, f"corpus: {{paths: {nobody}}}")
     assert config.corpus.paths == (str(tmp_path / nobody),)
-    assert with_text(Config(), nobody).corpus.paths == (str(Path.cwd() / nobody),)
+    assert override(Config(), [], nobody).corpus.paths == (str(Path.cwd() / nobody),)
 
 
 # Printing

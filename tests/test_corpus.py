@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from charlm import machine
 from charlm.config import Config, CorpusConfig
-from charlm.config_file import with_text
+from charlm.config_file import override
 from charlm.corpus import PARTS, Corpus, Part
 from charlm.corpus_builder import build_corpus, encode_files
 from charlm.errors import CorpusError, VocabularyError
@@ -610,7 +610,7 @@ def test_a_glob_works_in_a_current_folder_whose_own_name_holds_brackets(
     folder.mkdir()
     (folder / "one.txt").write_text("A song of some length.\n" * 10)
     monkeypatch.chdir(folder)
-    config = with_text(Config(), "*.txt").corpus
+    config = override(Config(), [], "*.txt").corpus
     assert decoded(build_corpus(config)) == "A song of some length.\n" * 10
 
 

@@ -1,17 +1,22 @@
 """Settings do what they say: durations, limits, texts, names, and what a person types."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from test_training import PowerLossError, assert_same_weights, crash_at, lines, train
 
+import charlm
 from charlm.batches import make_batches
-from charlm.config import BatchesConfig, CorpusConfig, TrainingConfig, parse_duration
-from charlm.config_file import load_config
+from charlm.config import BatchesConfig, Config, CorpusConfig, TrainingConfig, parse_duration
+from charlm.config_file import load_config, override
 from charlm.corpus_builder import build_corpus
-from charlm.errors import ConfigError
+from charlm.errors import ConfigError, CorpusError
+from charlm.reports import NetworkBegins, Report
+from charlm.run import Run
 
 # Durations
 
@@ -116,3 +121,117 @@ def test_hapax_dropout_acts_whatever_the_minimum_count_is(
         inputs = next(batches).inputs.numpy()
         hidden[bool((inputs == 0).any())] += 1
     assert hidden[True] > 0, "some are read as unknown"
+
+
+# Texts
+
+
+OTHER_TEXT = "Somebody said the train was late, and that no one would come for them.\n" * 20
+SEPARATE = ("validation_paths", "test_paths")
+
+
+def set_separate(folder: Path) -> list[str]:
+    return [f"corpus.{key}={folder / key}.txt" for key in SEPARATE]
+
+
+@pytest.fixture
+def three_texts(text_file: Path) -> Path:
+    """A folder with a text and two others for validation and test."""
+    for key in SEPARATE:
+        (text_file.parent / f"{key}.txt").write_text(f"{key}: {OTHER_TEXT}", "utf-8")
+    return text_file.parent
+
+
+def moved(folder: Path) -> Path:
+    """Move the three texts to another folder."""
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("text", *SEPARATE):
+        (folder / f"{name}.txt").rename(elsewhere / f"{name}.txt")
+    return elsewhere
+
+
+def crash_at_network(number: int) -> Callable[[Report], None]:
+    def on_report(report: Report) -> None:
+        if isinstance(report, NetworkBegins) and report.number == number:
+            raise PowerLossError
+
+    return on_report
+
+
+def test_settings_apply_after_the_text(three_texts: Path) -> None:
+    """The order is: config file, --text, --set."""
+    separate = set_separate(three_texts)
+    corpus = load_config("quickstart", separate, text=three_texts / "text.txt").corpus
+    assert corpus.paths == (str(three_texts / "text.txt"),)
+    assert corpus.validation_paths == (str(three_texts / "validation_paths.txt"),)
+    assert corpus.test_paths == (str(three_texts / "test_paths.txt"),)
+    again = override(Config(corpus=corpus), [], "other.txt").corpus
+    assert (again.validation_paths, again.test_paths) == ((), ()), "they go with their text"
+    run = train(three_texts / "text.txt", three_texts, "training.steps=1", *separate)
+    written = load_config(run.config_file).corpus
+    assert (written.validation_paths, written.test_paths) == (
+        corpus.validation_paths,
+        corpus.test_paths,
+    )
+
+
+@pytest.mark.parametrize("setting", ["corpus.paths=b.txt", "corpus.builtin=lyrics-zh"])
+def test_two_texts_for_one_place_are_refused(setting: str) -> None:
+    with pytest.raises(ConfigError, match=f"--text and {setting.partition('=')[0]}"):
+        load_config("quickstart", [setting], text="a.txt")
+
+
+def test_a_run_whose_separate_files_all_moved_is_resumed(three_texts: Path) -> None:
+    """It ends as the one that was not moved, and `eval` finds the texts in their new place."""
+    settings = ["training.steps=4", "training.validate_every=2", *set_separate(three_texts)]
+    whole = train(three_texts / "text.txt", three_texts, *settings, name="whole")
+    with pytest.raises(PowerLossError):
+        train(
+            three_texts / "text.txt", three_texts, *settings, "training.save_every=1", name="cut",
+            on_report=crash_at(3),
+        )  # fmt: skip
+    cut, elsewhere = Run(three_texts / "cut"), moved(three_texts)
+    with pytest.raises(CorpusError):
+        charlm.resume(cut.folder, text=elsewhere / "text.txt")
+    (three_texts / "other.txt").write_text(OTHER_TEXT + "And more.", "utf-8")
+    for key in SEPARATE:  # another text in the place of one of them is refused
+        wrong = [*set_separate(elsewhere), f"corpus.{key}={three_texts / 'other.txt'}"]
+        with pytest.raises(CorpusError, match="no longer the one"):
+            charlm.resume(cut.folder, text=elsewhere / "text.txt", settings=wrong)
+    charlm.resume(cut.folder, text=elsewhere / "text.txt", settings=set_separate(elsewhere))
+    assert_same_weights(cut.best, whole.best)
+    assert lines(cut) == lines(whole)
+    for part in ("validation", "test"):
+        assert charlm.evaluate(charlm.load(cut.folder), part=part).nats > 0
+    with pytest.raises(CorpusError):
+        charlm.evaluate(charlm.load(whole.folder))
+
+
+def test_a_finished_run_that_moved_is_scored_in_its_new_place(three_texts: Path) -> None:
+    run = train(three_texts / "text.txt", three_texts, "training.steps=2", name="run")
+    elsewhere = moved(three_texts)
+    charlm.resume(run.folder, text=elsewhere / "text.txt")
+    assert charlm.evaluate(charlm.load(run.folder)).nats > 0
+
+
+def test_an_ensemble_whose_separate_files_all_moved_is_resumed(three_texts: Path) -> None:
+    settings = [
+        *("training.steps=2", "ensemble.members=2", "ensemble.ngram_order=2"),
+        *set_separate(three_texts),
+    ]
+    with pytest.raises(PowerLossError):
+        train(
+            three_texts / "text.txt", three_texts, *settings, name="cut",
+            on_report=crash_at_network(2),
+        )  # fmt: skip
+    run, elsewhere = Run(three_texts / "cut"), moved(three_texts)
+    before = run.config_file.read_bytes()
+    (three_texts / "other.txt").write_text(OTHER_TEXT + "And more.", "utf-8")
+    wrong = [*set_separate(elsewhere), f"corpus.test_paths={three_texts / 'other.txt'}"]
+    with pytest.raises(CorpusError, match="no longer the one"):
+        charlm.resume(run.folder, text=elsewhere / "text.txt", settings=wrong)
+    assert run.config_file.read_bytes() == before, "a refused text is not written down"
+    charlm.resume(run.folder, text=elsewhere / "text.txt", settings=set_separate(elsewhere))
+    for folder in (run.folder, run.folder / "member-1", run.folder / "member-2"):
+        assert charlm.evaluate(charlm.load(folder), part="test").nats > 0
