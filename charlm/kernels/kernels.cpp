@@ -74,10 +74,12 @@ void charlm_write(const Writer* writer, int64_t steps, const double* uniforms, i
 void* charlm_ngrams(int64_t order, int64_t vocabulary) { return new NGrams(order, vocabulary); }
 void charlm_forget_ngrams(void* ngrams) { delete static_cast<NGrams*>(ngrams); }
 
-// Counts ids[order] and all after it; `order` ids before it are context.
-void charlm_count(void* ngrams, const int64_t* ids, int64_t size) {
+// Counts ids[order] and all after it; `order` ids before it are context. Returns how many followers
+// of contexts have been looked at for all that was ever counted.
+int64_t charlm_count(void* ngrams, const int64_t* ids, int64_t size) {
   auto& counted = *static_cast<NGrams*>(ngrams);
   for (int64_t i = counted.order; i < size; ++i) counted.count(ids + i, ids[i]);
+  return counted.looks();
 }
 
 void charlm_mix(void* ngrams, const Mixture* pass) { mix(*static_cast<NGrams*>(ngrams), *pass); }

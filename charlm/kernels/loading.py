@@ -35,7 +35,7 @@ def loaded() -> ctypes.CDLL:
     assert kernels is not None, "callers ask is_available first"
     if kernels.charlm_pack.argtypes is None:
         int64, pointer = ctypes.c_int64, ctypes.c_void_p
-        for name in ("pack", "product", "sum_rows", "cross_entropy", "write", "count", "mix"):
+        for name in ("pack", "product", "sum_rows", "cross_entropy", "write", "mix"):
             kernels[f"charlm_{name}"].restype = None
         kernels.charlm_forget_ngrams.restype = None
         kernels.charlm_pack.argtypes = (pointer, *[int64] * 8, ctypes.c_int, pointer, int64)
@@ -55,6 +55,7 @@ def loaded() -> ctypes.CDLL:
         kernels.charlm_ngrams.argtypes = (int64, int64)
         kernels.charlm_ngrams.restype = pointer
         kernels.charlm_count.argtypes = (pointer, pointer, int64)
+        kernels.charlm_count.restype = int64
         kernels.charlm_mix.argtypes = (pointer, pointer)
         kernels.charlm_forget_ngrams.argtypes = (pointer,)
     return kernels

@@ -1,28 +1,14 @@
 // Counts of what followed which characters, and their predictions mixed with those of networks.
 //
-// The same as `charlm/ngrams.py` says in Python, with the counts in two arrays.
+// The same as `charlm/ngrams.py` says in Python, with the contexts in a hash table and their
+// followers in one array.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
-#include <cstdint>
-#include <vector>
+
+#include "followers.hpp"
 
 namespace {
-
-// A character that has followed a context, and the next one in the context's list.
-struct Follower {
-  int32_t symbol;
-  uint32_t count;
-  int64_t next;
-};
-
-struct Context {
-  uint64_t key = 0;     // of its characters; 0: a free place
-  int64_t first = -1;   // follower
-  uint32_t total = 0;   // of its followers' counts
-  uint32_t seen[3] = {};  // followers counted once, twice, more often
-};
 
 constexpr double DISCOUNTS[3] = {0.9, 1.2, 1.4};
 
@@ -32,10 +18,18 @@ struct Lift {
   double log;
 };
 
+// What a prediction writes on its way: each caller has its own, as several may read the counts.
+struct Scratch {
+  explicit Scratch(int64_t vocabulary) : shares(vocabulary) {}
+
+  std::vector<double> shares;  // zero between predictions
+  std::vector<int64_t> touched;
+};
+
 class NGrams {
  public:
   NGrams(int64_t order, int64_t vocabulary)
-      : order(order), vocabulary(vocabulary), places_(1 << 12), shares_(vocabulary) {}
+      : order(order), vocabulary(vocabulary), places_(1 << 12) {}
 
   const int64_t order, vocabulary;
 
@@ -47,15 +41,14 @@ class NGrams {
       Context& context = places_[find(key_of(ids, length))];
       if (!context.key) context.key = key_of(ids, length), ++used_;
       ++context.total;
-      Follower* known = find_follower(context, symbol);
+      Follower* known = followers_.find(context, symbol);
       if (known) {  // a shorter context has counted it, too
         if (known->count < 3) --context.seen[known->count - 1], ++context.seen[known->count];
         ++known->count;
         return;
       }
+      followers_.add(context, symbol);
       ++context.seen[0];
-      followers_.push_back({(int32_t)symbol, 1, context.first});
-      context.first = (int64_t)followers_.size() - 1;
     }
   }
 
@@ -63,12 +56,12 @@ class NGrams {
   // counts goes to the symbols that were never counted, if there are any, else to all.
   void predict_from_nothing(double* logs) const {
     const Context context = places_[find(key_of(nullptr, 0))];
-    const int64_t num_seen = context.seen[0] + context.seen[1] + context.seen[2];
+    const int64_t num_seen = context.size();
     const double total = context.total, kept = total ? taken_off(context) / total : 1;
     const bool to_all = num_seen == 0 || num_seen == vocabulary;
     std::fill(logs, logs + vocabulary, kept / (to_all ? vocabulary : vocabulary - num_seen));
-    for (int64_t i = context.first; i >= 0; i = followers_[i].next) {
-      const Follower& follower = followers_[i];
+    for (int64_t i = 0; i < num_seen; ++i) {
+      const Follower& follower = followers_.of(context)[i];
       logs[follower.symbol] = left_of(follower) / total + (to_all ? kept / vocabulary : 0);
     }
     for (int64_t s = 0; s < vocabulary; ++s) logs[s] = std::log(logs[s]);
@@ -77,7 +70,8 @@ class NGrams {
   // Gives for each length from 1 on the lifts of the context's followers. All other symbols become
   // less likely by one and the same factor, which a mixture that is normalised need not know.
   // Returns the longest length seen.
-  int64_t predict(const int64_t* ids, const double* from_nothing, std::vector<Lift>* lifts) {
+  int64_t predict(const int64_t* ids, const double* from_nothing, std::vector<Lift>* lifts,
+                  Scratch& scratch) const {
     int64_t longest = 0;
     double others = 1;  // the product of those factors
     for (int64_t length = 1; length <= order; ++length) {
@@ -87,22 +81,24 @@ class NGrams {
       if (!context.total) continue;
       longest = length;
       others *= taken_off(context) / context.total;
-      for (int64_t i = context.first; i >= 0; i = followers_[i].next) {
-        const Follower& follower = followers_[i];
-        double& share = shares_[follower.symbol];  // its probability by `others`
+      for (int64_t i = context.size() - 1; i >= 0; --i) {
+        const Follower& follower = followers_.of(context)[i];
+        double& share = scratch.shares[follower.symbol];  // its probability by `others`
         if (share == 0) {
           share = std::exp(from_nothing[follower.symbol]);
-          touched_.push_back(follower.symbol);
+          scratch.touched.push_back(follower.symbol);
         }
         const double before = share;
         share += left_of(follower) / context.total / others;
         lifts[length].push_back({follower.symbol, std::log(share / before)});
       }
     }
-    for (int64_t symbol : touched_) shares_[symbol] = 0;
-    touched_.clear();
+    for (int64_t symbol : scratch.touched) scratch.shares[symbol] = 0;
+    scratch.touched.clear();
     return longest;
   }
+
+  int64_t looks() const { return followers_.looks; }
 
  private:
   static uint64_t key_of(const int64_t* ids, int64_t length) {
@@ -119,12 +115,6 @@ class NGrams {
     int64_t place = (key >> 1) & mask;
     while (places_[place].key && places_[place].key != key) place = (place + 1) & mask;
     return place;
-  }
-
-  Follower* find_follower(const Context& context, int64_t symbol) {
-    for (int64_t i = context.first; i >= 0; i = followers_[i].next)
-      if (followers_[i].symbol == symbol) return &followers_[i];
-    return nullptr;
   }
 
   static double taken_off(const Context& context) {
@@ -145,10 +135,8 @@ class NGrams {
   }
 
   std::vector<Context> places_;
-  std::vector<Follower> followers_;
+  Followers followers_;
   int64_t used_ = 0;
-  std::vector<double> shares_;  // while predicting; zero otherwise
-  std::vector<int64_t> touched_;
 };
 
 // One pass over a text. `features` of a place are the log-probabilities of the members, that of the
@@ -169,10 +157,11 @@ void mix(NGrams& ngrams, const Mixture& pass) {
   const int64_t V = ngrams.vocabulary, M = pass.num_members, N = ngrams.order + 1;
   std::vector<double> from_nothing(V), sums(V);
   std::vector<std::vector<Lift>> lifts(N);
+  Scratch scratch(V);
   ngrams.predict_from_nothing(from_nothing.data());
   for (int64_t t = 0; t < pass.steps; ++t) {
     const int64_t* next = pass.ids + ngrams.order + t;
-    const int64_t longest = ngrams.predict(next, from_nothing.data(), lifts.data());
+    const int64_t longest = ngrams.predict(next, from_nothing.data(), lifts.data(), scratch);
     const float* members = pass.members + t * M * V;
     double* weights = pass.weights + longest * (M + N);
 
