@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from charlm.batches import make_batches
-from charlm.calibration import resolve
+from charlm.calibration import can_compile, resolve
 from charlm.config import BatchesConfig, Config, CorpusConfig, ModelConfig, TrainingConfig
 from charlm.corpus_builder import build_corpus
 from charlm.evaluator import total_nats
@@ -93,7 +93,7 @@ def measure(config: Config, shapes: list[Shape], seconds: float = 0.5) -> Benchm
     benchmark = Benchmark(
         {
             "threads": config.training.threads,
-            "precision": config.training.precision,
+            "precision": config.training.product_precision if can_compile(config) else "float32",
             "engine": compiler.description(),
             "torch": torch.__version__,
         }

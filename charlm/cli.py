@@ -257,7 +257,7 @@ def evaluate(
     else:
         what, ids = predictor.part_to_score(loaded, **where)
         score = evaluate_part(loaded.model, ids, rows).checked(what)
-        how = protocol(effective_rows(len(ids), rows))
+        how = protocol(effective_rows(len(ids), rows), loaded.model.precision)
     how += predictor.caveats(loaded.model, what, loaded.checkpoint)
     if json_:
         print(json.dumps(score.to_json() | {"protocol": how}, allow_nan=False))

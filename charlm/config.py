@@ -270,7 +270,8 @@ class TrainingConfig(Section):
     """`auto` takes CUDA, then MPS, then the CPU."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the operands of large products, on a CPU with charlm's kernels; states, parameters and
-    loss are float32. `auto` takes what is faster here, and the run's config says what it took."""
+    loss are float32. `auto` takes what is faster here, and the run's config says what it took.
+    Where the kernels do not run, bfloat16 is computed in float32, and the run says so."""
     threads: PositiveInt | Literal["auto"] = "auto"
     """Most threads that compute on a CPU; in bfloat16 a run takes fewer while that is faster.
     `auto` is one a core, or in float32 as many as are of use when the run starts."""

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from charlm.corpus import Part
 from charlm.ensemble import AnyModel, Ensemble
 from charlm.evaluator import Score, score_of
+from charlm.kernels.loading import computing_in
 from charlm.model import LanguageModel, detach
 from charlm.ngrams import nats
 from charlm.vocabulary import Ids
@@ -155,7 +156,7 @@ class _Follower:
     @_NO_CUDNN
     def read(self, ids: Int64[Tensor, " time"]) -> Float[Tensor, "time vocabulary"]:
         """Return the log-probabilities of what comes after each id."""
-        with self.model.computing_in("float32"):
+        with computing_in("float32"):
             inputs = ids.unsqueeze(1).to(self.model.device)
             logits, self._state = self.model.forward(inputs, detach(self._state))
         return logits[:, 0].log_softmax(dim=1).cpu()

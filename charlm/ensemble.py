@@ -1,8 +1,7 @@
 """Several networks and an n-gram model as one: a mixture that is evaluated like a single model."""
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from charlm.config import Config
 from charlm.errors import DivergenceError
-from charlm.kernels.loading import Precision
+from charlm.kernels.loading import Precision, computing_in
 from charlm.model import LanguageModel, ModelState, checked_weights
 from charlm.ngrams import first_weights, make_ngrams, nats
 from charlm.vocabulary import Ids
@@ -82,13 +81,7 @@ class Ensemble(nn.Module):
         for member in self.members:
             member.precision = precision
 
-    @contextmanager
-    def computing_in(self, precision: Precision) -> Iterator[None]:
-        """Take another precision for a while."""
-        with ExitStack() as stack:
-            for member in self.members:
-                stack.enter_context(member.computing_in(precision))
-            yield
+    computing_in = staticmethod(computing_in)
 
     @property
     def device(self) -> torch.device:

@@ -15,6 +15,7 @@ from charlm.batches import Batch
 from charlm.corpus import Part
 from charlm.ensemble import AnyModel
 from charlm.errors import CorpusError, DivergenceError
+from charlm.kernels.loading import Precision, computing_in
 from charlm.model import ModelState
 from charlm.parallel import Processes
 from charlm.vocabulary import NUM_CODE_POINTS, Ids
@@ -92,11 +93,13 @@ def effective_rows(length: int, rows: int) -> int:
     return max(1, min(rows, (length - 1) // WARM_UP))
 
 
-def protocol(rows: int) -> str:
-    """Say how a text is read in so many rows."""
+def protocol(rows: int, precision: Precision) -> str:
+    """Say how a model of this precision reads a text in so many rows."""
     if rows == 1:
         return "exact: state carried through the whole text"
-    return f"approximate: {rows} rows, each but the first knowing {WARM_UP} characters before it"
+    products = "" if precision == "float32" else f", products in {precision}"
+    known = f"each but the first knowing {WARM_UP} characters before it"
+    return f"approximate: {rows} rows, {known}{products}"
 
 
 def evaluate_part(
@@ -147,7 +150,7 @@ def total_nats(
     rows = effective_rows(len(ids), rows)
     was_training = model.training
     model.eval()
-    with model.computing_in("float32" if rows == 1 else model.precision):
+    with computing_in("float32" if rows == 1 else model.precision):
         total = _total_nats(model, ids, rows, processes.share(rows))
     model.train(was_training)
     return processes.sum(total)

@@ -10,6 +10,7 @@ from torch import Tensor
 from charlm.config import GenerationConfig
 from charlm.ensemble import AnyModel
 from charlm.errors import DivergenceError
+from charlm.kernels.loading import computing_in
 from charlm.model import LanguageModel, ModelState
 from charlm.vocabulary import Ids, Vocabulary
 from charlm.writer import Writer, can_write
@@ -93,7 +94,7 @@ def generate_ids(
     The whole prefix conditions the state. `forbidden` (the unknown symbol) is never chosen.
     """
     model.eval()
-    with model.computing_in("float32"):
+    with computing_in("float32"):
         logits, state = _read_prefix(model, prefix, num_samples)
 
     def uniforms(steps: int) -> Float64[Tensor, "steps samples"]:

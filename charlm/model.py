@@ -14,7 +14,7 @@ from charlm.config import ModelConfig
 from charlm.dropout import Masks, drop_units, drop_vectors
 from charlm.errors import ConfigError
 from charlm.kernels.cross_entropy import Targets, cross_entropy
-from charlm.kernels.loading import Precision
+from charlm.kernels.loading import Precision, computing_in, precision_here
 from charlm.kernels.products import product
 
 ModelState = tuple[tuple[Float[Tensor, "batch _"], ...], ...]
@@ -58,22 +58,19 @@ class LanguageModel(nn.Module):
 
     @property
     def precision(self) -> Precision:
-        """Of the operands of products; states and parameters are float32 in any case."""
-        return self.layers[0].precision
+        """What the operands of products are really in; states and parameters are in float32.
+
+        It can be set, but only the compiled kernels compute in bfloat16. Within `computing_in` it
+        is what that says.
+        """
+        return precision_here(self.layers[0].precision) if self.is_compiled() else "float32"
 
     @precision.setter
     def precision(self, precision: Precision) -> None:
         for layer in self.layers:
             layer.precision = precision
 
-    @contextmanager
-    def computing_in(self, precision: Precision) -> Iterator[None]:
-        """Take another precision for a while."""
-        before, self.precision = self.precision, precision
-        try:
-            yield
-        finally:
-            self.precision = before
+    computing_in = staticmethod(computing_in)
 
     @contextmanager
     def having(self, weights: Mapping[str, Tensor]) -> Iterator[None]:

@@ -193,7 +193,7 @@ def final_score(
     if len(part) > _EXACT_LIMIT:
         rows = effective_rows(len(part), training.validation_rows)
     score = evaluate_part(model, part, rows, processes).checked(name)
-    return (name, score), protocol(rows) + caveats(model, name)
+    return (name, score), protocol(rows, model.precision) + caveats(model, name)
 
 
 def generate(

@@ -206,7 +206,11 @@ def _describe_engine(report: Started) -> str:
     asked = report.config.model.implementation == "equations"
     gated = any(layer.has_hidden_gate for layer in model.layers)  # which PyTorch has no kernel for
     by_steps = asked or (gated and not model.is_compiled())
+    precision: str = model.precision
+    if training.product_precision != precision:
+        precision += " (training.precision is bfloat16, which needs the compiled kernels on a CPU)"
     if model.device.type != "cpu":
-        return model.device.type + (": the equations, step by step" if by_steps else "")
+        steps = "the equations, step by step, " if by_steps else ""
+        return f"{model.device.type}: {steps}{precision}"
     engine = "the equations, step by step" if by_steps else compiler.description()
-    return f"the CPU: {engine}, {model.precision}, {count(int(training.threads), 'thread')}"
+    return f"the CPU: {engine}, {precision}, {count(int(training.threads), 'thread')}"

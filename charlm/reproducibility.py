@@ -14,6 +14,7 @@ import torch
 from charlm.config import TrainingConfig
 from charlm.errors import ConfigError
 from charlm.kernels import compiler
+from charlm.kernels.loading import Precision
 from charlm.machine import launched, processor_name
 
 
@@ -48,10 +49,12 @@ def deterministic(wanted: bool) -> Iterator[None]:
         cudnn.deterministic, cudnn.benchmark = of_cudnn
 
 
-def environment(training: TrainingConfig, device: torch.device, fingerprint: str) -> dict[str, Any]:
+def environment(
+    training: TrainingConfig, device: torch.device, precision: Precision, fingerprint: str
+) -> dict[str, Any]:
     """Return what the bits of a run depend on beside its config, and when it is.
 
-    `training` is resolved; `fingerprint` is the text's.
+    `training` is resolved; `precision` is what the model computes in; `fingerprint` is the text's.
     """
     try:
         own = version("charlm-rnn")
@@ -70,7 +73,7 @@ def environment(training: TrainingConfig, device: torch.device, fingerprint: str
         "kernels": compiler.description(),
         "processes": launched().size,
         "threads": torch.get_num_threads(),
-        "precision": training.product_precision,
+        "precision": precision,
         "deterministic": training.deterministic,
         "seed": training.seed,
         "fingerprint": fingerprint,

@@ -56,8 +56,9 @@ class Session:
 
     def run_in(self, run: Run) -> Finished:
         """Train to the end, keeping everything in the run's folder."""
-        training, device = self.config.training, self.state.model.device
-        run.note_environment(environment(training, device, self.state.corpus.fingerprint))
+        training, model = self.config.training, self.state.model
+        fingerprint = self.state.corpus.fingerprint
+        run.note_environment(environment(training, model.device, model.precision, fingerprint))
         with deterministic(training.deterministic):
             return self._run_in(run)
 
@@ -120,7 +121,8 @@ class Session:
         training = self.config.training
         # Higher layers' gates are products of PyTorch, whose sums depend on the number.
         has_gates = any(layer.has_hidden_gate for layer in self.state.model.layers[1:])
-        is_watched = training.precision == "bfloat16" and not (training.deterministic or has_gates)
+        in_bfloat16 = self.state.model.precision == "bfloat16"
+        is_watched = in_bfloat16 and not (training.deterministic or has_gates)
         try:
             with _memory_errors(self.config):
                 for step in self.state.trainer:

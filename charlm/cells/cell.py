@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from charlm.kernels import recurrence
-from charlm.kernels.loading import Precision, is_available
+from charlm.kernels.loading import Precision, is_available, precision_here
 from charlm.kernels.products import Packed
 from charlm.kernels.recurrence import Kernel
 
@@ -48,7 +48,7 @@ class Cell(nn.Module, ABC):
         self.hidden_size = hidden_size
         self.implementation = implementation
         self.precision: Precision = "float32"
-        """Of the operands of products in the compiled kernels."""
+        """Of the operands of products in the compiled kernels, outside of `computing_in`."""
         self.W_xh = nn.Parameter(torch.empty(input_size, self.num_gates * hidden_size))
         self.W_hh = nn.Parameter(torch.empty(hidden_size, self.num_gates * hidden_size))
         self.b_h = nn.Parameter(torch.zeros(self.num_gates * hidden_size))
@@ -72,7 +72,7 @@ class Cell(nn.Module, ABC):
                 self.b_h.unsqueeze(0),
                 self.W_hh,
                 state,
-                self.precision,
+                precision_here(self.precision),
                 inputs=inputs,
                 W_xh=self.W_xh,
                 gate=self.hidden_gate(inputs),
@@ -106,7 +106,7 @@ class Cell(nn.Module, ABC):
             rows,
             self.W_hh,
             state,
-            self.precision,
+            precision_here(self.precision),
             lookup=ids,
             gate=gate,
         )

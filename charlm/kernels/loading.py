@@ -1,6 +1,9 @@
 """The compiled kernels as a library to call, and what every call needs."""
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 import torch
@@ -10,6 +13,22 @@ from charlm.kernels.compiler import library
 
 Precision = Literal["float32", "bfloat16"]
 """Of the operands of products."""
+_asked_for: ContextVar[Precision | None] = ContextVar("precision", default=None)
+
+
+@contextmanager
+def computing_in(precision: Precision) -> Iterator[None]:
+    """Compute in this precision within the block: every model, but in this thread alone."""
+    token = _asked_for.set(precision)
+    try:
+        yield
+    finally:
+        _asked_for.reset(token)
+
+
+def precision_here(own: Precision) -> Precision:
+    """Return the precision of the block of `computing_in` around the call, or `own` without one."""
+    return _asked_for.get() or own
 
 
 def is_available(parameter: Tensor) -> bool:
@@ -33,7 +52,7 @@ def loaded() -> ctypes.CDLL:
     """Return the kernels, with the types of what they take declared."""
     kernels = library()
     assert kernels is not None, "callers ask is_available first"
-    if kernels.charlm_pack.argtypes is None:
+    if kernels.charlm_forget_ngrams.argtypes is None:  # declared last: threads may come at once
         int64, pointer = ctypes.c_int64, ctypes.c_void_p
         for name in ("pack", "product", "sum_rows", "cross_entropy", "write", "mix"):
             kernels[f"charlm_{name}"].restype = None

@@ -1,6 +1,7 @@
 """Matrices packed as the kernels read them, and products with operands in bfloat16 or float32."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -52,18 +53,17 @@ class Packed:
 
     A fused optimiser writes to parameters without raising their version, so a forward pass with
     gradients forgets what was packed, and only a model in evaluation mode keeps anything.
+    Several threads may ask at once: what is kept, and for what, is replaced in one piece.
     """
 
     def __init__(self) -> None:
-        self._versions: tuple[tuple[int, int] | None, ...] = ()
-        self._precision: Precision = "float32"
-        self._packed = torch.empty(0)
+        self._kept: tuple[Any, Tensor] | None = None
 
     def __reduce__(self) -> tuple[type["Packed"], tuple[()]]:
         return Packed, ()  # a copy lies elsewhere, perhaps on another processor
 
     def forget(self) -> None:
-        self._versions, self._packed = (), torch.empty(0)
+        self._kept = None
 
     def get(
         self, pack: Callable[[], Tensor], precision: Precision, *parameters: Tensor | None
@@ -71,11 +71,11 @@ class Packed:
         """Return what `pack` made of the parameters, as long as they are the same."""
         if any(p is not None and p.is_inference() for p in parameters):
             return pack()  # what has no version cannot be told from what it was
-        versions = tuple(None if p is None else (p.data_ptr(), p._version) for p in parameters)
-        if (versions, precision) != (self._versions, self._precision):
-            self._packed = pack()
-            self._versions, self._precision = versions, precision
-        return self._packed
+        versions = [None if p is None else (p.data_ptr(), p._version) for p in parameters]
+        wanted, kept = (versions, precision), self._kept
+        if kept is None or kept[0] != wanted:
+            self._kept = kept = wanted, pack()
+        return kept[1]
 
 
 def pack_gates(
