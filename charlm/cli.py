@@ -139,7 +139,8 @@ def train(
     text: Texts = None,
     set_: Settings = None,
     budget: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Train for 90s, 3m, 1h30m; scoring follows.")
+        str | None,
+        typer.Option(metavar="TIME", help="Stop after 90s, 3m, 1h30m at most; scoring follows."),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Of weights, order, dropout and samples.")
@@ -154,7 +155,7 @@ def train(
         typer.Option(
             "--deterministic",
             help="Give the same bits again, on this machine with as many threads and the same "
-            "versions. A budget's clock still decides; use epochs or steps.",
+            "versions. A budget's clock still decides: set it to null, and use epochs or steps.",
         ),
     ] = False,
     auto: Annotated[

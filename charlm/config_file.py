@@ -226,8 +226,8 @@ def _parse_settings(settings: Iterable[str]) -> dict[str, Any]:
     return keys
 
 
-_ALTERNATIVES = {"training": ("epochs", "steps", "budget"), "corpus": ("paths", "builtin")}
-"""Keys of which a setting replaces all: who sets the epochs wants no budget to end them."""
+_ALTERNATIVES = {"corpus": ("paths", "builtin")}
+"""Keys of which a setting replaces all: each names the text."""
 
 
 def _with_given(

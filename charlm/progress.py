@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from charlm.config import TrainingConfig
 from charlm.console import PlainConsole, results
 from charlm.corpus import Corpus
 from charlm.evaluator import perplexity
@@ -27,7 +28,7 @@ from charlm.reports import (
 )
 from charlm.tables import show_finished
 from charlm.terminal import for_terminal
-from charlm.wording import count, duration
+from charlm.wording import count, duration, written_duration
 
 _SMOOTHING = 0.95
 """How slowly the bar's loss follows the loss of the steps."""
@@ -84,10 +85,17 @@ class TrainingView:
         for line in (_describe_corpus(report.corpus), _describe_model(report)):
             self._messages.print(line)
         where = f"at step {report.resumed_at} " if report.resumed_at else ""
-        self._messages.print(f"training {where}in {report.run.folder}")
+        limits = _describe_limits(report.config.training)
+        self._messages.print(f"training {where}in {report.run.folder}, for at most {limits}")
+        if report.config.training.deterministic and report.config.training.budget is not None:
+            self._messages.print(
+                "the clock of training.budget decides how many steps there are, so another run may "
+                "differ; set it to null, and training.epochs or training.steps"
+            )
         if report.progress >= 1:
             self._messages.print(
-                "it has reached its end; raise --budget, or --set training.epochs or training.steps"
+                "it has reached that limit; to extend it, raise what it met (--budget, or --set "
+                "training.epochs or training.steps), or set it to null beside another"
             )
         if not self._quiet and sys.stderr.isatty():
             self._bar = tqdm(
@@ -199,6 +207,18 @@ def _describe_model(report: Started) -> str:
         f"model: {config.cell}, {count(config.num_layers, 'layer')} of {config.hidden_size}, "
         f"{model.num_parameters:,} parameters on {_describe_engine(report)}"
     )
+
+
+def _describe_limits(training: TrainingConfig) -> str:
+    """Name every limit: one from the config holds beside one from the command line."""
+    limits = []
+    if training.epochs is not None:
+        limits.append(f"{training.epochs:g} epoch{'' if training.epochs == 1 else 's'}")
+    if training.steps is not None:
+        limits.append(count(training.steps, "step"))
+    if training.budget is not None:
+        limits.append(written_duration(training.budget))
+    return " or ".join(limits) + ("" if len(limits) == 1 else ", whichever comes first")
 
 
 def _describe_engine(report: Started) -> str:

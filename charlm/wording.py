@@ -6,6 +6,14 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def written_duration(seconds: float) -> str:
+    """Write a time as options take it: 90s as 1m30s, 5400 as 1h30m, half a second as 0.5s."""
+    minutes, rest = divmod(round(seconds, 3), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    amounts = ((hours, "h"), (minutes, "m"), (round(rest, 3), "s"))
+    return "".join(f"{amount:g}{unit}" for amount, unit in amounts if amount) or "0s"
+
+
 def duration(seconds: float) -> str:
     """Write a time as 0:42, 3:05 or 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)

@@ -204,6 +204,7 @@ def test_rates_are_those_that_do_best_on_the_text_kept_for_them() -> None:
 SETTINGS = (
     "--set=model.hidden_size=16",
     "--set=training.steps=30",
+    "--set=training.budget=null",
     "--set=ensemble.members=2",
     "--set=ensemble.ngram_order=3",
     "--set=generation.length=20",

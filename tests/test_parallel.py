@@ -34,6 +34,7 @@ SETTINGS = [
     *("model.num_layers=2", "model.hidden_size=16", "model.embedding_size=8"),
     *("model.dropout=0.3", "model.embedding_dropout=0.2", "generation.length=20"),
     *("batches.batch_size=5", "batches.sequence_length=48", "training.steps=21"),
+    "training.budget=null",
     *("training.validate_every=10", "training.save_every=5", "training.validation_rows=3"),
     *("training.precision=float32", "training.log_every=1", "corpus.split=[0.7, 0.3, 0]"),
 ]  # an epoch is of 15 or 16 steps; 5 columns, or 3 rows, are not divided by 2
@@ -658,9 +659,10 @@ def test_three_processes_go_on_bit_for_bit(place: Path) -> None:
 
 @pytest.mark.long
 def test_a_budget_ends_all_processes_at_the_same_step(place: Path) -> None:
-    arguments = training(place / "text.txt", place / "timed", "timed", "training.steps=null")
+    limits = ("training.steps=null", "training.budget=3s")
+    arguments = training(place / "text.txt", place / "timed", "timed", *limits)
     done = subprocess.run(
-        charlm_by(torchrun(2), *arguments, "--budget", "3s"),
+        charlm_by(torchrun(2), *arguments),
         capture_output=True,
         text=True,
         timeout=60,

@@ -66,6 +66,7 @@ def test_two_processes_give_the_same_bits(
         arguments = command(
             *("train", "--quiet", *given, "--text", text_file, "--runs", tmp_path),
             *("--name", name, "--set=training.steps=40", f"--set=training.threads={threads}"),
+            "--set=training.budget=null",
             *(
                 "--set=model.hidden_size=48",
                 "--set=model.dropout=0.2",

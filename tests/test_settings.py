@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from test_cli import SMALL, run
 from test_training import PowerLossError, assert_same_weights, crash_at, lines, train
 
 import charlm
 from charlm.batches import make_batches
 from charlm.config import BatchesConfig, Config, CorpusConfig, TrainingConfig, parse_duration
-from charlm.config_file import load_config, override
+from charlm.config_file import config_names, load_config, override
 from charlm.corpus_builder import build_corpus
 from charlm.errors import ConfigError, CorpusError
 from charlm.reports import NetworkBegins, Report
 from charlm.run import Run
+from charlm.wording import written_duration
 
 # Durations
 
@@ -168,8 +170,8 @@ def test_settings_apply_after_the_text(three_texts: Path) -> None:
     assert corpus.test_paths == (str(three_texts / "test_paths.txt"),)
     again = override(Config(corpus=corpus), [], "other.txt").corpus
     assert (again.validation_paths, again.test_paths) == ((), ()), "they go with their text"
-    run = train(three_texts / "text.txt", three_texts, "training.steps=1", *separate)
-    written = load_config(run.config_file).corpus
+    trained = train(three_texts / "text.txt", three_texts, "training.steps=1", *separate)
+    written = load_config(trained.config_file).corpus
     assert (written.validation_paths, written.test_paths) == (
         corpus.validation_paths,
         corpus.test_paths,
@@ -209,10 +211,10 @@ def test_a_run_whose_separate_files_all_moved_is_resumed(three_texts: Path) -> N
 
 
 def test_a_finished_run_that_moved_is_scored_in_its_new_place(three_texts: Path) -> None:
-    run = train(three_texts / "text.txt", three_texts, "training.steps=2", name="run")
+    trained = train(three_texts / "text.txt", three_texts, "training.steps=2", name="run")
     elsewhere = moved(three_texts)
-    charlm.resume(run.folder, text=elsewhere / "text.txt")
-    assert charlm.evaluate(charlm.load(run.folder)).nats > 0
+    charlm.resume(trained.folder, text=elsewhere / "text.txt")
+    assert charlm.evaluate(charlm.load(trained.folder)).nats > 0
 
 
 def test_an_ensemble_whose_separate_files_all_moved_is_resumed(three_texts: Path) -> None:
@@ -225,13 +227,64 @@ def test_an_ensemble_whose_separate_files_all_moved_is_resumed(three_texts: Path
             three_texts / "text.txt", three_texts, *settings, name="cut",
             on_report=crash_at_network(2),
         )  # fmt: skip
-    run, elsewhere = Run(three_texts / "cut"), moved(three_texts)
-    before = run.config_file.read_bytes()
+    ensemble, elsewhere = Run(three_texts / "cut"), moved(three_texts)
+    before = ensemble.config_file.read_bytes()
     (three_texts / "other.txt").write_text(OTHER_TEXT + "And more.", "utf-8")
     wrong = [*set_separate(elsewhere), f"corpus.test_paths={three_texts / 'other.txt'}"]
     with pytest.raises(CorpusError, match="no longer the one"):
-        charlm.resume(run.folder, text=elsewhere / "text.txt", settings=wrong)
-    assert run.config_file.read_bytes() == before, "a refused text is not written down"
-    charlm.resume(run.folder, text=elsewhere / "text.txt", settings=set_separate(elsewhere))
-    for folder in (run.folder, run.folder / "member-1", run.folder / "member-2"):
+        charlm.resume(ensemble.folder, text=elsewhere / "text.txt", settings=wrong)
+    assert ensemble.config_file.read_bytes() == before, "a refused text is not written down"
+    charlm.resume(ensemble.folder, text=elsewhere / "text.txt", settings=set_separate(elsewhere))
+    for folder in (ensemble.folder, ensemble.folder / "member-1", ensemble.folder / "member-2"):
         assert charlm.evaluate(charlm.load(folder), part="test").nats > 0
+
+
+# Limits
+
+
+LIMITS = {"epochs": 7.0, "steps": 500, "budget": 240.0}
+
+
+@pytest.mark.parametrize("name", [*config_names(), "all"])
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_limit_that_was_set_stays_unless_it_is_named(
+    name: str, limit: str, tmp_path: Path
+) -> None:
+    """For every shipped config, and one with all limits; null takes one away."""
+    (tmp_path / "all.yaml").write_text(f"training: {LIMITS}\n", "utf-8")
+    source = tmp_path / "all.yaml" if name == "all" else name
+    before = load_config(source).training.model_dump(include={*LIMITS})
+    setting = f"training.{limit}={LIMITS[limit]:g}"
+    after = load_config(source, [setting]).training.model_dump(include={*LIMITS})
+    assert after == before | {limit: LIMITS[limit]}
+    (other,) = {"epochs": ["steps"], "steps": ["budget"], "budget": ["epochs"]}[limit]
+    named = load_config(source, [setting, f"training.{other}=null"]).training
+    assert named.model_dump(include={*LIMITS}) == after | {other: None}
+
+
+def test_the_first_lines_of_a_run_name_its_limits(text_file: Path, tmp_path: Path) -> None:
+    arguments = ["train", "--text", text_file, "--runs", tmp_path, "--budget", "1h30", *SMALL]
+    done = run(
+        *(word for word in arguments if "budget=" not in str(word)), "--set=training.steps=1"
+    )
+    assert done.exit_code == 0, done.output
+    assert "for at most 1 step or 1h30m, whichever comes first" in done.stderr
+    folder = done.stdout.splitlines()[-1]
+    again = run("train", "--resume", folder, "--set=training.epochs=3")
+    assert "at most 3 epochs or 1 step or 1h30m" in again.stderr
+    assert "reached that limit" in again.stderr
+    assert Run(Path(folder)).read_config() is not None
+
+
+@given(st.integers(1, 10**9))
+def test_a_duration_that_is_shown_can_be_given_as_an_option(milliseconds: int) -> None:
+    seconds = milliseconds / 1000
+    assert parse_duration(written_duration(seconds)) == pytest.approx(seconds, abs=1e-6)
+
+
+def test_a_budget_beside_deterministic_is_remarked_on(text_file: Path, tmp_path: Path) -> None:
+    arguments = ["train", "--text", text_file, "--runs", tmp_path, "--deterministic", *SMALL]
+    alone = run(*arguments, "--set=training.steps=1")
+    assert "clock" not in alone.stderr
+    done = run(*arguments, "--set=training.steps=1", "--set=training.budget=9m")
+    assert "the clock of training.budget" in done.stderr

@@ -57,6 +57,7 @@ class Workplace:
             "training.precision": precision.replace("bf", "bfloat"),
             "training.device": "cpu",
             "training.average": average,
+            "training.budget": "null",
             f"training.{limit}": self.steps,
             "training.save_every": self.save_every,
             "training.validate_every": self.validate_every,
