@@ -15,15 +15,26 @@ class Mean:
     nats: Finite = 0.0
     characters: Count = 0
     seconds: Seconds = 0.0
+    distillation_nats: Finite | None = None
+    """Of the loss that is minimised, where there are teachers."""
 
     def add(self, step: StepReport) -> None:
         self.nats += step.loss * step.characters
+        if step.distillation_loss is not None:
+            nats = step.distillation_loss * step.characters
+            self.distillation_nats = nats + (self.distillation_nats or 0.0)
         self.characters += step.characters
         self.seconds += step.step_seconds
 
     @property
     def loss(self) -> float | None:
         return self.nats / self.characters if self.characters else None
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Return the mean losses by name: of the characters that came, and of the distillation."""
+        nats = {"loss": self.nats, "distillation_loss": self.distillation_nats}
+        return {name: sum / self.characters for name, sum in nats.items() if sum is not None}
 
 
 @dataclass

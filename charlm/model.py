@@ -172,8 +172,29 @@ class LanguageModel(nn.Module):
         `targets` are the characters' ids, or distributions over the vocabulary.
         """
         hidden, new_state = self._read(inputs, state, masks)
-        weights = self.output_weights
-        return cross_entropy(hidden, weights, self.b_q, targets, self.precision), new_state
+        return self._cross_entropy(hidden, targets), new_state
+
+    def distillation_loss(
+        self,
+        inputs: Int64[Tensor, "time batch"],
+        distributions: Float[Tensor, "time batch vocabulary"],
+        targets: Int64[Tensor, "time batch"],
+        state: ModelState,
+        masks: Masks | None = None,
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], ModelState]:
+        """Return the mean cross-entropies of distributions and of ids, and the new state.
+
+        Both are of the same predictions, in nats. The first has gradients, the second has none.
+        """
+        hidden, new_state = self._read(inputs, state, masks)
+        loss = self._cross_entropy(hidden, distributions)
+        with torch.no_grad():
+            return loss, self._cross_entropy(hidden, targets), new_state
+
+    def _cross_entropy(
+        self, hidden: Float[Tensor, "time batch hidden"], targets: Targets
+    ) -> Float[Tensor, ""]:
+        return cross_entropy(hidden, self.output_weights, self.b_q, targets, self.precision)
 
     def _read(
         self,

@@ -5,7 +5,7 @@ the mean of their gradients (Li and others, "PyTorch Distributed", 2020); weight
 alike in all. What must be decided together is decided by sums over all processes, or by the first.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 from itertools import count
@@ -52,9 +52,9 @@ class Processes:
         """Say whether any process was asked to stop."""
         return self._wants_to_stop()
 
-    def agree(self, loss: float) -> float:
-        """Return the sum of the processes' losses; agree on the time, and on whether to stop."""
-        return loss
+    def agree(self, losses: Sequence[float] = ()) -> list[float]:
+        """Return the sums of the processes' losses; agree on the time, and on whether to stop."""
+        return list(losses)
 
     def share(self, size: int) -> range:
         """Return which of so many columns or rows are this process's."""
@@ -77,7 +77,12 @@ class Processes:
         return work()
 
     def share_gradients(self, model: nn.Module) -> nn.Module:
-        """Return a module that computes `model.loss` and gives all processes its gradients."""
+        """Return a module that computes a model's loss and gives all processes its gradients.
+
+        It takes inputs, targets, the teachers' distributions or None, state and masks. It returns
+        the loss to minimise, the cross-entropy of the targets (the same without teachers), and the
+        new state.
+        """
         return _Loss(model)
 
     @contextmanager
@@ -105,13 +110,13 @@ class _Several(Processes):
     def stops(self) -> bool:
         return self._stops
 
-    def agree(self, loss: float) -> float:
+    def agree(self, losses: Sequence[float] = ()) -> list[float]:
         seconds = self._clock() if self.is_first else 0.0
-        loss, self._seconds, stops = self._sums(
-            [loss, seconds, float(self._wants_to_stop())], self._steps
+        *sums, self._seconds, stops = self._sums(
+            [*losses, seconds, float(self._wants_to_stop())], self._steps
         )
         self._stops = stops > 0
-        return loss
+        return sums
 
     def share(self, size: int) -> range:
         return portion(size, self._launch.rank, self._launch.size)
@@ -151,7 +156,7 @@ class _Several(Processes):
         # before the first, so that a resumed run adds up in the order of the uninterrupted one.
         was_training = model.training
         ids = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device)
-        loss, _ = shared.eval()(ids, ids, model.initial_state(1), None)  # type: ignore[operator]
+        loss, _, _ = shared.eval()(ids, ids, None, model.initial_state(1), None)  # type: ignore[operator]
         loss.backward()
         shared.zero_grad()
         model.train(was_training)
@@ -170,11 +175,17 @@ class _Loss(nn.Module):
         super().__init__()
         self.model: Any = model
 
-    def forward(self, inputs: Tensor, targets: Tensor, state: Any, masks: Any) -> tuple[Any, Any]:
+    def forward(
+        self, inputs: Tensor, targets: Tensor, taught: Tensor | None, state: Any, masks: Any
+    ) -> tuple[Any, Any, Any]:
         if inputs.shape[1] == 0:  # more processes than columns
-            return sum(0.0 * parameter.sum() for parameter in self.parameters()), state
-        loss, state = self.model.loss(inputs, targets, state, masks)
-        return loss, state
+            zero: Any = sum(0.0 * parameter.sum() for parameter in self.parameters())
+            return zero, zero.detach(), state
+        if taught is None:
+            loss, state = self.model.loss(inputs, targets, state, masks)
+            return loss, loss.detach(), state
+        minimised, loss, state = self.model.distillation_loss(inputs, taught, targets, state, masks)
+        return minimised, loss, state
 
 
 _joined: list[tuple[Launch, Any]] = []

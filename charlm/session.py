@@ -144,7 +144,7 @@ class Session:
     def _log_line(self, run: Run, step: StepReport, epoch_ended: bool) -> None:
         counters = self.state.counters
         line = self._line() | {
-            "loss": counters.line.loss,
+            **counters.line.losses,
             "gradient_norm": step.gradient_norm,
             "learning_rate": step.learning_rate,
             "characters_per_second": counters.line.characters / counters.line.seconds,

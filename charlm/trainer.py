@@ -37,7 +37,12 @@ class StepReport(NamedTuple):
     step_seconds: float
     """Time spent in this step."""
     loss: float
-    """Mean cross-entropy of this step, in nats per character."""
+    """Mean cross-entropy of the characters that came, in nats per character."""
+    distillation_loss: float | None
+    """Mean cross-entropy against what teachers predict and what came: what this step minimises.
+
+    None without teachers: then `loss` is what is minimised.
+    """
     gradient_norm: float
     """Global L2 norm of the gradient before clipping."""
     learning_rate: float
@@ -104,9 +109,9 @@ class Trainer:
         self._batch = batch
         self.model.train()
         self.optimizer.zero_grad()
-        loss = self.processes.agree(self._differentiate(batch).item())
+        losses = self.processes.agree(self._differentiate(batch))
         norm = clip_gradients(self.model.parameters(), self.config.max_gradient_norm).item()
-        self._check_finite(loss, norm)
+        self._check_finite(losses, norm)
         self.optimizer.step()
         if self.config.average:
             own = [parameter.detach() for parameter in self.model.parameters()]
@@ -122,21 +127,25 @@ class Trainer:
             self.seconds,
             batch.num_predictions,
             step_seconds,
-            loss,
+            losses[0],
+            losses[1] if self.teacher is not None else None,
             norm,
             rate,
         )
 
-    def _differentiate(self, batch: Batch) -> Tensor:
-        """Give parameters the gradients of the mean cross-entropy over all places; return our part.
+    def _differentiate(self, batch: Batch) -> list[float]:
+        """Give parameters the gradients of the mean loss over all places.
 
+        Returns this process's part of the cross-entropy of what came, and, where there are
+        teachers, of the loss that is minimised.
         Carries the state on, or begins anew. Columns are read in `accumulate` groups: gradients add
         up to those of the whole, and activations of one group alone are in memory.
         """
         inputs = batch.inputs.to(self.model.device)
-        targets = self.teacher.targets(batch) if self.teacher else batch.targets.to(inputs.device)
+        targets = batch.targets.to(inputs.device)
+        taught = self.teacher.targets(batch) if self.teacher else None
         state = self.state if batch.continues else self.model.initial_state(inputs.shape[1])
-        total, states = torch.zeros(()), []
+        total, minimised, states = torch.zeros(()), torch.zeros(()), []
         number = max(1, min(self.config.accumulate, inputs.shape[1]))
         for k in range(number):
             group = portion(inputs.shape[1], k, number)
@@ -146,18 +155,23 @@ class Trainer:
             before = select_columns(state, own)
             share = len(group) / batch.num_columns
             with self.processes.gathering(self._loss, is_last=k == number - 1) as factor:
-                mean, after = self._loss(inputs[:, own], targets[:, own], before, masks)
+                of_group = None if taught is None else taught[:, own]
+                mean, came, after = self._loss(
+                    inputs[:, own], targets[:, own], of_group, before, masks
+                )
                 (mean * (factor * share)).backward()
-            total = total + mean.detach() * share
+            total = total + came * share
+            if taught is not None:
+                minimised = minimised + mean.detach() * share
             states.append(detach(after))
         self.state = join_columns(states)
         self._columns = range(batch.first_column, batch.first_column + inputs.shape[1])
         self._num_columns = batch.num_columns
-        return total
+        return [total.item()] if taught is None else [total.item(), minimised.item()]
 
     @torch.no_grad()
     def loss_again(self) -> float:
-        """Return the loss on the last step's batch with the weights as they are now.
+        """Return the cross-entropy of what came in the last step's batch, with the weights now.
 
         From a fresh state and without dropout, so that other weights may be compared.
         """
@@ -171,8 +185,8 @@ class Trainer:
             own = loss.item() * columns / self._batch.num_columns
         return self.processes.sum(own)
 
-    def _check_finite(self, loss: float, norm: float) -> None:
-        for name, value in (("loss", loss), ("gradient norm", norm)):
+    def _check_finite(self, losses: list[float], norm: float) -> None:
+        for name, value in (*(("loss", loss) for loss in losses), ("gradient norm", norm)):
             if not math.isfinite(value):
                 raise DivergenceError(f"step {self.step + 1}: the {name} is {value}")
 

@@ -90,7 +90,7 @@ class TrainingState:
 
         Raises `DivergenceError` instead if a weight is not finite.
         """
-        self.processes.agree(0.0)  # on the time
+        self.processes.agree()  # on the time
         if is_good:
             self.counters.save_is_late = False
         counters = {
@@ -121,6 +121,8 @@ class TrainingState:
         """Raise `DivergenceError` if the loss has leapt up because the weights are bad.
 
         The text may have become harder instead: then the last good weights do no better on it.
+        Where there are teachers, too, it is the loss of the characters that came: that of a guess
+        bounds it, and it compares weights whatever the teachers say.
         """
         watch, trainer = self.counters.watch, self.trainer
         watch.see(loss)
@@ -150,7 +152,7 @@ class TrainingState:
             self.counters.best_loss, self.counters.validations_since_best = before.best_loss, 0
         self.counters.rollbacks = before.rollbacks + 1
         self.trainer.learning_rate_scale = scale
-        self.processes.agree(0.0)  # all have read it
+        self.processes.agree()  # all have read it
         run.take_up_good()  # before the logs that belong to a later one are cut
         run.go_back(self.trainer.step, sizes)
         report = RolledBack(self.trainer.step, diverged_at, reason, scale, before.rollbacks + 1)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -53,8 +53,9 @@ KINDS = {
         *("training.max_gradient_norm=null", "training.rollback_factor=0.01"),
     ],  # at step 8, and calm after that
     "one-column": ["batches.batch_size=1", "training.steps=6"],
+    "taught": ["training.teachers=TEACHER", "training.accumulate=2", "training.steps=6"],
 }
-"""Every cell with both samplings, a roll-back, and fewer columns than processes."""
+"""Every cell with both samplings, a roll-back, fewer columns than processes, and a student."""
 ROUNDED = {
     "bfloat16": [
         *("model.cell=lstm", "model.locked_dropout=true"),
@@ -104,15 +105,21 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("parallel")
     text = folder / "text.txt"
     text.write_text(TEXT, "utf-8")
-    for name, kind in KINDS.items():
-        charlm.train(text=text, runs=folder / "one", name=name, settings=[*SETTINGS, *kind])
+    teacher = str(folder / "one" / "lstm")
+    kinds = {
+        name: [setting.replace("TEACHER", teacher) for setting in kind]
+        for name, kind in (KINDS | ROUNDED).items()
+    }
+    for name in KINDS:
+        about: Any = {"text": text, "runs": folder / "one", "settings": [*SETTINGS, *kinds[name]]}
+        charlm.train(**about, name=name)
     with pytest.raises(PowerLossError):
         runs, ends = folder / "two", crash_at(8)
         charlm.train(text=text, runs=runs, name="taken-up", settings=SETTINGS, on_report=ends)
     program = folder / "program.py"
     program.write_text(
         "import charlm\n"
-        f"for name, kind in {KINDS | ROUNDED!r}.items():\n"
+        f"for name, kind in {kinds!r}.items():\n"
         f"    about = {{'text': {str(text)!r}, 'runs': {str(folder / 'two')!r}}}\n"
         f"    charlm.train(**about, name=name, settings=[*{SETTINGS!r}, *kind])\n"
         f"charlm.resume({str(folder / 'two' / 'taken-up')!r})\n",
