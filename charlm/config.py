@@ -250,10 +250,10 @@ class TrainingConfig(Section):
     validate_every: PositiveInt | None = 500
     """Steps between validations; null validates at the end only."""
     validation_rows: PositiveInt = 16
-    """Stretches of the validation part read side by side; 1 is exact (see `charlm eval --rows`)."""
+    """Pieces of the validation split read side by side; 1 is exact (see `charlm eval --rows`)."""
     validation_characters: PositiveInt | None = 100_000
     """Characters of the validation part that are scored while training goes on, spread over it in
-    as many stretches as there are rows; null scores all."""
+    as many pieces as there are rows, each after the 256 before it; null scores all."""
     accumulate: PositiveInt = 1
     """Groups of columns that a batch is read in, one by one: the same step in less memory."""
     save_every: PositiveInt | None = 500

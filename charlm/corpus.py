@@ -9,10 +9,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 from filelock import FileLock
@@ -20,7 +21,7 @@ from filelock import FileLock
 from charlm.bounded import parse_json, read_bounded
 from charlm.durable import sync
 from charlm.resources import cache_folder
-from charlm.vocabulary import Ids, Vocabulary
+from charlm.vocabulary import UNKNOWN_TYPE, Ids, Sizes, Vocabulary
 
 _MOST_TO_DIGEST = 64 << 20
 """Bytes: of a longer file of ids, only the length and the time are checked each time it is used.
@@ -29,24 +30,38 @@ To read 2 GB takes a second or more, which would be most of a second start. What
 synchronised before it took its place, so that a power cut leaves none of it unwritten.
 """
 
+_PIECE = 1 << 20
+"""Characters or bytes that are read at a time."""
+
 PartName = Literal["train", "validation", "test"]
 PARTS: tuple[PartName, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of text as ids, with what was known of it before it became ids."""
+    """A split of a text as ids, with what the ids alone do not say."""
 
     ids: Ids
-    num_bytes: int
-    """Bytes of the text in UTF-8 (as they are, with `unit: byte`)."""
-    first_bytes: int
-    """Bytes of the first character alone, which no model is asked to predict."""
-    num_unknown: int
-    """Characters that the vocabulary does not hold."""
+    sizes: Sizes
+    """Bytes of each id's symbol; 0 for the unknown one."""
+    unknown: np.ndarray
+    """The characters that the vocabulary does not hold, in order, as `UNKNOWN_TYPE`."""
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def num_unknown(self) -> int:
+        return len(self.unknown)
+
+    def measure(self, start: int, end: int) -> tuple[int, int]:
+        """Return the bytes of the characters from `start` to `end`, and how many are unknown."""
+        first, last = np.searchsorted(self.unknown["place"], (start, end))
+        size = int(self.unknown["bytes"][first:last].sum(dtype=np.int64))
+        for begin in range(start, end, _PIECE):
+            ids = self.ids[begin : min(begin + _PIECE, end)]
+            size += int(np.bincount(ids, minlength=len(self.sizes)) @ self.sizes.astype(np.int64))
+        return size, int(last - first)
 
 
 @dataclass(frozen=True)
@@ -73,14 +88,11 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
         vocabulary = Vocabulary.from_json(about["vocabulary"])
         parts: dict[PartName, Part] = {}
         for name in PARTS:
-            length, counts = about["parts"][name]
-            with (folder / f"{name}.ids").open("rb") as file:  # once: another may take its place
-                if os.fstat(file.fileno()).st_mtime_ns != about["written"][name]:
-                    raise ValueError(f"{file.name}: no longer as it was written")
-                if _digest_of_ids(file, vocabulary) != about["digests"][name]:
-                    raise ValueError(f"{file.name}: no longer what was written")
-                parts[name] = Part(_map_ids(file, vocabulary, length), **counts)
-            _check_counts(parts[name])
+            length, num_unknown = about["parts"][name]
+            unknown = _map(folder / f"{name}.unknown", about, UNKNOWN_TYPE, num_unknown)
+            check = _IdsCheck(vocabulary, unknown)
+            ids = _map(folder / f"{name}.ids", about, vocabulary.id_type, length, check)
+            parts[name] = Part(ids, vocabulary.sizes, unknown)
         hapaxes = tuple(about["hapaxes"])
         if not all(type(one) is int and 0 < one < len(vocabulary) for one in hapaxes):
             raise ValueError("hapaxes that the vocabulary does not have")
@@ -89,36 +101,52 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
         return None
 
 
-def _check_counts(part: Part) -> None:
-    """Raise `ValueError` for what no text gives: the digests have no key, anybody can make one."""
-    length, first, rest = len(part), part.first_bytes, part.num_bytes - part.first_bytes
-    if {int} != set(map(type, (part.num_bytes, first, part.num_unknown))):
-        raise ValueError("not counts")
-    firsts, rests = min(length, 1), max(length - 1, 0)  # characters of one to four bytes
-    if not (firsts <= first <= 4 * firsts and rests <= rest <= 4 * rests):
-        raise ValueError("not the bytes of so many characters")
-    if not 0 <= part.num_unknown <= length:
-        raise ValueError("not a number of characters")
+class _IdsCheck:
+    """Raises `ValueError` for ids that no text gives: digests have no key, anybody can make one."""
+
+    def __init__(self, vocabulary: Vocabulary, unknown: np.ndarray) -> None:
+        sizes = unknown["bytes"]
+        if not ((sizes >= 1) & (sizes <= 4)).all():
+            raise ValueError("not the bytes of characters")
+        self._vocabulary = vocabulary
+        self._unknown = unknown["place"]
+        self._place = self._found = 0
+
+    def __call__(self, block: bytes) -> None:
+        """See the next ids, as bytes."""
+        ids = np.frombuffer(block, self._vocabulary.id_type)
+        if ids.max() >= len(self._vocabulary):
+            raise ValueError("ids that the vocabulary does not have")
+        if self._vocabulary.unknown_id is not None:
+            places = self._place + np.flatnonzero(ids == self._vocabulary.unknown_id)
+            stated = self._unknown[self._found : self._found + len(places)]
+            if not np.array_equal(stated, places):
+                raise ValueError("not the places of unknown characters")
+            self._found += len(places)
+        self._place += len(ids)
 
 
 def write_about(
     folder: Path,
     vocabulary: Vocabulary,
-    parts: dict[PartName, tuple[int, dict[str, int]]],
+    parts: dict[PartName, tuple[int, int]],
     hapaxes: Sequence[int],
 ) -> None:
-    """Write `corpus.json` beside the ids of all parts, of each of which length and counts come."""
-    files = {name: folder / f"{name}.ids" for name in PARTS}
-    digests: dict[PartName, str | None] = {}
-    for name, path in files.items():
+    """Write `corpus.json` beside the other files of a corpus.
+
+    Of each split it is given how many characters there are, and how many of them are unknown.
+    """
+    files = [folder / f"{name}.{kind}" for name in PARTS for kind in ("ids", "unknown")]
+    digests: dict[str, str | None] = {}
+    for path in files:
         with path.open("rb") as file:
-            digests[name] = _digest_of_ids(file, vocabulary)
-        if digests[name] is None:
+            digests[path.name] = _digest_of_file(file)
+        if digests[path.name] is None:
             sync(path)
     about = {
         "vocabulary": vocabulary.to_json(),
         "parts": parts,
-        "written": {name: file.stat().st_mtime_ns for name, file in files.items()},
+        "written": {file.name: file.stat().st_mtime_ns for file in files},
         "digests": digests,
         "hapaxes": list(hapaxes),
     }
@@ -143,26 +171,38 @@ def _digest_of(about: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
-def _digest_of_ids(file: BinaryIO, vocabulary: Vocabulary) -> str | None:
-    """Return the SHA-256 of a file of ids; none of one that would take long to read each time.
+def _digest_of_file(
+    file: BufferedReader, see: Callable[[bytes], None] = lambda block: None
+) -> str | None:
+    """Return the SHA-256 of a file, of which `see` is given every block.
 
-    Raises `ValueError` for ids that the vocabulary does not have.
+    None of one that would take long to read each time.
     """
     if os.fstat(file.fileno()).st_size > _MOST_TO_DIGEST:
         return None
     digest = hashlib.sha256()
-    while block := file.read(1 << 20):
+    while block := file.read(_PIECE):
         digest.update(block)
-        if np.frombuffer(block, vocabulary.id_type).max() >= len(vocabulary):
-            raise ValueError(f"{file.name}: ids that the vocabulary does not have")
+        see(block)
     return digest.hexdigest()
 
 
-def _map_ids(file: BinaryIO, vocabulary: Vocabulary, length: int) -> Ids:
-    if type(length) is not int:
-        raise ValueError("not a length")
-    if os.fstat(file.fileno()).st_size != length * np.dtype(vocabulary.id_type).itemsize:
-        raise ValueError(f"{file.name}: not whole")
-    if length == 0:  # no system maps an empty file
-        return np.zeros(0, vocabulary.id_type)
-    return np.memmap(file, vocabulary.id_type, "r", shape=(length,))
+def _map(
+    path: Path,
+    about: dict[str, Any],
+    kind: Any,
+    length: int,
+    see: Callable[[bytes], None] = lambda block: None,
+) -> np.ndarray:
+    """Map a file of a corpus to memory; raises `ValueError` if it is not what was written."""
+    with path.open("rb") as file:  # once: another may take its place
+        facts = os.fstat(file.fileno())
+        if facts.st_mtime_ns != about["written"][path.name]:
+            raise ValueError(f"{path}: no longer as it was written")
+        if type(length) is not int or facts.st_size != length * np.dtype(kind).itemsize:
+            raise ValueError(f"{path}: not whole")
+        if _digest_of_file(file, see) != about["digests"][path.name]:
+            raise ValueError(f"{path}: no longer what was written")
+        if length == 0:  # no system maps an empty file
+            return np.zeros(0, kind)
+        return np.memmap(file, kind, "r", shape=(length,))

@@ -21,10 +21,10 @@ from charlm.errors import CorpusError, CorpusWarning, file_errors
 from charlm.file_search import find_files
 from charlm.resources import cache_folder
 from charlm.sources import read_symbols, spool_standard_input
-from charlm.symbols import Counts, SymbolFile, size_of
+from charlm.symbols import Counts, SymbolFile
 from charlm.vocabulary import Vocabulary
 
-_FORMAT = 2
+_FORMAT = 3
 """Part of every key: raise it when the same text and settings would give other ids."""
 
 
@@ -112,14 +112,13 @@ def _encode(
     counts = [symbols.counts - sum(held_out), *held_out]
     if vocabulary is None:
         vocabulary = _vocabulary_of(counts, config)
-    parts: dict[PartName, tuple[int, dict[str, int]]] = {}
+    parts: dict[PartName, tuple[int, int]] = {}
     for name, (start, end), counted in zip(PARTS, bounds, counts, strict=True):
-        numbers = {
-            "num_bytes": size_of(counted, config.unit),
-            "first_bytes": size_of(symbols.count(start, min(start + 1, end)), config.unit),
-            "num_unknown": end - start - int(counted[list(vocabulary.symbols)].sum()),
-        }
-        parts[name] = (end - start, numbers)
+        num_unknown = end - start - int(counted[list(vocabulary.symbols)].sum())
+        parts[name] = (end - start, num_unknown)
+        # Mostly there are none, and nothing to look up.
+        unknown_from = start if num_unknown else end
+        symbols.write_unknown(unknown_from, end, vocabulary, folder / f"{name}.unknown")
     for name, (start, end) in zip(PARTS[1:], bounds[1:], strict=True):
         symbols.write_ids(start, end, vocabulary, folder / f"{name}.ids")
     symbols.become_ids(*bounds[0], vocabulary, folder / f"{PARTS[0]}.ids")

@@ -23,7 +23,7 @@ from charlm.vocabulary import NUM_CODE_POINTS, Ids
 _CHUNK = 1 << 12
 """Predictions read at once, rows × steps: it bounds memory and changes no result."""
 WARM_UP = 256
-"""Characters that each row but the first reads, unscored, before its own stretch."""
+"""Characters that each row but the first reads, unscored, before those that it scores."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Score:
     bytes: int
     """UTF-8 bytes of those characters (as they are, with `unit: byte`)."""
     unknown_characters: int
-    """Characters outside the vocabulary, scored as the unknown symbol."""
+    """Those of them that are outside the vocabulary, scored as the unknown symbol."""
 
     @property
     def nats_per_character(self) -> float:
@@ -93,6 +93,39 @@ def effective_rows(length: int, rows: int) -> int:
     return max(1, min(rows, (length - 1) // WARM_UP))
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Pieces of a text that are scored side by side.
+
+    Each begins with the character at its start, which is not scored, but the `length` after it.
+    """
+
+    starts: Int64[np.ndarray, " rows"]
+    length: int
+    size: int
+    """Characters of the whole text."""
+
+    @classmethod
+    def of(cls, size: int, rows: int, characters: int | None = None) -> "Rows":
+        """Cut a text of `size` characters into rows, or take `characters` of it, spread evenly."""
+        if characters is None or size - 1 <= characters:
+            rows = effective_rows(size, rows)
+            length = step = -(-(size - 1) // rows)
+        else:
+            rows = effective_rows(characters + 1, rows)
+            length, step = characters // rows, (size - 1) // rows
+        return cls(np.arange(rows) * step, length, size)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """From where to where the characters stand that are scored."""
+        bounds = np.stack([self.starts + 1, self.starts + 1 + self.length], axis=1)
+        return [(start, end) for start, end in np.minimum(bounds, self.size).tolist()]
+
+
 def protocol(rows: int, precision: Precision) -> str:
     """Say how a model of this precision reads a text in so many rows."""
     if rows == 1:
@@ -103,65 +136,67 @@ def protocol(rows: int, precision: Precision) -> str:
 
 
 def evaluate_part(
-    model: AnyModel, part: Part, rows: int = 1, processes: Processes | None = None
+    model: AnyModel,
+    part: Part,
+    rows: int = 1,
+    processes: Processes | None = None,
+    characters: int | None = None,
 ) -> Score:
     """Score a text: every character but the first exactly once.
 
     With one row the state is carried through the whole text, in float32, which is exact. With more,
-    the text is cut into that many stretches read side by side: faster, and an approximation,
+    the text is cut into that many pieces read side by side: faster, and an approximation,
     because each but the first knows only the `WARM_UP` characters before it, and products are in
-    the model's own precision. Rows are divided among `processes`. Raises `CorpusError` for a text
-    of fewer than two characters.
+    the model's own precision. Of a longer text than `characters`, only about so many are scored,
+    in rows spread evenly over it. Rows are divided among `processes`. Raises `CorpusError` for a
+    text of fewer than two characters.
     """
-    return score_of(part, lambda: total_nats(model, part.ids, rows, processes))
+    cut = Rows.of(len(part), rows, characters)
+    return score_of(part, lambda: _total_nats(model, part.ids, cut, processes), cut)
 
 
-def shortened(part: Part, characters: int | None, rows: int) -> Part:
-    """Return about so many characters of a text, as `rows` stretches spread evenly over it.
+def score_of(part: Part, total: Callable[[], float], rows: Rows | None = None) -> Score:
+    """Return the score of a text whose nats `total` computes, or of rows of it.
 
-    Read in as many rows, each is a row. How many bytes they have is estimated by their share.
-    """
-    if characters is None or len(part) <= characters:
-        return part
-    rows = effective_rows(characters, rows)
-    starts = np.arange(rows) * (len(part) // rows)
-    ids = np.concatenate([part.ids[start : start + characters // rows] for start in starts])
-    share = len(ids) / len(part)
-    unknown = round(part.num_unknown * share)
-    return Part(ids, round(part.num_bytes * share), part.first_bytes, unknown)
-
-
-def score_of(part: Part, total: Callable[[], float]) -> Score:
-    """Return the score of a text whose nats `total` computes; raises `CorpusError` if it is empty.
-
-    A text of one character has none to predict, either.
+    Raises `CorpusError` for an empty text; one of a single character has none to predict, either.
     """
     if len(part) < 2:
         raise CorpusError(f"a text of {len(part)} characters has none to predict; give more text")
-    return Score(total(), len(part) - 1, part.num_bytes - part.first_bytes, part.num_unknown)
+    spans = rows.spans if rows is not None else [(1, len(part))]
+    measures = [part.measure(start, end) for start, end in spans]
+    characters = sum(end - start for start, end in spans)
+    return Score(
+        total(),
+        characters,
+        bytes=sum(size for size, _ in measures),
+        unknown_characters=sum(unknown for _, unknown in measures),
+    )
 
 
-@torch.inference_mode()
 def total_nats(
     model: AnyModel, ids: Ids, rows: int = 1, processes: Processes | None = None
 ) -> float:
-    """Return the sum of −ln p over every id but the first, reading in `rows` stretches."""
+    """Return the sum of −ln p over every id but the first, reading in `rows` rows."""
+    return _total_nats(model, ids, Rows.of(len(ids), rows), processes)
+
+
+@torch.inference_mode()
+def _total_nats(model: AnyModel, ids: Ids, rows: Rows, processes: Processes | None) -> float:
     processes = processes or Processes()
-    rows = effective_rows(len(ids), rows)
     was_training = model.training
     model.eval()
-    with computing_in("float32" if rows == 1 else model.precision):
-        total = _total_nats(model, ids, rows, processes.share(rows))
+    with computing_in("float32" if len(rows) == 1 else model.precision):
+        total = _nats_of_share(model, ids, rows, processes.share(len(rows)))
     model.train(was_training)
     return processes.sum(total)
 
 
-def _total_nats(model: AnyModel, ids: Ids, rows: int, mine: range) -> float:
+def _nats_of_share(model: AnyModel, ids: Ids, cut: Rows, mine: range) -> float:
     """Return the sum over some of the rows."""
     if not mine:
         return 0.0
-    length = -(-(len(ids) - 1) // rows)
-    starts = np.array(mine) * length
+    rows, length = len(cut), cut.length
+    starts = cut.starts[mine.start : mine.stop]
     state = model.initial_state(len(mine))
     if rows > 1:
         for begin, end in _chunks(-WARM_UP, 0, rows):

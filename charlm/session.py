@@ -14,7 +14,7 @@ from charlm.config import Config
 from charlm.corpus import Corpus
 from charlm.counters import Mean
 from charlm.errors import ConfigError, DivergenceError
-from charlm.evaluator import Score, evaluate_part, shortened
+from charlm.evaluator import Score, evaluate_part
 from charlm.interrupt import stop_on_interrupt
 from charlm.parallel import processes
 from charlm.predictor import Predictor, final_score, generate
@@ -51,8 +51,6 @@ class Session:
         self.on_report = on_report if self.processes.is_first else lambda report: None
         with _memory_errors(config), deterministic(config.training.deterministic):
             self.state = TrainingState(config, corpus, self.processes)
-        limit, rows = config.training.validation_characters, config.training.validation_rows
-        self._validation_part = shortened(corpus.parts["validation"], limit, rows)
 
     def run_in(self, run: Run) -> Finished:
         """Train to the end, keeping everything in the run's folder."""
@@ -191,11 +189,12 @@ class Session:
         self.on_report(Sampled(step, text))
 
     def _validation_score(self) -> Score | None:
-        rows = self.config.training.validation_rows
-        if not len(self._validation_part):
+        training, part = self.config.training, self.state.corpus.parts["validation"]
+        if not len(part):
             return None
+        rows, characters = training.validation_rows, training.validation_characters
         with self.state.all_threads():
-            return evaluate_part(self.state.model, self._validation_part, rows, self.processes)
+            return evaluate_part(self.state.model, part, rows, self.processes, characters)
 
     def _sample(self) -> str:
         """Draw a text; the seed and the step alone decide which, and no training step feels it."""

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from jaxtyping import Int64
 
-from charlm.vocabulary import NUM_CODE_POINTS, Symbols, Vocabulary
+from charlm.vocabulary import NUM_CODE_POINTS, UNKNOWN_TYPE, Symbols, Vocabulary, sizes_of
 
 Counts = Int64[np.ndarray, "code_points"]
 """How often each code point (or byte value, with `unit: byte`) occurs."""
@@ -59,6 +59,18 @@ class SymbolFile:
         with target.open("wb") as file:
             self._write_ids(start, end, vocabulary, file)
 
+    def write_unknown(self, start: int, end: int, vocabulary: Vocabulary, target: Path) -> None:
+        """Write which symbols of a stretch a vocabulary does not hold, into a new file."""
+        first = 0
+        with target.open("wb") as file:
+            for piece in self.read(start, end):
+                places = np.flatnonzero(vocabulary.encode(piece) == vocabulary.unknown_id)
+                unknown = np.empty(len(places), UNKNOWN_TYPE)
+                unknown["place"] = first + places
+                unknown["bytes"] = sizes_of(piece[places], vocabulary.unit)
+                file.write(unknown.data)
+                first += len(piece)
+
     def become_ids(self, start: int, end: int, vocabulary: Vocabulary, target: Path) -> None:
         """Look a stretch up in a vocabulary and drop the rest: the symbols are gone then.
 
@@ -88,9 +100,3 @@ def _add(counts: Counts, piece: Symbols) -> None:
         piece = piece[even:]
     seen = np.bincount(piece)
     counts[: len(seen)] += seen
-
-
-def size_of(counts: Counts, unit: str) -> int:
-    """Return how many bytes counted symbols take: characters in UTF-8, bytes as they are."""
-    longer_from = (0,) if unit == "byte" else (0, 0x80, 0x800, 0x10000)
-    return int(sum(counts[first:].sum() for first in longer_from))

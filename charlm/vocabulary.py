@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Integer, UInt8
 
 from charlm.errors import VocabularyError
 
@@ -20,6 +20,10 @@ _LISTED = 5
 Symbols = Integer[np.ndarray, "length"]
 """Code points, or byte values with `unit: byte`."""
 Ids = Integer[np.ndarray, "length"]
+Sizes = UInt8[np.ndarray, "symbols"]
+"""How many bytes each of some symbols takes: characters in UTF-8, bytes as they are."""
+UNKNOWN_TYPE = np.dtype([("place", "<i8"), ("bytes", "u1")])
+"""A character that a vocabulary does not hold: where in a text it stands, and how long it is."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,12 @@ class Vocabulary:
     def id_type(self) -> type[np.unsignedinteger[Any]]:
         """The narrowest unsigned integer that holds every id."""
         return next(t for t in (np.uint8, np.uint16, np.uint32) if len(self) - 1 <= np.iinfo(t).max)
+
+    @cached_property
+    def sizes(self) -> Sizes:
+        """How many bytes the symbol of each id takes; 0 for the unknown one, which has many."""
+        sizes = sizes_of(np.asarray(self.symbols, np.uint32), self.unit)
+        return sizes if self.unknown_id is None else np.append(np.uint8(0), sizes)
 
     @cached_property
     def _id_of_symbol(self) -> Ids:
@@ -139,6 +149,15 @@ def code_points(text: str) -> Symbols:
     if len(narrow) == 2 * len(text):  # beyond U+FFFF a character takes two units
         return np.frombuffer(narrow, "<u2")
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+
+
+def sizes_of(symbols: Symbols, unit: str) -> Sizes:
+    """Return how many bytes each symbol takes."""
+    longer_from = () if unit == "byte" else (0x80, 0x800, 0x10000)
+    sizes: Sizes = np.ones(len(symbols), np.uint8)
+    for first in longer_from:
+        sizes += symbols >= first
+    return sizes
 
 
 def describe_character(character: str) -> str:

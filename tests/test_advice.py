@@ -15,7 +15,7 @@ from charlm.config import Config, EnsembleConfig, TrainingConfig
 from charlm.config_file import load_config
 from charlm.corpus import Corpus, Part, PartName
 from charlm.kernels import compiler
-from charlm.vocabulary import Vocabulary
+from charlm.vocabulary import UNKNOWN_TYPE, Vocabulary
 
 
 def speed(hidden_size: int) -> float:
@@ -54,7 +54,9 @@ def test_a_short_text_is_read_in_fewer_columns(characters: int) -> None:
 
 def a_corpus(characters: int, validation: int = 1000, symbols: int = 50) -> Corpus:
     def part(length: int) -> Part:
-        return Part(np.zeros(length, np.uint8), length, 1, 0)
+        return Part(
+            np.ones(length, np.uint8), np.ones(symbols, np.uint8), np.zeros(0, UNKNOWN_TYPE)
+        )
 
     parts: dict[PartName, Part] = {
         "train": part(characters),

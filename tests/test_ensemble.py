@@ -22,6 +22,7 @@ from charlm.kernels import compiler
 from charlm.model import LanguageModel
 from charlm.ngrams import KernelNGrams, NGrams, PythonNGrams, first_weights, make_ngrams
 from charlm.run import Run
+from charlm.vocabulary import UNKNOWN_TYPE
 
 SIZE = 5
 needs_compiler = pytest.mark.skipif(compiler.library() is None, reason="no C++ compiler")
@@ -147,7 +148,7 @@ def test_fitting_the_mixture_helps_on_texts_of_its_kind(ensemble: Ensemble) -> N
 
 
 def part_of(ids: np.ndarray) -> Part:
-    return Part(ids.astype(np.uint8), len(ids), 1, 0)
+    return Part(ids.astype(np.uint8), np.ones(SIZE, np.uint8), np.zeros(0, UNKNOWN_TYPE))
 
 
 @pytest.mark.parametrize("kind", ["network", "ensemble"])

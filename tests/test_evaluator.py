@@ -13,8 +13,9 @@ from charlm import evaluator
 from charlm.config import ModelConfig
 from charlm.corpus import Part
 from charlm.errors import CorpusError
-from charlm.evaluator import WARM_UP, Score, evaluate_part, shortened, total_nats
+from charlm.evaluator import WARM_UP, Rows, Score, evaluate_part, total_nats
 from charlm.model import LanguageModel
+from charlm.vocabulary import UNKNOWN_TYPE
 
 VOCABULARY = 11
 
@@ -120,31 +121,38 @@ def test_a_score_divides_its_totals() -> None:
 
 @given(st.integers(2, 3000), st.integers(1, 2000), st.integers(1, 20))
 @settings(deadline=None)
-def test_a_shortened_text_is_stretches_of_it_spread_evenly(
+def test_rows_of_a_part_of_a_text_are_spread_evenly(
     length: int, characters: int, rows: int
 ) -> None:
-    whole = Part(np.arange(length), 2 * length, 2, length // 10)
-    part = shortened(whole, characters, rows)
-    if length <= characters:
-        assert part is whole
+    cut = Rows.of(length, rows, characters)
+    scored = [place for start, end in cut.spans for place in range(start, end)]
+    assert len(set(scored)) == len(scored)
+    assert 0 not in scored
+    if length - 1 <= characters:
+        assert scored == list(range(1, length))
         return
-    assert characters - rows < len(part) <= characters
-    starts = [0, *(np.flatnonzero(np.diff(part.ids) != 1) + 1)]
-    assert len(starts) <= rows
-    steps = np.diff(part.ids[starts])
+    assert len(cut) <= rows
+    assert characters - rows < len(scored) <= characters
+    assert len({end - start for start, end in cut.spans}) == 1
+    steps = np.diff(cut.starts)
     assert len(set(steps)) <= 1
     assert all(step >= length // rows for step in steps)
-    assert abs(part.num_unknown / len(part) - whole.num_unknown / length) <= 1 / len(part)
-    assert shortened(whole, None, rows) is whole
+    assert all(start >= WARM_UP for start in cut.starts[1:])
+
+
+def a_part(ids: np.ndarray) -> Part:
+    return Part(ids, np.ones(VOCABULARY, np.uint8), np.zeros(0, UNKNOWN_TYPE))
 
 
 def test_the_first_character_counts_nowhere() -> None:
-    ids = random_ids(30)
-    score = evaluate_part(make_model(), Part(ids, num_bytes=70, first_bytes=3, num_unknown=2))
-    assert (score.characters, score.bytes, score.unknown_characters) == (29, 67, 2)
+    ids = np.array([0, 4, 3, 0, 3], np.uint8)
+    sizes = np.array([0, 1, 1, 3, 2, *[1] * 6], np.uint8)
+    unknown = np.array([(0, 4), (3, 2)], UNKNOWN_TYPE)
+    score = evaluate_part(make_model(), Part(ids, sizes, unknown))
+    assert (score.characters, score.bytes, score.unknown_characters) == (4, 2 + 3 + 2 + 3, 1)
 
 
 @pytest.mark.parametrize("length", [0, 1])
 def test_a_text_without_a_second_character_cannot_be_scored(length: int) -> None:
     with pytest.raises(CorpusError, match="none to predict"):
-        evaluate_part(make_model(), Part(random_ids(length), length, length, 0))
+        evaluate_part(make_model(), a_part(random_ids(length)))

@@ -18,7 +18,7 @@ from charlm.evaluator import Score
 from charlm.generator import choose, generate_ids
 from charlm.model import LanguageModel
 from charlm.predictor import Predictor, evaluate
-from charlm.vocabulary import Vocabulary
+from charlm.vocabulary import UNKNOWN_TYPE, Vocabulary
 
 LETTERS = Vocabulary(tuple(map(ord, "abcdefgh")))
 SIZE = len(LETTERS)
@@ -110,7 +110,7 @@ def test_choosing_needs_finite_logits(bad: float, settings: dict[str, Any]) -> N
 
 def part_of_letters() -> Part:
     ids = LETTERS.encode_text("abcdefgh" * 80)
-    return Part(ids, len(ids), 1, 0)
+    return Part(ids, LETTERS.sizes, np.zeros(0, UNKNOWN_TYPE))
 
 
 @pytest.mark.parametrize("rows", [1, 2])

@@ -85,16 +85,17 @@ def test_ids_that_were_checked_are_those_that_are_mapped(
     built = build_corpus(CorpusConfig(paths=(str(text_file),)))
     expected = {name: built.parts[name].ids.tolist() for name in PARTS}
     folder = tmp_path / "cache" / "corpora" / built.fingerprint
-    true_digest = corpus_module._digest_of_ids
+    true_digest = corpus_module._digest_of_file
 
-    def digest_of_ids(file: Any, vocabulary: Vocabulary) -> str | None:
-        digest = true_digest(file, vocabulary)
+    def digest_of_file(file: Any, *see: Any) -> str | None:
+        digest = true_digest(file, *see)
         path = folder / Path(getattr(file, "name", file)).name
-        path.rename(tmp_path / f"old-{path.name}")
-        path.write_bytes(bytes(len(expected[path.stem])))  # type: ignore[index]
+        if path.suffix == ".ids":
+            path.rename(tmp_path / f"old-{path.name}")
+            path.write_bytes(bytes(len(expected[path.stem])))  # type: ignore[index]
         return digest
 
-    monkeypatch.setattr(corpus_module, "_digest_of_ids", digest_of_ids)
+    monkeypatch.setattr(corpus_module, "_digest_of_file", digest_of_file)
     cached = cached_corpus(built.fingerprint)
     assert cached is not None
     assert {name: cached.parts[name].ids.tolist() for name in PARTS} == expected

@@ -30,7 +30,7 @@ from charlm.model import LanguageModel
 from charlm.optimization import clip_gradients, make_optimizer
 from charlm.predictor import Predictor, generate
 from charlm.trainer import StepReport, Trainer
-from charlm.vocabulary import Ids, Vocabulary, code_points
+from charlm.vocabulary import UNKNOWN_TYPE, Ids, Vocabulary, code_points
 
 Implementation = Literal["fused", "equations"]
 CELLS = [RNNCell, ReLUCell, GRUCell, LSTMCell]
@@ -641,7 +641,7 @@ def test_6_4_perplexity_is_one_at_best_and_the_vocabulary_size_for_a_uniform_gue
     model = LanguageModel(ModelConfig(cell="rnn", hidden_size=8, embedding_size=None), 50)
     for parameter in model.parameters():
         nn.init.zeros_(parameter)
-    text = Part(np.full(200, 3), num_bytes=200, first_bytes=1, num_unknown=0)
+    text = Part(np.full(200, 3), np.ones(50, np.uint8), np.zeros(0, UNKNOWN_TYPE))
     assert evaluate_part(model, text).perplexity == pytest.approx(50)  # zero logits
     model.b_q.data[3] = 1000.0  # sure, and right
     assert evaluate_part(model, text).perplexity == 1.0
@@ -650,12 +650,12 @@ def test_6_4_perplexity_is_one_at_best_and_the_vocabulary_size_for_a_uniform_gue
 
 
 def test_6_4_perplexity_is_exp_of_the_mean_cross_entropy(
-    small_model: LanguageModel, phrase: Ids
+    small_model: LanguageModel, vocabulary: Vocabulary, phrase: Ids
 ) -> None:
     ids = torch.tensor(phrase.tolist())
     logits, _ = small_model(ids[:-1].unsqueeze(1), small_model.initial_state(1))
     mean = F.cross_entropy(logits[:, 0], ids[1:]).item()
-    text = Part(phrase, num_bytes=18, first_bytes=3, num_unknown=0)
+    text = Part(phrase, vocabulary.sizes, np.zeros(0, UNKNOWN_TYPE))
     assert evaluate_part(small_model, text).perplexity == pytest.approx(math.exp(mean))
     assert perplexity(mean) == math.exp(mean)
 

@@ -40,7 +40,7 @@ from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.cli import app
 from charlm.config import Config, CorpusConfig, EnsembleConfig, ModelConfig
 from charlm.config_file import load_config, make_config, to_yaml
-from charlm.corpus import Corpus
+from charlm.corpus import PARTS, Corpus
 from charlm.corpus_builder import build_corpus
 from charlm.ensemble import Ensemble
 from charlm.errors import CharlmError, CheckpointError, DivergenceError, RunError, file_errors
@@ -319,12 +319,13 @@ class Targets:
         about = json.loads((folder / "corpus.json").read_text())
         del about["sha256"]
         change(data, about)
-        path = folder / data.draw(st.sampled_from(["train.ids", "validation.ids", "test.ids"]))
+        names = [f"{name}.{kind}" for name in PARTS for kind in ("ids", "unknown")]
+        path = folder / data.draw(st.sampled_from(names))
         path.write_bytes(data.draw(damages(path.read_bytes()) | st.just(path.read_bytes())))
         if isinstance(digests := about.get("digests"), dict):
-            digests[path.stem] = hashlib.sha256(path.read_bytes()).hexdigest()
+            digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
         if isinstance(written := about.get("written"), dict):
-            written[path.stem] = path.stat().st_mtime_ns
+            written[path.name] = path.stat().st_mtime_ns
         about["sha256"] = hashlib.sha256(json.dumps(about).encode()).hexdigest()
         (folder / "corpus.json").write_text(json.dumps(about))
         try:
@@ -453,8 +454,8 @@ def use_corpus(corpus: Corpus) -> None:
     assert all(0 < int(one) < len(corpus.vocabulary) for one in corpus.hapaxes)
     for part in corpus.parts.values():
         if len(part) > 1:  # as whoever scores one asks
-            rest = part.num_bytes - part.first_bytes
-            assert Score(1.0, len(part) - 1, rest, part.num_unknown).bits_per_byte > 0
+            size, unknown = part.measure(1, len(part))
+            assert Score(1.0, len(part) - 1, size, unknown).bits_per_byte > 0
 
 
 @pytest.fixture
