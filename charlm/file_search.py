@@ -3,7 +3,9 @@
 import fnmatch
 import glob
 import os
+import shlex
 import stat
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -130,3 +132,23 @@ def _left(pattern: tuple[str, ...], path: Path) -> list[tuple[str, ...]]:
         return [rest] if is_meant and fnmatch.fnmatch(path.name, first) else []
     stays = [] if is_hidden or path.is_symlink() else [pattern]
     return [*stays, *([()] if not rest and not is_hidden else _left(rest, path))]
+
+
+def how_to_leave_out(path: Path, named: Sequence[str], files: Sequence[Path]) -> str:
+    """Return the end of a message on a file that is no text; nothing if it was named itself.
+
+    `named` are the paths of the config, `files` those that they gave.
+    """
+    folders = [Path(os.path.expanduser(name)) for name in named]  # noqa: PTH111
+    if path in folders:
+        return ""
+    folder = next((folder for folder in folders if folder in path.parents), None)
+    if folder is None:
+        has_globs = any(map(glob.has_magic, named))
+        return "; or leave it out, with a glob that does not match it" if has_globs else ""
+    endings = Counter(file.suffix for file in files if folder in file.parents)
+    del endings[""], endings[path.suffix]
+    if not endings:
+        return f"; or move it out of {folder}"
+    pattern = Path(glob.escape(str(folder))) / "**" / f"*{endings.most_common(1)[0][0]}"
+    return f"; or leave it out: --text {shlex.quote(str(pattern))}"

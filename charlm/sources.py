@@ -14,6 +14,8 @@ import numpy as np
 
 from charlm.config import CorpusConfig
 from charlm.errors import CorpusError, file_errors
+from charlm.file_kinds import BEGINNING, kind_of, misread
+from charlm.file_search import how_to_leave_out
 from charlm.normal_forms import normalised
 from charlm.vocabulary import Symbols, code_points
 
@@ -23,7 +25,6 @@ _BYTE_ORDER_MARK = "\ufeff"
 _REMOVE_THE_MARK_THEMSELVES = ("utf-16", "utf-32")
 _MOST_PENDING = 1 << 20
 """Bytes that a decoder may keep until they make a character: UTF-7 may begin what has no end."""
-_MARKS_OF_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def spool_standard_input(folder: Path) -> Path:
@@ -41,7 +42,7 @@ def read_symbols(files: Sequence[Path], config: CorpusConfig) -> Iterator[Symbol
     """Read files one after the other as pieces of code points, or of bytes with `unit: byte`."""
     left = config.max_characters
     for path in files:
-        for piece in _pieces(path, config):
+        for piece in _pieces(path, config, files):
             if left is not None:
                 piece, left = piece[:left], left - len(piece[:left])  # noqa: PLW2901
             if len(piece):
@@ -50,11 +51,12 @@ def read_symbols(files: Sequence[Path], config: CorpusConfig) -> Iterator[Symbol
                 return
 
 
-def _pieces(path: Path, config: CorpusConfig) -> Iterator[Symbols]:
+def _pieces(path: Path, config: CorpusConfig, files: Sequence[Path]) -> Iterator[Symbols]:
     blocks = _blocks(path)
     if config.unit == "byte":
         return (np.frombuffer(block, np.uint8) for block in blocks)
-    texts = _decoded(blocks, path, config)
+    named = (*config.paths, *config.validation_paths, *config.test_paths)
+    texts = _decoded(blocks, path, config, how_to_leave_out(path, named, files))
     if config.normal_form != "none":
         texts = normalised(texts, config.normal_form, path)
     return map(code_points, texts)
@@ -66,10 +68,21 @@ def _blocks(path: Path) -> Iterator[bytes]:
             while block := file.read(_BLOCK):
                 yield block
     except (gzip.BadGzipFile, EOFError, zlib.error) as reason:
-        raise CorpusError(f"{path}: not a whole gzip file ({reason}); make it again") from None
+        raise CorpusError(f"{path}: {_why_not_gzip(path, reason)}") from None
     except OSError as reason:
         why = reason.strerror or reason
         raise CorpusError(f"{path}: cannot be read ({why}); check the file") from None
+
+
+def _why_not_gzip(path: Path, reason: Exception) -> str:
+    with path.open("rb") as file:
+        beginning = file.read(BEGINNING)
+    if beginning.startswith(b"\x1f\x8b"):
+        return f"not a whole gzip file ({reason}); make it again"
+    kind = kind_of(beginning)
+    if kind is None or kind.encoding is not None:
+        return f"not a whole gzip file ({reason}); if it is text, rename it not to end in .gz"
+    return f"{kind.name}, not a whole gzip file; {kind.remedy}"
 
 
 def _open(path: Path) -> io.BufferedIOBase:
@@ -83,13 +96,30 @@ def is_packed(path: Path) -> bool:
     return path.suffix == ".gz"
 
 
-def _decoded(blocks: Iterator[bytes], path: Path, config: CorpusConfig) -> Iterator[str]:
+def _recognised(
+    blocks: Iterator[bytes], path: Path, config: CorpusConfig, leave_out: str
+) -> Iterator[bytes]:
+    """Pass blocks on; raise `CorpusError` if their beginning shows that they are no such text."""
+    first: list[bytes] = []
+    while sum(map(len, first)) < BEGINNING and (block := next(blocks, b"")):
+        first.append(block)
+    if kind := misread(b"".join(first), config.encoding):
+        raise CorpusError(
+            f"{path}: {kind.name}, not {config.encoding.upper()} text; {kind.remedy}{leave_out}"
+        )
+    yield from first
+    yield from blocks
+
+
+def _decoded(
+    blocks: Iterator[bytes], path: Path, config: CorpusConfig, leave_out: str
+) -> Iterator[str]:
     bytes_decoder = codecs.getincrementaldecoder(config.encoding)()
     decoder: io.IncrementalNewlineDecoder | codecs.IncrementalDecoder = bytes_decoder
     if config.newlines != "keep":
         decoder = io.IncrementalNewlineDecoder(bytes_decoder, translate=True)
     offset, at_start = 0, True
-    for block in _with_end(blocks):
+    for block in _with_end(_recognised(blocks, path, config, leave_out)):
         pending = len(bytes_decoder.getstate()[0])
         if pending > _MOST_PENDING:
             raise CorpusError(
@@ -101,11 +131,10 @@ def _decoded(blocks: Iterator[bytes], path: Path, config: CorpusConfig) -> Itera
         except UnicodeDecodeError as reason:
             place = offset - pending + reason.start
             wrong = reason.object[reason.start]
-            marked = place == 0 and reason.object[:2] in _MARKS_OF_UTF_16
-            remedy = "utf-16, by its first two bytes" if marked else "what it is, such as cp1252"
             raise CorpusError(
                 f"{path}: byte {place} is not {config.encoding.upper()} (0x{wrong:02x}); convert "
-                f"the file, or set corpus.encoding to {remedy}, or corpus.unit to byte"
+                "the file, or set corpus.encoding to what it is, such as cp1252, or corpus.unit to "
+                f"byte{leave_out}"
             ) from None
         except UnicodeError as reason:
             raise CorpusError(
