@@ -22,10 +22,11 @@ from charlm.calibration import can_compile, resolve
 from charlm.config import BatchesConfig, Config, CorpusConfig, ModelConfig, TrainingConfig
 from charlm.corpus_builder import build_corpus
 from charlm.evaluator import total_nats
-from charlm.generator import generate_ids
+from charlm.generator import generate_ids, own_generators
 from charlm.kernels import compiler
 from charlm.kernels.loading import Precision
 from charlm.model import LanguageModel, choose_device
+from charlm.openings import Opening
 from charlm.texts import files_of
 from charlm.timing import Work, in_own_process, in_turns, median_ratio
 from charlm.trainer import Trainer
@@ -251,10 +252,9 @@ class Bench:
 
     def _generate(self, num_samples: int) -> Work:
         endless = Config().generation.model_copy(update={"length": 1 << 62})
-        random = torch.Generator().manual_seed(0)
-        drawn: Iterator[Tensor] = generate_ids(
-            self.model, self.ids[:1], endless, random, num_samples
-        )
+        opening = Opening.of_prefix(self.model, self.ids[:1])
+        generators = own_generators(0, num_samples)
+        drawn: Iterator[Tensor] = generate_ids(self.model, opening, endless, generators)
         return lambda: float(sum(len(next(drawn)) for _ in range(32)))
 
     def _read_weights(self) -> Work:

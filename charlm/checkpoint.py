@@ -25,6 +25,7 @@ from charlm.durable import write_whole
 from charlm.ensemble import AnyModel, Ensemble
 from charlm.errors import CheckpointError, ConfigError, file_errors
 from charlm.model import LanguageModel, checked_weights
+from charlm.openings import Opening
 from charlm.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
@@ -48,6 +49,8 @@ class Checkpoint:
     training_counters: dict[str, Any] = field(default_factory=dict)
     followed: tuple[str, ...] = ()
     """Texts that it learnt from while they were scored: it is not to be judged by them again."""
+    opening_tensors: dict[str, Tensor] = field(default_factory=dict)
+    """Of the `Opening` from which it writes text without a prefix."""
 
     def make_model(self, device: torch.device | str = "cpu") -> AnyModel:
         """Build the model with its trained weights, ready to predict."""
@@ -67,10 +70,20 @@ class Checkpoint:
             ) from None
         return model.to(device).eval()
 
+    def make_opening(self, model: AnyModel) -> Opening | None:
+        """Return what text without a prefix begins with, for the model that `make_model` built."""
+        try:
+            return Opening.of_tensors(model, self.opening_tensors)
+        except ValueError as reason:
+            raise CheckpointError(
+                f"its opening does not fit its model: {reason}; use another checkpoint of the run"
+            ) from None
+
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint so that `path` always holds the old one or the new one whole."""
     named = {"model": checkpoint.weights, "training": checkpoint.training_tensors}
+    named["opening"] = checkpoint.opening_tensors
     tensors = {
         f"{kind}.{name}": tensor.detach().cpu().contiguous()
         for kind, group in named.items()
@@ -137,6 +150,7 @@ def _checkpoint_of(path: Path, data: bytes, about: dict[str, Any]) -> Checkpoint
             _group(tensors, "training."),
             _of_type(dict, about["counters"]),
             tuple(map(str, _of_type(list, about.get("followed", [])))),
+            _group(tensors, "opening."),
         )
     except (
         *(safetensors.SafetensorError, ConfigError, KeyError, TypeError, ValueError),

@@ -102,15 +102,31 @@ class Ensemble(nn.Module):
     ) -> tuple[Float[Tensor, "time batch vocabulary"], ModelState]:
         """Read characters on; return the log-probabilities of each next one, and the new state."""
         given, states = self.predictions(inputs, state[:-1])
-        history = torch.cat([state[-1][0].t().long() - 1, inputs])
+        history = self._history(inputs, state)
         ids = np.ascontiguousarray(torch.nn.functional.pad(history[1:], (0, 0, 0, 1)).t().cpu())
         columns = [
             self.ngrams.mix(column, given[:, number], self.weights)
             for number, column in enumerate(ids)
         ]
         mixed = torch.from_numpy(np.stack(columns, axis=1)).to(inputs.device)
-        last = history[len(history) - self.ngrams.order :].t() + 1
-        return mixed, (*states, (last.float(),))
+        return mixed, (*states, (self._last(history),))
+
+    def advance(self, inputs: Int64[Tensor, "time batch"], state: ModelState) -> ModelState:
+        """Read characters on from `state`; return the new state alone."""
+        own, states = iter(state), list[tuple[Tensor, ...]]()
+        for member in self.members:
+            states += member.advance(inputs, tuple(next(own) for _ in member.layers))
+        return (*states, (self._last(self._history(inputs, state)),))
+
+    def _history(
+        self, inputs: Int64[Tensor, "time batch"], state: ModelState
+    ) -> Int64[Tensor, "history batch"]:
+        """Return the last ids before the inputs, and the inputs."""
+        return torch.cat([state[-1][0].t().long() - 1, inputs])
+
+    def _last(self, history: Int64[Tensor, "history batch"]) -> Float[Tensor, "batch order"]:
+        """Return the last ids as the state holds them."""
+        return (history[len(history) - self.ngrams.order :].t() + 1).float()
 
     def predictions(
         self, inputs: Int64[Tensor, "time batch"], state: ModelState

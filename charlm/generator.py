@@ -12,10 +12,13 @@ from charlm.ensemble import AnyModel
 from charlm.errors import DivergenceError
 from charlm.kernels.loading import computing_in
 from charlm.model import LanguageModel, ModelState
+from charlm.openings import Opening
 from charlm.vocabulary import Ids, Vocabulary
 from charlm.writer import Writer, can_write
 
 _PIECE = 1 << 10
+_STRIDE = 0x9E3779B97F4A7C15
+"""Between the seeds of samples drawn side by side."""
 _STRETCH = 32
 """Characters that the kernels write at a time: few enough to come as a stream."""
 Logits = Float[Tensor, "batch vocabulary"]
@@ -83,27 +86,25 @@ def _not_finite() -> DivergenceError:
 
 def generate_ids(
     model: AnyModel,
-    prefix: Ids,
+    opening: Opening,
     config: GenerationConfig,
-    generator: torch.Generator,
-    num_samples: int = 1,
+    generators: Sequence[torch.Generator],
     forbidden: int | None = None,
 ) -> Iterator[Int64[Tensor, " batch"]]:
-    """Yield `config.length` times the next id of each sample, all continuing one prefix.
+    """Yield `config.length` times the next id of each sample, in float32.
 
-    The whole prefix conditions the state. `forbidden` (the unknown symbol) is never chosen.
+    Each sample has a generator. `opening` has a column for each, or one that all of them continue.
+    The whole of it conditions the state. `forbidden` (the unknown symbol) is never chosen.
     """
     model.eval()
-    with computing_in("float32"):
-        logits, state = _read_prefix(model, prefix, num_samples)
+    logits, state = _read_opening(model, opening, len(generators))
 
     def uniforms(steps: int) -> Float64[Tensor, "steps samples"]:
-        return torch.rand(steps, num_samples, dtype=torch.float64, generator=generator)
+        own = [torch.rand(steps, dtype=torch.float64, generator=g) for g in generators]
+        return torch.stack(own, dim=1)
 
     if isinstance(model, LanguageModel) and can_write(model):
-        # One sample waits for memory, many for products.
-        precision = model.precision if num_samples > 1 else "float32"
-        writer = Writer(model, logits, state, config, forbidden, precision)
+        writer = Writer(model, logits, state, config, forbidden, "float32")
         for start in range(0, config.length, _STRETCH):
             for ids in writer.write(uniforms(min(_STRETCH, config.length - start))):
                 if (ids < 0).any():
@@ -123,19 +124,29 @@ def _read(
     model: AnyModel, inputs: Int64[Tensor, "time batch"], state: ModelState
 ) -> tuple[Float[Tensor, "batch vocabulary"], ModelState]:
     """Read on; return the logits of what comes after all of it, and the new state."""
-    logits, state = model(inputs, state)
+    with computing_in("float32"):
+        logits, state = model(inputs, state)
     return logits[-1], state
 
 
-def _read_prefix(
-    model: AnyModel, prefix: Ids, num_samples: int
+def _read_opening(
+    model: AnyModel, opening: Opening, num_samples: int
 ) -> tuple[Float[Tensor, "batch vocabulary"], ModelState]:
-    inputs = torch.tensor(prefix.tolist(), device=model.device).unsqueeze(1)
-    state = model.initial_state(1)
-    for piece in torch.split(inputs, _PIECE):  # a long prefix's logits would not all fit in memory
+    state = opening.state
+    for piece in torch.split(opening.ids, _PIECE):  # the logits of all would not fit in memory
         logits, state = _read(model, piece, state)
     repeated = tuple(tuple(t.expand(num_samples, -1) for t in layer_state) for layer_state in state)
-    return logits.repeat(num_samples, 1), repeated
+    return logits.expand(num_samples, -1).clone(), repeated
+
+
+def own_generators(seed: int, num_samples: int) -> list[torch.Generator]:
+    """Return a generator for each sample, which depends on the seed and the sample's number alone.
+
+    The first is the generator of the seed itself. The stride is odd, so that the low 32 bits, all
+    that a generator takes of a seed, differ from sample to sample.
+    """
+    seeds = ((seed + number * _STRIDE) % 2**63 for number in range(num_samples))
+    return [torch.Generator().manual_seed(own) for own in seeds]
 
 
 def first_ids(vocabulary: Vocabulary) -> Ids:

@@ -18,6 +18,7 @@ from charlm.corpus_builder import build_corpus
 from charlm.ensemble import Ensemble
 from charlm.errors import CorpusError
 from charlm.model import LanguageModel, choose_device
+from charlm.openings import Opening, choose_passages
 from charlm.predictor import Predictor, final_score, generate, training_corpus
 from charlm.reports import Finished, Mixing, NetworkBegins, Report, Stopping
 from charlm.resumption import MAY_CHANGE, check_not_begun
@@ -137,11 +138,18 @@ def _mix(
     training = config.training.model_copy(update=decided)
     config = config.model_copy(update={"model": trained.model, "training": training})
     run.write_config(config)
-    checkpoint = Checkpoint(config, vocabulary, corpus.fingerprint, ensemble.tensors())
+    opening = Opening.of_passages(ensemble, choose_passages(train, vocabulary, training.seed))
+    checkpoint = Checkpoint(
+        config,
+        vocabulary,
+        corpus.fingerprint,
+        ensemble.tensors(),
+        opening_tensors=opening.tensors() if opening else {},
+    )
     run.save_best(checkpoint)
     ensemble.precision = config.training.product_precision
     held_out, protocol = final_score(ensemble, corpus, config.training)
-    predictor = Predictor(ensemble, vocabulary, config)
+    predictor = Predictor(ensemble, vocabulary, config, opening=opening)
     sample = "".join(generate(predictor, seed=config.training.seed))
     whole = Finished(
         run,

@@ -160,6 +160,10 @@ class LanguageModel(nn.Module):
         hidden, new_state = self._read(inputs, state, masks)
         return product(hidden, self.output_weights, self.precision) + self.b_q, new_state
 
+    def advance(self, inputs: Int64[Tensor, "time batch"], state: ModelState) -> ModelState:
+        """Read characters on from `state`; return the new state alone."""
+        return self._read(inputs, state, None)[1]
+
     def loss(
         self,
         inputs: Int64[Tensor, "time batch"],

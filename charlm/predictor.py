@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.config import Config, TrainingConfig
 from charlm.config_file import absolute, make_config
@@ -17,8 +15,9 @@ from charlm.dynamic import DynamicEvaluation, Rates
 from charlm.ensemble import AnyModel, Ensemble
 from charlm.errors import CheckpointError, CorpusError
 from charlm.evaluator import Score, effective_rows, evaluate_part, protocol
-from charlm.generator import StreamDecoder, first_ids, generate_ids, until
+from charlm.generator import StreamDecoder, first_ids, generate_ids, own_generators, until
 from charlm.model import choose_device
+from charlm.openings import Opening, choose_passages
 from charlm.parallel import Processes
 from charlm.run import checkpoint_to_use, newest_run
 from charlm.sources import as_read
@@ -38,6 +37,8 @@ class Predictor:
     checkpoint: Checkpoint | None = None
     """Where it comes from."""
     path: Path | None = None
+    opening: Opening | None = None
+    """What text without a prefix begins with; without it, after a line end in the zero state."""
 
     @property
     def prefix(self) -> str:
@@ -58,7 +59,11 @@ def load(
     checkpoint = read_checkpoint(file)
     model = checkpoint.make_model(choose_device(device))
     model.precision = checkpoint.config.training.product_precision
-    return Predictor(model, checkpoint.vocabulary, checkpoint.config, checkpoint, file)
+    try:
+        opening = checkpoint.make_opening(model)
+    except CheckpointError as reason:
+        raise CheckpointError(f"{file}: {reason}") from None
+    return Predictor(model, checkpoint.vocabulary, checkpoint.config, checkpoint, file, opening)
 
 
 def evaluate(
@@ -103,8 +108,16 @@ def evaluate_dynamically(
     evaluation = DynamicEvaluation(predictor.model, corpus.parts["train"].ids, tried_on=tried_on)
     score = evaluation.score(scored).checked(what)
     if save is not None:
-        weights, followed = predictor.model.tensors(), (*checkpoint.followed, what)
-        adapted = replace(checkpoint, weights=weights, followed=followed, training_tensors={})
+        model, seed = predictor.model, checkpoint.config.training.seed
+        passages = choose_passages(corpus.parts["train"].ids, predictor.vocabulary, seed)
+        opening = Opening.of_passages(model, passages)
+        adapted = replace(
+            checkpoint,
+            weights=model.tensors(),
+            opening_tensors=opening.tensors() if opening else {},
+            followed=(*checkpoint.followed, what),
+            training_tensors={},
+        )
         write_checkpoint(Path(save), adapted)
     return what, score, evaluation.rates
 
@@ -250,14 +263,14 @@ def _samples(
     vocabulary = predictor.vocabulary
     begin = predictor.prefix if prefix is None else as_read(prefix, predictor.config.corpus)
     ids = vocabulary.encode_text(begin, unknown)
-    if not len(ids):
-        ids = first_ids(vocabulary)
-    generator = torch.Generator().manual_seed(
-        secrets.randbits(63) if seed is None else seed % 2**63
-    )
-    steps = generate_ids(
-        predictor.model, ids, config, generator, num_samples, forbidden=vocabulary.unknown_id
-    )
+    model, opening = predictor.model, predictor.opening
+    seed = secrets.randbits(63) if seed is None else seed % 2**63
+    if len(ids) or opening is None:
+        opening = Opening.of_prefix(model, ids if len(ids) else first_ids(vocabulary))
+    else:
+        opening = opening.for_samples(seed, num_samples)
+    generators = own_generators(seed, num_samples)
+    steps = generate_ids(model, opening, config, generators, forbidden=vocabulary.unknown_id)
     return (step.tolist() for step in steps)
 
 

@@ -199,7 +199,8 @@ class Session:
     def _sample(self) -> str:
         """Draw a text; the seed and the step alone decide which, and no training step feels it."""
         config = self.config
-        predictor = Predictor(self.state.model, self.state.corpus.vocabulary, config)
+        model, vocabulary = self.state.model, self.state.corpus.vocabulary
+        predictor = Predictor(model, vocabulary, config, opening=self.state.opening())
         seed = (config.training.seed * 1_000_003 + self.state.trainer.step) % 2**63
         return predictor.prefix + "".join(generate(predictor, seed=seed))
 

@@ -18,6 +18,7 @@ from charlm.ensemble import Ensemble
 from charlm.errors import CheckpointError, ConfigError, DivergenceError, RunError
 from charlm.machine import launched
 from charlm.model import LanguageModel, choose_device
+from charlm.openings import Opening, choose_passages
 from charlm.parallel import Processes
 from charlm.reports import RolledBack
 from charlm.resumable import ResumableTrainer
@@ -43,6 +44,7 @@ class TrainingState:
         self.model.precision = training.product_precision
         train, share = corpus.parts["train"].ids, processes.share
         batches = make_batches(train, config.batches, training.seed, share, corpus.hapaxes)
+        self._passages = choose_passages(train, corpus.vocabulary, training.seed)
         teacher, self._teachers = _teacher(config, corpus, device)
         self.trainer = ResumableTrainer(
             self.model, batches, training, self.clock, processes, teacher
@@ -83,7 +85,20 @@ class TrainingState:
     def checkpoint(self) -> Checkpoint:
         """Return what predicts as the run does now."""
         weights = self.trainer.weights()
-        return Checkpoint(self.config, self.corpus.vocabulary, self.corpus.fingerprint, weights)
+        with self.model.having(weights):
+            opening = self.opening()
+        return Checkpoint(
+            self.config,
+            self.corpus.vocabulary,
+            self.corpus.fingerprint,
+            weights,
+            opening_tensors=opening.tensors() if opening else {},
+        )
+
+    def opening(self) -> Opening | None:
+        """Return what text without a prefix begins with, for the weights that the model has."""
+        with self.all_threads():
+            return Opening.of_passages(self.model, self._passages)
 
     def save(self, run: Run, is_good: bool) -> None:
         """Save all of it; `is_good` says whether a roll-back may go to this state.

@@ -15,8 +15,9 @@ from charlm.dynamic import DynamicEvaluation, Rates
 from charlm.ensemble import AnyModel, Ensemble
 from charlm.errors import DivergenceError
 from charlm.evaluator import Score
-from charlm.generator import choose, generate_ids
+from charlm.generator import choose, generate_ids, own_generators
 from charlm.model import LanguageModel
+from charlm.openings import Opening
 from charlm.predictor import Predictor, evaluate
 from charlm.vocabulary import UNKNOWN_TYPE, Vocabulary
 
@@ -43,8 +44,8 @@ def network_of(model: AnyModel) -> LanguageModel:
 
 def steps(model: AnyModel, samples: int = 3, **config: Any) -> Iterator[torch.Tensor]:
     settings = GenerationConfig.model_validate({"length": 400} | config)
-    prefix, random = LETTERS.encode_text("ab"), torch.Generator().manual_seed(5)
-    return generate_ids(model, prefix, settings, random, samples, forbidden=UNKNOWN)
+    opening = Opening.of_prefix(model, LETTERS.encode_text("ab"))
+    return generate_ids(model, opening, settings, own_generators(5, samples), forbidden=UNKNOWN)
 
 
 BROKEN = {

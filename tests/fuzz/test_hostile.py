@@ -47,6 +47,7 @@ from charlm.errors import CharlmError, CheckpointError, DivergenceError, RunErro
 from charlm.evaluator import Score, evaluate_part
 from charlm.kernels import compiler
 from charlm.model import LanguageModel
+from charlm.openings import Opening, choose_passages
 from charlm.resources import cache_folder
 from charlm.run import Run
 from charlm.vocabulary import Vocabulary
@@ -193,6 +194,10 @@ def whole_checkpoint(folder: Path, ensemble: bool) -> Checkpoint:
         ids = vocabulary.encode_text("abba\n")
         weights = Ensemble([model], 1, ids).tensors()
     whole = Checkpoint(config, vocabulary, "0", weights)
+    made, ids = whole.make_model(), vocabulary.encode_text("abba\nabab\n" * 9)
+    opening = Opening.of_passages(made, choose_passages(ids, vocabulary, 0))
+    assert opening is not None
+    whole = replace(whole, opening_tensors=opening.tensors())
     write_checkpoint(folder / "whole", whole)
     return whole
 
@@ -363,7 +368,8 @@ class Targets:
     def try_forged_checkpoint(self, data: st.DataObject) -> None:
         whole = self.whole[data.draw(st.booleans())]
         about = about_of(self.bytes) | {"config": whole.config.model_dump(mode="json")}
-        tensors = {f"model.{name}": tensor for name, tensor in whole.weights.items()}
+        named = {"model": whole.weights, "opening": whole.opening_tensors}
+        tensors = {f"{kind}.{n}": t for kind, group in named.items() for n, t in group.items()}
         forge(data, about, tensors)
         self.path.write_bytes(sealed(about, tensors))
         if about["config"] == whole.config.model_dump(mode="json"):
