@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -26,6 +27,7 @@ from charlm.ensemble import AnyModel, Ensemble
 from charlm.errors import CheckpointError, ConfigError, file_errors
 from charlm.model import LanguageModel, checked_weights
 from charlm.openings import Opening
+from charlm.provenance import Record
 from charlm.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
@@ -47,10 +49,10 @@ class Checkpoint:
     training_tensors: dict[str, Tensor] = field(default_factory=dict)
     """Of the trainer; none in a checkpoint that only predicts."""
     training_counters: dict[str, Any] = field(default_factory=dict)
-    followed: tuple[str, ...] = ()
-    """Texts that it learnt from while they were scored: it is not to be judged by them again."""
     opening_tensors: dict[str, Tensor] = field(default_factory=dict)
     """Of the `Opening` from which it writes text without a prefix."""
+    provenance: tuple[Record, ...] = ()
+    """Every text that the weights have seen."""
 
     def make_model(self, device: torch.device | str = "cpu") -> AnyModel:
         """Build the model with its trained weights, ready to predict."""
@@ -82,8 +84,16 @@ class Checkpoint:
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint so that `path` always holds the old one or the new one whole."""
-    named = {"model": checkpoint.weights, "training": checkpoint.training_tensors}
-    named["opening"] = checkpoint.opening_tensors
+    sketches = {
+        str(number): torch.from_numpy(record.sketch.hashes.view(np.int64))
+        for number, record in enumerate(checkpoint.provenance)
+    }
+    named = {
+        "model": checkpoint.weights,
+        "training": checkpoint.training_tensors,
+        "opening": checkpoint.opening_tensors,
+        "provenance": sketches,
+    }
     tensors = {
         f"{kind}.{name}": tensor.detach().cpu().contiguous()
         for kind, group in named.items()
@@ -96,7 +106,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "vocabulary": checkpoint.vocabulary.to_json(),
         "fingerprint": checkpoint.fingerprint,
         "counters": checkpoint.training_counters,
-        "followed": checkpoint.followed,
+        "provenance": [record.to_json() for record in checkpoint.provenance],
     }
     data = safetensors.torch.save(tensors, {"charlm": json.dumps(about)})
     digest = hashlib.sha256(data).hexdigest()
@@ -149,8 +159,8 @@ def _checkpoint_of(path: Path, data: bytes, about: dict[str, Any]) -> Checkpoint
             _group(tensors, "model."),
             _group(tensors, "training."),
             _of_type(dict, about["counters"]),
-            tuple(map(str, _of_type(list, about.get("followed", [])))),
             _group(tensors, "opening."),
+            _provenance(_of_type(list, about["provenance"]), _group(tensors, "provenance.")),
         )
     except (
         *(safetensors.SafetensorError, ConfigError, KeyError, TypeError, ValueError),
@@ -217,6 +227,15 @@ def _of_type(kind: type[Any], value: Any) -> Any:
     if not isinstance(value, kind):
         raise TypeError(f"{value!r:.40} should be of type {kind.__name__}")
     return value
+
+
+def _provenance(entries: list[Any], sketches: dict[str, Tensor]) -> tuple[Record, ...]:
+    if len(entries) != len(sketches):
+        raise ValueError("other sketches than records of texts")
+    return tuple(
+        Record.from_json(_of_type(dict, entry), sketches[str(number)].numpy())
+        for number, entry in enumerate(entries)
+    )
 
 
 def _group(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

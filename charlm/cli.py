@@ -241,7 +241,6 @@ def evaluate(
     """
     from charlm import predictor
     from charlm.console import message
-    from charlm.evaluator import effective_rows, evaluate_part, protocol
     from charlm.tables import show_score
 
     if dynamic and rows > 1:
@@ -253,17 +252,14 @@ def evaluate(
         message(f"using {loaded.path}")
     where: Any = {"text": text or (), "part": part.value if part else None}
     if dynamic:
-        what, score, rates = predictor.evaluate_dynamically(loaded, save=save, **where)
-        how = f"online: scored, then learnt from (rate {rates.learning:g}, pull {rates.pull:g})"
+        what, score, _ = predictor.evaluate_dynamically(loaded, save=save, **where)
     else:
-        what, ids = predictor.part_to_score(loaded, **where)
-        score = evaluate_part(loaded.model, ids, rows).checked(what)
-        how = protocol(effective_rows(len(ids), rows), loaded.model.precision)
-    how += predictor.caveats(loaded.model, what, loaded.checkpoint)
+        what, score = predictor.score_text(loaded, rows=rows, **where)
     if json_:
-        print(json.dumps(score.to_json() | {"protocol": how}, allow_nan=False))
+        about = {"protocol": score.protocol, "overlaps": [one.to_json() for one in score.overlaps]}
+        print(json.dumps(score.to_json() | about, allow_nan=False))
     else:
-        show_score(what, score, how)
+        show_score(what, score, score.protocol)
 
 
 @app.command()

@@ -38,6 +38,15 @@ PARTS: tuple[PartName, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Which text, by its content, and which of its characters comes first."""
+
+    digest: str
+    """Of the files' content and of the settings by which it becomes characters; not of paths."""
+    start: int
+
+
+@dataclass(frozen=True)
 class Part:
     """A split of a text as ids, with what the ids alone do not say."""
 
@@ -46,6 +55,8 @@ class Part:
     """Bytes of each id's symbol; 0 for the unknown one."""
     unknown: np.ndarray
     """The characters that the vocabulary does not hold, in order, as `UNKNOWN_TYPE`."""
+    origin: Origin = Origin("", 0)
+    """Where it was cut from."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -92,13 +103,19 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
             unknown = _map(folder / f"{name}.unknown", about, UNKNOWN_TYPE, num_unknown)
             check = _IdsCheck(vocabulary, unknown)
             ids = _map(folder / f"{name}.ids", about, vocabulary.id_type, length, check)
-            parts[name] = Part(ids, vocabulary.sizes, unknown)
+            parts[name] = Part(ids, vocabulary.sizes, unknown, _origin_of(*about["origins"][name]))
         hapaxes = tuple(about["hapaxes"])
         if not all(type(one) is int and 0 < one < len(vocabulary) for one in hapaxes):
             raise ValueError("hapaxes that the vocabulary does not have")
         return Corpus(vocabulary, fingerprint, parts, hapaxes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _origin_of(digest: str, start: int) -> Origin:
+    if type(digest) is not str or type(start) is not int or start < 0:
+        raise ValueError("not where a text comes from")
+    return Origin(digest, start)
 
 
 class _IdsCheck:
@@ -130,6 +147,7 @@ def write_about(
     folder: Path,
     vocabulary: Vocabulary,
     parts: dict[PartName, tuple[int, int]],
+    origins: dict[PartName, Origin],
     hapaxes: Sequence[int],
 ) -> None:
     """Write `corpus.json` beside the other files of a corpus.
@@ -146,6 +164,7 @@ def write_about(
     about = {
         "vocabulary": vocabulary.to_json(),
         "parts": parts,
+        "origins": {name: [origin.digest, origin.start] for name, origin in origins.items()},
         "written": {file.name: file.stat().st_mtime_ns for file in files},
         "digests": digests,
         "hapaxes": list(hapaxes),

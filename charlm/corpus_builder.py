@@ -15,7 +15,7 @@ import numpy as np
 
 from charlm.building import building_folder
 from charlm.config import CorpusConfig
-from charlm.corpus import PARTS, Corpus, PartName, cached_corpus, keep_corpus, write_about
+from charlm.corpus import PARTS, Corpus, Origin, PartName, cached_corpus, keep_corpus, write_about
 from charlm.digests import Digests
 from charlm.errors import CorpusError, CorpusWarning, file_errors
 from charlm.file_search import find_files
@@ -42,13 +42,15 @@ def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> 
             find_files(_without_standard_input(config.test_paths, building), say=_warn),
         ]
         digests = Digests(cache_folder() / "corpora" / "digests.json")
-        key = _fingerprint(digests, groups, config, vocabulary)
+        contents = [digests.of(files) for files in groups]
+        key = _fingerprint(contents, config, vocabulary)
         corpus = cached_corpus(key)
         if corpus is None:
             remedy = "free some space or set CHARLM_CACHE"
             with file_errors("be written", building, remedy, CorpusError):
-                _encode(groups, config, vocabulary, building / "corpus")
-                if _fingerprint(digests, groups, config, vocabulary) != key:
+                texts = [_text_digest(content, config) for content in contents]
+                _encode(groups, texts, config, vocabulary, building / "corpus")
+                if [digests.of(files) for files in groups] != contents:
                     raise CorpusError("the text changed while it was read; start again")
                 corpus = keep_corpus(building / "corpus", key)
         digests.remember()
@@ -78,18 +80,27 @@ def _without_standard_input(paths: Sequence[str], folder: Path) -> list[str]:
     return [str(spool_standard_input(folder)) if path == "-" else path for path in paths]
 
 
-def _fingerprint(
-    digests: Digests,
-    groups: list[list[Path]],
-    config: CorpusConfig,
-    vocabulary: Vocabulary | None,
-) -> str:
+def digest_of_text(paths: Sequence[str], config: CorpusConfig) -> str:
+    """Return the digest that a part's `origin` has, of files that are read as `config` says."""
+    digests = Digests(cache_folder() / "corpora" / "digests.json")
+    digest = _text_digest(digests.of(find_files(paths)), config)
+    digests.remember()
+    return digest
+
+
+def _text_digest(content: str, config: CorpusConfig) -> str:
+    """Return a digest of all that decides which characters files become; limits do not."""
+    facts = [content, config.unit, config.encoding, config.newlines, config.normal_form]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _fingerprint(contents: list[str], config: CorpusConfig, vocabulary: Vocabulary | None) -> str:
     # Defaults are left out, so that a key that a later version adds changes no fingerprint.
     places = {"paths", "builtin", "validation_paths", "test_paths"}
     settings = config.model_dump(mode="json", exclude=places, exclude_defaults=True)
     facts = [
         _FORMAT,
-        [digests.of(files) for files in groups],
+        contents,
         settings,
         vocabulary.to_json() if vocabulary else None,
     ]
@@ -97,9 +108,16 @@ def _fingerprint(
 
 
 def _encode(
-    groups: list[list[Path]], config: CorpusConfig, vocabulary: Vocabulary | None, folder: Path
+    groups: list[list[Path]],
+    texts: list[str],
+    config: CorpusConfig,
+    vocabulary: Vocabulary | None,
+    folder: Path,
 ) -> None:
-    """Write the ids of all parts, and `corpus.json` with the rest, into a new `folder`."""
+    """Write the ids of all parts, and `corpus.json` with the rest, into a new `folder`.
+
+    `texts` are the digests of the groups.
+    """
     folder.mkdir()
     symbols = SymbolFile(folder / "symbols")
     unlimited = config.model_copy(update={"max_characters": None})
@@ -122,7 +140,15 @@ def _encode(
     for name, (start, end) in zip(PARTS[1:], bounds[1:], strict=True):
         symbols.write_ids(start, end, vocabulary, folder / f"{name}.ids")
     symbols.become_ids(*bounds[0], vocabulary, folder / f"{PARTS[0]}.ids")
-    write_about(folder, vocabulary, parts, _hapaxes(counts[0], vocabulary, config.minimum_count))
+    starts = [start for start, _ in bounds]
+    if config.validation_paths or config.test_paths:
+        starts = [0, 0, 0]
+    else:
+        texts = [texts[0]] * len(PARTS)
+    origins = dict(zip(PARTS, map(Origin, texts, starts), strict=True))
+    write_about(
+        folder, vocabulary, parts, origins, _hapaxes(counts[0], vocabulary, config.minimum_count)
+    )
 
 
 def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:

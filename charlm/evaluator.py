@@ -17,6 +17,7 @@ from charlm.ensemble import AnyModel
 from charlm.errors import CorpusError, DivergenceError
 from charlm.kernels.loading import Precision, computing_in
 from charlm.model import ModelState
+from charlm.overlaps import Overlap
 from charlm.parallel import Processes
 from charlm.vocabulary import NUM_CODE_POINTS, Ids
 
@@ -38,6 +39,10 @@ class Score:
     """UTF-8 bytes of those characters (as they are, with `unit: byte`)."""
     unknown_characters: int
     """Those of them that are outside the vocabulary, scored as the unknown symbol."""
+    protocol: str = ""
+    """How it was scored, and why the score may flatter."""
+    overlaps: tuple[Overlap, ...] = ()
+    """What of the text the model has seen before."""
 
     @property
     def nats_per_character(self) -> float:

@@ -19,10 +19,12 @@ from charlm.ensemble import Ensemble
 from charlm.errors import CorpusError
 from charlm.model import LanguageModel, choose_device
 from charlm.openings import Opening, choose_passages
-from charlm.predictor import Predictor, final_score, generate, training_corpus
+from charlm.predictor import Predictor, final_score, generate
+from charlm.provenance import fitted, merged
 from charlm.reports import Finished, Mixing, NetworkBegins, Report, Stopping
 from charlm.resumption import MAY_CHANGE, check_not_begun
 from charlm.run import Run, checkpoint_to_use
+from charlm.scored_text import training_corpus
 
 _COUNTED = 4_000_000
 """Characters of training text, its last, of which n-grams are counted: some hundred bytes each."""
@@ -131,7 +133,7 @@ def _mix(
     train, validation = corpus.parts["train"].ids, corpus.parts["validation"].ids
     counted = np.array(train[-_COUNTED:])
     ensemble = Ensemble(members, config.ensemble.ngram_order or 0, counted)
-    fitted = ensemble.fit(train, np.array(validation)) if len(validation) > 1 else None
+    fitted_loss = ensemble.fit(train, np.array(validation)) if len(validation) > 1 else None
     # What was decided for the members: shape (that of `start_from`), precision.
     trained = checkpoints[0].config
     decided = {"precision": trained.training.precision, "threads": trained.training.threads}
@@ -139,16 +141,19 @@ def _mix(
     config = config.model_copy(update={"model": trained.model, "training": training})
     run.write_config(config)
     opening = Opening.of_passages(ensemble, choose_passages(train, vocabulary, training.seed))
+    records = merged(*(one.provenance for one in checkpoints))
+    records = fitted(records) if fitted_loss is not None else records
     checkpoint = Checkpoint(
         config,
         vocabulary,
         corpus.fingerprint,
         ensemble.tensors(),
         opening_tensors=opening.tensors() if opening else {},
+        provenance=records,
     )
     run.save_best(checkpoint)
     ensemble.precision = config.training.product_precision
-    held_out, protocol = final_score(ensemble, corpus, config.training)
+    held_out, protocol = final_score(ensemble, corpus, config.training, records)
     predictor = Predictor(ensemble, vocabulary, config, opening=opening)
     sample = "".join(generate(predictor, seed=config.training.seed))
     whole = Finished(
@@ -160,7 +165,7 @@ def _mix(
         num_parameters=ensemble.num_parameters,
         training_loss=None,
         best_step=sum(member.best_step for member in finished),
-        best_loss=fitted,
+        best_loss=fitted_loss,
         held_out=held_out,
         protocol=protocol,
         sample=predictor.prefix + sample,

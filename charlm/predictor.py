@@ -1,25 +1,27 @@
 """A trained model at work: load a checkpoint, score a text, continue a text."""
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.config import Config, TrainingConfig
-from charlm.config_file import absolute, make_config
-from charlm.corpus import Corpus, Part, PartName, cached_corpus
-from charlm.corpus_builder import build_corpus, encode_files
+from charlm.config_file import make_config
+from charlm.corpus import Corpus, Part, PartName
 from charlm.dynamic import DynamicEvaluation, Rates
-from charlm.ensemble import AnyModel, Ensemble
-from charlm.errors import CheckpointError, CorpusError
+from charlm.ensemble import AnyModel
+from charlm.errors import CheckpointError
 from charlm.evaluator import Score, effective_rows, evaluate_part, protocol
 from charlm.generator import StreamDecoder, first_ids, generate_ids, own_generators, until
 from charlm.model import choose_device
 from charlm.openings import Opening, choose_passages
+from charlm.overlaps import caveats, overlaps
 from charlm.parallel import Processes
+from charlm.provenance import Record, followed, merged, records_of
 from charlm.run import checkpoint_to_use, newest_run
+from charlm.scored_text import held_out_part, text_to_score, training_corpus
 from charlm.sources import as_read
 from charlm.vocabulary import Vocabulary
 
@@ -75,12 +77,28 @@ def evaluate(
 ) -> Score:
     """Score a model on files, or on a part of the text that it was trained from.
 
-    Without either it is the test part, or the validation part where there is no test part. One
-    row is exact; see `evaluator.evaluate_part`. Raises `CorpusError`, and `DivergenceError` where
-    the model's output is not finite.
+    Without either it is the test part, or the validation part where there is no test part; so it is
+    if the files are a copy of the training text. One row is exact; see `evaluator.evaluate_part`.
+    The score's `protocol` says how it was scored and what of the text the model had seen, which
+    `overlaps` lists. Raises `CorpusError`, and `DivergenceError` where the model's output is not
+    finite.
     """
-    what, scored = part_to_score(predictor, text, part)
-    return evaluate_part(predictor.model, scored, rows).checked(what)
+    return score_text(predictor, text, part, rows)[1]
+
+
+def score_text(
+    predictor: Predictor,
+    text: str | Path | Iterable[str | Path] = (),
+    part: PartName | None = None,
+    rows: int = 1,
+) -> tuple[str, Score]:
+    """Score a model as `evaluate` does; return what to call the text, too."""
+    checkpoint = predictor.checkpoint
+    assert checkpoint is not None, "a model in training scores its own parts"
+    scored = text_to_score(checkpoint, text, part)
+    score = evaluate_part(predictor.model, scored.part, rows).checked(scored.name)
+    how = protocol(effective_rows(len(scored.part), rows), predictor.model.precision)
+    return scored.name, _explained(score, how + scored.note, checkpoint, scored.part)
 
 
 def evaluate_dynamically(
@@ -100,26 +118,37 @@ def evaluate_dynamically(
     assert checkpoint is not None, "a model in training scores its own parts"
     if save is not None:
         _check_is_new(Path(save))
-    files = [text] if isinstance(text, str | Path) else list(text)
-    what, scored = part_to_score(predictor, files, part)
-    corpus = training_corpus(checkpoint, "or leave out --dynamic, which needs it")
-    is_validation = not files and what == "validation"
-    tried_on = None if is_validation else corpus.parts["validation"].ids
+    scored = text_to_score(checkpoint, text, part)
+    corpus = scored.corpus or training_corpus(checkpoint, "or leave out --dynamic, which needs it")
+    config, vocabulary = checkpoint.config, checkpoint.vocabulary
+    own = records_of(corpus, config.corpus)
+    is_tried_on = any(one.use == "chosen on" for one in overlaps(own, scored.part, vocabulary))
+    tried_on = None if is_tried_on else corpus.parts["validation"].ids
     evaluation = DynamicEvaluation(predictor.model, corpus.parts["train"].ids, tried_on=tried_on)
-    score = evaluation.score(scored).checked(what)
+    score, rates = evaluation.score(scored.part).checked(scored.name), evaluation.rates
+    how = f"online: scored, then learnt from (rate {rates.learning:g}, pull {rates.pull:g})"
+    score = _explained(score, how + scored.note, checkpoint, scored.part)
     if save is not None:
-        model, seed = predictor.model, checkpoint.config.training.seed
-        passages = choose_passages(corpus.parts["train"].ids, predictor.vocabulary, seed)
+        model, seed = predictor.model, config.training.seed
+        passages = choose_passages(corpus.parts["train"].ids, vocabulary, seed)
         opening = Opening.of_passages(model, passages)
+        read = followed(scored.title, scored.part, vocabulary)
         adapted = replace(
             checkpoint,
             weights=model.tensors(),
             opening_tensors=opening.tensors() if opening else {},
-            followed=(*checkpoint.followed, what),
+            provenance=merged(checkpoint.provenance, [read]),
             training_tensors={},
         )
         write_checkpoint(Path(save), adapted)
-    return what, score, evaluation.rates
+    return scored.name, score, rates
+
+
+def _explained(score: Score, how: str, checkpoint: Checkpoint, part: Part) -> Score:
+    """Return a score with its protocol, which says what the model had seen of the text."""
+    records = checkpoint.provenance
+    found = overlaps(records, part, checkpoint.vocabulary)
+    return replace(score, protocol=how + caveats(records, found), overlaps=found)
 
 
 def _check_is_new(path: Path) -> None:
@@ -130,75 +159,17 @@ def _check_is_new(path: Path) -> None:
         raise CheckpointError(f"{path}: there is no such folder; make it, or choose another --save")
 
 
-def part_to_score(
-    predictor: Predictor, text: str | Path | Iterable[str | Path] = (), part: PartName | None = None
-) -> tuple[str, Part]:
-    """Return the ids that `evaluate` scores, and what to call them."""
-    files = [text] if isinstance(text, str | Path) else list(text)
-    if files and part is not None:
-        raise CorpusError(f"--part {part} is of the training text: leave out that, or --text")
-    if files:
-        paths = [absolute(str(path), Path.cwd()) for path in files]
-        corpus = encode_files(paths, predictor.config.corpus, predictor.vocabulary)
-        return ", ".join(map(str, files)), corpus.parts["test"]
-    assert predictor.checkpoint is not None, "a model in training scores its own parts"
-    corpus = training_corpus(predictor.checkpoint)
-    name = part or held_out_part(corpus)
-    if name is None or not len(corpus.parts[name]):
-        raise CorpusError(
-            f"the text was split without a {part or 'held-out'} part; name a text with --text"
-        )
-    return name, corpus.parts[name]
-
-
-def training_corpus(
-    checkpoint: Checkpoint, remedy: str = "or say with --text where it is now"
-) -> Corpus:
-    """Return the corpus of a checkpoint's run: from the cache, or read again from its files.
-
-    Raises `CorpusError` if the files are gone or have changed; `remedy` is what else can be done.
-    """
-    config = checkpoint.config
-    if "-" in (*config.corpus.paths, *config.corpus.validation_paths, *config.corpus.test_paths):
-        if (cached := cached_corpus(checkpoint.fingerprint)) is not None:
-            return cached
-        raise CorpusError(
-            "the text came from standard input and is no longer in the cache; name it with --text"
-        )
-    was_given = config.training.start_from is not None
-    corpus = build_corpus(config.corpus, checkpoint.vocabulary if was_given else None)
-    if corpus.fingerprint != checkpoint.fingerprint:
-        where = ", ".join(config.corpus.paths) or config.corpus.builtin
-        raise CorpusError(
-            f"{where}: the text is no longer the one that this model learnt from; restore it, "
-            f"{remedy}"
-        )
-    return corpus
-
-
-def caveats(model: AnyModel, what: str, checkpoint: Checkpoint | None = None) -> str:
-    """Say, after the protocol, why a score of `what` would flatter a model: nothing, mostly."""
-    said = ""
-    if isinstance(model, Ensemble) and what == "validation":
-        said += "; the mixture was fitted on it"
-    if checkpoint is not None and what in checkpoint.followed:
-        said += "; no fair score: the model has learnt from this very text (eval --dynamic --save)"
-    elif checkpoint is not None and checkpoint.followed:
-        followed = ", ".join(checkpoint.followed)
-        said += f"; the model has learnt from {followed}, too (eval --dynamic --save)"
-    return said
-
-
-def held_out_part(corpus: Corpus) -> PartName | None:
-    """Return the part to judge by: test, else validation, else none."""
-    names: tuple[PartName, ...] = ("test", "validation")
-    return next((name for name in names if len(corpus.parts[name])), None)
-
-
 def final_score(
-    model: AnyModel, corpus: Corpus, training: TrainingConfig, processes: Processes | None = None
+    model: AnyModel,
+    corpus: Corpus,
+    training: TrainingConfig,
+    records: Sequence[Record],
+    processes: Processes | None = None,
 ) -> tuple[tuple[PartName, Score] | None, str]:
-    """Score the part that was kept apart, if there is one; return by which protocol, too."""
+    """Score the part that was kept apart, if there is one; return by which protocol, too.
+
+    `records` are the texts that the model has seen.
+    """
     name = held_out_part(corpus)
     if name is None:
         return None, ""
@@ -206,7 +177,8 @@ def final_score(
     if len(part) > _EXACT_LIMIT:
         rows = effective_rows(len(part), training.validation_rows)
     score = evaluate_part(model, part, rows, processes).checked(name)
-    return (name, score), protocol(rows, model.precision) + caveats(model, name)
+    said = caveats(records, overlaps(records, part, corpus.vocabulary))
+    return (name, score), protocol(rows, model.precision) + said
 
 
 def generate(

@@ -221,7 +221,9 @@ class Session:
         held_out, protocol = None, ""
         if self.is_scored:
             model, corpus, training = self.state.model, self.state.corpus, self.config.training
-            held_out, protocol = final_score(model, corpus, training, self.processes)
+            held_out, protocol = final_score(
+                model, corpus, training, self.state.provenance, self.processes
+            )
         finished = Finished(
             run,
             step=self.state.trainer.step,

@@ -12,10 +12,10 @@ from charlm.errors import CheckpointError, ConfigError, RunError
 from charlm.machine import launch_name, launched
 from charlm.model import LanguageModel
 from charlm.parallel import processes
-from charlm.predictor import training_corpus
 from charlm.reports import Finished, Report
 from charlm.resumption import check_not_begun, check_resumable, decided
 from charlm.run import OthersRun, Run, checkpoint_to_use
+from charlm.scored_text import training_corpus
 from charlm.session import Session
 
 
@@ -87,6 +87,7 @@ def _begun(config: Config, on_report: Callable[[Report], None], is_scored: bool)
     session = Session(config, corpus, on_report, is_scored)
     if begin_with is not None:
         session.state.model.load_state_dict(begin_with.weights)
+        session.state.inherit(begin_with)
     return session
 
 

@@ -20,6 +20,7 @@ from charlm.machine import launched
 from charlm.model import LanguageModel, choose_device
 from charlm.openings import Opening, choose_passages
 from charlm.parallel import Processes
+from charlm.provenance import Record, inherited, merged, records_of
 from charlm.reports import RolledBack
 from charlm.resumable import ResumableTrainer
 from charlm.run import Run, checkpoint_to_use
@@ -45,7 +46,8 @@ class TrainingState:
         train, share = corpus.parts["train"].ids, processes.share
         batches = make_batches(train, config.batches, training.seed, share, corpus.hapaxes)
         self._passages = choose_passages(train, corpus.vocabulary, training.seed)
-        teacher, self._teachers = _teacher(config, corpus, device)
+        teacher, self._teachers, taught = _teacher(config, corpus, device)
+        self.provenance = merged(records_of(corpus, config.corpus), taught)
         self.trainer = ResumableTrainer(
             self.model, batches, training, self.clock, processes, teacher
         )
@@ -54,6 +56,10 @@ class TrainingState:
     def clock(self) -> float:
         """Return the seconds that the run has taken, in this process and in those before."""
         return self.counters.elapsed + self.processes.clock()
+
+    def inherit(self, checkpoint: Checkpoint) -> None:
+        """Note the texts that a model has seen from whose weights this run starts."""
+        self.provenance = merged(self.provenance, inherited(checkpoint.provenance, "start"))
 
     def restore(self, path: Path, checkpoint: Checkpoint) -> dict[str, int]:
         """Go back to where a checkpoint was written; return how long the logs were then.
@@ -79,6 +85,7 @@ class TrainingState:
                 "their order"
             )
         self.trainer.restore(checkpoint.training_tensors, counters["trainer"])
+        self.provenance = merged(self.provenance, checkpoint.provenance)
         self.counters = Counters.from_json(counters["run"])
         return {name: int(size) for name, size in counters["log_sizes"].items()}
 
@@ -92,6 +99,7 @@ class TrainingState:
             self.corpus.vocabulary,
             self.corpus.fingerprint,
             weights,
+            provenance=self.provenance,
             opening_tensors=opening.tensors() if opening else {},
         )
 
@@ -204,12 +212,15 @@ class TrainingState:
 
 def _teacher(
     config: Config, corpus: Corpus, device: torch.device
-) -> tuple[Teacher | None, list[str]]:
+) -> tuple[Teacher | None, list[str], tuple[Record, ...]]:
     """Return the networks that the config names, or nothing, and what tells them from others.
+
+    Last come the texts that they have seen.
 
     Raises `ConfigError` for those of another text.
     """
     networks: list[LanguageModel] = []
+    records: tuple[Record, ...] = ()
     for path in config.training.teachers:
         checkpoint = read_checkpoint(checkpoint_to_use(Path(path)))
         if checkpoint.vocabulary != corpus.vocabulary:
@@ -219,10 +230,12 @@ def _teacher(
             )
         model = checkpoint.make_model(device)
         networks += model.members if isinstance(model, Ensemble) else [model]
+        records = merged(records, inherited(checkpoint.provenance, "teacher"))
     for network in networks:
         network.precision = config.training.product_precision
     digests = [network.digest() for network in networks]
-    return Teacher(networks, config.training.teacher_share) if networks else None, digests
+    teacher = Teacher(networks, config.training.teacher_share) if networks else None
+    return teacher, digests, records
 
 
 def _good(run: Run) -> Path:

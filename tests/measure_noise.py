@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import charlm
-from charlm import predictor
+from charlm import scored_text
 from charlm.predictor import Predictor
 
 _ORDER = 5
@@ -76,7 +76,7 @@ def measure(run: Path, seeds: int, length: int) -> None:
     """Print a table of one run."""
     model = charlm.load(run)
     assert model.checkpoint is not None, "it is loaded"
-    parts = predictor.training_corpus(model.checkpoint).parts
+    parts = scored_text.training_corpus(model.checkpoint).parts
     train, test = parts["train"].ids, parts["test"].ids.tolist()
     grams = FiveGrams(train.tolist(), len(model.vocabulary))
     starts = np.linspace(0, len(test) - length, seeds).astype(int)

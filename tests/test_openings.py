@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_training import train
 
 import charlm
-from charlm import predictor
+from charlm import predictor, scored_text
 from charlm.checkpoint import read_checkpoint, write_checkpoint
 from charlm.config import Config, ModelConfig
 from charlm.ensemble import Ensemble
@@ -197,7 +197,7 @@ def test_a_model_that_has_learnt_while_scored_has_openings_of_its_own(tmp_path: 
     before = charlm.load(run.folder)
     predictor.evaluate_dynamically(before, part="test", save=saved)
     after = charlm.load(saved)
-    ids = predictor.training_corpus(read_checkpoint(run.best)).parts["train"].ids
+    ids = scored_text.training_corpus(read_checkpoint(run.best)).parts["train"].ids
     passages = choose_passages(ids, after.vocabulary, 0)
     again, kept = Opening.of_passages(after.model, passages), after.opening
     assert again is not None

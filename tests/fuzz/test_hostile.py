@@ -44,7 +44,7 @@ from charlm.corpus import PARTS, Corpus
 from charlm.corpus_builder import build_corpus
 from charlm.ensemble import Ensemble
 from charlm.errors import CharlmError, CheckpointError, DivergenceError, RunError, file_errors
-from charlm.evaluator import Score, evaluate_part
+from charlm.evaluator import Score
 from charlm.kernels import compiler
 from charlm.model import LanguageModel
 from charlm.openings import Opening, choose_passages
@@ -205,8 +205,9 @@ def whole_checkpoint(folder: Path, ensemble: bool) -> Checkpoint:
 def use(path: Path, text: Path) -> None:
     """Read a checkpoint, write with it, and score a text with it."""
     loaded = predictor.load(path, device="cpu")
-    _, part = predictor.part_to_score(loaded, text=text)
-    json.dumps(evaluate_part(loaded.model, part).to_json(), allow_nan=False)
+    score = predictor.evaluate(loaded, text=text)
+    about = [overlap.to_json() for overlap in score.overlaps]
+    json.dumps([score.to_json(), score.protocol, about], allow_nan=False)
     list(predictor.generate(loaded, length=3, seed=0, greedy=False, top_k=2))
 
 

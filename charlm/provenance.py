@@ -1,0 +1,137 @@
+"""Which texts a model's weights have seen, by content.
+
+Every checkpoint carries a `Record` of each text: what the run trained on, and all that the models
+knew that it started from or learnt from. Paths do not matter: a record holds a digest of the text,
+the range of its characters, and a sketch of its passages.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from charlm.bounded import read_bounded
+from charlm.config import CorpusConfig
+from charlm.corpus import Corpus, Part, PartName
+from charlm.durable import write_whole
+from charlm.resources import cache_folder
+from charlm.shingles import Sketch, sketch
+from charlm.vocabulary import Vocabulary
+
+Use = Literal["learnt from", "followed", "chosen on", "fitted on"]
+"""Followed: learnt from while it was scored (`charlm eval --dynamic --save`)."""
+Through = Literal["", "teacher", "start"]
+"""Whose text it was: the run's own, or of a model that it learnt from or started from."""
+LEARNT: tuple[Use, ...] = ("learnt from", "followed")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A text that a model has seen, and what for."""
+
+    name: str = field(compare=False)
+    """To show: a copy of a text may have another."""
+    use: Use
+    digest: str
+    start: int
+    end: int
+    sketch: Sketch = field(compare=False, repr=False)
+    through: Through = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it but the hashes of its sketch."""
+        return {
+            "name": self.name,
+            "use": self.use,
+            "through": self.through,
+            "digest": self.digest,
+            "start": self.start,
+            "end": self.end,
+            "anchor_bits": self.sketch.anchor_bits,
+        }
+
+    @classmethod
+    def from_json(cls, about: dict[str, Any], hashes: np.ndarray) -> "Record":
+        """Return the record; raises `ValueError`, `KeyError` or `TypeError` for none."""
+        name, use, through, digest = (about[key] for key in ("name", "use", "through", "digest"))
+        start, end, bits = (about[key] for key in ("start", "end", "anchor_bits"))
+        if not all(type(text) is str for text in (name, digest)):
+            raise ValueError("a record of a text without a name or a digest")
+        if use not in get_args(Use) or through not in get_args(Through):
+            raise ValueError("a record of a text with an unknown use")
+        if not all(type(number) is int for number in (start, end, bits)) or not 0 <= start <= end:
+            raise ValueError("a record of a text without a range")
+        if not 0 <= bits <= 16 or hashes.dtype != np.int64 or hashes.ndim != 1:
+            raise ValueError("a record of a text without a sketch")
+        return cls(name, use, digest, start, end, Sketch(hashes.view(np.uint64), bits), through)
+
+
+def records_of(corpus: Corpus, config: CorpusConfig) -> tuple[Record, ...]:
+    """Return the records of a run's own text: it learns from one part and is chosen on another."""
+    uses: dict[PartName, Use] = {"train": "learnt from", "validation": "chosen on"}
+    return tuple(
+        _record(name_of_part(name, config), use, corpus.parts[name], _kept_sketch(corpus, name))
+        for name, use in uses.items()
+        if len(corpus.parts[name])
+    )
+
+
+def followed(name: str, part: Part, vocabulary: Vocabulary) -> Record:
+    """Return the record of a text that a model has learnt from while it was scored."""
+    return _record(name, "followed", part, sketch(part.ids, vocabulary))
+
+
+def _record(name: str, use: Use, part: Part, its_sketch: Sketch) -> Record:
+    origin = part.origin
+    return Record(name, use, origin.digest, origin.start, origin.start + len(part), its_sketch)
+
+
+def inherited(records: Iterable[Record], through: Through) -> tuple[Record, ...]:
+    """Return another model's records as those of a model that learns from it."""
+    return tuple(replace(one, through=one.through or through) for one in records)
+
+
+def merged(*groups: Iterable[Record]) -> tuple[Record, ...]:
+    """Return all records, each once."""
+    return tuple(dict.fromkeys(record for group in groups for record in group))
+
+
+def fitted(records: Iterable[Record]) -> tuple[Record, ...]:
+    """Return the records of a mixture that was fitted where its members were chosen."""
+    return tuple(
+        replace(one, use="fitted on") if (one.use, one.through) == ("chosen on", "") else one
+        for one in records
+    )
+
+
+def name_of_part(part: PartName, config: CorpusConfig) -> str:
+    """Return what to call the text that a part of a corpus was cut from."""
+    own = {"validation": config.validation_paths, "test": config.test_paths}.get(part, ())
+    return name_of(own or config.paths) or str(config.builtin)
+
+
+def name_of(paths: Sequence[str | Path]) -> str:
+    """Return the names of files without their folders."""
+    names = ["standard input" if path == "-" else Path(path).name for path in map(str, paths)]
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _kept_sketch(corpus: Corpus, name: PartName) -> Sketch:
+    """Return the sketch of a part, from the cache beside its ids or made anew."""
+    file = cache_folder() / "corpora" / corpus.fingerprint / f"{name}.sketch"
+    with suppress(OSError, ValueError, IndexError):  # none yet, or damaged
+        data = read_bounded(file, 1)
+        digest, body = data[:32], data[32:]
+        if hashlib.sha256(body).digest() == digest:
+            return Sketch(np.frombuffer(body[1:], "<u8").astype(np.uint64), body[0])
+    made = sketch(corpus.parts[name].ids, corpus.vocabulary)
+    body = bytes([made.anchor_bits]) + made.hashes.astype("<u8").tobytes()
+    if file.parent.is_dir():
+        with suppress(OSError):  # it only saves time
+            write_whole(file, hashlib.sha256(body).digest() + body)
+    return made

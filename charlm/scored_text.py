@@ -1,0 +1,131 @@
+"""Which text a model is scored on: a part of its training text, wherever that lies, or another."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from charlm.checkpoint import Checkpoint
+from charlm.config import CorpusConfig
+from charlm.config_file import absolute
+from charlm.corpus import Corpus, Part, PartName, cached_corpus
+from charlm.corpus_builder import build_corpus, digest_of_text, encode_files
+from charlm.errors import CorpusError
+from charlm.file_search import find_files
+from charlm.provenance import name_of, name_of_part
+
+
+@dataclass(frozen=True)
+class ScoredText:
+    """A text to score, and how it was found."""
+
+    name: str
+    part: Part
+    title: str
+    """The name, without folders, to know it by in a model that has learnt from it."""
+    corpus: Corpus | None = None
+    """The training text, where this is a part of it."""
+    note: str = ""
+    """To say after the protocol of the score."""
+
+
+def text_to_score(
+    checkpoint: Checkpoint, text: str | Path | Iterable[str | Path], part: PartName | None
+) -> ScoredText:
+    """Find the text that `charlm eval` scores: `text`, or a part of the training text.
+
+    Where `text` has the content of the training text, it only says where that is now, and a part of
+    it is scored. Raises `CorpusError`.
+    """
+    files = [text] if isinstance(text, str | Path) else list(text)
+    if not files:
+        return _part_of(training_corpus(checkpoint), part, checkpoint.config.corpus)
+    paths = tuple(absolute(str(path), Path.cwd()) for path in files)
+    corpus = _training_corpus_at(checkpoint, paths)
+    name = name_of(files)
+    if corpus is None and part is not None:
+        raise CorpusError(
+            f"--part {part} is of the training text, and {name} is another text; leave out --part, "
+            "or name the training text"
+        )
+    if corpus is not None and (part is not None or held_out_part(corpus) is not None):
+        found = _part_of(corpus, part, checkpoint.config.corpus)
+        note = f"; {name} is the training text: its {found.name} part is scored"
+        return replace(found, note=note)
+    config, vocabulary = checkpoint.config.corpus, checkpoint.vocabulary
+    other = encode_files(paths, config, vocabulary)
+    return ScoredText(", ".join(map(str, files)), other.parts["test"], name)
+
+
+def _training_corpus_at(checkpoint: Checkpoint, paths: tuple[str, ...]) -> Corpus | None:
+    """Return the training text from another place; nothing if what lies there is another text."""
+    config = checkpoint.config
+    if "-" in paths:  # it is read once, and then is a text like others
+        return None
+    digest = digest_of_text(paths, config.corpus)
+    if digest not in {record.digest for record in checkpoint.provenance if not record.through}:
+        return None
+    place = config.corpus.model_copy(update={"paths": paths, "builtin": None})
+    config = config.model_copy(update={"corpus": place})
+    corpus = _build(replace(checkpoint, config=config))
+    return corpus if corpus.fingerprint == checkpoint.fingerprint else None
+
+
+def _part_of(corpus: Corpus, part: PartName | None, config: CorpusConfig) -> ScoredText:
+    name = part or held_out_part(corpus)
+    if name is None or not len(corpus.parts[name]):
+        raise CorpusError(
+            f"the text was split without a {part or 'held-out'} part; name a text with --text"
+        )
+    title = f"the {name} part of {name_of_part(name, config)}"
+    return ScoredText(name, corpus.parts[name], title, corpus)
+
+
+def held_out_part(corpus: Corpus) -> PartName | None:
+    """Return the part to judge by: test, else validation, else none."""
+    names: tuple[PartName, ...] = ("test", "validation")
+    return next((name for name in names if len(corpus.parts[name])), None)
+
+
+def training_corpus(
+    checkpoint: Checkpoint, remedy: str = "or say with --text where a copy of it is"
+) -> Corpus:
+    """Return the corpus of a checkpoint's run: from the cache, or read again from its files.
+
+    Raises `CorpusError` if the files are gone or have changed; `remedy` is what else can be done.
+    """
+    config = checkpoint.config
+    if "-" in (*config.corpus.paths, *config.corpus.validation_paths, *config.corpus.test_paths):
+        if (cached := cached_corpus(checkpoint.fingerprint)) is not None:
+            return cached
+        raise CorpusError(
+            "the text came from standard input and is no longer in the cache; name it with --text"
+        )
+    try:
+        corpus = _build(checkpoint)
+    except CorpusError:
+        for paths in (
+            config.corpus.paths,
+            config.corpus.validation_paths,
+            config.corpus.test_paths,
+        ):
+            _check_found(paths, remedy)
+        raise
+    if corpus.fingerprint != checkpoint.fingerprint:
+        where = ", ".join(config.corpus.paths) or config.corpus.builtin
+        raise CorpusError(
+            f"{where}: the text is no longer the one that this model learnt from; restore it, "
+            f"{remedy}"
+        )
+    return corpus
+
+
+def _check_found(paths: Sequence[str], remedy: str) -> None:
+    try:
+        find_files(paths)
+    except CorpusError as reason:
+        raise CorpusError(f"{reason}, {remedy}") from None
+
+
+def _build(checkpoint: Checkpoint) -> Corpus:
+    was_given = checkpoint.config.training.start_from is not None
+    return build_corpus(checkpoint.config.corpus, checkpoint.vocabulary if was_given else None)
