@@ -15,6 +15,15 @@ from typing import Annotated, Any, TextIO
 import typer
 from typer.core import TyperGroup
 
+from charlm.arguments import (
+    ESCAPES_HELP,
+    flags_of,
+    naming_options,
+    one_text_an_option,
+    option_settings,
+    refuse_empty,
+    unescaped,
+)
 from charlm.bounded import read_bounded
 from charlm.data_cli import data
 from charlm.errors import CharlmError, CorpusWarning, ProcessError, file_errors
@@ -41,10 +50,12 @@ class _Group(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: Any) -> Any:
         """Find the command; several processes can only train."""
-        found = super().resolve_command(ctx, args)
-        if launched().size > 1 and found[0] != "train":
-            raise CharlmError(f"{found[0]}: a task for one process; start charlm without torchrun")
-        return found
+        name, command, typed = super().resolve_command(ctx, args)
+        refuse_empty(typed, flags_of(command))
+        ctx.meta["typed"] = typed
+        if launched().size > 1 and name != "train":
+            raise CharlmError(f"{name}: a task for one process; start charlm without torchrun")
+        return name, command, one_text_an_option(typed)
 
     def invoke(self, ctx: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):
@@ -58,7 +69,8 @@ class _Group(TyperGroup):
         except CharlmError as error:
             # The first of each machine speaks for all: a file may be missing on one of them.
             if launched().local_rank == 0 or isinstance(error, ProcessError):
-                print(f"charlm: {for_terminal(str(error), sys.stderr)}", file=sys.stderr)
+                message = naming_options(str(error), ctx.meta.get("typed", ()))
+                print(f"charlm: {for_terminal(message, sys.stderr)}", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
@@ -172,14 +184,9 @@ def train(
     Without arguments it trains the quickstart config. Everything goes to a folder
     below runs/, whose path is printed last; Ctrl-C saves, and --resume goes on.
     """
-    settings = []
-    if budget is not None:
-        settings.append(f"training.budget={budget}")
-    if seed is not None:
-        settings.append(f"training.seed={seed}")
-    if deterministic:
-        settings.append("training.deterministic=true")
-    settings += set_ or []
+    options: Any = {"budget": budget, "seed": seed, "deterministic": deterministic or None}
+    keys = {f"training.{name}": value for name, value in options.items()}
+    settings = option_settings(keys, set_ or ())
     if resume is not None and str(resume).startswith("-"):
         raise CharlmError(f"--resume is followed by the folder of a run, not by {resume}")
     if resume is not None and (config, name, auto, print_config) != (None, None, False, False):
@@ -265,7 +272,9 @@ def evaluate(
 @app.command()
 def generate(
     run: RunPath = None,
-    prefix: Annotated[str | None, typer.Option(help="What the text begins with.")] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help=f"What the text begins with. {ESCAPES_HELP}")
+    ] = None,
     prefix_file: Annotated[
         Path | None, typer.Option(help="A UTF-8 file that holds the prefix.")
     ] = None,
@@ -287,7 +296,9 @@ def generate(
     num_samples: Annotated[
         int, typer.Option(min=1, max=10_000, help="Texts to draw side by side.")
     ] = 1,
-    stop: Annotated[str | None, typer.Option(metavar="TEXT", help="End before this text.")] = None,
+    stop: Annotated[
+        str | None, typer.Option(metavar="TEXT", help=f"End before this text. {ESCAPES_HELP}")
+    ] = None,
     unknown: Annotated[
         Unknown, typer.Option(help="What to do with unknown characters of the prefix.")
     ] = Unknown.error,
@@ -302,6 +313,10 @@ def generate(
     from charlm import predictor
     from charlm.console import message
 
+    for option, given in (("--prefix", prefix), ("--stop", stop)):
+        if not quiet and given is not None and unescaped(given) != given:
+            message(f"{option}: read with its escapes; {ESCAPES_HELP}")
+    stop, prefix = (None if text is None else unescaped(text) for text in (stop, prefix))
     if prefix_file is not None:
         prefix = _read_prefix(prefix_file, prefix)
     loaded = predictor.load(run, runs=runs, device=device.value)

@@ -17,6 +17,8 @@ from charlm.config import Config
 from charlm.errors import ConfigError
 from charlm.resources import shipped
 
+_NULL = r"~|null|Null|NULL"
+
 _YAML_1_2 = {  # PyYAML reads 1e-3 as text, `no` as false and 1:30 as 90; the newer schema does not
     "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
     "int": (r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
@@ -24,7 +26,7 @@ _YAML_1_2 = {  # PyYAML reads 1e-3 as text, `no` as false and 1:30 as 90; the ne
         r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
         "-+.0123456789",
     ),
-    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "null": (rf"{_NULL}|", ["~", "n", "N", ""]),
 }
 
 
@@ -222,6 +224,11 @@ def _parse_settings(settings: Iterable[str]) -> dict[str, Any]:
             value = parse_yaml(text)
         except (yaml.YAMLError, ValueError, RecursionError) as reason:
             raise ConfigError(f"{setting!r}: {_yaml_problem(reason)}") from None
+        if value is None and not re.fullmatch(_NULL, text.strip()):
+            raise ConfigError(
+                f"{setting!r}: the value is empty (is a shell variable not set?); write null for "
+                "none, or quotes within quotes for an empty text: section.key='\"\"'"
+            )
         keys.setdefault(section, {})[key] = value
     return keys
 

@@ -94,8 +94,8 @@ class TrainingView:
             )
         if report.progress >= 1:
             self._messages.print(
-                "it has reached that limit; to extend it, raise what it met (--budget, or --set "
-                "training.epochs or training.steps), or set it to null beside another"
+                "it has reached its end; to extend it, raise the limit that it met (--budget, or "
+                "--set training.epochs or training.steps), or set that to null beside another"
             )
         if not self._quiet and sys.stderr.isatty():
             self._bar = tqdm(

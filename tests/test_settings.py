@@ -1,17 +1,25 @@
 """Settings do what they say: durations, limits, texts, names, and what a person types."""
 
+import re
+import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+import yaml
+from conftest import TEXT
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from test_cli import SMALL, run
+from test_cli import SMALL, refused, run
 from test_training import PowerLossError, assert_same_weights, crash_at, lines, train
 
 import charlm
+from charlm.arguments import ESCAPES_HELP, unescaped
 from charlm.batches import make_batches
+from charlm.cli import app
 from charlm.config import BatchesConfig, Config, CorpusConfig, TrainingConfig, parse_duration
 from charlm.config_file import config_names, load_config, override
 from charlm.corpus_builder import build_corpus
@@ -19,6 +27,15 @@ from charlm.errors import ConfigError, CorpusError
 from charlm.reports import NetworkBegins, Report
 from charlm.run import Run
 from charlm.wording import written_duration
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a few steps."""
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "text.txt").write_text(TEXT, "utf-8")
+    return train(folder / "text.txt", folder, "training.steps=3", name="run").folder
+
 
 # Durations
 
@@ -272,7 +289,7 @@ def test_the_first_lines_of_a_run_name_its_limits(text_file: Path, tmp_path: Pat
     folder = done.stdout.splitlines()[-1]
     again = run("train", "--resume", folder, "--set=training.epochs=3")
     assert "at most 3 epochs or 1 step or 1h30m" in again.stderr
-    assert "reached that limit" in again.stderr
+    assert "reached its end" in again.stderr
     assert Run(Path(folder)).read_config() is not None
 
 
@@ -288,3 +305,161 @@ def test_a_budget_beside_deterministic_is_remarked_on(text_file: Path, tmp_path:
     assert "clock" not in alone.stderr
     done = run(*arguments, "--set=training.steps=1", "--set=training.budget=9m")
     assert "the clock of training.budget" in done.stderr
+
+
+# What was typed
+
+
+def options_of(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield each option that takes a value, with the command that it belongs to."""
+    for parameter in command.params:
+        for option in parameter.opts:
+            is_flag = getattr(parameter, "is_flag", False)
+            if option.startswith("--") and not is_flag and path:
+                yield path, option
+    for name, below in getattr(command, "commands", {}).items():
+        yield from options_of(below, (*path, name))
+
+
+OPTIONS = list(options_of(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize(("path", "option"), OPTIONS, ids=lambda value: str(value).strip("-"))
+def test_an_empty_value_is_refused_by_the_name_of_its_option(
+    path: tuple[str, ...], option: str
+) -> None:
+    """An unset shell variable is not a value; only a prefix may be empty."""
+    for words in ([option, ""], [f"{option}="]):
+        result = run(*path, *words)
+        if option == "--prefix":
+            assert "is empty" not in result.output
+        else:
+            refused(result, f"the value of {option} is empty")
+
+
+@pytest.mark.parametrize("command", ["train", "eval", "generate", "bench", "data get"])
+def test_an_empty_argument_is_refused(command: str) -> None:
+    refused(run(*command.split(), ""), "an argument is empty")
+    refused(run(*command.split(), *["--quiet"] * (command != "bench"), ""), "an argument is empty")
+
+
+@pytest.mark.parametrize("value", ["", " ", "#5", "# a comment"])
+def test_a_setting_without_a_value_is_refused(value: str) -> None:
+    for key in ("training.budget", "corpus.paths", "generation.prefix", "model.embedding_size"):
+        with pytest.raises(ConfigError, match=f"{key}.*the value is empty.*null"):
+            load_config("quickstart", [f"{key}={value}"])
+        with pytest.raises(ConfigError, match="the value is empty"):
+            override(Config(), [f"{key}={value}"])
+    for null in ("null", "~", " Null "):
+        assert load_config("textbook-random", [f"training.steps={null}"]).training.steps is None
+    assert load_config("textbook-random", ["generation.prefix=''"]).generation.prefix == ""
+
+
+WRONG = {
+    "--budget": ["soon", "0", "-1", "null", "[1]", "1h30x"],
+    "--seed": ["-1", str(2**62)],
+    "--length": ["0", "-1"],
+    "--temperature": ["-1", "nan", "inf"],
+    "--top-k": ["0", "-3"],
+    "--top-p": ["0", "1.5", "nan"],
+    "--min-p": ["-0.1", "2"],
+}
+
+
+@pytest.mark.parametrize("option", WRONG)
+def test_a_mistake_names_the_option_that_was_typed(option: str, small_run: Path) -> None:
+    """Not the key of the config that it sets."""
+    command = ["train", "--print-config"] if option in ("--budget", "--seed") else ["generate"]
+    command += [str(small_run)] * (command == ["generate"])
+    key = f"{'training' if command[0] == 'train' else 'generation'}.{option[2:].replace('-', '_')}"
+    for value in WRONG[option]:
+        for words in ([option, value], [f"{option}={value}"]):
+            result = run(*command, *words)
+            refused(result, f"{option} is ")
+            assert key not in result.stderr
+    if command[0] == "train":
+        refused(run(*command, "--set", f"{key}=soon"), f"{key} is 'soon'")
+
+
+def test_a_resumed_run_names_the_option_that_cannot_change(small_run: Path) -> None:
+    refused(run("train", "--resume", small_run, "--seed", 3), "--seed was 0 and is 3")
+    refused(run("train", "--resume", small_run, "--budget", "soon"), "charlm: --budget is 'soon'")
+
+
+def test_an_option_and_a_setting_of_one_key_are_refused() -> None:
+    for option, value in (("budget", "3m"), ("seed", "3")):
+        words = [f"--{option}", value, "--set", f"training.{option}={value}"]
+        refused(run("train", "--print-config", *words), f"--{option} and --set training.{option}")
+
+
+@given(st.text(st.sampled_from("\\ntrab\n\t'")))
+@example(r"\n")
+@example(r"a\\n")
+@example(r"\section{\textit}")
+def test_escapes_are_what_they_stand_for(text: str) -> None:
+    """Each text can be written, and without a backslash it stays as it is."""
+    written = text.replace("\\", r"\\").replace("\n", r"\n").replace("\t", r"\t")
+    assert unescaped(written) == text
+    if not re.search(r"\\[ntr\\]", text):
+        assert unescaped(text) == text
+
+
+def test_stop_and_prefix_take_escapes(small_run: Path) -> None:
+    """A line of the sample ends where the stop says so, and the prefix begins with one."""
+    arguments = ["generate", small_run, "--seed", 1, "--length", 2000]
+    whole = run(*arguments, "--prefix", "The\n").stdout
+    assert run(*arguments, "--prefix", r"The\n").stdout == whole
+    first = whole.removeprefix("The\n").partition("\n")[0]
+    assert run(*arguments, "--prefix", r"The\n", "--stop", r"\n").stdout == f"The\n{first}\n"
+    assert "escapes" in run(*arguments, "--stop", r"\n").stderr
+    assert "escapes" not in run(*arguments, "--stop", r"\n", "--quiet").stderr
+    help_ = " ".join(run("generate", "--help").stdout.replace("│", " ").split())
+    assert help_.count(ESCAPES_HELP) == 2
+
+
+# Texts that a shell lists
+
+
+def paths_of(*arguments: object) -> list[str]:
+    result = run("train", "--print-config", *arguments)
+    assert result.exit_code == 0, result.output
+    return [Path(path).name for path in yaml.safe_load(result.stdout)["corpus"]["paths"]]
+
+
+def test_a_glob_without_quotes_gives_all_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--text *.txt` reaches charlm as `--text a.txt b.txt c.txt`."""
+    monkeypatch.chdir(tmp_path)
+    names = ["a.txt", "b.txt", "c.txt", "d", "quickstart"]
+    for name in names:
+        Path(name).write_text("Some text of a few words.\n" * 20, "utf-8")
+    Path("mine.yaml").write_text("model: {hidden_size: 8}\n", "utf-8")
+    assert paths_of("--text", *names[:4]) == names[:4]
+    assert paths_of("quickstart", "--text", *names[:3], "--budget", "3m") == names[:3]
+    assert paths_of("--text", *names[:2], "--text", "d", "c.txt") == [
+        "a.txt",
+        "b.txt",
+        "d",
+        "c.txt",
+    ]
+    assert paths_of("--text", "a.txt", "b.txt", "mine.yaml") == ["a.txt", "b.txt"]
+    assert paths_of("--text", "a.txt", "textbook-random") == ["a.txt"]
+    assert paths_of("--text", "a.txt", "quickstart") == ["a.txt"], "a config by name"
+    refused(run("train", "a.txt", "--print-config"), "--text")
+    refused(run("train", "--text", "a.txt", "missing.txt", "--print-config"), "missing.txt")
+
+
+def test_eval_takes_a_list_of_texts_and_knows_a_checkpoint_from_them(
+    small_run: Path, tmp_path: Path
+) -> None:
+    files = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    for file in files:
+        file.write_text(TEXT[:300], "utf-8")
+    one, other = (["--text", file] for file in files)
+    twice = run("eval", small_run, *one, *other, "--json")
+    assert twice.exit_code == 0, twice.output
+    unnamed = tmp_path / "checkpoint"
+    shutil.copy(Run(small_run).best, unnamed)
+    for arguments in ([small_run, "--text", *files], ["--text", *files, unnamed]):
+        assert run("eval", *arguments, "--json").stdout == twice.stdout

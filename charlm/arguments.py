@@ -1,0 +1,113 @@
+"""What a person typed, before the commands take it: empty values, lists of texts, escapes."""
+
+import json
+import os
+import re
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from charlm.errors import CharlmError
+
+_MAY_BE_EMPTY = ("--prefix",)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
+ESCAPES_HELP = "\\n, \\t, \\r and \\\\ stand for line end, tab, return and backslash."
+"""For the help of an option whose value goes through `unescaped`."""
+
+
+def flags_of(command: Any) -> set[str]:
+    """Return the options of a command, and of those below it, that take no value."""
+    flags = {
+        option
+        for parameter in command.params
+        for option in parameter.opts
+        if getattr(parameter, "is_flag", False)
+    }
+    return flags.union(*map(flags_of, getattr(command, "commands", {}).values()))
+
+
+def refuse_empty(arguments: Sequence[str], flags: Collection[str] = ()) -> None:
+    """Raise `CharlmError` for an empty argument or value of an option.
+
+    Mostly it comes from a shell variable that is not set. `flags` are options without a value.
+    """
+    before = ""
+    for argument in arguments:
+        option, equals, value = argument.partition("=")
+        if argument == "":
+            option = before if before not in flags else ""
+        is_empty = argument == "" or (option.startswith("--") and equals and not value)
+        if is_empty and option not in _MAY_BE_EMPTY:
+            what = f"the value of {option}" if option.startswith("--") else "an argument"
+            raise CharlmError(
+                f"{what} is empty (is a shell variable not set?); give one, or leave it out"
+            )
+        before = argument
+
+
+def one_text_an_option(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with `--text a b c` written as `--text a --text b --text c`.
+
+    A shell makes the first of `--text *.txt`. Only files are taken as further texts, and neither
+    configs nor checkpoints.
+    """
+    result: list[str] = []
+    before, is_listing = "", False
+    for argument in arguments:
+        if before == "--text":
+            is_listing = True  # this is the value of the option
+        elif is_listing and _is_text(argument):
+            result.append("--text")
+        else:
+            is_listing = argument.startswith("--text=")
+        result.append(argument)
+        before = argument
+    return result
+
+
+def _is_text(argument: str) -> bool:
+    from charlm.config_file import config_names  # noqa: PLC0415 - rarely needed, and slow
+
+    if argument.startswith("-") or not os.path.isfile(argument):  # noqa: PTH113 - never raises
+        return False
+    if argument in config_names() or Path(argument).suffix in (".yaml", ".yml"):
+        return False
+    with suppress(OSError), Path(argument).open("rb") as file:
+        return file.read(9)[8:] != b"{"  # where the header of a checkpoint begins
+    return True
+
+
+def unescaped(text: str) -> str:
+    r"""Replace `\n`, `\t`, `\r` and `\\` by what they stand for; other backslashes stay.
+
+    So quotes need no `$'…'` of one shell; without an escape a text stays as it is.
+    """
+    return re.sub(r"\\([ntr\\])", lambda found: _ESCAPES[found[1]], text)
+
+
+def option_settings(
+    options: dict[str, str | int | bool | None], settings: Sequence[str]
+) -> list[str]:
+    """Return `section.key=value` settings for options that were given, then the other settings.
+
+    `options` are by the key that each sets. Raises `CharlmError` where both set one key.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    names = {setting.partition("=")[0].strip() for setting in settings}
+    for key in given:
+        if key in names:
+            option = key.rpartition(".")[2].replace("_", "-")
+            raise CharlmError(f"--{option} and --set {key} set the same; give one of them")
+    return [*(f"{key}={json.dumps(value)}" for key, value in given.items()), *settings]
+
+
+def naming_options(message: str, arguments: Sequence[str]) -> str:
+    """Let a message name the options that were typed, and not the keys that they set."""
+    for argument in arguments:
+        option = argument.partition("=")[0]
+        key = re.escape(option.removeprefix("--").replace("-", "_"))
+        if option.startswith("--"):
+            key = rf"(?<![\w.])(?:training|generation)\.{key}(?= (?:is|was) )"
+            message = re.sub(key, option, message)
+    return message.removeprefix("--set: ") if message.startswith("--set: --") else message
