@@ -119,6 +119,11 @@ class CorpusConfig(Section):
     """Take the validation part from the beginning, before the training part. Otherwise the test
     part goes on where the validation part ends, perhaps amid a chapter that training never saw."""
 
+    @property
+    def validation_follows_training(self) -> bool:
+        """Whether the validation split stands right after the training split in one text."""
+        return not (self.validation_first or self.validation_paths or self.test_paths)
+
     @field_validator("encoding")
     @classmethod
     def _known_encoding(cls, name: str) -> str:

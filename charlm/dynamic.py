@@ -99,9 +99,9 @@ class DynamicEvaluation:
         ensemble = self.model
         assert isinstance(ensemble, Ensemble)
         order = ensemble.ngrams.order
-        padded = np.concatenate([ensemble.context(), ids.astype(np.int64)])
-        ensemble.count(ids[:1])  # the others are counted when they are scored
-        ensemble.counted = np.concatenate([ensemble.counted, ids[1:]])
+        padded = np.concatenate([np.full(order, -1), ids.astype(np.int64)])
+        ensemble.ngrams.count(padded[: order + 1])  # the others are counted when they are scored
+        ensemble.note_counted(ids)
 
         def mix(given: Float[Tensor, "time members vocabulary"], begin: int) -> np.ndarray:
             came = padded[begin + 1 : begin + 1 + order + len(given)]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from charlm.model import LanguageModel, ModelState, checked_weights
 from charlm.ngrams import first_weights, make_ngrams, nats
 from charlm.vocabulary import Ids
 
+_BETWEEN = -1
+"""Stands between two texts that were counted."""
 _RATES = (0.02, 0.01, 0.005, 0.002, 0.001)
 """Of learning the mixture's weights, one a pass over the text that is kept for it."""
 _PIECE = 1 << 12
@@ -37,13 +40,19 @@ class Ensemble(nn.Module):
         counted: Ids,
         weights: Tensor | None = None,
     ) -> None:
-        """`counted` is the text that the n-grams are of; `weights` are the mixture's."""
+        """`counted` holds the texts that the n-grams are of; `weights` are the mixture's.
+
+        In `counted`, −1 stands between two texts.
+        """
         super().__init__()
         self.members: list[LanguageModel] = nn.ModuleList(members)  # type: ignore[assignment]
         self.vocabulary_size = members[0].vocabulary_size
-        self.counted = counted[:0]
+        self.counted = np.empty(0, np.int32)
         self.ngrams = make_ngrams(order, self.vocabulary_size)
-        self.count(counted)
+        counted = counted.astype(np.int32)
+        ends = np.flatnonzero(counted == _BETWEEN)
+        for start, end in pairwise([-1, *ends.tolist(), len(counted)]):
+            self.count(counted[start + 1 : end])
         self.weights = (
             first_weights(order, len(members)) if weights is None else weights.numpy().copy()
         )
@@ -55,7 +64,7 @@ class Ensemble(nn.Module):
             members = [LanguageModel(config.model, size) for _ in range(config.ensemble.size)]
         order = config.ensemble.ngram_order or 0
         counted, weights = tensors["counted"], tensors["mixture"]
-        if counted.dtype is not torch.int32 or counted.ndim != 1 or (counted < 0).any():
+        if counted.dtype is not torch.int32 or counted.ndim != 1 or (counted < _BETWEEN).any():
             raise ValueError("counted should hold ids in int32")
         shape = (order + 1, len(members) + order + 1)
         if weights.dtype is not torch.float64 or weights.shape != shape:
@@ -69,7 +78,7 @@ class Ensemble(nn.Module):
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that it is made of."""
-        counted = torch.from_numpy(self.counted.astype(np.int32))
+        counted = torch.from_numpy(self.counted)
         return self.state_dict() | {"counted": counted, "mixture": torch.from_numpy(self.weights)}
 
     @property
@@ -141,15 +150,16 @@ class Ensemble(nn.Module):
         return torch.stack(given, dim=2).detach().cpu().numpy(), tuple(states)
 
     def count(self, text: Ids) -> None:
-        """Count the n-grams of a text that goes on where the one before ended."""
-        self.ngrams.count(np.concatenate([self.context(), text.astype(np.int64)]))
-        self.counted = np.concatenate([self.counted, text])
+        """Count the n-grams of a text. Nothing stands before it: it follows no other text."""
+        self.ngrams.count(np.concatenate([np.full(self.ngrams.order, -1), text.astype(np.int64)]))
+        self.note_counted(text)
 
-    def context(self) -> Int64[np.ndarray, " order"]:
-        """Return the last ids that were counted, as `NGrams` takes them."""
-        order = self.ngrams.order
-        before = np.concatenate([np.full(order, -1), self.counted[-order:].astype(np.int64)])
-        return before[len(before) - order :]
+    def note_counted(self, text: Ids) -> None:
+        """Keep a text whose n-grams are counted."""
+        between = np.full(min(1, len(self.counted)), _BETWEEN)
+        self.counted = np.concatenate(
+            [self.counted, between, text.astype(np.int32)], dtype=np.int32
+        )
 
     @torch.inference_mode()
     def fit(
@@ -157,11 +167,14 @@ class Ensemble(nn.Module):
     ) -> float:
         """Learn the mixture's weights from a text that no member has learnt from.
 
-        `before` stands before it. Returns the mean nats per character of the last pass. Raises
-        `DivergenceError` where what a network says is not finite.
+        `before` stands before it; where nothing does, the first character of `text` is only read.
+        Returns the mean nats per character of the last pass. Raises `DivergenceError` where what a
+        network says is not finite.
         """
         order, size = self.ngrams.order, len(self.members) * self.vocabulary_size
-        text = text[: max(1, min(_FITTED_ON, _MOST_NUMBERS // size))].astype(np.int64)
+        text = text[: max(2, min(_FITTED_ON, _MOST_NUMBERS // size))].astype(np.int64)
+        if not len(before):
+            before, text = text[:1], text[1:]
         start = before[-256:].astype(np.int64)
         inputs = torch.from_numpy(np.concatenate([start, text])[:-1]).to(self.device)
         state, pieces = self.initial_state(1)[:-1], []

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +13,11 @@ from charlm import single
 from charlm.checkpoint import Checkpoint, read_checkpoint
 from charlm.config import Config
 from charlm.config_file import make_config
-from charlm.corpus import Corpus
+from charlm.corpus import Corpus, Part
 from charlm.corpus_builder import build_corpus
-from charlm.ensemble import Ensemble
+from charlm.ensemble import AnyModel, Ensemble
 from charlm.errors import CorpusError
+from charlm.evaluator import evaluate_part
 from charlm.model import LanguageModel, choose_device
 from charlm.openings import Opening, choose_passages
 from charlm.predictor import Predictor, final_score, generate
@@ -130,10 +131,12 @@ def _mix(
     device = choose_device(config.training.device)
     models = [checkpoint.make_model(device) for checkpoint in checkpoints]
     members = [model for model in models if isinstance(model, LanguageModel)]
-    train, validation = corpus.parts["train"].ids, corpus.parts["validation"].ids
+    train, validation = corpus.parts["train"].ids, corpus.parts["validation"]
     counted = np.array(train[-_COUNTED:])
     ensemble = Ensemble(members, config.ensemble.ngram_order or 0, counted)
-    fitted_loss = ensemble.fit(train, np.array(validation)) if len(validation) > 1 else None
+    if is_fitted := len(validation) > 1:
+        before = train if config.corpus.validation_follows_training else train[:0]
+        ensemble.fit(before, np.array(validation.ids))
     # What was decided for the members: shape (that of `start_from`), precision.
     trained = checkpoints[0].config
     decided = {"precision": trained.training.precision, "threads": trained.training.threads}
@@ -142,7 +145,7 @@ def _mix(
     run.write_config(config)
     opening = Opening.of_passages(ensemble, choose_passages(train, vocabulary, training.seed))
     records = merged(*(one.provenance for one in checkpoints))
-    records = fitted(records) if fitted_loss is not None else records
+    records = fitted(records) if is_fitted else records
     checkpoint = Checkpoint(
         config,
         vocabulary,
@@ -153,6 +156,7 @@ def _mix(
     )
     run.save_best(checkpoint)
     ensemble.precision = config.training.product_precision
+    *alone, together = _validation_losses([*members, ensemble], validation, config)
     held_out, protocol = final_score(ensemble, corpus, config.training, records)
     predictor = Predictor(ensemble, vocabulary, config, opening=opening)
     sample = "".join(generate(predictor, seed=config.training.seed))
@@ -165,11 +169,26 @@ def _mix(
         num_parameters=ensemble.num_parameters,
         training_loss=None,
         best_step=sum(member.best_step for member in finished),
-        best_loss=fitted_loss,
+        best_loss=together,
         held_out=held_out,
         protocol=protocol,
         sample=predictor.prefix + sample,
-        networks=tuple(finished),
+        networks=tuple(
+            replace(member, best_loss=loss) for member, loss in zip(finished, alone, strict=True)
+        ),
     )
     on_report(whole)
     return whole
+
+
+def _validation_losses(
+    models: Sequence[AnyModel], validation: Part, config: Config
+) -> list[float | None]:
+    """Score models on the same characters of the validation split; None where there is none."""
+    rows, characters = config.training.validation_rows, config.training.validation_characters
+    return [
+        evaluate_part(model, validation, rows, characters=characters).nats_per_character
+        if len(validation) > 1
+        else None
+        for model in models
+    ]

@@ -118,14 +118,15 @@ class Finished:
     """Nats per character: mean of the epoch in progress, if half done, or the one before."""
     best_step: int
     best_loss: float | None
-    """Nats per character of the validation part; of a mixture, while it was fitted there."""
+    """Nats per character of the validation split; a mixture was fitted on it."""
     held_out: tuple[PartName, Score] | None
     """The part that was kept apart, test before validation, and its score."""
     protocol: str
     """How that was scored."""
     sample: str
     networks: "tuple[Finished, ...]" = ()
-    """What was mixed, each as it came to its own end; a student last."""
+    """What was mixed, a student last. Their `best_loss` is of the same characters as the mixture's.
+    """
 
 
 Report = (
