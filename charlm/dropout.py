@@ -8,15 +8,20 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt
 from torch import Tensor
 
 _BLOCK = 64
 """Columns that share a generator: what is drawn for some of them is drawn for all."""
+_NEAR = 0.02
+"""How far a probability may be rounded, as a share of it and of its complement."""
+
+Number = type[np.uint8 | np.uint16 | np.uint32]
+"""What is drawn for each place."""
 
 
 class Masks:
-    """Draws random bytes for one batch, or for some of its columns: what the whole would have had.
+    """Draws random numbers for one batch, or for some of its columns: those that the whole has.
 
     The seed decides on every mask, so there is nothing to save. Each block of 64 columns has a
     generator of its own; whoever has a part of a large batch draws little more than its own masks,
@@ -37,17 +42,39 @@ class Masks:
             for number in numbers
         ]
 
-    def for_columns(self, time: int, size: int) -> UInt8[np.ndarray, "time columns size"]:
+    def for_columns(
+        self, time: int, size: int, number: Number = np.uint8
+    ) -> UInt[np.ndarray, "time columns size"]:
         """Draw what differs from column to column."""
-        drawn = [
-            random.integers(0, 256, (time, width, size), np.uint8) for random, width in self._blocks
-        ]
+        drawn = [_draw(random, (time, width, size), number) for random, width in self._blocks]
         blocks = drawn[0] if len(drawn) == 1 else np.concatenate(drawn, axis=1)
         return blocks[:, self._columns.start - self._begin : self._columns.stop - self._begin]
 
-    def for_all(self, rows: int, size: int) -> UInt8[np.ndarray, "rows size"]:
+    def for_all(
+        self, rows: int, size: int, number: Number = np.uint8
+    ) -> UInt[np.ndarray, "rows size"]:
         """Draw what all columns share; to be called before `for_columns`."""
-        return self._for_all.integers(0, 256, (rows, size), np.uint8)
+        return _draw(self._for_all, (rows, size), number)
+
+
+def _draw(
+    random: np.random.Generator, shape: tuple[int, ...], number: Number
+) -> UInt[np.ndarray, "..."]:
+    return random.integers(0, np.iinfo(number).max, shape, number, endpoint=True)
+
+
+def threshold(probability: float) -> tuple[Number, int, int]:
+    """Return what to draw, how many of its values there are, and below which one to drop.
+
+    It is bytes where they express the probability closely enough, else 16 or 32 bits.
+    """
+    number: Number
+    for number in (np.uint8, np.uint16, np.uint32):
+        values = int(np.iinfo(number).max) + 1
+        dropped = min(round(values * probability), values - 1)
+        if abs(dropped / values - probability) <= _NEAR * min(probability, 1 - probability):
+            break
+    return number, values, dropped
 
 
 def drop_vectors(
@@ -56,7 +83,10 @@ def drop_vectors(
     """Zero components of characters' vectors at random, wherever in the batch they stand."""
     if probability == 0.0:
         return vectors
-    return _drop(vectors, probability, _given(masks).for_all(*vectors.shape))
+    number, values, dropped = threshold(probability)
+    rows, size = vectors.shape
+    drawn = _given(masks).for_all(rows, size, number)
+    return _drop(vectors, drawn, values, dropped)
 
 
 def drop_units(
@@ -72,7 +102,9 @@ def drop_units(
     if probability == 0.0:
         return hidden
     time = 1 if over_time else len(hidden)
-    return _drop(hidden, probability, _given(masks).for_columns(time, hidden.shape[2]))
+    number, values, dropped = threshold(probability)
+    drawn = _given(masks).for_columns(time, hidden.shape[2], number)
+    return _drop(hidden, drawn, values, dropped)
 
 
 def _given(masks: Masks | None) -> Masks:
@@ -81,9 +113,8 @@ def _given(masks: Masks | None) -> Masks:
 
 
 def _drop(
-    values: Float[Tensor, "*places"], probability: float, drawn: UInt8[np.ndarray, "..."]
+    units: Float[Tensor, "*places"], drawn: UInt[np.ndarray, "..."], values: int, dropped: int
 ) -> Float[Tensor, "*places"]:
-    """Drop where the byte is small: the probability is rounded to 1/256."""
-    dropped = min(round(256 * probability), 255)
+    """Drop where the number drawn, of so many values, is small; scale the rest to keep the mean."""
     kept = torch.from_numpy(drawn >= dropped)
-    return values * kept.to(values.device, values.dtype).mul_(256 / (256 - dropped))
+    return units * kept.to(units.device, units.dtype).mul_(values / (values - dropped))
