@@ -10,6 +10,7 @@ import torch
 
 from charlm.cells import LSTMCell
 from charlm.config import Config
+from charlm.forks import most_threads
 from charlm.kernels.compiler import kernels_version, library
 from charlm.kernels.loading import Precision
 from charlm.machine import remember, remembered
@@ -40,7 +41,8 @@ def resolve(config: Config) -> Config:
         precision = choose_precision() if compiled and measures else "float32"
     if threads == "auto":
         watched = precision == "bfloat16"  # `watch_threads` takes fewer where that is faster
-        threads = choose_threads(config) if compiled and measures and not watched else _ALL
+        is_measured = compiled and measures and not watched
+        threads = choose_threads(config) if is_measured else most_threads(_ALL)
     training = config.training.model_copy(update={"threads": threads, "precision": precision})
     return config.model_copy(update={"training": training})
 
@@ -68,9 +70,10 @@ def choose_threads(config: Config) -> int:
 
     Whoever has set `OMP_NUM_THREADS` has chosen already.
     """
+    most = most_threads(_ALL)
     if "OMP_NUM_THREADS" in os.environ:
-        return _ALL
-    numbers = _halvings(_ALL)
+        return most
+    numbers = _halvings(most)
     hidden_size, batch_size = config.model.hidden_size, config.batches.batch_size
     step = _step(min(hidden_size, 1024), min(batch_size, 256), "float32")
 
@@ -84,7 +87,7 @@ def choose_threads(config: Config) -> int:
     try:
         times = _seconds([step_on(threads) for threads in numbers])
     finally:
-        torch.set_num_threads(_ALL)
+        torch.set_num_threads(most)
     seconds = [statistics.median(some) for some in times]
     enough = _GAIN * min(seconds)
     return next(n for n, taken in zip(numbers, seconds, strict=True) if taken < enough)

@@ -5,6 +5,7 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
+import torch
 from tqdm import tqdm
 
 from charlm.config import TrainingConfig
@@ -233,4 +234,4 @@ def _describe_engine(report: Started) -> str:
         steps = "the equations, step by step, " if by_steps else ""
         return f"{model.device.type}: {steps}{precision}"
     engine = "the equations, step by step" if by_steps else compiler.description()
-    return f"the CPU: {engine}, {precision}, {count(int(training.threads), 'thread')}"
+    return f"the CPU: {engine}, {precision}, {count(torch.get_num_threads(), 'thread')}"

@@ -16,6 +16,7 @@ from charlm.counters import Counters
 from charlm.divergence import LossWatch, advice, is_harm
 from charlm.ensemble import Ensemble
 from charlm.errors import CheckpointError, ConfigError, DivergenceError, RunError
+from charlm.forks import most_threads
 from charlm.machine import launched
 from charlm.model import LanguageModel, choose_device
 from charlm.openings import Opening, choose_passages
@@ -36,7 +37,7 @@ class TrainingState:
         self.processes = processes
         training = config.training
         cores = max(1, (os.cpu_count() or 1) // launched().local_size)
-        self.most_threads = min(int(training.threads), cores)
+        self.most_threads = most_threads(min(int(training.threads), cores))
         torch.set_num_threads(self.most_threads)
         device = choose_device(training.device)
         model = LanguageModel(config.model, len(corpus.vocabulary))

@@ -9,7 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from charlm.forks import expect_forks
 from charlm.kernels.compiler import library
+
+expect_forks()  # of whoever imports what computes
 
 Precision = Literal["float32", "bfloat16"]
 """Of the operands of products."""

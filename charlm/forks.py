@@ -1,0 +1,30 @@
+"""Compute with one thread in a forked process, where PyTorch would wait for others for ever.
+
+A fork copies only the thread that calls it. PyTorch's threads (OpenMP's) do not notice, and the
+first computation that is divided among them never ends. charlm's own notice (`threads.hpp`).
+"""
+
+import os
+from functools import cache
+
+import torch
+
+_forked_from: list[int] = []
+"""Processes that this one is a copy of, or a copy's copy."""
+
+
+@cache
+def expect_forks() -> None:
+    """Have every process that is forked from this one compute with one thread."""
+    if hasattr(os, "register_at_fork"):  # Windows does not fork
+        os.register_at_fork(after_in_child=_in_child)
+
+
+def _in_child() -> None:
+    _forked_from.append(os.getppid())
+    torch.set_num_threads(1)
+
+
+def most_threads(wanted: int) -> int:
+    """Return how many threads may compute in this process, where so many are wanted."""
+    return 1 if _forked_from else wanted
