@@ -1,6 +1,5 @@
 """Read a YAML file and `key=value` settings into a `Config`, reporting every mistake at once."""
 
-import difflib
 import glob
 import os
 import re
@@ -15,6 +14,7 @@ from pydantic_core import ErrorDetails
 from charlm.bounded import read_bounded
 from charlm.config import Config
 from charlm.errors import ConfigError
+from charlm.nearest import did_you_mean, did_you_mean_path
 from charlm.resources import shipped
 
 _NULL = r"~|null|Null|NULL"
@@ -172,9 +172,10 @@ def _find(source: str | Path) -> Path:
         raise ConfigError(
             f"{source}: a folder and no config; give texts with --text, and a run with --resume"
         )
-    near = difflib.get_close_matches(str(source), config_names(), n=1)
     hint = (
-        f"did you mean {near[0]}?" if near else f"the shipped ones are {', '.join(config_names())}"
+        did_you_mean(str(source), config_names())
+        or did_you_mean_path(Path(source))
+        or f"the shipped ones are {', '.join(config_names())}"
     )
     raise ConfigError(f"{source}: neither a config file nor the name of a shipped config; {hint}")
 
@@ -308,8 +309,8 @@ def _describe(error: ErrorDetails) -> str:
     name = ".".join(f"{part!s:.60}" for part in error["loc"]) or "the config"
     if error["type"] == "extra_forbidden":
         known = _known_keys(error["loc"][:-1])
-        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        near = did_you_mean(str(error["loc"][-1]), known, 1, least_similarity=0.5)
+        hint = near or f"known are {', '.join(known)}"
         return f"{name} is not a key; {hint}"
     message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
     if error["type"] == "model_type":

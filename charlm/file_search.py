@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from charlm.errors import CorpusError, file_errors
-from charlm.texts import files_of
+from charlm.nearest import did_you_mean_path
+from charlm.texts import BUILTIN, catalogue, files_of
 
 _MOST_NAMED = 3
 """Files named in one line; of others, their number is."""
@@ -39,7 +40,7 @@ def find_files(paths: Sequence[str], builtin: str | None = None, say: Say = _ign
         with file_errors("be found", name, "check the path", CorpusError):
             files = _files_below(name, say)
         if not files:
-            raise CorpusError(f"{name}: no such file, or a folder without files; check the path")
+            raise CorpusError(f"{name}: no such file, or a folder without files; {_hint(name)}")
         found.extend(files)
     by_place: dict[Path, Path] = {}
     repeated: list[Path] = []
@@ -49,6 +50,12 @@ def find_files(paths: Sequence[str], builtin: str | None = None, say: Say = _ign
     if repeated:
         say(_list_of(repeated, "named more than once, by its path or by a link: read once"))
     return list(by_place.values())
+
+
+def _hint(name: str) -> str:
+    if os.path.basename(name) in (*BUILTIN, *catalogue()):  # noqa: PTH119 - of any text
+        return f"the text of that name is had with --set corpus.builtin={os.path.basename(name)}"  # noqa: PTH119
+    return did_you_mean_path(Path(name)) or "check the path"
 
 
 def _list_of(paths: Sequence[Path], what: str) -> str:

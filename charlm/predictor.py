@@ -57,7 +57,7 @@ def load(
     The checkpoint alone is needed. Raises `CheckpointError` or `RunError`.
     """
     source = Path(path) if path is not None else newest_run(Path(runs)).folder
-    file = checkpoint_to_use(source)
+    file = checkpoint_to_use(source, Path(runs))
     checkpoint = read_checkpoint(file)
     model = checkpoint.make_model(choose_device(device))
     model.precision = checkpoint.config.training.product_precision

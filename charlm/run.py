@@ -18,7 +18,10 @@ from charlm.config import Config, CorpusConfig
 from charlm.config_file import load_config, to_yaml
 from charlm.durable import sync, sync_folder, write_whole
 from charlm.errors import RunError, file_errors
+from charlm.nearest import did_you_mean_path
 
+_MOST_NAMED = 3
+"""Runs that an error names."""
 _REMEDY = "free some space, or choose another folder with --runs"
 
 
@@ -83,7 +86,10 @@ class Run:
                 return load_config(self.config_file)
             if self.last.exists():
                 return None
-        raise RunError(f"{self.folder}: no checkpoint to resume here; give the folder of a run")
+            if not self.folder.exists():
+                raise RunError(f"{self.folder}: no such run; {_nearest_runs(self.folder)}")
+        hint = _runs_in(self.folder) or "give the folder of a run"
+        raise RunError(f"{self.folder}: no checkpoint to resume here; {hint}")
 
     def was_made_by(self, name: str) -> bool:
         """Say whether that start of `torchrun` has made the run."""
@@ -281,18 +287,39 @@ def newest_run(runs: Path) -> Run:
                     if not folder.name.startswith("."):
                         saved.append((path.stat().st_mtime, folder))
     if not saved:
-        raise RunError(f"{runs}: no run with a checkpoint here; train one with `charlm train`")
+        hint = did_you_mean_path(runs) or "train one with `charlm train`"
+        raise RunError(f"{runs}: no run with a checkpoint here; {hint}")
     return Run(max(saved)[1])
 
 
-def checkpoint_to_use(path: Path) -> Path:
+def _runs_in(folder: Path) -> str:
+    """Name the newest runs of a folder, and say how many more there are; "" if there is none."""
+    runs = []
+    with suppress(OSError):
+        for checkpoints in folder.glob("*/checkpoints"):
+            if not checkpoints.parent.name.startswith("."):
+                runs.append((checkpoints.stat().st_mtime, str(checkpoints.parent)))
+    newest = ", ".join(path for _, path in sorted(runs, reverse=True)[:_MOST_NAMED])
+    more = f" and {len(runs) - _MOST_NAMED} more" if len(runs) > _MOST_NAMED else ""
+    return f"the runs in {folder} are {newest}{more}" if runs else ""
+
+
+def _nearest_runs(path: Path, runs: Path = Path("runs")) -> str:
+    """Say what a path that is not there was probably meant to be."""
+    with suppress(ValueError, OSError):
+        path = path.relative_to(Path.cwd())  # as it was typed, perhaps
+    return did_you_mean_path(path, [runs]) or _runs_in(runs) or "check the path"
+
+
+def checkpoint_to_use(path: Path, runs: Path = Path("runs")) -> Path:
     """Return the checkpoint that a path means: itself, or the best of a run's folder.
 
-    Of an ensemble that is still in training it is the best of the last member that has one.
+    Of an ensemble that is still in training it is the best of the last member that has one. If
+    there is no such path, the error names what is near in its folder and in that of `runs`.
     """
     with file_errors("be read", path, "check the path"):
         if not path.exists():
-            raise RunError(f"{path}: no such run or checkpoint; check the path")
+            raise RunError(f"{path}: no such run or checkpoint; {_nearest_runs(path, runs)}")
         if not path.is_dir():
             return path
     with file_errors("be read", path, "check the folder"):
@@ -302,4 +329,5 @@ def checkpoint_to_use(path: Path) -> Path:
     for checkpoint in ways:
         if checkpoint.exists():
             return checkpoint
-    raise RunError(f"{path}: holds no checkpoint; give a run's folder or a checkpoint file")
+    hint = _runs_in(path) or "give a run's folder or a checkpoint file"
+    raise RunError(f"{path}: holds no checkpoint; {hint}")

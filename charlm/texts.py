@@ -17,6 +17,7 @@ from charlm.config_file import parse_yaml
 from charlm.downloads import sha256_of, taken_out, transfer
 from charlm.durable import sync, sync_folder
 from charlm.errors import CorpusError, file_errors
+from charlm.nearest import did_you_mean
 from charlm.resources import cache_folder, shipped
 
 BUILTIN = {
@@ -79,7 +80,8 @@ def catalogue() -> dict[str, DownloadableText]:
 def entry_of(name: str) -> DownloadableText:
     """Return the catalogue's entry; raises `CorpusError` for a name that is not in it."""
     if name not in (known := catalogue()):
-        raise CorpusError(f"{name}: no such text to get; known are {', '.join(known)}")
+        hint = did_you_mean(name, known) or f"known are {', '.join(known)}"
+        raise CorpusError(f"{name}: no such text to get; {hint}")
     return known[name]
 
 
@@ -97,9 +99,9 @@ def files_of(name: str) -> list[Path]:
     if name == "lyrics-zh":
         return [shipped("data") / "lyrics-zh.txt"]
     if name not in (known := catalogue()):
-        raise CorpusError(
-            f"corpus.builtin {name!r}: no such text; known are {', '.join([*BUILTIN, *known])}"
-        )
+        names = [*BUILTIN, *known]
+        hint = did_you_mean(name, names) or f"known are {', '.join(names)}"
+        raise CorpusError(f"corpus.builtin {name!r}: no such text; {hint}")
     path, remedy = downloaded(name), f"get it with `charlm data get {name}`"
     if not path.exists():
         raise CorpusError(f"{name}: not on this machine yet; {remedy}")

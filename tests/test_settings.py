@@ -24,6 +24,7 @@ from charlm.config import BatchesConfig, Config, CorpusConfig, TrainingConfig, p
 from charlm.config_file import config_names, load_config, override
 from charlm.corpus_builder import build_corpus
 from charlm.errors import ConfigError, CorpusError
+from charlm.nearest import did_you_mean_path
 from charlm.reports import NetworkBegins, Report
 from charlm.run import Run
 from charlm.wording import written_duration
@@ -463,3 +464,54 @@ def test_eval_takes_a_list_of_texts_and_knows_a_checkpoint_from_them(
     shutil.copy(Run(small_run).best, unnamed)
     for arguments in ([small_run, "--text", *files], ["--text", *files, unnamed]):
         assert run("eval", *arguments, "--json").stdout == twice.stdout
+
+
+# Names
+
+
+def test_no_such_run_names_the_nearest_ones(
+    small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For every command that takes a run, from a run to its checkpoints and members."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("novel", "novel-2", "poems", "zzz/member-1", "zzz/member-2"):
+        shutil.copytree(small_run, Path("runs") / name)
+    for command in (["eval"], ["generate"], ["train", "--resume"]):
+        refused(run(*command, "runs/novell"), "did you mean runs/novel")
+        refused(run(*command, "novel"), "did you mean runs/novel")
+        refused(run(*command, "rums/poems"), "did you mean runs/poems?")
+        refused(run(*command, "runs/zzz/member-3"), "runs/zzz/member-")
+        refused(run(*command, "runs/xyxyxy"), "the runs in runs are", "runs/novel")
+    refused(run("eval", "runs/novel/checkpoints/bset.safetensors"), "checkpoints/best.safetensors")
+    refused(run("eval", "runs"), "the runs in runs are", "runs/poems")
+    refused(run("train", "--resume", "runs"), "the runs in runs are")
+    Path("text.txt").write_text(TEXT, "utf-8")
+    for key in ("start_from", "teachers"):
+        refused(run("train", "--text", "text.txt", f"--set=training.{key}=novl"), "runs/novel")
+    (tmp_path / "other").mkdir()
+    shutil.copytree(small_run, tmp_path / "other" / "tales")
+    refused(run("generate", "tale", "--runs", "other"), "did you mean other/tales?")
+    refused(run("generate", "--runs", "othr"), "did you mean other?")
+
+
+def test_other_names_say_what_is_near(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("novel.txt").write_text("Words. " * 200, "utf-8")
+    Path("mine.yaml").touch()
+    refused(run("train", "quikstart", "--print-config"), "did you mean quickstart?")
+    refused(run("train", "mine.yml", "--print-config"), "did you mean mine.yaml?")
+    refused(run("bench", "--text", "novl.txt"), "did you mean", "novel.txt?")
+    refused(run("bench", "--text", "tiny-shakespeare"), "--set corpus.builtin=tiny-shakespeare")
+    refused(run("bench", "--set", "corpus.builtin=python-doc"), "did you mean python-docs")
+    refused(run("data", "get", "tiny-shakspeare"), "did you mean tiny-shakespeare")
+
+
+@given(st.text())
+@example("nul\0")
+@example("x" * 5000)
+@example("../" * 30 + "etc")
+@settings(deadline=None)
+def test_a_hint_is_found_for_any_name(name: str) -> None:
+    """It never fails, whatever was typed, and names what is there."""
+    hint = did_you_mean_path(Path(name), [Path("tests")])
+    assert hint == "" or (hint.startswith("did you mean ") and hint.endswith("?"))
