@@ -256,7 +256,7 @@ def evaluate(
         raise CharlmError("--save keeps what --dynamic makes of a model; give --dynamic, too")
     loaded = predictor.load(run, runs=runs, device=device.value)
     if not quiet:
-        message(f"using {loaded.path}")
+        message(f"using {loaded.describe()}")
     where: Any = {"text": text or (), "part": part.value if part else None}
     if dynamic:
         what, score, _ = predictor.evaluate_dynamically(loaded, save=save, **where)
@@ -321,7 +321,7 @@ def generate(
         prefix = _read_prefix(prefix_file, prefix)
     loaded = predictor.load(run, runs=runs, device=device.value)
     if not quiet and run is None:
-        message(f"using {loaded.path}")
+        message(f"using {loaded.describe()}")
     options: dict[str, Any] = {
         "seed": seed,
         "stop": stop,

@@ -316,6 +316,10 @@ class EnsembleConfig(Section):
     none. Given enough time it predicts better than each of its teachers."""
     ngram_order: Annotated[int, Field(ge=0, le=10)] | None = None
     """Longest context of an n-gram model that is mixed in (7 is a good one); null leaves it out."""
+    keep_text: bool = True
+    """Keep the text that n-grams are counted of (the last 4,000,000 characters to train on, as they
+    are) in the checkpoint. false keeps only networks and weights, and counts the n-grams again
+    each time the model is loaded, from the text where it lies."""
 
     @property
     def size(self) -> int:

@@ -63,7 +63,10 @@ class Ensemble(nn.Module):
         with torch.device("meta"):  # no memory for what the file does not hold
             members = [LanguageModel(config.model, size) for _ in range(config.ensemble.size)]
         order = config.ensemble.ngram_order or 0
-        counted, weights = tensors["counted"], tensors["mixture"]
+        weights = tensors["mixture"]
+        counted = tensors["counted"] if config.ensemble.keep_text else tensors.get("counted")
+        if counted is None:  # it is counted again
+            counted = torch.zeros(0, dtype=torch.int32)
         if counted.dtype is not torch.int32 or counted.ndim != 1 or (counted < _BETWEEN).any():
             raise ValueError("counted should hold ids in int32")
         shape = (order + 1, len(members) + order + 1)
@@ -77,9 +80,12 @@ class Ensemble(nn.Module):
         return ensemble
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all that it is made of."""
-        counted = torch.from_numpy(self.counted)
-        return self.state_dict() | {"counted": counted, "mixture": torch.from_numpy(self.weights)}
+        """Return all that it is made of; without n-grams, only how often each character came."""
+        counted = self.counted
+        if not self.ngrams.order:
+            counted = np.sort(counted[counted != _BETWEEN])
+        tensors = {"counted": torch.from_numpy(counted), "mixture": torch.from_numpy(self.weights)}
+        return self.state_dict() | tensors
 
     @property
     def precision(self) -> Precision:

@@ -18,6 +18,7 @@ from charlm.corpus_builder import build_corpus
 from charlm.ensemble import AnyModel, Ensemble
 from charlm.errors import CorpusError
 from charlm.evaluator import evaluate_part
+from charlm.kept_text import kept_characters, tensors_to_save, text_to_count
 from charlm.model import LanguageModel, choose_device
 from charlm.openings import Opening, choose_passages
 from charlm.predictor import Predictor, final_score, generate
@@ -27,8 +28,6 @@ from charlm.resumption import MAY_CHANGE, check_not_begun
 from charlm.run import Run, checkpoint_to_use
 from charlm.scored_text import training_corpus
 
-_COUNTED = 4_000_000
-"""Characters of training text, its last, of which n-grams are counted: some hundred bytes each."""
 _FIRST_DERIVED_SEED = 2**61
 """Half of the largest seed that a config takes."""
 
@@ -132,8 +131,7 @@ def _mix(
     models = [checkpoint.make_model(device) for checkpoint in checkpoints]
     members = [model for model in models if isinstance(model, LanguageModel)]
     train, validation = corpus.parts["train"].ids, corpus.parts["validation"]
-    counted = np.array(train[-_COUNTED:])
-    ensemble = Ensemble(members, config.ensemble.ngram_order or 0, counted)
+    ensemble = Ensemble(members, config.ensemble.ngram_order or 0, text_to_count(corpus))
     if is_fitted := len(validation) > 1:
         before = train if config.corpus.validation_follows_training else train[:0]
         ensemble.fit(before, np.array(validation.ids))
@@ -150,10 +148,11 @@ def _mix(
         config,
         vocabulary,
         corpus.fingerprint,
-        ensemble.tensors(),
+        {},
         opening_tensors=opening.tensors() if opening else {},
         provenance=records,
     )
+    checkpoint = replace(checkpoint, weights=tensors_to_save(ensemble, checkpoint))
     run.save_best(checkpoint)
     ensemble.precision = config.training.product_precision
     *alone, together = _validation_losses([*members, ensemble], validation, config)
@@ -176,6 +175,7 @@ def _mix(
         networks=tuple(
             replace(member, best_loss=loss) for member, loss in zip(finished, alone, strict=True)
         ),
+        kept_characters=kept_characters(checkpoint),
     )
     on_report(whole)
     return whole

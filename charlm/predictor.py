@@ -15,6 +15,7 @@ from charlm.ensemble import AnyModel
 from charlm.errors import CheckpointError
 from charlm.evaluator import Score, effective_rows, evaluate_part, protocol
 from charlm.generator import StreamDecoder, first_ids, generate_ids, own_generators, until
+from charlm.kept_text import count_again, kept_characters, tensors_to_save
 from charlm.model import choose_device
 from charlm.openings import Opening, choose_passages
 from charlm.overlaps import caveats, overlaps
@@ -42,6 +43,12 @@ class Predictor:
     opening: Opening | None = None
     """What text without a prefix begins with; without it, after a line end in the zero state."""
 
+    def describe(self) -> str:
+        """Return where it comes from, and how much of its training text it holds as it is."""
+        kept = kept_characters(self.checkpoint) if self.checkpoint is not None else 0
+        holding = f" (holds {kept:,} characters of its training text)" if kept else ""
+        return f"{self.path}{holding}"
+
     @property
     def prefix(self) -> str:
         """The prefix of its config, without characters that it does not know."""
@@ -54,12 +61,14 @@ def load(
 ) -> Predictor:
     """Load a checkpoint, or the best one of a run's folder, or of the newest run below `runs`.
 
-    The checkpoint alone is needed. Raises `CheckpointError` or `RunError`.
+    The checkpoint alone is needed, but for an ensemble with `ensemble.keep_text: false`, which also
+    needs its training text. Raises `CheckpointError`, `RunError`, and `CorpusError` for that text.
     """
     source = Path(path) if path is not None else newest_run(Path(runs)).folder
     file = checkpoint_to_use(source, Path(runs))
     checkpoint = read_checkpoint(file)
     model = checkpoint.make_model(choose_device(device))
+    count_again(model, checkpoint, file)
     model.precision = checkpoint.config.training.product_precision
     try:
         opening = checkpoint.make_opening(model)
@@ -132,10 +141,10 @@ def evaluate_dynamically(
         model, seed = predictor.model, config.training.seed
         passages = choose_passages(corpus.parts["train"].ids, vocabulary, seed)
         opening = Opening.of_passages(model, passages)
-        read = followed(scored.title, scored.part, vocabulary)
+        read = followed(scored.title, scored.paths, scored.part, vocabulary)
         adapted = replace(
             checkpoint,
-            weights=model.tensors(),
+            weights=tensors_to_save(model, checkpoint),
             opening_tensors=opening.tensors() if opening else {},
             provenance=merged(checkpoint.provenance, [read]),
             training_tensors={},

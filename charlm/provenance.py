@@ -41,6 +41,8 @@ class Record:
     end: int
     sketch: Sketch = field(compare=False, repr=False)
     through: Through = ""
+    paths: tuple[str, ...] = field(compare=False, default=())
+    """Where a text lay that was followed, if it is not a part of the training text."""
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it but the hashes of its sketch."""
@@ -52,14 +54,18 @@ class Record:
             "start": self.start,
             "end": self.end,
             "anchor_bits": self.sketch.anchor_bits,
+            "paths": self.paths,
         }
 
     @classmethod
     def from_json(cls, about: dict[str, Any], hashes: np.ndarray) -> "Record":
         """Return the record; raises `ValueError`, `KeyError` or `TypeError` for none."""
         name, use, through, digest = (about[key] for key in ("name", "use", "through", "digest"))
+        if not isinstance(about["paths"], list):
+            raise ValueError("a record of a text without its paths")
+        paths = tuple(about["paths"])
         start, end, bits = (about[key] for key in ("start", "end", "anchor_bits"))
-        if not all(type(text) is str for text in (name, digest)):
+        if not all(type(text) is str for text in (name, digest, *paths)):
             raise ValueError("a record of a text without a name or a digest")
         if use not in get_args(Use) or through not in get_args(Through):
             raise ValueError("a record of a text with an unknown use")
@@ -67,7 +73,8 @@ class Record:
             raise ValueError("a record of a text without a range")
         if not 0 <= bits <= 16 or hashes.dtype != np.int64 or hashes.ndim != 1:
             raise ValueError("a record of a text without a sketch")
-        return cls(name, use, digest, start, end, Sketch(hashes.view(np.uint64), bits), through)
+        its_sketch = Sketch(hashes.view(np.uint64), bits)
+        return cls(name, use, digest, start, end, its_sketch, through, paths)
 
 
 def records_of(corpus: Corpus, config: CorpusConfig) -> tuple[Record, ...]:
@@ -80,9 +87,10 @@ def records_of(corpus: Corpus, config: CorpusConfig) -> tuple[Record, ...]:
     )
 
 
-def followed(name: str, part: Part, vocabulary: Vocabulary) -> Record:
+def followed(name: str, paths: tuple[str, ...], part: Part, vocabulary: Vocabulary) -> Record:
     """Return the record of a text that a model has learnt from while it was scored."""
-    return _record(name, "followed", part, sketch(part.ids, vocabulary))
+    read = _record(name, "followed", part, sketch(part.ids, vocabulary))
+    return replace(read, paths=paths)
 
 
 def _record(name: str, use: Use, part: Part, its_sketch: Sketch) -> Record:

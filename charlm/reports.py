@@ -127,6 +127,8 @@ class Finished:
     networks: "tuple[Finished, ...]" = ()
     """What was mixed, a student last. Their `best_loss` is of the same characters as the mixture's.
     """
+    kept_characters: int = 0
+    """Of the training text, as they are in the checkpoint, for its n-grams."""
 
 
 Report = (

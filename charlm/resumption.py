@@ -15,6 +15,7 @@ MAY_CHANGE = {
         *("device", "threads", "deterministic", "accumulate", "teachers"),
         *("validate_every", "validation_rows", "save_every", "log_every", "keep_checkpoints"),
     },
+    "ensemble": {"keep_text"},
 }
 """Keys that the steps already taken do not depend on."""
 

@@ -22,6 +22,8 @@ class ScoredText:
     part: Part
     title: str
     """The name, without folders, to know it by in a model that has learnt from it."""
+    paths: tuple[str, ...] = ()
+    """Where it lies, if it is not a part of the training text."""
     corpus: Corpus | None = None
     """The training text, where this is a part of it."""
     note: str = ""
@@ -53,7 +55,7 @@ def text_to_score(
         return replace(found, note=note)
     config, vocabulary = checkpoint.config.corpus, checkpoint.vocabulary
     other = encode_files(paths, config, vocabulary)
-    return ScoredText(", ".join(map(str, files)), other.parts["test"], name)
+    return ScoredText(", ".join(map(str, files)), other.parts["test"], name, paths)
 
 
 def _training_corpus_at(checkpoint: Checkpoint, paths: tuple[str, ...]) -> Corpus | None:
@@ -77,7 +79,7 @@ def _part_of(corpus: Corpus, part: PartName | None, config: CorpusConfig) -> Sco
             f"the text was split without a {part or 'held-out'} part; name a text with --text"
         )
     title = f"the {name} part of {name_of_part(name, config)}"
-    return ScoredText(name, corpus.parts[name], title, corpus)
+    return ScoredText(name, corpus.parts[name], title, corpus=corpus)
 
 
 def held_out_part(corpus: Corpus) -> PartName | None:

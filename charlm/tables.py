@@ -46,6 +46,9 @@ def _summary(report: Finished) -> list[tuple[str, str]]:
                 f"{score.characters:,}{_unknown(score)}, {report.protocol}",
             ),
         ]
+    if report.kept_characters:
+        kept = f"holds {report.kept_characters:,} characters of the training text, for its n-grams"
+        rows.append(("checkpoint", f"{kept}; ensemble.keep_text=false leaves them out"))
     return rows
 
 
