@@ -11,6 +11,13 @@ _MOST_NUMBERS = 1_200_000
 """They take up to ten times their text; a vocabulary of all code points has 1,114,112."""
 
 
+class InvalidDataError(ValueError):
+    """What was read is not what charlm writes: it is damaged, or somebody has forged it.
+
+    Only the checks of what was read raise it. So whoever catches it hides no mistake of the code.
+    """
+
+
 def read_bounded(path: Path, megabytes: int) -> bytes:
     """Read a file; raises `OSError`, before memory is full, if it is larger."""
     with path.open("rb") as file:
@@ -20,16 +27,26 @@ def read_bounded(path: Path, megabytes: int) -> bytes:
     return data
 
 
+def as_ascii(data: bytes) -> str:
+    """Return ASCII bytes as text; raises `InvalidDataError`."""
+    try:
+        return data.decode("ascii")
+    except UnicodeDecodeError:
+        raise InvalidDataError("it is not ASCII") from None
+
+
 def parse_json(text: str, most_numbers: int = _MOST_NUMBERS) -> Any:
-    """Parse JSON in ASCII; raises `ValueError`.
+    """Parse JSON in ASCII; raises `InvalidDataError`.
 
     So it does, before memory is full, for what holds more than charlm ever writes.
     """
     # A character beyond ASCII makes its whole string up to four times as long in memory.
     is_large = sum(map(text.count, '[{"')) > _MOST_MARKS or text.count(",") > most_numbers
     if is_large or not text.isascii():
-        raise ValueError("it holds what charlm does not write")
+        raise InvalidDataError("it holds what charlm does not write")
     try:
         return json.loads(text)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise InvalidDataError("it is nested too deeply") from None
+    except ValueError as reason:  # no JSON, or a number of too many digits
+        raise InvalidDataError(f"it is not JSON: {reason}") from None

@@ -7,6 +7,7 @@ written beside their place, synchronised and then renamed: a crash leaves the on
 
 import hashlib
 import json
+import math
 import os
 import stat
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from charlm.bounded import parse_json
+from charlm.bounded import InvalidDataError, as_ascii, parse_json
 from charlm.config import Config
 from charlm.config_file import make_config
 from charlm.durable import write_whole
@@ -28,9 +29,14 @@ from charlm.errors import CheckpointError, ConfigError, file_errors
 from charlm.model import LanguageModel, checked_weights
 from charlm.openings import Opening
 from charlm.provenance import Record
+from charlm.stored import item
 from charlm.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
+_KINDS = {*("F64", "F32", "F16", "BF16", "C64", "I64", "I32", "I16", "I8", "U8", "BOOL")}
+"""Numbers that all versions of PyTorch have; charlm writes few of them."""
+_MOST_SIZE = 2**60
+"""Numbers in a tensor, those of an empty one counted without its zeros: PyTorch multiplies them."""
 _NO_DIGEST = "0" * 64
 _MOST_OF_HEADER = 9_400_000
 """Bytes: the symbols of a vocabulary of all code points take 8.9 million."""
@@ -64,11 +70,11 @@ class Checkpoint:
             else:
                 with torch.device("meta"):  # no memory for what the file does not hold
                     model = LanguageModel(self.config.model, size)
-                model.load_state_dict(checked_weights(self.weights), assign=True)
-        except (RuntimeError, KeyError, ValueError, IndexError) as reason:
-            why = " ".join(str(reason).split())
+                model.load_state_dict(checked_weights(model, self.weights), assign=True)
+        except InvalidDataError as reason:
             raise CheckpointError(
-                f"the weights do not fit the config that they came with: {why:.300}"
+                f"the weights do not fit the config that they came with: {reason!s:.300}; use "
+                "another checkpoint, or a copy"
             ) from None
         return model.to(device).eval()
 
@@ -76,7 +82,7 @@ class Checkpoint:
         """Return what text without a prefix begins with, for the model that `make_model` built."""
         try:
             return Opening.of_tensors(model, self.opening_tensors)
-        except ValueError as reason:
+        except InvalidDataError as reason:
             raise CheckpointError(
                 f"its opening does not fit its model: {reason}; use another checkpoint of the run"
             ) from None
@@ -130,8 +136,8 @@ def is_checkpoint(path: Path) -> bool:
     """Say whether a file begins as charlm's checkpoints do; the rest of it may be damaged."""
     with _opened(path) as file:
         try:
-            return "charlm" in _header(file)["__metadata__"]
-        except (ValueError, LookupError, TypeError, OverflowError):
+            return "charlm" in item(_header(file), "__metadata__", dict)
+        except InvalidDataError:
             return False
 
 
@@ -153,38 +159,47 @@ def _checkpoint_of(path: Path, data: bytes, about: dict[str, Any]) -> Checkpoint
     try:
         tensors = safetensors.torch.load(data)
         return Checkpoint(
-            make_config(about["config"], str(path)),
-            Vocabulary.from_json(about["vocabulary"]),
-            _of_type(str, about["fingerprint"]),
+            make_config(item(about, "config", dict), str(path)),
+            Vocabulary.from_json(item(about, "vocabulary", dict)),
+            item(about, "fingerprint", str),
             _group(tensors, "model."),
             _group(tensors, "training."),
-            _of_type(dict, about["counters"]),
+            item(about, "counters", dict),
             _group(tensors, "opening."),
-            _provenance(_of_type(list, about["provenance"]), _group(tensors, "provenance.")),
+            _provenance(item(about, "provenance", list), _group(tensors, "provenance.")),
         )
-    except (
-        *(safetensors.SafetensorError, ConfigError, KeyError, TypeError, ValueError),
-        *(AttributeError, RuntimeError),
-    ) as reason:
-        if "alloc" in str(reason):  # a lack of memory, as torch says it
-            raise MemoryError from None
+    except (safetensors.SafetensorError, ConfigError, InvalidDataError) as reason:
         why = " ".join(str(reason).split())
         raise CheckpointError(
-            f"{path}: not a checkpoint that this charlm reads ({why:.300})"
+            f"{path}: not a checkpoint that this charlm reads ({why:.300}); use another checkpoint "
+            "of the run, or a copy"
         ) from None
 
 
 def _header(file: BinaryIO) -> dict[str, Any]:
-    """Return the header of a safetensors file; raises `ValueError`."""
+    """Return the header of a safetensors file; raises `InvalidDataError`."""
     facts = os.fstat(file.fileno())
     if not stat.S_ISREG(facts.st_mode):
-        raise ValueError("no file")
+        raise InvalidDataError("no file")
     size = int.from_bytes(file.read(8), "little")
-    text = file.read(min(size, _MOST_OF_HEADER, facts.st_size)).decode("ascii")
+    text = as_ascii(file.read(min(size, _MOST_OF_HEADER, facts.st_size)))
     if len(text) != size:
-        raise ValueError("cut short")
-    header: dict[str, Any] = parse_json(text)
+        raise InvalidDataError("cut short")
+    header = parse_json(text)
+    if type(header) is not dict:
+        raise InvalidDataError("it should be an object")
     return header
+
+
+def _end_of(tensor: Any) -> int:
+    """Return where a tensor of the header ends; raises `InvalidDataError` for what is none."""
+    kind, shape = item(tensor, "dtype", str), item(tensor, "shape", list)
+    offsets = item(tensor, "data_offsets", list)
+    if kind not in _KINDS or len(offsets) != 2 or not set(map(type, shape + offsets)) <= {int}:
+        raise InvalidDataError("it should be a tensor")
+    if not (min(shape, default=0) >= 0 and math.prod(max(1, size) for size in shape) < _MOST_SIZE):
+        raise InvalidDataError("it should be the shape of a tensor")
+    return int(offsets[1])
 
 
 def _about(path: Path, file: BinaryIO) -> dict[str, Any]:
@@ -192,12 +207,12 @@ def _about(path: Path, file: BinaryIO) -> dict[str, Any]:
     try:
         header = _header(file)
         start = file.tell()
-        about: dict[str, Any] = parse_json(header.pop("__metadata__")["charlm"])
-        version, _ = int(about["format_version"]), str(about["sha256"])
-        ends = [int(tensor["data_offsets"][1]) for tensor in header.values()]
+        about = parse_json(item(header.pop("__metadata__", None), "charlm", str))
+        version, _ = item(about, "format_version", int), item(about, "sha256", str)
+        ends = [_end_of(tensor) for tensor in header.values()]
         if os.fstat(file.fileno()).st_size != start + max(ends, default=0):
-            raise ValueError("not whole")
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
+            raise InvalidDataError("not whole")
+    except InvalidDataError:
         raise CheckpointError(
             f"{path}: not a charlm checkpoint, or one cut short; give a run's folder, or "
             "another checkpoint of it"
@@ -207,11 +222,11 @@ def _about(path: Path, file: BinaryIO) -> dict[str, Any]:
             f"{path}: written in format {version}, and this charlm reads up to {FORMAT_VERSION}; "
             "upgrade charlm-rnn"
         )
-    return about
+    return dict(about)
 
 
 def _check_digest(path: Path, data: bytes, about: dict[str, Any]) -> None:
-    stated = str(about["sha256"]).encode(errors="replace")
+    stated = about["sha256"].encode(errors="replace")
     place, whole = data.find(stated), memoryview(data)
     digest = hashlib.sha256(whole[:place])
     digest.update(_NO_DIGEST.encode())
@@ -223,17 +238,11 @@ def _check_digest(path: Path, data: bytes, about: dict[str, Any]) -> None:
         )
 
 
-def _of_type(kind: type[Any], value: Any) -> Any:
-    if not isinstance(value, kind):
-        raise TypeError(f"{value!r:.40} should be of type {kind.__name__}")
-    return value
-
-
 def _provenance(entries: list[Any], sketches: dict[str, Tensor]) -> tuple[Record, ...]:
-    if len(entries) != len(sketches):
-        raise ValueError("other sketches than records of texts")
+    if set(sketches) != {str(number) for number in range(len(entries))}:
+        raise InvalidDataError("other sketches than records of texts")
     return tuple(
-        Record.from_json(_of_type(dict, entry), sketches[str(number)].numpy())
+        Record.from_json(entry, sketches[str(number)].numpy())
         for number, entry in enumerate(entries)
     )
 

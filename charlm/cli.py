@@ -24,7 +24,7 @@ from charlm.arguments import (
     refuse_empty,
     unescaped,
 )
-from charlm.bounded import read_bounded
+from charlm.bounded import InvalidDataError, as_ascii, parse_json, read_bounded
 from charlm.data_cli import data
 from charlm.errors import CharlmError, CorpusWarning, ProcessError, file_errors
 from charlm.interrupt import end_on_request
@@ -42,6 +42,7 @@ from charlm.options import (
     Texts,
     Unknown,
 )
+from charlm.stored import item
 from charlm.terminal import for_terminal
 
 
@@ -408,8 +409,9 @@ def _read_ratios(path: Path) -> dict[str, float]:
     with file_errors("be read", path, "check the path", CharlmError):
         data = read_bounded(path, 1)
     try:
-        return {str(name): float(ratio) for name, ratio in json.loads(data)["ratios"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+        ratios = item(parse_json(as_ascii(data)), "ratios", dict)
+        return {name: item(ratios, name, float) for name in ratios}
+    except InvalidDataError:
         raise CharlmError(f"{path}: not what `charlm bench --json` prints; make it anew") from None
 
 

@@ -191,7 +191,7 @@ def _read(path: Path) -> dict[Any, Any]:
         raise ConfigError(
             f"{path}: byte {reason.start} is not UTF-8; save the config as UTF-8"
         ) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as reason:
+    except yaml.YAMLError as reason:
         raise ConfigError(f"{path}: not YAML: {_yaml_problem(reason)}") from None
     if keys is None:
         return {}
@@ -204,8 +204,11 @@ def _read(path: Path) -> dict[Any, Any]:
 
 
 def parse_yaml(text: str) -> Any:
-    """Return what a YAML text says; raises `YAMLError`, `ValueError` or `RecursionError`."""
-    return yaml.load(text, Loader=_Loader)
+    """Return what a YAML text says; raises `YAMLError`."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (ValueError, RecursionError) as reason:  # such as the 31st of February
+        raise yaml.YAMLError(str(reason)) from None
 
 
 def _yaml_problem(reason: Exception) -> str:
@@ -223,7 +226,7 @@ def _parse_settings(settings: Iterable[str]) -> dict[str, Any]:
             raise ConfigError(f"{setting!r}: a setting is written section.key=value")
         try:
             value = parse_yaml(text)
-        except (yaml.YAMLError, ValueError, RecursionError) as reason:
+        except yaml.YAMLError as reason:
             raise ConfigError(f"{setting!r}: {_yaml_problem(reason)}") from None
         if value is None and not re.fullmatch(_NULL, text.strip()):
             raise ConfigError(

@@ -18,9 +18,10 @@ from typing import Any, Literal
 import numpy as np
 from filelock import FileLock
 
-from charlm.bounded import parse_json, read_bounded
+from charlm.bounded import InvalidDataError, as_ascii, parse_json, read_bounded
 from charlm.durable import sync
 from charlm.resources import cache_folder
+from charlm.stored import item
 from charlm.vocabulary import UNKNOWN_TYPE, Ids, Sizes, Vocabulary
 
 _MOST_TO_DIGEST = 64 << 20
@@ -92,39 +93,44 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
     """Open the corpus with this fingerprint if the cache holds it whole."""
     folder = cache_folder() / "corpora" / fingerprint
     try:
-        written = read_bounded(folder / "corpus.json", megabytes=19).decode()
+        written = as_ascii(read_bounded(folder / "corpus.json", megabytes=19))
         about = parse_json(written, most_numbers=2_400_000)  # a vocabulary, and what is rare in it
-        if about.pop("sha256") != _digest_of(about):
-            raise ValueError(f"{folder}: no longer what was written")
-        vocabulary = Vocabulary.from_json(about["vocabulary"])
+        digest = item(about, "sha256", str)
+        if digest != _digest_of({key: about[key] for key in about if key != "sha256"}):
+            raise InvalidDataError(f"{folder}: no longer what was written")
+        vocabulary = Vocabulary.from_json(item(about, "vocabulary", dict))
         parts: dict[PartName, Part] = {}
         for name in PARTS:
-            length, num_unknown = about["parts"][name]
+            lengths = item(item(about, "parts", dict), name, list)
+            if list(map(type, lengths)) != [int, int]:
+                raise InvalidDataError("not the lengths of a part")
+            length, num_unknown = lengths
             unknown = _map(folder / f"{name}.unknown", about, UNKNOWN_TYPE, num_unknown)
             check = _IdsCheck(vocabulary, unknown)
             ids = _map(folder / f"{name}.ids", about, vocabulary.id_type, length, check)
-            parts[name] = Part(ids, vocabulary.sizes, unknown, _origin_of(*about["origins"][name]))
-        hapaxes = tuple(about["hapaxes"])
+            origin = _origin_of(*item(item(about, "origins", dict), name, list))
+            parts[name] = Part(ids, vocabulary.sizes, unknown, origin)
+        hapaxes = tuple(item(about, "hapaxes", list))
         if not all(type(one) is int and 0 < one < len(vocabulary) for one in hapaxes):
-            raise ValueError("hapaxes that the vocabulary does not have")
+            raise InvalidDataError("hapaxes that the vocabulary does not have")
         return Corpus(vocabulary, fingerprint, parts, hapaxes)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, InvalidDataError):
         return None
 
 
-def _origin_of(digest: str, start: int) -> Origin:
-    if type(digest) is not str or type(start) is not int or start < 0:
-        raise ValueError("not where a text comes from")
-    return Origin(digest, start)
+def _origin_of(*written: Any) -> Origin:
+    if list(map(type, written)) != [str, int] or written[1] < 0:
+        raise InvalidDataError("not where a text comes from")
+    return Origin(*written)
 
 
 class _IdsCheck:
-    """Raises `ValueError` for ids that no text gives: digests have no key, anybody can make one."""
+    """Raises `InvalidDataError` for ids that no text gives: anybody can make digests of them."""
 
     def __init__(self, vocabulary: Vocabulary, unknown: np.ndarray) -> None:
         sizes = unknown["bytes"]
         if not ((sizes >= 1) & (sizes <= 4)).all():
-            raise ValueError("not the bytes of characters")
+            raise InvalidDataError("not the bytes of characters")
         self._vocabulary = vocabulary
         self._unknown = unknown["place"]
         self._place = self._found = 0
@@ -133,12 +139,12 @@ class _IdsCheck:
         """See the next ids, as bytes."""
         ids = np.frombuffer(block, self._vocabulary.id_type)
         if ids.max() >= len(self._vocabulary):
-            raise ValueError("ids that the vocabulary does not have")
+            raise InvalidDataError("ids that the vocabulary does not have")
         if self._vocabulary.unknown_id is not None:
             places = self._place + np.flatnonzero(ids == self._vocabulary.unknown_id)
             stated = self._unknown[self._found : self._found + len(places)]
             if not np.array_equal(stated, places):
-                raise ValueError("not the places of unknown characters")
+                raise InvalidDataError("not the places of unknown characters")
             self._found += len(places)
         self._place += len(ids)
 
@@ -187,7 +193,10 @@ def keep_corpus(folder: Path, key: str) -> Corpus:
 
 
 def _digest_of(about: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+    try:
+        return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+    except RecursionError:  # what is read may be nested as deeply as can be read
+        raise InvalidDataError("it is nested too deeply") from None
 
 
 def _digest_of_file(
@@ -213,15 +222,15 @@ def _map(
     length: int,
     see: Callable[[bytes], None] = lambda block: None,
 ) -> np.ndarray:
-    """Map a file of a corpus to memory; raises `ValueError` if it is not what was written."""
+    """Map a file of a corpus to memory; raises `InvalidDataError` if it is not what was written."""
     with path.open("rb") as file:  # once: another may take its place
         facts = os.fstat(file.fileno())
-        if facts.st_mtime_ns != about["written"][path.name]:
-            raise ValueError(f"{path}: no longer as it was written")
-        if type(length) is not int or facts.st_size != length * np.dtype(kind).itemsize:
-            raise ValueError(f"{path}: not whole")
-        if _digest_of_file(file, see) != about["digests"][path.name]:
-            raise ValueError(f"{path}: no longer what was written")
+        if facts.st_mtime_ns != item(about, "written", dict).get(path.name):
+            raise InvalidDataError(f"{path}: no longer as it was written")
+        if facts.st_size != length * np.dtype(kind).itemsize:
+            raise InvalidDataError(f"{path}: not whole")
+        if _digest_of_file(file, see) != item(about, "digests", dict).get(path.name, ""):
+            raise InvalidDataError(f"{path}: no longer what was written")
         if length == 0:  # no system maps an empty file
             return np.zeros(0, kind)
         return np.memmap(file, kind, "r", shape=(length,))

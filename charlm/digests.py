@@ -8,13 +8,15 @@ both times. So a digest is remembered only of a file that had rested when it was
 import hashlib
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from charlm.bounded import parse_json, read_bounded
+from charlm.bounded import InvalidDataError, as_ascii, parse_json, read_bounded
 from charlm.building import building_folder
 from charlm.errors import CorpusError, file_errors
 from charlm.sources import is_packed
@@ -80,11 +82,17 @@ def _marks(about: os.stat_result) -> Marks:
 
 def _recall(memory: Path) -> dict[str, tuple[Marks, bytes]]:
     try:
-        entries = parse_json(read_bounded(memory, _MOST_MEGABYTES).decode())
-        if not all(type(mark) is int for marks, _ in entries.values() for mark in [*marks]):
-            raise ValueError("not what the file system says")
-        return {
-            name: ([*marks], bytes.fromhex(digest)) for name, (marks, digest) in entries.items()
-        }
-    except (OSError, ValueError, TypeError, AttributeError):  # none yet, or damaged
+        entries = parse_json(as_ascii(read_bounded(memory, _MOST_MEGABYTES)))
+    except (OSError, InvalidDataError):  # none yet, or damaged
         return {}
+    if type(entries) is not dict or not all(map(_is_entry, entries.values())):
+        return {}
+    return {name: (marks, bytes.fromhex(digest)) for name, (marks, digest) in entries.items()}
+
+
+def _is_entry(entry: Any) -> bool:
+    """Say whether it is what `remember` writes of a file: its marks and its digest."""
+    if type(entry) is not list or list(map(type, entry)) != [list, str]:
+        return False
+    marks, digest = entry
+    return set(map(type, marks)) <= {int} and re.fullmatch("([0-9a-f]{2})*", digest) is not None

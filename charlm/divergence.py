@@ -89,8 +89,9 @@ def advice(config: Config) -> str:
     training = config.training
     rate = f"a lower training.learning_rate (now {training.learning_rate:g})"
     if training.max_gradient_norm is None:
-        return f"train anew with training.max_gradient_norm=1 (now nothing is clipped), or {rate}"
+        clipping = "training.max_gradient_norm=1 (now nothing is clipped)"
+        return f"begin another run with {clipping}, or {rate}"
     if config.model.cell == "rnn" and config.model.nonlinearity == "relu":
-        return f"train anew with model.nonlinearity=tanh, or {rate}"
+        return f"begin another run with model.nonlinearity=tanh, or {rate}"
     clipping = f"a lower training.max_gradient_norm (now {training.max_gradient_norm:g})"
-    return f"train anew with {rate} or {clipping}"
+    return f"begin another run with {rate} or {clipping}"

@@ -11,8 +11,9 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import IO
+from typing import IO, TypeVar
 
+from charlm.bounded import InvalidDataError
 from charlm.errors import CorpusError
 
 _BLOCK = 1 << 20
@@ -29,6 +30,9 @@ _NOT_UNPACKED = (
 )
 """What `zipfile` raises for an archive that somebody has made up."""
 
+_Given = TypeVar("_Given")
+_Result = TypeVar("_Result")
+
 
 def transfer(where: str, target: Path, size: int, on_bytes: Callable[[int], object]) -> None:
     """Copy what should be of this size from an address or a file; raises `CorpusError`.
@@ -37,14 +41,13 @@ def transfer(where: str, target: Path, size: int, on_bytes: Callable[[int], obje
     comes too slowly to be worth waiting for is given up.
     """
     try:
-        with _open(where) as source, target.open("wb") as file:
-            _copy(source.read1, file, size, on_bytes)  # read() would wait for a whole block
-    except _UNREADABLE as reason:
-        if isinstance(reason, urllib.error.HTTPError):
-            reason.close()
-        why = getattr(reason, "reason", None) or getattr(reason, "strerror", None) or reason
+        with _read(_open, where) as source, target.open("wb") as file:
+            # read() would wait for a whole block
+            _copy(lambda size: _read(source.read1, size), file, size, on_bytes)
+    except InvalidDataError as reason:
         raise CorpusError(
-            f"{where}: could not be read ({why}); try again, or fetch it elsewhere and give --from"
+            f"{where}: could not be read ({reason}); try again, or fetch it elsewhere and give "
+            "--from"
         ) from None
 
 
@@ -56,21 +59,40 @@ def taken_out(archive: Path, member: str, size: int, where: str) -> Path:
     target = archive.with_name("member")
     try:
         with (
-            zipfile.ZipFile(archive) as packed,
-            packed.open(member) as source,
+            _unpacked(zipfile.ZipFile, archive) as packed,
+            _unpacked(packed.open, member) as source,
             target.open("wb") as file,
         ):
-            _copy(source.read, file, size)
+            _copy(lambda size: _unpacked(source.read, size), file, size)
         if target.stat().st_size != size:
-            raise ValueError(f"it does not have {size:,} bytes")
-    except _NOT_UNPACKED as reason:
-        if isinstance(reason, OSError) and reason.errno is not None:
-            raise  # the disk; bz2 raises one, too, for what it did not pack
+            raise InvalidDataError(f"it does not have {size:,} bytes")
+    except InvalidDataError as reason:
         raise CorpusError(
             f"{where}: {member!r:.60} cannot be taken out of it ({reason!s:.100}); fetch it "
             "elsewhere and give --from"
         ) from None
     return target
+
+
+def _read(call: Callable[[_Given], _Result], given: _Given) -> _Result:
+    """Call what reads from elsewhere; raises `InvalidDataError` where it cannot."""
+    try:
+        return call(given)
+    except _UNREADABLE as reason:
+        if isinstance(reason, urllib.error.HTTPError):
+            reason.close()
+        why = getattr(reason, "reason", None) or getattr(reason, "strerror", None) or reason
+        raise InvalidDataError(str(why)) from None
+
+
+def _unpacked(call: Callable[[_Given], _Result], given: _Given) -> _Result:
+    """Call `zipfile`; raises `InvalidDataError` for an archive that somebody has made up."""
+    try:
+        return call(given)
+    except _NOT_UNPACKED as reason:
+        if isinstance(reason, OSError) and reason.errno is not None:
+            raise  # the disk; bz2 raises one, too, for what it did not pack
+        raise InvalidDataError(str(reason)) from None
 
 
 def sha256_of(path: Path) -> str:
@@ -92,7 +114,7 @@ def _copy(
         on_bytes(len(block))
         seconds = monotonic() - start
         if left > 1 and seconds > _PATIENCE and size + 1 - left < _SLOWEST * seconds:
-            raise TimeoutError(f"less than {_SLOWEST:,} bytes a second")
+            raise InvalidDataError(f"less than {_SLOWEST:,} bytes a second")
 
 
 def _open(where: str) -> io.BufferedIOBase:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int64, Integer
 from torch import Tensor, nn
 
+from charlm.bounded import InvalidDataError
 from charlm.config import Config
 from charlm.errors import DivergenceError
 from charlm.kernels.loading import Precision, computing_in
@@ -59,24 +60,32 @@ class Ensemble(nn.Module):
 
     @classmethod
     def from_tensors(cls, config: Config, size: int, tensors: dict[str, Tensor]) -> "Ensemble":
-        """Build the ensemble that `tensors` came from, over a vocabulary of this size."""
+        """Build the ensemble that `tensors` came from, over a vocabulary of this size.
+
+        Raises `InvalidDataError` for tensors that no such ensemble has.
+        """
         with torch.device("meta"):  # no memory for what the file does not hold
             members = [LanguageModel(config.model, size) for _ in range(config.ensemble.size)]
         order = config.ensemble.ngram_order or 0
-        weights = tensors["mixture"]
-        counted = tensors["counted"] if config.ensemble.keep_text else tensors.get("counted")
+        needed = ("mixture", "counted") if config.ensemble.keep_text else ("mixture",)
+        for name in needed:
+            if name not in tensors:
+                raise InvalidDataError(f"{name} is missing")
+        weights, counted = tensors["mixture"], tensors.get("counted")
         if counted is None:  # it is counted again
             counted = torch.zeros(0, dtype=torch.int32)
-        if counted.dtype is not torch.int32 or counted.ndim != 1 or (counted < _BETWEEN).any():
-            raise ValueError("counted should hold ids in int32")
+        if counted.dtype is not torch.int32 or counted.ndim != 1:
+            raise InvalidDataError("counted should hold ids in int32")
+        if ((counted < _BETWEEN) | (counted >= size)).any():
+            raise InvalidDataError("counted should hold ids of the vocabulary")
         shape = (order + 1, len(members) + order + 1)
         if weights.dtype is not torch.float64 or weights.shape != shape:
-            raise ValueError(f"mixture should hold {shape} numbers in float64")
+            raise InvalidDataError(f"mixture should hold {shape} numbers in float64")
         if not weights.isfinite().all():
-            raise ValueError("mixture should hold finite numbers")
+            raise InvalidDataError("mixture should hold finite numbers")
         ensemble = cls(members, order, counted.numpy(), weights)
         networks = {k: t for k, t in tensors.items() if k.startswith("members.")}
-        ensemble.load_state_dict(checked_weights(networks), assign=True)
+        ensemble.load_state_dict(checked_weights(ensemble, networks), assign=True)
         return ensemble
 
     def tensors(self) -> dict[str, Tensor]:

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from charlm.memory import describe, is_out_of_memory
+
 
 class CharlmError(Exception):
     """The parent of all: one line for the user, whatever it quotes, and exit code 1."""
@@ -65,10 +67,23 @@ def file_errors(
 ) -> Iterator[None]:
     """Turn what fails inside the block into `error`, naming it and what to do.
 
-    That is an `OSError`, or a `MemoryError`, as of a file that is too large.
+    That is an `OSError`, or a lack of memory, as for a file that is too large.
     """
     try:
         yield
-    except (OSError, MemoryError) as reason:
-        why = getattr(reason, "strerror", None) or str(reason) or "not enough memory"
+    except Exception as reason:
+        if not isinstance(reason, OSError) and not is_out_of_memory(reason):
+            raise
+        why = (reason.strerror or str(reason)) if isinstance(reason, OSError) else describe(reason)
         raise error(f"{path}: could not {action} ({why}); {remedy}") from reason
+
+
+@contextmanager
+def memory_errors(remedy: str, error: type[CharlmError] = CharlmError) -> Iterator[None]:
+    """Turn a lack of memory inside the block into `error`, with what to do."""
+    try:
+        yield
+    except Exception as reason:
+        if not is_out_of_memory(reason):
+            raise
+        raise error(f"{describe(reason)}; {remedy}") from reason

@@ -1,6 +1,7 @@
 """Where the parts meet: start a run, and go on with one."""
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from charlm import single
@@ -9,7 +10,7 @@ from charlm.calibration import resolve
 from charlm.config import Config
 from charlm.config_file import load_config, make_config, override, relocate
 from charlm.corpus_builder import build_corpus
-from charlm.errors import ConfigError
+from charlm.errors import ConfigError, memory_errors
 from charlm.machine import launch_name, launched
 from charlm.members import check_text, train_members
 from charlm.model import choose_device
@@ -46,7 +47,7 @@ def train(
     else:
         resolved = load_config(config, settings, text)
     _check_launch(resolved, name, auto)
-    with together():
+    with together(), _memory_errors(resolved):
         return _train(resolved, stem, settings, name, Path(runs), auto, on_report)
 
 
@@ -126,13 +127,26 @@ def resume(
     with folder.locked():
         written = folder.read_config()
         if written is None or not written.ensemble.is_wanted:
-            return single.go_on(folder, written, on_report, text=text, settings=settings)
+            with _memory_errors(written or Config()):
+                return single.go_on(folder, written, on_report, text=text, settings=settings)
         config = relocate(written, settings, text)
         check_resumable(run, written, config)
         _check_launch(config, str(run), auto=False)
         check_text(folder, config)
         folder.write_config(config)
-        return train_members(folder, config, on_report)
+        with _memory_errors(config):
+            return train_members(folder, config, on_report)
+
+
+def _memory_errors(config: Config) -> AbstractContextManager[None]:
+    """Say in a line that a run does not fit in memory, and which settings to change."""
+    batches = config.batches
+    return memory_errors(
+        f"lower model.hidden_size (now {config.model.hidden_size}), batches.batch_size "
+        f"({batches.batch_size}) or batches.sequence_length ({batches.sequence_length}); or raise "
+        f"training.accumulate ({config.training.accumulate}), as a resumed run may, too",
+        ConfigError,
+    )
 
 
 def _advised(

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from charlm.bounded import parse_json, read_bounded
+from charlm.bounded import InvalidDataError, as_ascii, parse_json, read_bounded
 from charlm.resources import cache_folder
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -120,7 +120,7 @@ def _notes_file() -> Path:
 
 def _notes() -> dict[str, Any]:
     try:
-        notes = parse_json(read_bounded(_notes_file(), megabytes=1).decode())
-    except (OSError, ValueError):
+        notes = parse_json(as_ascii(read_bounded(_notes_file(), megabytes=1)))
+    except (OSError, InvalidDataError):
         return {}
     return notes if isinstance(notes, dict) else {}

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from charlm.bounded import InvalidDataError
 from charlm.cells import CELLS, Cell, LSTMCell, ReLUCell
 from charlm.config import ModelConfig
 from charlm.dropout import Masks, drop_units, drop_vectors
@@ -227,11 +228,19 @@ class LanguageModel(nn.Module):
         return drop_units(hidden, config.dropout, masks, over_time=config.locked_dropout)
 
 
-def checked_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy weights from a file for a model to keep; raises `ValueError` for what are none."""
-    for name, tensor in weights.items():
+def checked_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy weights from a file for `model` to keep; raises `InvalidDataError` for any others."""
+    own = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    for name in (*own, *(name for name in weights if name not in own)):
+        if name not in weights or name not in own:
+            there, other = ("in the config", "file") if name in own else ("in the file", "config")
+            raise InvalidDataError(f"{name:.60} is {there} alone, and not in the {other}")
+        tensor = weights[name]
+        if tensor.shape != own[name]:
+            shapes = f"{tuple(own[name])}, and has {tuple(tensor.shape)}"
+            raise InvalidDataError(f"{name} should have the shape {shapes}")
         if tensor.dtype is not torch.float32 or not tensor.isfinite().all():
-            raise ValueError(f"{name} should hold finite numbers in float32")
+            raise InvalidDataError(f"{name} should hold finite numbers in float32")
     return {name: tensor.clone() for name, tensor in weights.items()}
 
 

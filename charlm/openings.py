@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from charlm.bounded import InvalidDataError
 from charlm.ensemble import AnyModel, Ensemble
 from charlm.kernels.loading import computing_in
 from charlm.model import AnyState
@@ -70,17 +71,17 @@ class Opening:
 
     @classmethod
     def of_tensors(cls, model: AnyModel, tensors: Mapping[str, Tensor]) -> "Opening | None":
-        """Return what `tensors` returned; raises `ValueError` for what it never returns."""
+        """Return what `tensors` returned; raises `InvalidDataError` for what it never returns."""
         if not tensors:
             return None
         ids = tensors.get("ids", torch.empty(0))
         if ids.dtype is not torch.int64 or ids.ndim != 1 or not 0 < len(ids) <= _PASSAGES:
-            raise ValueError(f"opening.ids should hold 1 to {_PASSAGES} ids in int64")
+            raise InvalidDataError(f"opening.ids should hold 1 to {_PASSAGES} ids in int64")
         if (ids < 0).any() or (ids >= model.vocabulary_size).any():
-            raise ValueError("opening.ids should hold ids of the vocabulary")
+            raise InvalidDataError("opening.ids should hold ids of the vocabulary")
         names = _names(model.initial_state(len(ids)))
         if {"ids", *names} != set(tensors):
-            raise ValueError("opening should hold a state for each layer")
+            raise InvalidDataError("opening should hold a state for each layer")
         for name, tensor in names.items():
             _check_state(f"opening.{name}", tensors[name], tensor.shape)
         state = tuple(
@@ -90,7 +91,7 @@ class Opening:
         if isinstance(model, Ensemble):
             history = state[-1][0]  # ids plus one, zero before the text
             if (history != history.floor()).any() or not _within(history, model.vocabulary_size):
-                raise ValueError("opening should hold ids of the vocabulary before each passage")
+                raise InvalidDataError("opening should hold ids of the vocabulary before a passage")
         return cls(ids.unsqueeze(0).to(model.device), state)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -155,9 +156,9 @@ def _tensors_of(state: AnyState) -> list[Tensor]:
 
 def _check_state(name: str, tensor: Tensor, shape: torch.Size) -> None:
     if tensor.dtype is not torch.float32 or tensor.shape != shape:
-        raise ValueError(f"{name} should hold {tuple(shape)} numbers in float32")
+        raise InvalidDataError(f"{name} should hold {tuple(shape)} numbers in float32")
     if not tensor.isfinite().all():
-        raise ValueError(f"{name} should hold finite numbers")
+        raise InvalidDataError(f"{name} should hold finite numbers")
 
 
 def _within(history: Tensor, vocabulary_size: int) -> bool:

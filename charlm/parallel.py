@@ -5,6 +5,7 @@ the mean of their gradients (Li and others, "PyTorch Distributed", 2020); weight
 alike in all. What must be decided together is decided by sums over all processes, or by the first.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
@@ -26,8 +27,8 @@ report, sample and save. Of a machine that has vanished no word comes,
 and its system has taken what was sent to it: silence is all that the others notice."""
 _LEAVE = timedelta(minutes=1)
 """How long one waits at the end for the others to be done, too."""
-_LOST = ("gloo", "nccl", "connection")
-"""Words in what PyTorch raises where another process has ended, unless it is a `DistError`."""
+_OF_GLOO = re.compile(r"\[\S*\bgloo/\S+:\d+\] ")
+"""Where PyTorch's engine says that an error is of the connection to another process."""
 
 Result = TypeVar("Result")
 
@@ -205,6 +206,13 @@ def _take_leave(store: Any, rank: int, size: int) -> None:
         store.wait([f"done-{other}" for other in range(size)], _LEAVE)
 
 
+def _is_lost_connection(error: RuntimeError) -> bool:
+    """Say whether an error is PyTorch's for another process that cannot be reached."""
+    if isinstance(error, torch.distributed.DistError):
+        return True
+    return type(error) is RuntimeError and _OF_GLOO.search(str(error)) is not None
+
+
 @contextmanager
 def together() -> Iterator[None]:
     """Join the other processes for the time of the block, where `torchrun` has started several.
@@ -241,8 +249,7 @@ def together() -> Iterator[None]:
             raise
         raise ProcessError(f"{who}: {error}") from None
     except RuntimeError as reason:
-        is_lost = any(word in str(reason).lower() for word in _LOST)
-        if not is_lost and not isinstance(reason, torch.distributed.DistError):
+        if not _is_lost_connection(reason):
             raise
         raise ProcessError(
             f"{who}: another one has ended or cannot be reached; see what it says, then go on with "

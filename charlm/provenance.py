@@ -14,12 +14,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from charlm.bounded import read_bounded
+from charlm.bounded import InvalidDataError, read_bounded
 from charlm.config import CorpusConfig
 from charlm.corpus import Corpus, Part, PartName
 from charlm.durable import write_whole
 from charlm.resources import cache_folder
 from charlm.shingles import Sketch, sketch
+from charlm.stored import item
 from charlm.vocabulary import Vocabulary
 
 Use = Literal["learnt from", "followed", "chosen on", "fitted on"]
@@ -59,20 +60,20 @@ class Record:
 
     @classmethod
     def from_json(cls, about: dict[str, Any], hashes: np.ndarray) -> "Record":
-        """Return the record; raises `ValueError`, `KeyError` or `TypeError` for none."""
-        name, use, through, digest = (about[key] for key in ("name", "use", "through", "digest"))
-        if not isinstance(about["paths"], list):
-            raise ValueError("a record of a text without its paths")
-        paths = tuple(about["paths"])
-        start, end, bits = (about[key] for key in ("start", "end", "anchor_bits"))
-        if not all(type(text) is str for text in (name, digest, *paths)):
-            raise ValueError("a record of a text without a name or a digest")
+        """Return the record; raises `InvalidDataError` for none."""
+        name, digest = item(about, "name", str), item(about, "digest", str)
+        paths = tuple(item(about, "paths", list))
+        use: Any = about.get("use")
+        through: Any = about.get("through")
+        start, end, bits = (item(about, key, int) for key in ("start", "end", "anchor_bits"))
+        if not all(type(path) is str for path in paths):
+            raise InvalidDataError("a record of a text without its paths")
         if use not in get_args(Use) or through not in get_args(Through):
-            raise ValueError("a record of a text with an unknown use")
-        if not all(type(number) is int for number in (start, end, bits)) or not 0 <= start <= end:
-            raise ValueError("a record of a text without a range")
+            raise InvalidDataError("a record of a text with an unknown use")
+        if not 0 <= start <= end:
+            raise InvalidDataError("a record of a text without a range")
         if not 0 <= bits <= 16 or hashes.dtype != np.int64 or hashes.ndim != 1:
-            raise ValueError("a record of a text without a sketch")
+            raise InvalidDataError("a record of a text without a sketch")
         its_sketch = Sketch(hashes.view(np.uint64), bits)
         return cls(name, use, digest, start, end, its_sketch, through, paths)
 
@@ -132,10 +133,10 @@ def name_of(paths: Sequence[str | Path]) -> str:
 def _kept_sketch(corpus: Corpus, name: PartName) -> Sketch:
     """Return the sketch of a part, from the cache beside its ids or made anew."""
     file = cache_folder() / "corpora" / corpus.fingerprint / f"{name}.sketch"
-    with suppress(OSError, ValueError, IndexError):  # none yet, or damaged
+    with suppress(OSError):  # none yet, or of another user
         data = read_bounded(file, 1)
         digest, body = data[:32], data[32:]
-        if hashlib.sha256(body).digest() == digest:
+        if hashlib.sha256(body).digest() == digest and len(body) % 8 == 1:
             return Sketch(np.frombuffer(body[1:], "<u8").astype(np.uint64), body[0])
     made = sketch(corpus.parts[name].ids, corpus.vocabulary)
     body = bytes([made.anchor_bits]) + made.hashes.astype("<u8").tobytes()

@@ -17,6 +17,9 @@ from charlm.kernels import compiler
 from charlm.kernels.loading import Precision
 from charlm.machine import launched, processor_name
 
+_SWITCH = "torch.use_deterministic_algorithms(True)"
+"""Which PyTorch names where an operation has no deterministic algorithm."""
+
 
 @contextmanager
 def deterministic(wanted: bool) -> Iterator[None]:
@@ -38,7 +41,7 @@ def deterministic(wanted: bool) -> Iterator[None]:
     try:
         yield
     except RuntimeError as reason:
-        if "deterministic" not in str(reason):
+        if _SWITCH not in str(reason):
             raise
         raise ConfigError(
             f"training.deterministic: this device has no such algorithm ({reason!s:.80}); "

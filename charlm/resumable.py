@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from charlm.batches import Position, SequentialBatches
+from charlm.bounded import InvalidDataError
 from charlm.model import AnyState, LanguageModel, detach, select_columns
 from charlm.optimization import state_shapes
 from charlm.stored import Count, Finite, Seconds, checked
@@ -74,17 +75,18 @@ class ResumableTrainer(Trainer):
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
         """Go on from what `tensors()` and `counters()` returned; the model has `weights()`.
 
-        Raises `ValueError`, `TypeError` or `KeyError` for what a trainer like this never returns.
+        Raises `InvalidDataError` for what a trainer like this never returns.
         """
         at = checked(TrainerCounters, counters)
         self.batches.restore(Position(*at.position))
         if sum(at.position) > at.step or self.batches.epochs >= at.position[0] + 1:
-            raise ValueError("there is no such batch, or it was never reached")
+            raise InvalidDataError("there is no such batch, or it was never reached")
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
-        if shapes != self._shapes(at.step, len(tensors["state.0.0"])):
-            raise ValueError("other tensors than a trainer keeps")
+        state = shapes.get("state.0.0")
+        if not state or shapes != self._shapes(at.step, state[0]):
+            raise InvalidDataError("other tensors than a trainer keeps")
         if any(tensor.dtype is not torch.float32 for tensor in tensors.values()):
-            raise ValueError("other numbers than a trainer keeps")
+            raise InvalidDataError("other numbers than a trainer keeps")
         self.step, self.characters, self.seconds = at.step, at.characters, at.seconds
         self.learning_rate_scale = at.learning_rate_scale
         self._averages = []

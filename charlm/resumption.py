@@ -52,7 +52,7 @@ def check_not_begun(run: Run) -> None:
     if any(path != first for path in run.checkpoints.glob("*.safetensors")):
         raise RunError(
             f"{run.last}: missing, and other checkpoints are there; copy one of "
-            f"{run.checkpoints} to it, or train anew under another --name"
+            f"{run.checkpoints} to it, or begin another run with --set training.start_from=…"
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from charlm.bounded import parse_json, read_bounded
+from charlm.bounded import InvalidDataError, as_ascii, parse_json, read_bounded
 from charlm.building import building_folder
 from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.config import Config, CorpusConfig
@@ -99,8 +99,8 @@ class Run:
     def note_environment(self, entry: dict[str, Any]) -> None:
         """Add an entry to `environment.json`; one that is no list of entries is begun anew."""
         try:
-            entries = parse_json(read_bounded(self.environment, megabytes=16).decode())
-        except (OSError, ValueError):
+            entries = parse_json(as_ascii(read_bounded(self.environment, megabytes=16)))
+        except (OSError, InvalidDataError):
             entries = []
         entries = [*(entries if isinstance(entries, list) else []), entry]
         self._write_whole(self.environment, json.dumps(entries, indent=1) + "\n")
@@ -129,6 +129,17 @@ class Run:
             yield
         finally:
             lock.release()
+
+    def discard(self) -> None:
+        """Delete a run in which no step was taken; one that holds anything else stays whole."""
+        files = (self.config_file, self.environment, self.launch, self.folder / ".lock")
+        own = {*files, self.checkpoints, self.last, self.numbered(0)}
+        if set(self.folder.rglob("*")) <= own:
+            with suppress(OSError):
+                for path in (self.last, self.numbered(0), *files):
+                    path.unlink(missing_ok=True)
+                self.checkpoints.rmdir()
+                self.folder.rmdir()
 
     def log_metrics(self, line: dict[str, Any]) -> None:
         self._append(self.metrics, json.dumps(line, allow_nan=False) + "\n")
@@ -227,6 +238,9 @@ class OthersRun(Run):
     @contextmanager
     def locked(self) -> Iterator[None]:
         yield
+
+    def discard(self) -> None:
+        pass
 
     def _append(self, path: Path, text: str) -> None:
         pass

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -13,7 +12,7 @@ from charlm.calibration import resolve, watch_threads
 from charlm.config import Config
 from charlm.corpus import Corpus
 from charlm.counters import Mean
-from charlm.errors import ConfigError, DivergenceError
+from charlm.errors import DivergenceError
 from charlm.evaluator import Score, evaluate_part
 from charlm.interrupt import stop_on_interrupt
 from charlm.parallel import processes
@@ -49,7 +48,7 @@ class Session:
         self.is_scored = is_scored
         self.config = config = self.processes.of_first(lambda: resolve(config))
         self.on_report = on_report if self.processes.is_first else lambda report: None
-        with _memory_errors(config), deterministic(config.training.deterministic):
+        with deterministic(config.training.deterministic):
             self.state = TrainingState(config, corpus, self.processes)
 
     def run_in(self, run: Run) -> Finished:
@@ -122,11 +121,10 @@ class Session:
         in_bfloat16 = self.state.model.precision == "bfloat16"
         is_watched = in_bfloat16 and not (training.deterministic or has_gates)
         try:
-            with _memory_errors(self.config):
-                for step in self.state.trainer:
-                    if is_watched:
-                        watch.send(step.step_seconds / step.characters)
-                    yield step
+            for step in self.state.trainer:
+                if is_watched:
+                    watch.send(step.step_seconds / step.characters)
+                yield step
         finally:
             torch.set_num_threads(self.state.most_threads)
 
@@ -240,19 +238,3 @@ class Session:
         )
         self.on_report(finished)
         return finished
-
-
-@contextmanager
-def _memory_errors(config: Config) -> Iterator[None]:
-    """Say in a line that a model or a batch does not fit in memory."""
-    try:
-        yield
-    except (RuntimeError, MemoryError, OverflowError, TypeError) as reason:
-        words = ("memory", "allocate", "overflow", "too large", "invalid size")
-        if not isinstance(reason, MemoryError) and not any(w in str(reason).lower() for w in words):
-            raise
-        raise ConfigError(
-            f"not enough memory ({reason!s:.80}); lower model.hidden_size (now "
-            f"{config.model.hidden_size}), batches.batch_size ({config.batches.batch_size}) or "
-            f"batches.sequence_length ({config.batches.sequence_length})"
-        ) from None

@@ -10,6 +10,7 @@ from charlm.config_file import relocate
 from charlm.corpus_builder import build_corpus
 from charlm.errors import CheckpointError, ConfigError, RunError
 from charlm.machine import launch_name, launched
+from charlm.memory import is_out_of_memory
 from charlm.model import LanguageModel
 from charlm.parallel import processes
 from charlm.reports import Finished, Report
@@ -36,8 +37,13 @@ def begin(
         return Run.create(runs, name, stem, session.config, launch).folder
 
     run = run_of(session.processes.of_first(make))
-    with run.locked():
-        return session.run_in(run)
+    try:
+        with run.locked():
+            return session.run_in(run)
+    except Exception as error:
+        if is_out_of_memory(error) and session.state.trainer.step == 0:
+            run.discard()  # it holds nothing that the next one will not
+        raise
 
 
 def go_on(
@@ -108,7 +114,10 @@ def _restored(
         raise CheckpointError(f"{reason}{begin}") from None
     checkpoint.make_model()  # or it is refused
     if not checkpoint.training_tensors:
-        raise RunError(f"{run.last}: holds no state of training to go on from; train anew")
+        raise RunError(
+            f"{run.last}: holds no state of training to resume; begin a run with its weights: "
+            f"--set training.start_from={run.last}"
+        )
     checkpoint = replace(checkpoint, config=decided(checkpoint.config))
     before = decided(written) if written is not None else checkpoint.config
     config = relocate(before, settings, text)

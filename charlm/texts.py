@@ -6,12 +6,17 @@ import shutil
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    NonNegativeInt,
+    ValidationError,
+    model_validator,
+)
 
-from charlm.bounded import read_bounded
+from charlm.bounded import InvalidDataError, read_bounded
 from charlm.building import building_folder
 from charlm.config_file import parse_yaml
 from charlm.downloads import sha256_of, taken_out, transfer
@@ -26,10 +31,6 @@ BUILTIN = {
     "lyrics-zh": "Chinese lyrics written for charlm",
 }
 _NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3"}
-_NO_CATALOGUE = (
-    *(yaml.YAMLError, OSError),
-    *(ValueError, TypeError, AttributeError, RecursionError),
-)
 
 
 class DownloadableText(BaseModel):
@@ -64,9 +65,17 @@ def catalogue() -> dict[str, DownloadableText]:
     """Return the downloadable texts by name."""
     path = shipped("data") / "corpora.yaml"
     try:
-        entries: dict[Any, Any] = parse_yaml(read_bounded(path, 1).decode())
+        entries = parse_yaml(read_bounded(path, 1).decode())
+        if type(entries) is not dict:
+            raise InvalidDataError("it holds no entries")
         texts = {name: DownloadableText.model_validate(entry) for name, entry in entries.items()}
-    except _NO_CATALOGUE as reason:
+    except (
+        OSError,
+        UnicodeDecodeError,
+        yaml.YAMLError,
+        ValidationError,
+        InvalidDataError,
+    ) as reason:
         why = " ".join(str(reason).split())
         raise CorpusError(
             f"{path}: not a catalogue ({why:.300}); install charlm-rnn anew"

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from charlm.batches import make_batches
+from charlm.bounded import InvalidDataError
 from charlm.checkpoint import Checkpoint, read_checkpoint
 from charlm.config import Config
 from charlm.corpus import Corpus
@@ -18,13 +19,14 @@ from charlm.ensemble import Ensemble
 from charlm.errors import CheckpointError, ConfigError, DivergenceError, RunError
 from charlm.forks import most_threads
 from charlm.machine import launched
-from charlm.model import LanguageModel, choose_device
+from charlm.model import LanguageModel, checked_weights, choose_device
 from charlm.openings import Opening, choose_passages
 from charlm.parallel import Processes
 from charlm.provenance import Record, inherited, merged, records_of
 from charlm.reports import RolledBack
 from charlm.resumable import ResumableTrainer
 from charlm.run import Run, checkpoint_to_use
+from charlm.stored import item
 from charlm.teacher import Teacher
 
 
@@ -69,26 +71,26 @@ class TrainingState:
         """
         try:
             return self._restore(checkpoint)
-        except (
-            *(ArithmeticError, AttributeError, LookupError),
-            *(RuntimeError, TypeError, ValueError),
-        ):
+        except InvalidDataError as reason:
             raise CheckpointError(
-                f"{path}: its state of training does not fit its config; train anew"
+                f"{path}: its state of training does not fit its config ({reason!s:.100}); put a "
+                "copy or another checkpoint of the run in its place, or begin a run with its "
+                f"weights: --set training.start_from={path}"
             ) from None
 
     def _restore(self, checkpoint: Checkpoint) -> dict[str, int]:
-        self.model.load_state_dict(checkpoint.weights)
+        self.model.load_state_dict(checked_weights(self.model, checkpoint.weights))
         counters = checkpoint.training_counters
         if counters.get("teachers", []) != self._teachers:
             raise RunError(
                 "training.teachers: not those that this run has learnt from so far; name them, in "
                 "their order"
             )
-        self.trainer.restore(checkpoint.training_tensors, counters["trainer"])
+        self.trainer.restore(checkpoint.training_tensors, item(counters, "trainer", dict))
         self.provenance = merged(self.provenance, checkpoint.provenance)
-        self.counters = Counters.from_json(counters["run"])
-        return {name: int(size) for name, size in counters["log_sizes"].items()}
+        self.counters = Counters.from_json(item(counters, "run", dict))
+        sizes = item(counters, "log_sizes", dict)
+        return {name: item(sizes, name, int) for name in sizes}
 
     def checkpoint(self) -> Checkpoint:
         """Return what predicts as the run does now."""
@@ -187,10 +189,13 @@ class TrainingState:
     def read_own(self, path: Path) -> Checkpoint:
         """Read a checkpoint of this run; raises `CheckpointError` for another model's."""
         checkpoint = read_checkpoint(path)
-        checkpoint.make_model()  # or it is refused
-        own, its = self.model.state_dict(), checkpoint.weights
-        if {k: t.shape for k, t in own.items()} != {k: t.shape for k, t in its.items()}:
-            raise CheckpointError(f"{path}: of another model than this run's; train anew")
+        try:
+            checked_weights(self.model, checkpoint.weights)
+        except InvalidDataError as reason:
+            raise CheckpointError(
+                f"{path}: of another model than this run's ({reason!s:.100}); put a copy of the "
+                "run's own in its place"
+            ) from None
         return checkpoint
 
     def _no_use(self, run: Run, reason: str) -> DivergenceError:

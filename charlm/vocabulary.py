@@ -10,7 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Integer, UInt8
 
+from charlm.bounded import InvalidDataError
 from charlm.errors import VocabularyError
+from charlm.stored import item
 
 NUM_CODE_POINTS = 0x110000
 UNKNOWN_SIGN = "\N{REPLACEMENT CHARACTER}"
@@ -126,16 +128,16 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Vocabulary":
-        """Raises `ValueError` or `TypeError` for what `to_json` does not write."""
-        symbols, unit = tuple(fields["symbols"]), fields["unit"]
-        if unit == "byte":
-            is_possible = symbols == tuple(range(256))
-        else:
-            ascending = all(low < high for low, high in pairwise((-1, *symbols, NUM_CODE_POINTS)))
-            is_possible = unit == "character" and ascending and set(map(type, symbols)) <= {int}
-        if not is_possible:
-            raise ValueError("its vocabulary is not one")
-        return cls(symbols, unit)
+        """Raises `InvalidDataError` for what `to_json` does not write."""
+        symbols, unit = tuple(item(fields, "symbols", list)), item(fields, "unit", str)
+        is_possible = set(map(type, symbols)) == {int} and all(
+            low < high for low, high in pairwise((-1, *symbols, NUM_CODE_POINTS))
+        )
+        if unit == "byte" and is_possible and symbols == tuple(range(256)):
+            return cls(symbols, "byte")
+        if unit == "character" and is_possible:
+            return cls(symbols)
+        raise InvalidDataError("its vocabulary is not one")
 
 
 def code_points(text: str) -> Symbols:

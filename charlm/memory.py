@@ -1,0 +1,31 @@
+"""Which errors say that there is not enough memory."""
+
+import re
+
+_SAYINGS = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",  # on Windows
+    "Storage size calculation overflowed",  # more bytes than 64 bits can count
+    "MPS backend out of memory",
+    "std::bad_alloc",
+)
+"""What PyTorch says in a `RuntimeError` where it has no type of error for it."""
+
+
+_AMOUNT = re.compile(r"allocate ([\d.,]+ \w+)")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error is Python's, NumPy's or PyTorch's for a lack of memory."""
+    kind = type(error)
+    if isinstance(error, MemoryError):
+        return True
+    if kind.__name__ == "OutOfMemoryError" and kind.__module__.partition(".")[0] == "torch":
+        return True  # known by its name, so that nothing here loads PyTorch
+    return kind is RuntimeError and any(saying in str(error) for saying in _SAYINGS)
+
+
+def describe(error: BaseException) -> str:
+    """Say that there is not enough memory, and how much was asked for, where the error says it."""
+    amount = _AMOUNT.search(str(error))
+    return f"not enough memory for {amount[1]} more" if amount else "not enough memory"
