@@ -1,19 +1,36 @@
-"""Folders in which something is built before it takes its place."""
+"""Folders in which something is built before it takes its place.
 
+They lie in one reserved folder, `.charlm-building`. Each holds a marker that charlm wrote, and a
+lock, which the system takes from a process that ends in any way. Only a folder that carries a
+marker and whose lock is free is ever removed; whatever else lies there is left alone.
+"""
+
+import errno
+import json
+import os
+import platform
+import secrets
 import shutil
-import tempfile
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from charlm.bounded import InvalidDataError, as_ascii, parse_json, read_bounded
 from charlm.errors import CharlmError, CorpusError, file_errors
 
-_PREFIX = "building-"
-_YOUNG = 60.0
-"""Seconds: a younger folder may be one whose maker has not locked it yet."""
+RESERVED = ".charlm-building"
+"""The name of the folder, beside what is built, that charlm builds in."""
+_MARKER, _LOCK = "made-by-charlm.json", "lock"
+_REST_ELSEWHERE_SECONDS = 86_400.0
+"""After this time a folder that another machine made is abandoned: its locks may not show here."""
+_UNMARKED_SECONDS = 60.0
+"""After this time an empty folder is abandoned: its maker was about to mark it."""
+_in_use: set[str] = set()
+"""Folders of this process, whose locks it must not try."""
 
 
 @contextmanager
@@ -22,36 +39,157 @@ def building_folder(
     remedy: str = "set CHARLM_CACHE to a folder of yours",
     error: type[CharlmError] = CorpusError,
 ) -> Iterator[Path]:
-    """Make a folder that is gone afterwards; one that a killed process has left goes now.
+    """Make a folder below `parent` that is gone afterwards; remove those of killed processes.
 
-    Its lock says that it is in use: the system takes that from a process that ends in any way.
     Raises `error` where none can be made.
     """
-    with file_errors("be made", parent, remedy, error):
-        parent.mkdir(parents=True, exist_ok=True)
-        for folder in parent.glob(f"{_PREFIX}*"):
-            _remove_if_left(folder)
-        made = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent, ignore_cleanup_errors=True)
-    with made:
-        lock = _lock_of(Path(made.name))
-        with file_errors("be locked", lock.lock_file, remedy, error):
-            lock.acquire()
-        try:
-            yield Path(made.name)
-        finally:
-            lock.release()
+    with ExitStack() as stack:
+        with file_errors("be made", parent, remedy, error):
+            parent.mkdir(parents=True, exist_ok=True)
+            folder = stack.enter_context(built_in(parent))
+        yield folder
 
 
-def _remove_if_left(folder: Path) -> None:
+@contextmanager
+def built_in(parent: Path) -> Iterator[Path]:
+    """Do as `building_folder` does in a folder that exists; raises `OSError`."""
+    remove_abandoned(parent)
+    folder = parent / RESERVED / f"{os.getpid()}-{secrets.token_hex(4)}"
+    lock = FileLock(folder / _LOCK, timeout=0)
+    _in_use.add(folder.name)
     try:
-        if time.time() - folder.stat().st_mtime < _YOUNG:
+        _make(folder)
+        lock.acquire()
+        _mark(folder)
+        yield folder
+    finally:
+        lock.release()
+        _remove(folder)
+        _in_use.discard(folder.name)
+        with suppress(OSError):  # another process builds in it
+            folder.parent.rmdir()
+
+
+def remove_abandoned(parent: Path) -> int:
+    """Remove what killed processes have left below `parent`; return how many bytes that freed."""
+    freed = 0
+    with suppress(OSError):
+        if _is_folder(reserved := parent / RESERVED):
+            for folder in list(reserved.iterdir()):
+                freed += _removed_if_abandoned(folder)
+            reserved.rmdir()
+    return freed
+
+
+def _make(folder: Path) -> None:
+    """Make a folder in the reserved one, which another process may remove while it is empty."""
+    reserved = folder.parent
+    while True:
+        try:
+            reserved.mkdir()
+            with suppress(OSError):  # whoever may build in the one may build in the other
+                reserved.chmod(stat.S_IMODE(reserved.parent.stat().st_mode))
+        except FileExistsError:  # all is well, or something else has the name
+            with suppress(FileNotFoundError):
+                if not _is_folder(reserved):
+                    why = f"{RESERVED} there is no folder, and charlm builds in it; move it away"
+                    raise OSError(errno.ENOTDIR, why) from None
+        with suppress(FileNotFoundError):
+            folder.mkdir(0o700)
             return
-        with _lock_of(folder):
+
+
+def _removed_if_abandoned(folder: Path) -> int:
+    try:
+        if not (_is_folder(folder) and _is_ours(folder)):
+            return 0
+        if not _is_marked(folder):
+            _remove_if_empty(folder)
+            return 0
+        with FileLock(folder / _LOCK, timeout=0):
             pass
-    except (Timeout, OSError):  # it is in use, or somebody else's, or has just gone
+        size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+    except (Timeout, OSError):  # it is in use, or has just gone
+        return 0
+    _remove(folder)
+    return 0 if folder.exists() else size
+
+
+def _mark(folder: Path) -> None:
+    about = {"made_by": "charlm", "folder": folder.name, "machine": platform.node()}
+    number = os.open(folder / _MARKER, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    try:  # in one write: there is no half of a marker
+        os.write(number, json.dumps(about | {"process": os.getpid()}).encode())
+    finally:
+        os.close(number)
+
+
+def _is_marked(folder: Path) -> bool:
+    """Say whether charlm has marked a folder that this process does not use."""
+    marker, lock = folder / _MARKER, folder / _LOCK
+    if not all(path.is_file() and not path.is_symlink() for path in (marker, lock)):
+        return False
+    try:
+        about = parse_json(as_ascii(read_bounded(marker, 1)))
+    except InvalidDataError:
+        return False
+    if not isinstance(about, dict) or about.get("made_by") != "charlm":
+        return False
+    if about.get("folder") != folder.name:  # a copy
+        return False
+    if about.get("machine") != platform.node():
+        return time.time() - marker.lstat().st_mtime > _REST_ELSEWHERE_SECONDS
+    return folder.name not in _in_use
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, its marker last: whatever is left of it can be removed another time."""
+    with suppress(OSError):
+        for path in set(folder.iterdir()) - {folder / _MARKER, folder / _LOCK}:
+            if _is_folder(path):
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        for name in (_MARKER, _LOCK):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a folder whose maker was killed before it could mark it; it holds not one byte."""
+    inside = list(folder.iterdir())
+    if any(path.name not in (_MARKER, _LOCK) or path.lstat().st_size for path in inside):
         return
-    shutil.rmtree(folder, ignore_errors=True)
+    maker, _, _ = folder.name.partition("-")
+    is_old = time.time() - folder.lstat().st_mtime > _UNMARKED_SECONDS
+    has_ended = maker.isdecimal() and (is_old or not _is_alive(int(maker)))
+    if (has_ended or maker == str(os.getpid())) and folder.name not in _in_use:
+        for path in inside:
+            path.unlink()
+        folder.rmdir()
 
 
-def _lock_of(folder: Path) -> FileLock:
-    return FileLock(folder / ".lock", timeout=0)
+def _is_alive(process: int) -> bool:
+    """Say whether there may be a process of this number; Windows has no harmless way to ask."""
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
+def _is_folder(path: Path) -> bool:
+    """Say whether something is a folder, and no link to one."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _is_ours(path: Path) -> bool:
+    """Say whether this user owns it; systems without owners say so of everything."""
+    return not hasattr(os, "geteuid") or path.lstat().st_uid == os.geteuid()

@@ -88,8 +88,11 @@ class Checkpoint:
             ) from None
 
 
-def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint so that `path` always holds the old one or the new one whole."""
+def write_checkpoint(path: Path, checkpoint: Checkpoint, *, is_new: bool = False) -> None:
+    """Write a checkpoint so that `path` always holds the old one or the new one whole.
+
+    With `is_new`, raise `CheckpointError` rather than replace anything.
+    """
     sketches = {
         str(number): torch.from_numpy(record.sketch.hashes.view(np.int64))
         for number, record in enumerate(checkpoint.provenance)
@@ -119,7 +122,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     data = data.replace(_NO_DIGEST.encode(), digest.encode(), 1)
     remedy = "free some space; the checkpoint before it is whole"
     with file_errors("be written", path, remedy, CheckpointError):
-        write_whole(path, data)
+        write_whole(path, data, is_new=is_new)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

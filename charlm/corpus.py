@@ -8,7 +8,6 @@ what was written.
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
@@ -19,8 +18,10 @@ import numpy as np
 from filelock import FileLock
 
 from charlm.bounded import InvalidDataError, as_ascii, parse_json, read_bounded
+from charlm.cache_record import claim, make_folder
 from charlm.durable import sync
-from charlm.resources import cache_folder
+from charlm.errors import CorpusError, file_errors
+from charlm.resources import ANOTHER_CACHE, cache_folder
 from charlm.stored import item
 from charlm.vocabulary import UNKNOWN_TYPE, Ids, Sizes, Vocabulary
 
@@ -36,6 +37,8 @@ _PIECE = 1 << 20
 
 PartName = Literal["train", "validation", "test"]
 PARTS: tuple[PartName, ...] = ("train", "validation", "test")
+FILES = (*(f"{name}.{kind}" for name in PARTS for kind in ("ids", "unknown")), "corpus.json")
+"""What a folder of the cache holds."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,10 @@ class Corpus:
 
 
 def cached_corpus(fingerprint: str) -> Corpus | None:
-    """Open the corpus with this fingerprint if the cache holds it whole."""
+    """Open the corpus with this fingerprint if the cache holds it whole.
+
+    Raises `CorpusError` for one that this user may not read, which is not a damaged one.
+    """
     folder = cache_folder() / "corpora" / fingerprint
     try:
         written = as_ascii(read_bounded(folder / "corpus.json", megabytes=19))
@@ -114,6 +120,11 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
         if not all(type(one) is int and 0 < one < len(vocabulary) for one in hapaxes):
             raise InvalidDataError("hapaxes that the vocabulary does not have")
         return Corpus(vocabulary, fingerprint, parts, hapaxes)
+    except PermissionError as reason:
+        raise CorpusError(
+            f"{folder}: could not be read ({reason.strerror}), it is somebody else's; set "
+            "CHARLM_CACHE to a folder of yours"
+        ) from None
     except (OSError, InvalidDataError):
         return None
 
@@ -180,16 +191,31 @@ def write_about(
 
 
 def keep_corpus(folder: Path, key: str) -> Corpus:
-    """Move a finished corpus to its place in the cache, unless another process was first."""
+    """Move a finished corpus to its place in the cache, unless another process was first.
+
+    Raises `CorpusError` where that cannot be done, or something lies in its place that charlm did
+    not put there.
+    """
     target = cache_folder() / "corpora" / key
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.parent / ".lock"):
-        if cached_corpus(key) is None:
-            shutil.rmtree(target, ignore_errors=True)  # what is there is not whole
-            folder.rename(target)
-        corpus = cached_corpus(key)
+    with file_errors("be written", target, ANOTHER_CACHE, CorpusError):
+        corpus = _put(folder, target)
     assert corpus is not None, "what was just written is whole"
     return corpus
+
+
+def _put(folder: Path, target: Path) -> Corpus | None:
+    lock, key = target.parent / ".charlm-lock", target.name
+    make_folder(target.parent)
+    claim(lock)
+    with FileLock(lock):
+        if cached_corpus(key) is None:
+            claim(target)
+            if target.exists():  # and is not whole
+                for name in FILES:  # `corpus.json`, with the digests of the others, comes last
+                    (folder / name).replace(target / name)
+            else:
+                folder.rename(target)
+        return cached_corpus(key)
 
 
 def _digest_of(about: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from charlm.corpus import PARTS, Corpus, Origin, PartName, cached_corpus, keep_c
 from charlm.digests import Digests
 from charlm.errors import CorpusError, CorpusWarning, file_errors
 from charlm.file_search import find_files
-from charlm.resources import cache_folder
+from charlm.resources import ANOTHER_CACHE, cache_folder
 from charlm.sources import read_symbols, spool_standard_input
 from charlm.symbols import Counts, SymbolFile
 from charlm.vocabulary import Vocabulary
@@ -35,26 +35,40 @@ def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> 
     Raises `CorpusError` for a text that is missing, unreadable, empty or too short to split; warns
     with `CorpusWarning` of files that are named and left out.
     """
-    with building_folder(cache_folder()) as building:
-        groups = [
-            find_files(_without_standard_input(config.paths, building), config.builtin, _warn),
-            find_files(_without_standard_input(config.validation_paths, building), say=_warn),
-            find_files(_without_standard_input(config.test_paths, building), say=_warn),
-        ]
-        digests = Digests(cache_folder() / "corpora" / "digests.json")
-        contents = [digests.of(files) for files in groups]
-        key = _fingerprint(contents, config, vocabulary)
-        corpus = cached_corpus(key)
-        if corpus is None:
-            remedy = "free some space or set CHARLM_CACHE"
-            with file_errors("be written", building, remedy, CorpusError):
-                texts = [_text_digest(content, config) for content in contents]
-                _encode(groups, texts, config, vocabulary, building / "corpus")
-                if [digests.of(files) for files in groups] != contents:
-                    raise CorpusError("the text changed while it was read; start again")
-                corpus = keep_corpus(building / "corpus", key)
-        digests.remember()
-        return corpus
+    places = config.paths, config.validation_paths, config.test_paths
+    if any("-" in paths for paths in places):
+        with building_folder(cache_folder()) as building:
+            read = [_without_standard_input(paths, building) for paths in places]
+            return _corpus_of(read, config, vocabulary)
+    return _corpus_of(places, config, vocabulary)
+
+
+def _corpus_of(
+    places: Sequence[Sequence[str]], config: CorpusConfig, vocabulary: Vocabulary | None
+) -> Corpus:
+    """Return the corpus of files; one that is in the cache needs no right to write there."""
+    training, validation, test = places
+    groups = [
+        find_files(training, config.builtin, _warn),
+        find_files(validation, say=_warn),
+        find_files(test, say=_warn),
+    ]
+    digests = Digests(cache_folder() / "corpora" / "digests.json")
+    contents = [digests.of(files) for files in groups]
+    key = _fingerprint(contents, config, vocabulary)
+    corpus = cached_corpus(key)
+    if corpus is None:
+        with (
+            building_folder(cache_folder()) as building,
+            file_errors("be written", building, ANOTHER_CACHE, CorpusError),
+        ):
+            texts = [_text_digest(content, config) for content in contents]
+            _encode(groups, texts, config, vocabulary, building / "corpus")
+            if [digests.of(files) for files in groups] != contents:
+                raise CorpusError("the text changed while it was read; start again")
+            corpus = keep_corpus(building / "corpus", key)
+    digests.remember()
+    return corpus
 
 
 def _warn(notice: str) -> None:

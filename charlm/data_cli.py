@@ -48,8 +48,8 @@ def data_get(
 
 @data.command("clear")
 def data_clear() -> None:
-    """Delete downloads and encoded texts from the cache."""
-    from charlm import texts
+    """Delete what charlm has put into the cache: texts, encoded ones, kernels, measurements."""
+    from charlm.clearing import clear_cache
     from charlm.console import message
 
-    message(f"{texts.forget_all() / 1e6:,.1f} MB freed")
+    message(f"{clear_cache() / 1e6:,.2f} MB freed")

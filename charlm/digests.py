@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from charlm.bounded import InvalidDataError, as_ascii, parse_json, read_bounded
-from charlm.building import building_folder
+from charlm.cache_record import claim, make_folder
+from charlm.durable import write_whole
 from charlm.errors import CorpusError, file_errors
 from charlm.sources import is_packed
 
@@ -69,10 +70,10 @@ class Digests:
         newest = list(entries.items())[-_MOST_FILES:]
         while len(text := json.dumps(dict(newest))) > _MOST_MEGABYTES << 20:
             newest = newest[len(newest) // 2 :]
-        with suppress(OSError, CorpusError), building_folder(self._memory.parent) as folder:
-            path = folder / "digests"
-            path.write_text(text, encoding="utf-8")
-            path.replace(self._memory)
+        with suppress(OSError):
+            make_folder(self._memory.parent)
+            claim(self._memory)
+            write_whole(self._memory, text.encode())
 
 
 def _marks(about: os.stat_result) -> Marks:

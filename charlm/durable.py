@@ -1,21 +1,40 @@
-"""Files that a crash, or a power cut, leaves as they were or as they are to be."""
+"""Crash-safe file writes: after a crash either the old or the new content is there."""
 
+import errno
 import os
 from pathlib import Path
 
+from charlm.building import built_in
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file beside its place, synchronise it, and rename it: no moment has half of it."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
+
+def write_whole(path: Path, data: bytes, *, is_new: bool = False) -> None:
+    """Write a file elsewhere, synchronise it, and rename it: no moment has half of it.
+
+    With `is_new`, raise `FileExistsError` rather than replace anything.
+    """
+    with built_in(path.parent) as folder:
+        whole = folder / path.name
+        with whole.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        if is_new:
+            _take_place(whole, path)
+        else:
+            whole.replace(path)
     sync_folder(path.parent)
+
+
+def _take_place(file: Path, place: Path) -> None:
+    """Rename a file unless something has that name, which a link finds out in one step."""
+    try:
+        place.hardlink_to(file)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if os.path.lexists(place):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        file.rename(place)
 
 
 def sync(path: Path) -> None:

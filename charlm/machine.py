@@ -103,15 +103,14 @@ def remembered(key: str) -> Any:
 
 def remember(key: str, value: Any) -> None:
     """Keep a measurement for the next process; a folder that cannot be written only costs time."""
+    from charlm.cache_record import claim  # noqa: PLC0415 - what it imports takes a while
+    from charlm.durable import write_whole  # noqa: PLC0415
+
     with suppress(OSError):
         path = _notes_file()
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
-        try:
-            partial.write_text(json.dumps(_notes() | {key: value}), encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        claim(path)
+        write_whole(path, json.dumps(_notes() | {key: value}).encode())
 
 
 def _notes_file() -> Path:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import shutil
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +16,7 @@ from charlm.config_file import make_config
 from charlm.corpus import Corpus, Part
 from charlm.corpus_builder import build_corpus
 from charlm.ensemble import AnyModel, Ensemble
-from charlm.errors import CorpusError
+from charlm.errors import CorpusError, RunError, file_errors
 from charlm.evaluator import evaluate_part
 from charlm.kept_text import kept_characters, tensors_to_save, text_to_count
 from charlm.model import LanguageModel, choose_device
@@ -44,12 +44,10 @@ def train_members(run: Run, config: Config, on_report: Callable[[Report], None])
         member, is_student = _member(run, number), number == config.ensemble.members
         on_report(NetworkBegins(number + 1, config.ensemble.size, is_student))
         own = _member_config(run, config, number)
-        if member.last.exists():
+        if _is_begun(member):
             with member.locked():
                 finished.append(_go_on(member, own, report))
         else:
-            check_not_begun(member)
-            shutil.rmtree(member.folder, ignore_errors=True)  # it has not begun
             name = member.folder.name
             finished.append(single.begin(own, name, "", run.folder, report, is_scored=False))
     return _mix(run, config, finished, on_report)
@@ -69,6 +67,22 @@ def _corpus_at(config: Config, checkpoint: Checkpoint) -> Corpus:
     """Return the corpus of a member's checkpoint from where the ensemble's config says it is."""
     now = checkpoint.config.model_copy(update={"corpus": config.corpus})
     return training_corpus(replace(checkpoint, config=now))
+
+
+def _is_begun(member: Run) -> bool:
+    """Say whether there is a run to resume; raises `RunError` for a folder that is none."""
+    folder = member.folder
+    with file_errors("be read", folder, "check the folder"):
+        if member.last.exists() or member.config_file.exists():
+            return True
+        check_not_begun(member)
+        if not os.path.lexists(folder):
+            return False
+        try:
+            folder.rmdir()  # an empty one
+        except OSError:
+            raise RunError(f"{folder}: not a run of charlm; move it away, and resume") from None
+    return False
 
 
 def _go_on(member: Run, own: Config, on_report: Callable[[Report], None]) -> Finished:

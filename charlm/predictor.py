@@ -149,7 +149,7 @@ def evaluate_dynamically(
             provenance=merged(checkpoint.provenance, [read]),
             training_tensors={},
         )
-        write_checkpoint(Path(save), adapted)
+        write_checkpoint(Path(save), adapted, is_new=True)
     return scored.name, score, rates
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import platformdirs
 
+ANOTHER_CACHE = "free some space or set CHARLM_CACHE to a folder of yours"
+"""What to do where the cache cannot be written."""
 _PACKAGE = Path(__file__).parent
 
 

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from charlm.bounded import InvalidDataError, as_ascii, parse_json, read_bounded
 from charlm.building import building_folder
-from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from charlm.checkpoint import Checkpoint, is_checkpoint, read_checkpoint, write_checkpoint
 from charlm.config import Config, CorpusConfig
 from charlm.config_file import load_config, to_yaml
 from charlm.durable import sync, sync_folder, write_whole
@@ -59,6 +59,9 @@ class Run:
         """
         if name is not None and not _is_file_name(name):
             raise RunError(f"--name {name!r}: not the name of a folder; --runs says where it lies")
+        if name is not None and name.startswith("."):
+            raise RunError(f"--name {name}: begins with a dot, as no run does; choose another")
+        stem = stem.lstrip(".") or "run"
         candidates = [name] if name is not None else (f"{stem}-{number}" for number in count(1))
         with building_folder(runs, _REMEDY, RunError) as building:
             made = cls(building / "run")
@@ -161,8 +164,7 @@ class Run:
 
     def go_back(self, step: int, sizes: dict[str, int]) -> None:
         """Drop what was logged and saved after a checkpoint that is taken up: it comes again."""
-        newer = (p for p in self._numbered() if int(p.stem.removeprefix("step-")) > step)
-        self._delete([*newer, *self.checkpoints.glob("*.partial")])
+        self._delete([path for number, path in self._numbered() if number > step])
         for path in (self.metrics, self.samples):
             if path.exists() and path.stat().st_size > (size := max(0, sizes.get(path.name, 0))):
                 with (
@@ -183,11 +185,12 @@ class Run:
                 with file_errors("be written", log, f"{_REMEDY}; then resume the run"):
                     sync(log)
         if not is_good and not self.good.exists() and self.last.exists():
-            write_checkpoint(self.good, read_checkpoint(self.last))
+            self._write(self.good, read_checkpoint(self.last))
         if keep:
-            write_checkpoint(self.numbered(step), checkpoint)
-            self._delete(self._numbered()[: -keep - 1])  # the newest is the last once more
-        write_checkpoint(self.last, checkpoint)
+            self._write(self.numbered(step), checkpoint)
+            older = self._numbered()[: -keep - 1]  # the newest is the last once more
+            self._delete([path for _, path in older])
+        self._write(self.last, checkpoint)
         if is_good:
             self.forget_good()
 
@@ -197,21 +200,44 @@ class Run:
         Until the next save the run then is one that has never been stopped since.
         """
         if self.good.exists():
+            self._check_is_ours(self.good)
             with file_errors("be renamed", self.good, "check that the folder can be written"):
                 self.good.replace(self.last)
                 sync_folder(self.checkpoints)
 
     def forget_good(self) -> None:
         """Let the last checkpoint be the one to roll back to."""
-        self._delete([self.good] if self.good.exists() else [])
+        if self.good.exists():
+            self._check_is_ours(self.good)
+            self._delete([self.good])
 
     def numbered(self, step: int) -> Path:
         """Return where the checkpoint of a step is kept."""
         return self.checkpoints / f"step-{step:08d}.safetensors"
 
-    def _numbered(self) -> list[Path]:
-        found = self.checkpoints.glob("step-*.safetensors")
-        return sorted(path for path in found if path.stem.removeprefix("step-").isdecimal())
+    def _numbered(self) -> list[tuple[int, Path]]:
+        """Return the checkpoints kept under their steps: those that charlm wrote, under its names.
+
+        A file of somebody else may have such a name, too.
+        """
+        found = []
+        with file_errors("be read", self.checkpoints, "check the folder"):
+            for path in self.checkpoints.glob("step-*.safetensors"):
+                name = path.stem.removeprefix("step-")
+                number = int(name) if name.isdecimal() else 0
+                if path == self.numbered(number) and is_checkpoint(path):
+                    found.append((number, path))
+        return sorted(found)
+
+    def _write(self, path: Path, checkpoint: Checkpoint) -> None:
+        self._check_is_ours(path)
+        write_checkpoint(path, checkpoint)
+
+    def _check_is_ours(self, path: Path) -> None:
+        """Raise `RunError` for what no charlm has written: it is neither replaced nor deleted."""
+        with file_errors("be read", path, "check the file"):
+            if os.path.lexists(path) and not is_checkpoint(path):
+                raise RunError(f"{path}: not a checkpoint of charlm; move it away, and resume")
 
     def _delete(self, paths: list[Path]) -> None:
         for path in paths:
@@ -219,14 +245,14 @@ class Run:
                 path.unlink()
 
     def save_best(self, checkpoint: Checkpoint) -> None:
-        write_checkpoint(self.best, checkpoint)
+        self._write(self.best, checkpoint)
 
     def note_text(self, corpus: CorpusConfig) -> None:
         """Write into the best checkpoint where the text is now: `eval` reads it from there."""
         if self.best.exists():
             best = read_checkpoint(self.best)
             config = best.config.model_copy(update={"corpus": corpus})
-            write_checkpoint(self.best, replace(best, config=config))
+            self._write(self.best, replace(best, config=config))
 
 
 class OthersRun(Run):

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import shutil
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +17,13 @@ from pydantic import (
 
 from charlm.bounded import InvalidDataError, read_bounded
 from charlm.building import building_folder
+from charlm.cache_record import claim, make_folder
 from charlm.config_file import parse_yaml
 from charlm.downloads import sha256_of, taken_out, transfer
-from charlm.durable import sync, sync_folder
+from charlm.durable import sync, sync_folder, write_whole
 from charlm.errors import CorpusError, file_errors
 from charlm.nearest import did_you_mean
-from charlm.resources import cache_folder, shipped
+from charlm.resources import ANOTHER_CACHE, cache_folder, shipped
 
 BUILTIN = {
     "python-docs": "the Python language reference that comes with the interpreter",
@@ -135,9 +135,11 @@ def get(
     entry, target = entry_of(name), downloaded(name)
     where = str(_local_file(source, entry, name)) if source else entry.address
     with (
-        file_errors("be written", target, "free some space or set CHARLM_CACHE", CorpusError),
-        building_folder(target.parent) as folder,
+        file_errors("be written", target, ANOTHER_CACHE, CorpusError),
+        building_folder(cache_folder()) as folder,
     ):
+        make_folder(target.parent)
+        claim(target)
         arrived = folder / "arrived"
         transfer(where, arrived, entry.size, on_bytes)
         _check(arrived, entry, where)
@@ -154,11 +156,13 @@ def _python_docs() -> Path:
 
     text = "\n".join(topics.topics[key] for key in sorted(topics.topics)).encode()
     path = cache_folder() / "texts" / f"python-docs-{hashlib.sha256(text).hexdigest()[:12]}.txt"
-    with file_errors("be written", path, "free some space or set CHARLM_CACHE", CorpusError):
-        if not path.exists() or path.read_bytes() != text:
-            with building_folder(path.parent) as folder:
-                (folder / "text").write_bytes(text)
-                (folder / "text").replace(path)
+    with file_errors("be read", path, ANOTHER_CACHE, CorpusError):
+        is_here = path.exists() and path.read_bytes() == text
+    if not is_here:
+        with file_errors("be written", path, ANOTHER_CACHE, CorpusError):
+            make_folder(path.parent)
+            claim(path)
+            write_whole(path, text)
     return path
 
 
@@ -200,15 +204,3 @@ def _check(path: Path, entry: DownloadableText, where: str) -> None:
             f"{where}: SHA-256 is {digest[:12]}… instead of {entry.sha256[:12]}…: not the text "
             "that charlm knows; nothing was kept, fetch it elsewhere and give --from"
         )
-
-
-def forget_all() -> int:
-    """Delete downloads and encoded texts, and nothing else; return how many bytes that freed."""
-    folder = cache_folder()
-    freed = 0
-    with file_errors("be deleted", folder, "close what uses it", CorpusError):
-        for below in (folder / "texts", folder / "corpora", *folder.glob("building-*")):
-            if below.is_dir():
-                freed += sum(path.stat().st_size for path in below.rglob("*") if path.is_file())
-                shutil.rmtree(below)
-    return freed

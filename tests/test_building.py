@@ -48,10 +48,6 @@ print(built.fingerprint, digest.hexdigest())
 """
 
 
-def make_old(folder: Path) -> None:
-    os.utime(folder, (0, 0))
-
-
 def test_a_folder_is_gone_with_its_build_whether_that_succeeds_or_fails(tmp_path: Path) -> None:
     with building_folder(tmp_path) as folder:
         (folder / "part").write_text("part")
@@ -85,7 +81,7 @@ def test_two_processes_that_build_one_text_at_once_both_get_it_whole(
     assert [output for output, _ in said] == [f"{fingerprint} {digest}\n"] * 2
     folders = [path.name for path in (cache / "corpora").iterdir() if path.is_dir()]
     assert folders == [fingerprint]
-    assert [path.name for path in cache.iterdir()] == ["corpora"]
+    assert {path.name for path in cache.iterdir()} == {".charlm-made", "corpora"}
 
 
 def test_the_next_build_removes_what_a_killed_one_has_left_and_no_more(
@@ -101,13 +97,15 @@ def test_the_next_build_removes_what_a_killed_one_has_left_and_no_more(
     ) as process:
         assert process.stdout is not None
         folder = Path(process.stdout.readline().rstrip())
-        make_old(folder)
-        build_corpus(CorpusConfig(paths=(str(text_file),)))
-        assert (folder / "half").exists(), "it is in use"
+        os.utime(folder, (0, 0))
+        with building_folder(cache):
+            assert (folder / "half").exists(), "it is in use"
         process.kill()
-    os.utime(folder)
+    not_marked = folder.with_name("1-young")  # a process that lives may have made it a moment ago
+    not_marked.mkdir()
+    with building_folder(cache):
+        assert not folder.exists()
+        assert not_marked.exists()
+    os.utime(not_marked, (0, 0))
     build_corpus(CorpusConfig(paths=(str(text_file),)))
-    assert folder.exists(), "it may have been made a moment ago, and its lock not yet"
-    make_old(folder)
-    build_corpus(CorpusConfig(paths=(str(text_file),)))
-    assert [path.name for path in cache.iterdir()] == ["corpora"]
+    assert {path.name for path in cache.iterdir()} == {".charlm-made", "corpora"}

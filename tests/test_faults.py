@@ -20,6 +20,7 @@ import charlm
 from charlm import interrupt, session
 from charlm.batches import Position, SequentialBatches
 from charlm.checkpoint import read_checkpoint
+from charlm.clearing import clear_cache
 from charlm.config import Config, CorpusConfig, TrainingConfig
 from charlm.config_file import load_config
 from charlm.corpus_builder import build_corpus
@@ -29,7 +30,6 @@ from charlm.generator import choose
 from charlm.model import choose_device
 from charlm.reports import Report, Sampled, Stepped, Validated
 from charlm.run import Run
-from charlm.texts import forget_all
 
 
 def resumed_step(run: Run) -> int:
@@ -255,7 +255,7 @@ def test_clearing_the_cache_leaves_what_is_not_charlms(
     build_corpus(CorpusConfig(paths=(str(text_file),)))
     mine = tmp_path / "disk" / "thesis.tex"
     mine.write_text("years of work", "utf-8")
-    assert forget_all() > 0
+    assert clear_cache() > 0
     assert [path.name for path in (tmp_path / "disk").iterdir()] == ["thesis.tex"]
 
 

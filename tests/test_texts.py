@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from charlm import downloads, texts
+from charlm import cache_record, downloads, texts
+from charlm.clearing import clear_cache
 from charlm.config import CorpusConfig
 from charlm.corpus import PARTS
 from charlm.corpus_builder import build_corpus
@@ -142,6 +143,14 @@ def enter(
     )
     monkeypatch.setattr(texts, "catalogue", lambda: {"tale": entry})
     return entry
+
+
+def put_by_charlm(data: bytes) -> None:
+    """Let a download of an earlier time be in the cache."""
+    target = texts.downloaded("tale")
+    cache_record.make_folder(target.parent)
+    cache_record.claim(target)
+    target.write_bytes(data)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -392,8 +401,7 @@ def test_a_new_copy_takes_the_place_of_the_old(
     server: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enter(monkeypatch, server + "/tale.txt")
-    folder.mkdir(parents=True)
-    texts.downloaded("tale").write_bytes(GOOD_COPY)
+    put_by_charlm(GOOD_COPY)
     assert texts.get("tale").read_bytes() == TEXT
 
 
@@ -441,8 +449,7 @@ def assert_nothing_kept(folder: Path, has_copy: bool) -> None:
 def has_copy(request: pytest.FixtureRequest, folder: Path) -> bool:
     """Whether an earlier, good copy is there, which a failure must leave alone."""
     if request.param:
-        folder.mkdir(parents=True)
-        texts.downloaded("tale").write_bytes(GOOD_COPY)
+        put_by_charlm(GOOD_COPY)
     return bool(request.param)
 
 
@@ -598,10 +605,10 @@ def test_a_cache_that_cannot_be_written_is_an_error_with_a_remedy(
 def test_clearing_frees_what_it_says(
     server: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert texts.forget_all() == 0
+    assert clear_cache() == 0
     enter(monkeypatch, server + "/tale.txt")
     kept = texts.get("tale")
-    assert texts.forget_all() == len(TEXT)
+    assert clear_cache() == len(TEXT)
     assert not kept.exists()
     with pytest.raises(CorpusError, match="charlm data get tale"):
         texts.files_of("tale")

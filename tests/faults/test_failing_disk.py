@@ -113,7 +113,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 
 
 @pytest.mark.parametrize(
-    ("kind", "every"), [("write", 17), ("fsync", 7), ("rename", 9), ("change", 19)]
+    ("kind", "every"), [("write", 17), ("fsync", 7), ("rename", 9), ("change", 53)]
 )
 def test_a_disk_that_fails_loses_nothing(
     place: Workplace, monkeypatch: pytest.MonkeyPatch, kind: str, every: int

@@ -24,6 +24,7 @@ from test_parallel import worker
 
 import charlm
 from charlm import session
+from charlm.building import RESERVED
 from charlm.checkpoint import read_checkpoint
 from charlm.reports import Report, Started, Stepped
 from charlm.run import Run
@@ -73,7 +74,7 @@ def is_at_end(ended: Run) -> bool:
 
 
 def half_written(ended: Run) -> bool:
-    return any(ended.checkpoints.glob("*.partial"))
+    return any(ended.checkpoints.glob(f"{RESERVED}/*/*.safetensors"))
 
 
 def kill_often(place: Workplace, ways: list[signal.Signals], each: int) -> Counter[tuple[str, str]]:
@@ -122,13 +123,13 @@ def test_a_request_to_end_while_a_text_is_encoded_leaves_nothing(
             file.write("é a line of a long text\n".encode() * 40_000)
     arguments = ["train", "--text", tmp_path / "text.gz", "--runs", tmp_path / "runs"]
     with subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None and not any(cache.glob("building-*/corpus")):
+        while process.poll() is None and not any(cache.glob(f"{RESERVED}/*/corpus")):
             time.sleep(0.005)
         process.send_signal(way)
         _, messages = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Traceback" not in messages
-    assert not any(cache.glob("building-*"))
+    assert not (cache / RESERVED).exists()
     assert not (tmp_path / "runs").exists()
 
 

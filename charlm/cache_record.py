@@ -1,0 +1,100 @@
+"""The record of what charlm has put into its cache: only that is ever replaced or deleted.
+
+Names prove nothing: anybody may keep files in the same folder. So charlm writes a name to the
+record before it puts something there, and replaces nothing that is not in the record.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from charlm.bounded import read_bounded
+from charlm.durable import write_whole
+from charlm.resources import cache_folder
+
+_TITLE = "charlm has put these here, and `charlm data clear` deletes them:"
+_MOST_MEGABYTES = 16
+_NAMES = re.compile(
+    r"machine\.json|corpora(/digests\.json|/\.charlm-lock|/[0-9a-f]{32})?|texts(/[\w-]{1,80}\.txt)?"
+)
+"""What charlm may have put into its cache: no record makes it touch anything else."""
+
+
+def claim(path: Path) -> None:
+    """Record that charlm is about to make, or to replace, what lies at `path` in its cache.
+
+    Raises `FileExistsError` for something that is not in the record, and `PermissionError` for
+    what this user cannot read: that is somebody else's.
+    """
+    name = path.relative_to(cache_folder()).as_posix()
+    assert _NAMES.fullmatch(name), f"{name}: charlm would not find it again"
+    is_there, is_recorded = os.path.lexists(path), name in _names()
+    if is_there and not is_recorded:
+        raise FileExistsError(
+            errno.EEXIST, "something is there that charlm did not make; move it away"
+        )
+    if is_there and (path.is_symlink() or not os.access(path, os.R_OK)):
+        raise PermissionError(errno.EACCES, "it is a link, or somebody else's")
+    if not is_recorded:
+        _append(name)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder of the cache, or use the one that is there, whoever made it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.path.lexists(path):
+        claim(path)
+        path.mkdir(exist_ok=True)
+
+
+def claimed() -> list[Path]:
+    """Return what is in the record: what lies in folders first, then the folders."""
+    names = sorted(_names(), key=lambda name: (-name.count("/"), name))
+    return [cache_folder() / name for name in names]
+
+
+def keep_in_record(paths: Iterable[Path]) -> None:
+    """Let these alone stay in the record; with none, the record goes, too."""
+    if not _names():
+        return
+    names = [path.relative_to(cache_folder()).as_posix() for path in paths]
+    if names:
+        write_whole(_record(), "\n".join([_TITLE, *names, ""]).encode())
+    else:
+        _record().unlink()
+
+
+def _record() -> Path:
+    return cache_folder() / ".charlm-made"
+
+
+def _names() -> set[str]:
+    """Return the names in the record; none of a file that is no such record."""
+    with suppress(FileNotFoundError, UnicodeDecodeError):
+        if _record().is_file() and not _record().is_symlink():
+            title, *names = read_bounded(_record(), _MOST_MEGABYTES).decode().split("\n")
+            if title == _TITLE:
+                return set(filter(_NAMES.fullmatch, names))
+    return set()
+
+
+def _append(name: str) -> None:
+    """Add a name to the record, in one write, so that processes do not disturb each other."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    number = os.open(_record(), flags, 0o666)
+    try:
+        if os.fstat(number).st_size and not _is_record():
+            why = f"{_record().name} there is not charlm's record; move it away"
+            raise FileExistsError(errno.EEXIST, why)
+        is_begun = os.fstat(number).st_size > 0
+        os.write(number, f"\n{name}\n".encode() if is_begun else f"{_TITLE}\n{name}\n".encode())
+    finally:
+        os.close(number)
+
+
+def _is_record() -> bool:
+    with _record().open("rb") as file:
+        return file.readline(len(_TITLE) + 1) == f"{_TITLE}\n".encode()

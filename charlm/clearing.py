@@ -1,0 +1,56 @@
+"""Empty the cache of what charlm has put there, and of nothing else."""
+
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from charlm.building import remove_abandoned
+from charlm.cache_record import claimed, keep_in_record
+from charlm.corpus import FILES
+from charlm.errors import CorpusError, file_errors
+from charlm.resources import cache_folder
+
+
+def clear_cache() -> int:
+    """Delete all that charlm has put into its cache; return how many bytes that freed.
+
+    A folder in which somebody else keeps files stays, with these. Raises `CorpusError` if something
+    could not be deleted, once all else is gone.
+    """
+    folder, freed = cache_folder(), 0
+    for place in (folder, folder / "texts", folder / "corpora"):
+        freed += remove_abandoned(place)
+    left, reasons = [], []
+    for path in claimed():
+        try:
+            freed += _deleted(path)
+            if path.is_dir():  # it holds somebody else's files, and is still charlm's own
+                left.append(path)
+        except OSError as reason:
+            left.append(path)
+            reasons.append(f"{path}: could not be deleted ({reason.strerror})")
+    with file_errors("be written", folder, "check that it can be written", CorpusError):
+        keep_in_record(left)
+    if reasons:
+        raise CorpusError(
+            f"{reasons[0]}; {len(reasons)} such, {freed / 1e6:,.2f} MB freed; close what uses them"
+        )
+    return freed
+
+
+def _deleted(path: Path) -> int:
+    """Delete a file, or a folder with charlm's files in it; return how many bytes that freed."""
+    try:
+        about = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    if stat.S_ISREG(about.st_mode):
+        path.unlink()
+        return about.st_size
+    if not stat.S_ISDIR(about.st_mode):  # a link that somebody has put in its place
+        return 0
+    inside = () if path.parent == cache_folder() else FILES
+    freed = sum(_deleted(path / name) for name in inside if (path / name).is_file())
+    with suppress(OSError):  # it holds what is somebody else's
+        path.rmdir()
+    return freed
