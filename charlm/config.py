@@ -284,7 +284,8 @@ class TrainingConfig(Section):
     """Take only algorithms that give the same bits each time, and let no measurement decide: `auto`
     is then float32, and one thread a core. A budget's clock still decides on the steps."""
     start_from: str | None = None
-    """A run or checkpoint whose weights and vocabulary to start with (fine-tuning)."""
+    """A run or checkpoint whose weights and vocabulary to start with (fine-tuning); of an ensemble,
+    the network that predicts its validation split best."""
     teachers: Paths = ()
     """Runs or checkpoints, of the same text, whose networks' mean prediction is learnt beside what
     came (n-grams of an ensemble do not teach: they know the text by heart)."""

@@ -18,6 +18,7 @@ from charlm.corpus_builder import build_corpus
 from charlm.ensemble import AnyModel, Ensemble
 from charlm.errors import CorpusError, RunError, file_errors
 from charlm.evaluator import evaluate_part
+from charlm.fine_tuning import NETWORK_LOSSES
 from charlm.kept_text import kept_characters, tensors_to_save, text_to_count
 from charlm.model import LanguageModel, choose_device
 from charlm.openings import Opening, choose_passages
@@ -158,18 +159,19 @@ def _mix(
     opening = Opening.of_passages(ensemble, choose_passages(train, vocabulary, training.seed))
     records = merged(*(one.provenance for one in checkpoints))
     records = fitted(records) if is_fitted else records
+    ensemble.precision = config.training.product_precision
+    *alone, together = _validation_losses([*members, ensemble], validation, config)
     checkpoint = Checkpoint(
         config,
         vocabulary,
         corpus.fingerprint,
         {},
+        training_counters={NETWORK_LOSSES: alone},
         opening_tensors=opening.tensors() if opening else {},
         provenance=records,
     )
     checkpoint = replace(checkpoint, weights=tensors_to_save(ensemble, checkpoint))
     run.save_best(checkpoint)
-    ensemble.precision = config.training.product_precision
-    *alone, together = _validation_losses([*members, ensemble], validation, config)
     held_out, protocol = final_score(ensemble, corpus, config.training, records)
     predictor = Predictor(ensemble, vocabulary, config, opening=opening)
     sample = "".join(generate(predictor, seed=config.training.seed))

@@ -12,9 +12,10 @@ from charlm.trainer import StepReport
 
 @dataclass(frozen=True)
 class Advised:
-    """A config was chosen for the text."""
+    """Something was chosen for the user: a config for the text, or a network to start from."""
 
     reasons: tuple[str, ...]
+    """A line for each choice."""
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from charlm.config import Config
 from charlm.config_file import relocate
 from charlm.corpus_builder import build_corpus
 from charlm.errors import CheckpointError, ConfigError, RunError
+from charlm.fine_tuning import read_start
 from charlm.machine import launch_name, launched
 from charlm.memory import is_out_of_memory
-from charlm.model import LanguageModel
 from charlm.parallel import processes
-from charlm.reports import Finished, Report
+from charlm.reports import Advised, Finished, Report
 from charlm.resumption import check_not_begun, check_resumable, decided
-from charlm.run import OthersRun, Run, checkpoint_to_use
+from charlm.run import OthersRun, Run
 from charlm.scored_text import training_corpus
 from charlm.session import Session
 
@@ -81,12 +81,9 @@ def _begun(config: Config, on_report: Callable[[Report], None], is_scored: bool)
     """Return a session before its first step."""
     begin_with = None
     if config.training.start_from is not None:
-        begin_with = read_checkpoint(checkpoint_to_use(Path(config.training.start_from)))
-        if not isinstance(begin_with.make_model(), LanguageModel):
-            raise ConfigError(
-                f"training.start_from: {config.training.start_from} holds an ensemble; name the "
-                "folder of one of its members"
-            )
+        begin_with, remark = read_start(config.training.start_from)
+        if remark and processes().is_first:
+            on_report(Advised((remark,)))
         config = _shaped_like(begin_with.config, config)
     vocabulary = begin_with.vocabulary if begin_with else None
     corpus = processes().in_turn(lambda: build_corpus(config.corpus, vocabulary))

@@ -7,26 +7,41 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import typer
 import yaml
 from conftest import TEXT
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_cli import SMALL, refused, run
-from test_training import PowerLossError, assert_same_weights, crash_at, lines, train
+from test_training import TINY, PowerLossError, assert_same_weights, crash_at, lines, train
 
 import charlm
 from charlm.arguments import ESCAPES_HELP, unescaped
 from charlm.batches import make_batches
+from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.cli import app
-from charlm.config import BatchesConfig, Config, CorpusConfig, TrainingConfig, parse_duration
+from charlm.config import (
+    BatchesConfig,
+    Config,
+    CorpusConfig,
+    EnsembleConfig,
+    ModelConfig,
+    TrainingConfig,
+    parse_duration,
+)
 from charlm.config_file import config_names, load_config, override
 from charlm.corpus_builder import build_corpus
+from charlm.ensemble import Ensemble
 from charlm.errors import ConfigError, CorpusError
+from charlm.fine_tuning import NETWORK_LOSSES, read_start
+from charlm.model import LanguageModel
 from charlm.nearest import did_you_mean_path
-from charlm.reports import NetworkBegins, Report
+from charlm.reports import Advised, Finished, NetworkBegins, Report
 from charlm.run import Run
+from charlm.vocabulary import Vocabulary
 from charlm.wording import written_duration
 
 
@@ -515,3 +530,69 @@ def test_a_hint_is_found_for_any_name(name: str) -> None:
     """It never fails, whatever was typed, and names what is there."""
     hint = did_you_mean_path(Path(name), [Path("tests")])
     assert hint == "" or (hint.startswith("did you mean ") and hint.endswith("?"))
+
+
+# Starting from an ensemble
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Two networks, of which the second has learnt for longer, and n-grams."""
+    folder = tmp_path_factory.mktemp("ensemble")
+    (folder / "text.txt").write_text(TEXT, "utf-8")
+    settings = ["training.steps=8", "ensemble.members=2", "ensemble.ngram_order=2"]
+    return charlm.train(
+        text=folder / "text.txt", runs=folder, name="run", settings=[*TINY, *settings]
+    )
+
+
+def test_a_run_starts_from_the_best_network_of_an_ensemble(
+    ensemble: Finished, text_file: Path, tmp_path: Path
+) -> None:
+    """By the loss on the validation split, whether its folder or its checkpoint is named."""
+    losses = [network.best_loss for network in ensemble.networks]
+    assert None not in losses
+    best = losses.index(min(loss for loss in losses if loss is not None)) + 1
+    expected = read_checkpoint(ensemble.run.folder / f"member-{best}/checkpoints/best.safetensors")
+    for name, place in (("a", ensemble.run.folder), ("b", ensemble.run.best)):
+        seen: list[Report] = []
+        still = ["learning_rate=1e-30", "warmup_steps=0", "weight_decay=0", "steps=1"]
+        started = [f"training.{setting}" for setting in (*still, f"start_from={place}")]
+        run_ = train(
+            text_file, tmp_path, *started, "model.hidden_size=8", name=name, on_report=seen.append
+        )
+        weights = read_checkpoint(run_.last).weights
+        assert weights.keys() == expected.weights.keys()
+        for key, tensor in weights.items():
+            torch.testing.assert_close(tensor, expected.weights[key])
+        (remark,) = next(report.reasons for report in seen if isinstance(report, Advised))
+        assert f"starting from network {best} of 2" in remark
+        assert charlm.resume(run_.folder, settings=["training.steps=2"]).step == 2
+
+
+@pytest.mark.parametrize(
+    ("losses", "student", "number"),
+    [([2.0, 1.0, 3.0], 0.3, 2), ([1.0, 2.0, 3.0], 0.3, 1), (None, 0.3, 3), (None, 0.0, 1),
+     ([1.0], 0.3, 3), (["x", 1.0, 2.0], 0.3, 3), ([float("nan"), 1.0, 2.0], 0.0, 1)],
+)  # fmt: skip
+def test_the_network_to_start_from_is_the_one_with_the_lowest_loss(
+    losses: Any, student: float, number: int, tmp_path: Path
+) -> None:
+    """Without losses that can be trusted it is the student, else the first."""
+    vocabulary = Vocabulary((97, 98, 99))
+    size = ModelConfig(hidden_size=4, embedding_size=3)
+    networks = [LanguageModel(size, len(vocabulary)) for _ in range(3)]
+    for seed, network in enumerate(networks):
+        network.initialize(torch.Generator().manual_seed(seed))
+    config = Config(model=size, ensemble=EnsembleConfig(members=3 - (student > 0), student=student))
+    whole = Ensemble(networks, 0, np.zeros(3, np.uint8))
+    counters = {NETWORK_LOSSES: losses}
+    path = tmp_path / "ensemble.safetensors"
+    write_checkpoint(
+        path, Checkpoint(config, vocabulary, "0" * 32, whole.tensors(), training_counters=counters)
+    )
+    alone, remark = read_start(str(path))
+    assert f"network {number} of 3" in remark
+    weights = networks[number - 1].state_dict()
+    assert all(torch.equal(weights[key], tensor) for key, tensor in alone.weights.items())
+    assert isinstance(alone.make_model(), LanguageModel)

@@ -1,0 +1,47 @@
+"""What a run starts from that `training.start_from` names: the weights of one network."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from charlm.checkpoint import Checkpoint, read_checkpoint
+from charlm.config import EnsembleConfig
+from charlm.model import LanguageModel
+from charlm.run import checkpoint_to_use
+
+NETWORK_LOSSES = "network_losses"
+"""The counter of an ensemble's checkpoint that has each network's loss on the validation split."""
+
+
+def read_start(place: str) -> tuple[Checkpoint, str]:
+    """Return the network to start from, and a remark for the user, or "".
+
+    Of an ensemble it is the network that predicts the validation split best. Where there was no
+    such split it is the student, or the first network.
+    """
+    checkpoint = read_checkpoint(checkpoint_to_use(Path(place)))
+    model = checkpoint.make_model()
+    if isinstance(model, LanguageModel):
+        return checkpoint, ""
+    losses = _losses(checkpoint.training_counters.get(NETWORK_LOSSES), len(model.members))
+    if losses is not None:
+        best = losses.index(min(losses))
+        reason = f"which predicts the validation split best ({losses[best]:.4f} nats per character)"
+    elif checkpoint.config.ensemble.student:
+        best, reason = len(model.members) - 1, "the student"
+    else:
+        best, reason = 0, "the first: no validation split tells which is best"
+    config = checkpoint.config.model_copy(update={"ensemble": EnsembleConfig()})
+    weights = model.members[best].state_dict()
+    remark = f"{place} is an ensemble; starting from network {best + 1} of {len(model.members)}"
+    alone = replace(checkpoint, config=config, weights=weights, training_counters={})
+    return replace(alone, training_tensors={}, opening_tensors={}), f"{remark}, {reason}"
+
+
+def _losses(written: Any, size: int) -> list[float] | None:
+    """Return the losses as a file has them; none if they are not what charlm writes."""
+    if not isinstance(written, list) or len(written) != size:
+        return None
+    is_finite = all(isinstance(loss, float) and math.isfinite(loss) for loss in written)
+    return written if is_finite else None
