@@ -22,6 +22,9 @@ from charlm.kernels.loading import loaded
 DISCOUNTS = (0.9, 1.2, 1.4)
 """Taken off a count of 1, of 2, and of more."""
 
+_MOST_SYMBOLS = 1 << 31
+"""The kernels keep a symbol in 32 bits."""
+
 LogProbabilities = Float32[np.ndarray, "time vocabulary"]
 
 
@@ -162,6 +165,8 @@ class KernelNGrams(NGrams):
 
     def __init__(self, order: int, vocabulary_size: int) -> None:
         super().__init__(order, vocabulary_size)
+        if order < 0 or not 0 < vocabulary_size < _MOST_SYMBOLS:
+            raise ValueError(f"no n-grams of order {order} over {vocabulary_size} symbols")
         kernels = loaded()
         self._counts = ctypes.c_void_p(kernels.charlm_ngrams(order, vocabulary_size))
         weakref.finalize(self, kernels.charlm_forget_ngrams, self._counts)
@@ -178,11 +183,15 @@ class KernelNGrams(NGrams):
         rate: float = 0.0,
         counts: bool = False,
     ) -> LogProbabilities:
+        _check_type("members", members, 3, np.float32)
         steps, num_members, _ = members.shape
+        _check_shape("members", members, (steps, num_members, self.vocabulary_size))
+        _check_type("weights", weights, 2, np.float64)
+        _check_shape("weights", weights, (self.order + 1, num_members + self.order + 1))
+        if not (weights.flags.c_contiguous and weights.flags.writeable):
+            raise ValueError("weights: an array of its own, written row by row, was expected")
         ids, members = self._checked(ids), np.ascontiguousarray(members)
-        assert len(ids) == self.order + steps
-        assert weights.shape == (self.order + 1, num_members + self.order + 1)
-        assert weights.flags.c_contiguous
+        _check_shape("ids", ids, (self.order + steps,))
         mixed = np.empty((steps, self.vocabulary_size), np.float32)
         mixture = _Mixture(
             ids.ctypes.data,
@@ -198,10 +207,25 @@ class KernelNGrams(NGrams):
         return mixed
 
     def _checked(self, ids: Int64[np.ndarray, " ids"]) -> Int64[np.ndarray, " ids"]:
+        _check_type("ids", ids, 1, np.int64)
         lowest = min(ids.min(initial=0) + 1, ids[self.order :].min(initial=0))
         if not 0 <= lowest <= ids.max(initial=0) < self.vocabulary_size:
             raise IndexError(f"an id is outside of the {self.vocabulary_size} symbols")
         return np.ascontiguousarray(ids)
+
+
+def _check_type(name: str, array: np.ndarray, ndim: int, dtype: type[np.generic]) -> None:
+    """Raise `TypeError` for an array of other numbers: the kernels see only its address."""
+    if array.dtype != dtype or array.ndim != ndim:
+        raise TypeError(
+            f"{name}: {ndim} dimensions of {np.dtype(dtype)} were expected, not {array.ndim} of "
+            f"{array.dtype}"
+        )
+
+
+def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{name}: shape {shape} was expected, not {array.shape}")
 
 
 def nats(log_probabilities: LogProbabilities, ids: Int64[np.ndarray, " time"]) -> float:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from charlm.cells import Cell, State
 from charlm.config import GenerationConfig
+from charlm.kernels.checks import check, check_precision
 from charlm.kernels.loading import Precision, address, lanes, loaded
 from charlm.kernels.products import pack_columns, pack_gates, pad_gates, pad_units
 from charlm.kernels.recurrence import Call
@@ -56,6 +57,8 @@ class Writer:
         forbidden: int | None,
         precision: Precision,
     ) -> None:
+        _check(model, logits, state, forbidden)
+        check_precision(precision)
         self._precision = precision
         self._kept: list[Any] = []  # what the kernels see only by its address
         samples, vocabulary = logits.shape
@@ -76,8 +79,8 @@ class Writer:
             ctypes.addressof(self._keep((Call * len(layers))(*layers))),
             address(ids),
             address(self._keep(pack_columns(F.pad(W_hq, (0, 0, 0, missing)), precision))),
-            address(self._keep(model.b_q.detach().clone())),
-            address(self._keep(logits.clone())),
+            address(self._keep(_in_one_piece(model.b_q.detach()))),
+            address(self._keep(_in_one_piece(logits))),
             0.0 if config.greedy else config.temperature,
             min(config.top_k or 0, vocabulary),
             config.top_p,
@@ -90,6 +93,8 @@ class Writer:
 
         An id is −1 where a sample's logits are not finite, and so is every later one of it.
         """
+        check("uniforms", uniforms, (None, self._writer.samples), (torch.float64,))
+        uniforms = uniforms.contiguous()
         drawn = torch.empty(uniforms.shape, dtype=torch.long)
         loaded().charlm_write(
             ctypes.byref(self._writer), len(uniforms), address(uniforms), address(drawn)
@@ -106,6 +111,7 @@ class Writer:
         W_xh, gate = None, None
         if looks_up:
             rows, gate = cell.of_symbols(vectors)
+            gate = None if gate is None else F.pad(gate, (0, missing))
         else:
             rows = cell.b_h.unsqueeze(0)
             W_xh = pad_units(cell.W_xh, kernel.num_gates, missing)
@@ -126,11 +132,32 @@ class Writer:
             weights=address(self._keep(pack_gates(W_xh, W_hh, kernel.num_gates, self._precision))),
             operands=address(self._keep(operands)),
             outputs=address(self._keep(torch.zeros(samples, hidden_size))),
-            first_hidden=address(self._keep(hidden.clone())),
+            first_hidden=address(self._keep(_in_one_piece(hidden))),
             memory=None if both is None else address(self._keep(both)),
-            gate=None if gate is None else address(self._keep(F.pad(gate, (0, missing)))),
+            gate=None if gate is None else address(self._keep(_in_one_piece(gate))),
         )
 
     def _keep(self, value: Any) -> Any:
         self._kept.append(value)
         return value
+
+
+def _check(model: LanguageModel, logits: Tensor, state: ModelState, forbidden: int | None) -> None:
+    """Raise an error for what the kernels would read past: they see only addresses."""
+    if not can_write(model):
+        raise ValueError("model: one that the kernels can write with was expected (can_write)")
+    check("logits", logits, (None, model.vocabulary_size))
+    if len(state) != len(model.layers):
+        raise ValueError(f"state: {len(model.layers)} layers were expected, not {len(state)}")
+    for cell, tensors in zip(model.layers, state, strict=True):
+        if len(tensors) != cell.num_states:
+            raise ValueError(f"state: {cell.num_states} tensors were expected a layer")
+        for tensor in tensors:
+            check("state", tensor, (len(logits), cell.hidden_size))
+    if forbidden is not None and not 0 <= forbidden < model.vocabulary_size:
+        raise IndexError(f"forbidden: outside of the {model.vocabulary_size} symbols")
+
+
+def _in_one_piece(tensor: Tensor) -> Tensor:
+    """Copy a tensor so that its numbers lie one after another."""
+    return tensor.clone(memory_format=torch.contiguous_format)

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from charlm.kernels.loading import Precision, address, check_ids, is_available, lanes, loaded
+from charlm.kernels.checks import IDS, check, check_ids, check_precision
+from charlm.kernels.loading import Precision, address, is_available, lanes, loaded
 from charlm.kernels.products import multiply, pack_columns
 
 Targets = Int64[Tensor, "*places"] | Float[Tensor, "*places vocabulary"]
@@ -29,12 +30,25 @@ def cross_entropy(
     In bfloat16, charlm's kernels round the operands of the products and the gradient of the logits
     to it; in float32, and where the kernels do not run, it is PyTorch's.
     """
+    check_precision(precision)
+    places, distributions = rows.shape[:-1], (*rows.shape[:-1], weights.shape[-1])
+    if targets.shape not in (places, distributions):
+        raise ValueError(
+            f"targets: shape {tuple(places)} or {distributions} was expected, not "
+            f"{tuple(targets.shape)}"
+        )
     targets = targets.flatten(0, rows.ndim - 2)
     rows = rows.flatten(0, -2)
     if precision == "float32" or not is_available(weights):
         return F.cross_entropy(rows @ weights + bias, targets)
+    check("weights", weights, (rows.shape[1], None))
+    check("rows", rows, (None, len(weights)))
+    check("bias", bias, (weights.shape[1],))
     if targets.ndim == 1:
-        check_ids(targets, weights.shape[1])
+        check("targets", targets, (len(rows),), IDS)
+        check_ids("targets", targets, weights.shape[1])
+    else:
+        check("targets", targets, (len(rows), weights.shape[1]))
     loss: Tensor = _CrossEntropy.apply(rows, weights, bias, targets)  # type: ignore[no-untyped-call]
     return loss
 
@@ -44,7 +58,7 @@ class _CrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, weights: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
         missing = -weights.shape[1] % lanes()
         weights = F.pad(weights, (0, missing))
-        bias = F.pad(bias, (0, missing), value=-1e30)  # what is not in the vocabulary never comes
+        bias = F.pad(bias, (0, missing), value=-1e30).contiguous()  # what is no symbol never comes
         rows, padded = rows.to(torch.bfloat16).contiguous(), weights
         if rows.shape[1] % 2:  # the kernels take operands by twos
             rows, padded = F.pad(rows, (0, 1)), F.pad(weights, (0, 0, 0, 1))

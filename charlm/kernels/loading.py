@@ -40,12 +40,6 @@ def is_available(parameter: Tensor) -> bool:
     return on_cpu and library() is not None
 
 
-def check_ids(ids: Tensor, num_symbols: int) -> None:
-    """Raise `IndexError` for an id that names no symbol: the kernels would read anything there."""
-    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < num_symbols:
-        raise IndexError(f"an id is outside of the {num_symbols} symbols")
-
-
 def address(tensor: Tensor) -> ctypes.c_void_p:
     """Return where a tensor lies; the caller keeps it alive while the kernels use it."""
     return ctypes.c_void_p(tensor.data_ptr())

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from charlm.kernels.checks import OPERANDS, check, check_precision
 from charlm.kernels.loading import Precision, address, is_available, lanes, loaded
 
 
@@ -21,8 +22,10 @@ def product(
     In float32 where the kernels do not run, and where gradients are wanted: the loss of training
     has a kernel of its own, `cross_entropy`.
     """
+    check_precision(precision)
     if precision == "float32" or torch.is_grad_enabled() or not is_available(weights):
         return rows @ weights
+    check("weights", weights, (rows.shape[-1], None))
     low = rows.flatten(0, -2).bfloat16()
     if odd := low.shape[1] % 2:  # the kernels take operands by twos
         low, weights = F.pad(low, (0, odd)), F.pad(weights, (0, 0, 0, odd))
@@ -34,6 +37,8 @@ def multiply(
     rows: Float[Tensor, "rows size"], packed: Tensor, num_columns: int
 ) -> Float[Tensor, "rows columns"]:
     """Return `rows @ weights` in float32 for weights that `pack_columns` has packed."""
+    check("rows", rows, (None, None), OPERANDS)
+    check("packed", packed, (_packed_size(rows.shape[1], num_columns),), (rows.dtype,))
     rows = rows.contiguous()
     product = rows.new_empty(len(rows), num_columns, dtype=torch.float32)
     loaded().charlm_product(
@@ -85,8 +90,13 @@ def pack_gates(
     precision: Precision,
 ) -> Tensor:
     """Pack `[W_xh; W_hh]` so that the gates of the same units lie together."""
+    check("W_hh", W_hh, (None, num_gates * len(W_hh)))
+    if W_xh is not None:
+        check("W_xh", W_xh, (None, W_hh.shape[1]))
     weights = W_hh if W_xh is None else torch.cat([W_xh, W_hh])
     hidden_size = len(W_hh)
+    if hidden_size % lanes():
+        raise ValueError(f"W_hh: a multiple of {lanes()} units was expected, not {hidden_size}")
     if num_gates == 1:
         return pack_columns(weights, precision)
     return _pack(weights, hidden_size // lanes(), num_gates, lanes(), hidden_size, precision)
@@ -94,8 +104,16 @@ def pack_gates(
 
 def pack_columns(weights: Float[Tensor, "size columns"], precision: Precision) -> Tensor:
     """Pack a matrix so that `multiply` reads its columns in their order."""
+    check("weights", weights, (None, None))
     width = lanes()
-    return _pack(weights, -(-weights.shape[1] // (4 * width)), 4, 4 * width, width, precision)
+    panels = _packed_size(1, weights.shape[1]) // (4 * width)
+    return _pack(weights, panels, 4, 4 * width, width, precision)
+
+
+def _packed_size(size: int, num_columns: int) -> int:
+    """Return how many numbers a matrix has when it is packed in panels of four vectors."""
+    width = 4 * lanes()
+    return -(-num_columns // width) * width * size
 
 
 def _pack(
@@ -107,6 +125,9 @@ def _pack(
     precision: Precision,
 ) -> Tensor:
     size, num_columns = weights.shape
+    check_precision(precision)
+    if precision == "bfloat16" and size % 2:
+        raise ValueError(f"weights: an even number of rows was expected, not {size}")
     packed = weights.new_empty(panels * vectors * size * lanes(), dtype=getattr(torch, precision))
     loaded().charlm_pack(
         address(weights),

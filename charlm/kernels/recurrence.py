@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from charlm.kernels.loading import Precision, address, check_ids, lanes, loaded
+from charlm.kernels.checks import OPERANDS, check, check_precision, check_recurrence
+from charlm.kernels.loading import Precision, address, lanes, loaded
 from charlm.kernels.products import (
     Packed,
     multiply,
@@ -64,13 +65,11 @@ def run(
     with `inputs` that of the place, of shape (time, batch, hidden). `packed` keeps the packed
     weights for the next call. Returns the hidden state of every step, and the state after the last.
     """
+    check_precision(precision)
+    num_states = 2 if kernel.has_memory else 1
+    check_recurrence(*(kernel.num_gates, num_states, rows, W_hh, state), inputs, W_xh, lookup, gate)
     hidden_size, width = W_hh.shape[0], lanes()
-    if lookup is not None:
-        check_ids(lookup, len(rows))
-        lookup = lookup.long().contiguous()
-    batch = (lookup if inputs is None else inputs).shape[1]  # type: ignore[union-attr]
-    if any(tensor.shape != (batch, hidden_size) for tensor in state):
-        raise ValueError(f"a state of {batch} columns and {hidden_size} units was expected")
+    lookup = None if lookup is None else lookup.long().contiguous()
     state = tuple(tensor.to(W_hh) for tensor in state)  # the kernels see addresses, not types
     missing = -hidden_size % width
     if missing:  # units of zero weights stay zero, and nothing flows back from them
@@ -215,9 +214,12 @@ class _Recurrence(torch.autograd.Function):
 def _sum_rows(
     gradients: Float[Tensor, "places gates"], lookup: Tensor | None, num_symbols: int
 ) -> Float[Tensor, "symbols gates"]:
-    """Sum the gradients of the places where each symbol stood."""
+    """Sum the gradients of the places where each symbol stood; `lookup` was checked before."""
     if lookup is None:
         return gradients.sum(0, keepdim=True, dtype=torch.float32)
+    check("gradients", gradients, (lookup.numel(), None), OPERANDS)
+    if gradients.shape[1] % lanes() or not gradients.is_contiguous():
+        raise ValueError("gradients: rows of whole vectors, one after another, were expected")
     sums = gradients.new_zeros(num_symbols, gradients.shape[1], dtype=torch.float32)
     loaded().charlm_sum_rows(
         address(gradients),
