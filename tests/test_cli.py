@@ -110,7 +110,7 @@ def test_eval_as_json(trained: Path) -> None:
     score = json.loads(result.stdout)
     assert set(score) == {
         *("nats_per_character", "perplexity", "bits_per_character", "bits_per_byte"),
-        *("characters", "unknown_characters", "protocol"),
+        *("characters", "unknown_characters", "protocol", "overlaps"),
     }
     assert score["perplexity"] == pytest.approx(math.exp(score["nats_per_character"]))
     rows = json.loads(run("eval", trained, "--json", "--rows", 4).stdout)

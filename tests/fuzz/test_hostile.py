@@ -48,6 +48,7 @@ from charlm.evaluator import Score
 from charlm.kernels import compiler
 from charlm.model import LanguageModel
 from charlm.openings import Opening, choose_passages
+from charlm.provenance import records_of
 from charlm.resources import cache_folder
 from charlm.run import Run
 from charlm.vocabulary import Vocabulary
@@ -313,9 +314,11 @@ class Targets:
         config = CorpusConfig(paths=(str(self.text),), unit="character")
         folder = cache_folder() / "corpora" / (whole := build_corpus(config)).fingerprint
         expected = texts_of(whole)  # now: its ids are mapped, not read
+        sketches = [one.sketch.hashes.tolist() for one in records_of(whole, config)]
         path = data.draw(st.sampled_from(sorted(folder.iterdir())))
         path.write_bytes(data.draw(damages(path.read_bytes())))
-        assert texts_of(build_corpus(config)) == expected
+        assert texts_of(again := build_corpus(config)) == expected
+        assert [one.sketch.hashes.tolist() for one in records_of(again, config)] == sketches
         (folder / "corpus.json").unlink()
 
     def try_forged_cache(self, data: st.DataObject) -> None:
