@@ -20,6 +20,7 @@ from charlm.errors import CorpusError, RunError, file_errors
 from charlm.evaluator import evaluate_part
 from charlm.fine_tuning import NETWORK_LOSSES
 from charlm.kept_text import kept_characters, tensors_to_save, text_to_count
+from charlm.member_logs import MemberRun, merge_logs
 from charlm.model import LanguageModel, choose_device
 from charlm.openings import Opening, choose_passages
 from charlm.predictor import Predictor, final_score, generate
@@ -42,6 +43,7 @@ def train_members(run: Run, config: Config, on_report: Callable[[Report], None])
 
     finished = []
     for number in range(config.ensemble.size):
+        merge_logs(run)
         member, is_student = _member(run, number), number == config.ensemble.members
         on_report(NetworkBegins(number + 1, config.ensemble.size, is_student))
         own = _member_config(run, config, number)
@@ -50,7 +52,9 @@ def train_members(run: Run, config: Config, on_report: Callable[[Report], None])
                 finished.append(_go_on(member, own, report))
         else:
             name = member.folder.name
-            finished.append(single.begin(own, name, "", run.folder, report, is_scored=False))
+            about: Any = {"is_scored": False, "member": member}
+            finished.append(single.begin(own, name, "", run.folder, report, **about))
+    merge_logs(run)
     return _mix(run, config, finished, on_report)
 
 
@@ -97,7 +101,7 @@ def _go_on(member: Run, own: Config, on_report: Callable[[Report], None]) -> Fin
 
 
 def _member(run: Run, number: int) -> Run:
-    return Run(run.folder / f"member-{number + 1}")
+    return MemberRun(run, number + 1)
 
 
 def member_seed(seed: int, number: int) -> int:

@@ -31,7 +31,8 @@ class Run:
     config.yaml       every key of the config, as resolved
     environment.json  what computed it, and when: one entry a start
     metrics.jsonl     one JSON object a line: training, validation, roll-backs
-    samples.txt       a sample of text at each validation
+    samples.txt       a sample of text at each validation; of an ensemble, both logs hold what its
+                      members log, with their numbers
     checkpoints/      best.safetensors, last.safetensors, and older ones where they are kept;
                       good.safetensors where last is of a stop between two saves
     """

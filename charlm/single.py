@@ -28,15 +28,20 @@ def begin(
     on_report: Callable[[Report], None],
     *,
     is_scored: bool = True,
+    member: Run | None = None,
 ) -> Finished:
-    """Train a network in a new folder below `runs`; `is_scored` is as in `Session`."""
+    """Train a network in a new folder below `runs`; `is_scored` is as in `Session`.
+
+    `member` is the run of that folder, if an ensemble has it.
+    """
     session = _begun(config, on_report, is_scored)
 
     def make() -> Path:
         launch = launch_name() if launched().most_restarts else None
         return Run.create(runs, name, stem, session.config, launch).folder
 
-    run = run_of(session.processes.of_first(make))
+    folder = session.processes.of_first(make)
+    run = run_of(folder) if member is None else member
     try:
         with run.locked():
             return session.run_in(run)
