@@ -6,7 +6,7 @@ from pathlib import Path
 
 from charlm.building import remove_abandoned
 from charlm.cache_record import claimed, keep_in_record
-from charlm.corpus import FILES
+from charlm.corpus import FILES, SKETCHES
 from charlm.errors import CorpusError, file_errors
 from charlm.resources import cache_folder
 
@@ -49,7 +49,7 @@ def _deleted(path: Path) -> int:
         return about.st_size
     if not stat.S_ISDIR(about.st_mode):  # a link that somebody has put in its place
         return 0
-    inside = () if path.parent == cache_folder() else FILES
+    inside = () if path.parent == cache_folder() else (*FILES, *SKETCHES.values())
     freed = sum(_deleted(path / name) for name in inside if (path / name).is_file())
     with suppress(OSError):  # it holds what is somebody else's
         path.rmdir()

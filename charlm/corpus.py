@@ -39,6 +39,8 @@ PartName = Literal["train", "validation", "test"]
 PARTS: tuple[PartName, ...] = ("train", "validation", "test")
 FILES = (*(f"{name}.{kind}" for name in PARTS for kind in ("ids", "unknown")), "corpus.json")
 """What a folder of the cache holds."""
+SKETCHES: dict[PartName, str] = {name: f"{name}.sketch" for name in ("train", "validation")}
+"""What may be added later: see `provenance`."""
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from charlm.bounded import InvalidDataError, read_bounded
+from charlm.building import built_in
 from charlm.config import CorpusConfig
-from charlm.corpus import Corpus, Part, PartName
-from charlm.durable import write_whole
+from charlm.corpus import SKETCHES, Corpus, Part, PartName
 from charlm.resources import cache_folder
-from charlm.shingles import Sketch, sketch
+from charlm.shingles import MOST_ANCHOR_BITS, Sketch, sketch
 from charlm.stored import item
 from charlm.vocabulary import Vocabulary
 
@@ -132,15 +132,16 @@ def name_of(paths: Sequence[str | Path]) -> str:
 
 def _kept_sketch(corpus: Corpus, name: PartName) -> Sketch:
     """Return the sketch of a part, from the cache beside its ids or made anew."""
-    file = cache_folder() / "corpora" / corpus.fingerprint / f"{name}.sketch"
-    with suppress(OSError):  # none yet, or of another user
+    file = cache_folder() / "corpora" / corpus.fingerprint / SKETCHES[name]
+    with suppress(OSError):
         data = read_bounded(file, 1)
         digest, body = data[:32], data[32:]
-        if hashlib.sha256(body).digest() == digest and len(body) % 8 == 1:
+        is_whole = len(body) % 8 == 1 and hashlib.sha256(body).digest() == digest
+        if is_whole and body[0] <= MOST_ANCHOR_BITS:
             return Sketch(np.frombuffer(body[1:], "<u8").astype(np.uint64), body[0])
     made = sketch(corpus.parts[name].ids, corpus.vocabulary)
     body = bytes([made.anchor_bits]) + made.hashes.astype("<u8").tobytes()
-    if file.parent.is_dir():
-        with suppress(OSError):  # it only saves time
-            write_whole(file, hashlib.sha256(body).digest() + body)
+    with suppress(OSError), built_in(cache_folder()) as folder:  # it only saves time
+        (folder / file.name).write_bytes(hashlib.sha256(body).digest() + body)
+        (folder / file.name).replace(file)
     return made

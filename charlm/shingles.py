@@ -19,7 +19,7 @@ PASSAGE = 50
 """Characters: shorter passages of one language coincide by chance."""
 _MOST_HASHES = 1 << 15
 """In a sketch: 256 KB."""
-_MOST_ANCHOR_BITS = 8
+MOST_ANCHOR_BITS = 8
 _ANCHOR = 16
 """Characters at the beginning of a passage that decide whether it is hashed at all."""
 _BLOCK = 1 << 19
@@ -67,7 +67,7 @@ def count_common(of: Sketch, ids: Ids, vocabulary: Vocabulary) -> tuple[int, int
 
 def _anchor_bits(length: int) -> int:
     """Return how sparsely to choose passages: a sketch is filled at least twice."""
-    return min(_MOST_ANCHOR_BITS, max(0, (length // (2 * _MOST_HASHES)).bit_length() - 1))
+    return min(MOST_ANCHOR_BITS, max(0, (length // (2 * _MOST_HASHES)).bit_length() - 1))
 
 
 def _smallest(ids: Ids, vocabulary: Vocabulary, bits: int) -> Hashes:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm import provenance
+from charlm.clearing import clear_cache
 from charlm.config import CorpusConfig
 from charlm.corpus import Corpus
 from charlm.corpus_builder import build_corpus
@@ -98,3 +99,15 @@ def test_a_sketch_that_was_damaged_is_made_anew(
         data[40] ^= 1
         path.write_bytes(bytes(data) if number else b"")
     assert [one.sketch.hashes.tolist() for one in records_of(*corpus_and_config)] == made
+
+
+def test_sketches_go_when_the_cache_is_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "text.txt").write_text(LETTERS.decode(some_ids(1, 3000)), encoding="utf-8")
+    config = CorpusConfig(paths=(str(tmp_path / "text.txt"),))
+    records_of(build_corpus(config), config)
+    assert len(list((tmp_path / "cache").glob("corpora/*/*.sketch"))) == 2
+    clear_cache()
+    assert not list((tmp_path / "cache").glob("corpora/*"))
