@@ -108,6 +108,9 @@ class CorpusConfig(Section):
     """Rarer characters share one unknown symbol, which is never generated."""
     vocabulary_from: Literal["train", "all"] = "train"
     """Count characters in the training part alone, or in all parts."""
+    vocabulary: Literal["keep", "extend"] = "keep"
+    """With `training.start_from`: predict the characters that the model knows, or extend them by
+    those of this text, counted as `minimum_count` and `vocabulary_from` say."""
     split: Annotated[tuple[Fraction, Fraction, Fraction], BeforeValidator(_as_three)] = (
         0.9,
         0.05,
@@ -365,3 +368,12 @@ class Config(Section):
     training: TrainingConfig = TrainingConfig()
     ensemble: EnsembleConfig = EnsembleConfig()
     generation: GenerationConfig = GenerationConfig()
+
+    @model_validator(mode="after")
+    def _extends_something(self) -> "Config":
+        if self.corpus.vocabulary == "extend" and self.training.start_from is None:
+            raise ValueError(
+                "corpus.vocabulary: extend is for fine-tuning; set training.start_from, or leave "
+                "it at keep"
+            )
+        return self

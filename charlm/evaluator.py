@@ -16,6 +16,7 @@ from charlm.corpus import Part
 from charlm.ensemble import AnyModel
 from charlm.errors import CorpusError, DivergenceError
 from charlm.kernels.loading import Precision, computing_in
+from charlm.known_characters import MOST_UNKNOWN
 from charlm.model import ModelState
 from charlm.overlaps import Overlap
 from charlm.parallel import Processes
@@ -43,6 +44,17 @@ class Score:
     """How it was scored, and why the score may flatter."""
     overlaps: tuple[Overlap, ...] = ()
     """What of the text the model has seen before."""
+
+    @property
+    def unknown_note(self) -> str:
+        """Say, after the protocol, where so much is unknown that perplexity says little."""
+        share = self.unknown_characters / self.characters
+        if share <= MOST_UNKNOWN:
+            return ""
+        return (
+            f"; {share:.0%} of the characters are outside the vocabulary and count as one in the "
+            "perplexity: compare bits per byte"
+        )
 
     @property
     def nats_per_character(self) -> float:

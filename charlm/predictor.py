@@ -157,7 +157,8 @@ def _explained(score: Score, how: str, checkpoint: Checkpoint, part: Part) -> Sc
     """Return a score with its protocol, which says what the model had seen of the text."""
     records = checkpoint.provenance
     found = overlaps(records, part, checkpoint.vocabulary)
-    return replace(score, protocol=how + caveats(records, found), overlaps=found)
+    said = score.unknown_note + caveats(records, found)
+    return replace(score, protocol=how + said, overlaps=found)
 
 
 def _check_is_new(path: Path) -> None:
@@ -186,7 +187,7 @@ def final_score(
     if len(part) > _EXACT_LIMIT:
         rows = effective_rows(len(part), training.validation_rows)
     score = evaluate_part(model, part, rows, processes).checked(name)
-    said = caveats(records, overlaps(records, part, corpus.vocabulary))
+    said = score.unknown_note + caveats(records, overlaps(records, part, corpus.vocabulary))
     return (name, score), protocol(rows, model.precision) + said
 
 

@@ -141,6 +141,7 @@ class TrainingView:
         self._print_above(
             f"step {report.step:>6,}  validation loss {score.nats_per_character:.4f}  "
             f"perplexity {score.perplexity:.3f}  {score.bits_per_character:.3f} bits/character"
+            + (f"  {score.bits_per_byte:.3f} bits/byte" if score.unknown_characters else "")
             + ("  (best)" if report.is_best else ""),
             style="bold" if report.is_best else "",
         )

@@ -177,6 +177,8 @@ class Session:
                     "validation_loss": measures["nats_per_character"],
                     "validation_perplexity": measures["perplexity"],
                     "validation_bits_per_character": measures["bits_per_character"],
+                    "validation_bits_per_byte": measures["bits_per_byte"],
+                    "validation_unknown_characters": measures["unknown_characters"],
                 }
             )
             is_best = counters.note_validation(score.nats_per_character)

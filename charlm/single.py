@@ -7,9 +7,9 @@ from pathlib import Path
 from charlm.checkpoint import read_checkpoint
 from charlm.config import Config
 from charlm.config_file import relocate
-from charlm.corpus_builder import build_corpus
 from charlm.errors import CheckpointError, ConfigError, RunError
 from charlm.fine_tuning import read_start
+from charlm.known_characters import corpus_of, grown
 from charlm.machine import launch_name, launched
 from charlm.memory import is_out_of_memory
 from charlm.parallel import processes
@@ -91,10 +91,12 @@ def _begun(config: Config, on_report: Callable[[Report], None], is_scored: bool)
             on_report(Advised((remark,)))
         config = _shaped_like(begin_with.config, config)
     vocabulary = begin_with.vocabulary if begin_with else None
-    corpus = processes().in_turn(lambda: build_corpus(config.corpus, vocabulary))
+    corpus = processes().in_turn(lambda: corpus_of(config, vocabulary))
     session = Session(config, corpus, on_report, is_scored)
     if begin_with is not None:
-        session.state.model.load_state_dict(begin_with.weights)
+        model, before = session.state.model, begin_with.vocabulary
+        weights = grown(begin_with.weights, model.state_dict(), before, corpus.vocabulary)
+        model.load_state_dict(weights)
         session.state.inherit(begin_with)
     return session
 

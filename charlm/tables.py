@@ -41,6 +41,7 @@ def _summary(report: Finished) -> list[tuple[str, str]]:
                 f"{score.perplexity:.3f} ({_which_checkpoint(report)})",
             ),
             (f"{name} loss", _losses(score)),
+            *_bits_per_byte(name, score),
             (
                 f"{name} characters",
                 f"{score.characters:,}{_unknown(score)}, {report.protocol}",
@@ -85,6 +86,13 @@ def show_score(what: str, score: Score, how: str) -> None:
 
 def _losses(score: Score) -> str:
     return f"{score.nats_per_character:.4f} nats, {score.bits_per_character:.4f} bits per character"
+
+
+def _bits_per_byte(name: str, score: Score) -> list[tuple[str, str]]:
+    """Return the row that counts unknown characters in full, where there are any."""
+    if not score.unknown_characters:
+        return []
+    return [(f"{name} bits per byte", f"{score.bits_per_byte:.4f} (unknown characters named)")]
 
 
 def _unknown(score: Score) -> str:
