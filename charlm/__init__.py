@@ -10,22 +10,20 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from charlm import machine
-
 if TYPE_CHECKING:
     from charlm.errors import CharlmError
     from charlm.experiment import resume, train
+    from charlm.machine import prepare
     from charlm.predictor import evaluate, generate, load
 
-__all__ = ["CharlmError", "evaluate", "generate", "load", "resume", "train"]
-
-machine.prepare()  # here, because every way to charlm passes it before torch loads
+__all__ = ["CharlmError", "evaluate", "generate", "load", "prepare", "resume", "train"]
 
 _HOMES = {
     "CharlmError": "errors",
     "evaluate": "predictor",
     "generate": "predictor",
     "load": "predictor",
+    "prepare": "machine",
     "resume": "experiment",
     "train": "experiment",
 }

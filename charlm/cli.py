@@ -28,7 +28,7 @@ from charlm.bounded import InvalidDataError, as_ascii, parse_json, read_bounded
 from charlm.data_cli import data
 from charlm.errors import CharlmError, CorpusWarning, ProcessError, file_errors
 from charlm.interrupt import end_on_request
-from charlm.machine import launched
+from charlm.machine import launched, prepare
 from charlm.options import (
     ConfigName,
     Device,
@@ -416,5 +416,6 @@ def _read_ratios(path: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line, in a process that is its own."""
+    prepare()  # before a command imports torch
     app(prog_name="charlm")

@@ -1,8 +1,10 @@
 """Where the parts meet: start a run, and go on with one."""
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+
+import torch
 
 from charlm import single
 from charlm.advice import advise
@@ -18,6 +20,16 @@ from charlm.parallel import processes, together
 from charlm.reports import Advised, Finished, Report
 from charlm.resumption import check_resumable, check_same
 from charlm.run import Run
+
+
+@contextmanager
+def _threads_as_found() -> Iterator[None]:
+    """Leave the process with as many threads as it had: a run takes its own number."""
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def train(
@@ -47,7 +59,7 @@ def train(
     else:
         resolved = load_config(config, settings, text)
     _check_launch(resolved, name, auto)
-    with together(), _memory_errors(resolved):
+    with _threads_as_found(), together(), _memory_errors(resolved):
         return _train(resolved, stem, settings, name, Path(runs), auto, on_report)
 
 
@@ -107,6 +119,7 @@ def _check_launch(config: Config, name: str | None, auto: bool) -> None:
     _text_to_read_again(config, "each process of torchrun")
 
 
+@_threads_as_found()
 @together()
 def resume(
     run: str | Path,

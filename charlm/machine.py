@@ -13,24 +13,33 @@ from charlm.bounded import InvalidDataError, as_ascii, parse_json, read_bounded
 from charlm.resources import cache_folder
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_found: dict[str, str] = {}
+_set: dict[str, str] = {}
+"""What `prepare` has added to the environment."""
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
 def prepare() -> None:
-    """Set the environment that torch reads when it loads; what the user has set is left alone.
+    """Prepare a process of one's own for speed: call it before anything imports torch.
+
+    It sets environment variables that torch reads when it loads, and how the C library keeps
+    memory; what the user has set is left alone. The command line does so. Whoever imports charlm
+    decides for themselves: without it everything works, more slowly where cores are few.
 
     Threads that wait for work sleep, as by default they would keep their cores busy with waiting
     and slow down everything else, charlm's own kernels among it. Large tensors lie in large pages,
     which are several times cheaper to get from Linux.
     """
-    _found.update(os.environ)
+    wanted = {
+        "THP_MEM_ALLOC_ENABLE": "1",
+        "KINETO_LOG_LEVEL": "99",  # the profiler's own log, on standard error
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+    }
     if not any(name in os.environ for name in _WAITING):
-        os.environ["OMP_WAIT_POLICY"] = "passive"
-        os.environ["GOMP_SPINCOUNT"] = "10000"  # some microseconds: what follows at once
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own log, on standard error
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+        wanted["OMP_WAIT_POLICY"] = "passive"
+        wanted["GOMP_SPINCOUNT"] = "10000"  # some microseconds: what follows at once
+    added = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(added)
+    _set.update(added)
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
         libc = ctypes.CDLL(None)
         if hasattr(libc, "mallopt"):  # glibc: keep what was freed for the next step
@@ -39,8 +48,8 @@ def prepare() -> None:
 
 
 def environment_found() -> dict[str, str]:
-    """Return the environment as it was before `prepare`, for processes that are not charlm's."""
-    return dict(_found)
+    """Return the environment without what `prepare` added, for processes that are not charlm's."""
+    return {name: value for name, value in os.environ.items() if _set.get(name) != value}
 
 
 class Launch(NamedTuple):

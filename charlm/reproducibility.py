@@ -17,6 +17,7 @@ from charlm.kernels import compiler
 from charlm.kernels.loading import Precision
 from charlm.machine import launched, processor_name
 
+_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 _SWITCH = "torch.use_deterministic_algorithms(True)"
 """Which PyTorch names where an operation has no deterministic algorithm."""
 
@@ -31,7 +32,8 @@ def deterministic(wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    was_set = _CUBLAS in os.environ
+    os.environ.setdefault(_CUBLAS, ":4096:8")
     cudnn = torch.backends.cudnn
     was_wanted = torch.are_deterministic_algorithms_enabled()
     only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -50,6 +52,8 @@ def deterministic(wanted: bool) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(was_wanted, warn_only=only_warned)
         cudnn.deterministic, cudnn.benchmark = of_cudnn
+        if not was_set:
+            del os.environ[_CUBLAS]
 
 
 def environment(

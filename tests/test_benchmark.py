@@ -136,6 +136,7 @@ def test_the_plain_loop_learns(cell: str) -> None:
 def test_the_plain_loop_is_spared_what_charlm_sets() -> None:
     script = (
         "import os; before = dict(os.environ); import charlm.machine as machine; "
+        "machine.prepare(); "
         "assert machine.environment_found() == before; assert 'OMP_WAIT_POLICY' in os.environ"
     )
     environment = {name: value for name, value in os.environ.items() if name[:4] not in _THREADS}
