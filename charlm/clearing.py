@@ -1,5 +1,6 @@
 """Empty the cache of what charlm has put there, and of nothing else."""
 
+import os
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -8,6 +9,7 @@ from charlm.building import remove_abandoned
 from charlm.cache_record import claimed, keep_in_record
 from charlm.corpus import FILES, SKETCHES
 from charlm.errors import CorpusError, file_errors
+from charlm.kernels.store import files_of_kernels, folder_of_kernels
 from charlm.resources import cache_folder
 
 
@@ -18,17 +20,16 @@ def clear_cache() -> int:
     could not be deleted, once all else is gone.
     """
     folder, freed = cache_folder(), 0
-    for place in (folder, folder / "texts", folder / "corpora"):
+    for place in (folder, folder / "texts", folder / "corpora", folder_of_kernels()):
         freed += remove_abandoned(place)
-    left, reasons = [], []
-    for path in claimed():
+    reasons, claims = [], claimed()
+    for path in [*files_of_kernels(), *claims]:
         try:
             freed += _deleted(path)
-            if path.is_dir():  # it holds somebody else's files, and is still charlm's own
-                left.append(path)
         except OSError as reason:
-            left.append(path)
             reasons.append(f"{path}: could not be deleted ({reason.strerror})")
+    # A folder is still there if it holds somebody else's files: it is charlm's own all the same.
+    left = [path for path in claims if os.path.lexists(path)]
     with file_errors("be written", folder, "check that it can be written", CorpusError):
         keep_in_record(left)
     if reasons:

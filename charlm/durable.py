@@ -7,10 +7,11 @@ from pathlib import Path
 from charlm.building import built_in
 
 
-def write_whole(path: Path, data: bytes, *, is_new: bool = False) -> None:
+def write_whole(path: Path, data: bytes, *, is_new: bool = False, mode: int | None = None) -> None:
     """Write a file elsewhere, synchronise it, and rename it: no moment has half of it.
 
-    With `is_new`, raise `FileExistsError` rather than replace anything.
+    With `is_new`, raise `FileExistsError` rather than replace anything. Without `mode`, who may
+    read it is as for every new file of the process.
     """
     with built_in(path.parent) as folder:
         whole = folder / path.name
@@ -18,6 +19,8 @@ def write_whole(path: Path, data: bytes, *, is_new: bool = False) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        if mode is not None:
+            whole.chmod(mode)
         if is_new:
             _take_place(whole, path)
         else:

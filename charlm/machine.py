@@ -3,7 +3,6 @@
 import ctypes
 import json
 import os
-import platform
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -81,28 +80,6 @@ def launch_name() -> str:
         logs, _, _ = os.environ.get("TORCHELASTIC_ERROR_FILE", "").rpartition("attempt_")
         return f"{name} {os.getppid()} {logs}"  # in a container, parents have one number
     return "" if name == "none" else name  # that is what each is called without --rdzv-id
-
-
-def processor() -> str:
-    """Return what tells this processor from others that would need other machine code."""
-    wanted = ("model name", "flags", "Features", "CPU part")
-    if not (found := _cpuinfo()):
-        return f"{platform.machine()} {platform.processor()}"
-    return " ".join([platform.machine(), *(found[name] for name in wanted if name in found)])
-
-
-def processor_name() -> str:
-    """Return what this processor is called, for people."""
-    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
-
-
-def _cpuinfo() -> dict[str, str]:
-    """Return what Linux says of the processor's last core; nothing elsewhere."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return {}
-    return {line.partition(":")[0].strip(): line.partition(":")[2].strip() for line in lines}
 
 
 def remembered(key: str) -> Any:

@@ -15,7 +15,8 @@ from charlm.config import TrainingConfig
 from charlm.errors import ConfigError
 from charlm.kernels import compiler
 from charlm.kernels.loading import Precision
-from charlm.machine import launched, processor_name
+from charlm.machine import launched
+from charlm.processor import processor_name
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 _SWITCH = "torch.use_deterministic_algorithms(True)"

@@ -16,8 +16,8 @@ import charlm
 from charlm import calibration, session
 from charlm.config import Config
 from charlm.errors import ConfigError
-from charlm.machine import processor, processor_name
 from charlm.parallel import Processes
+from charlm.processor import processor, processor_name
 from charlm.reports import Report, Stepped
 from charlm.reproducibility import deterministic
 from charlm.run import Run

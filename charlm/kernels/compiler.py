@@ -19,20 +19,23 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from charlm.machine import processor
-from charlm.resources import cache_folder
+from charlm.kernels.store import KernelStore, suffix
+from charlm.processor import processor
 
 _SOURCE = Path(__file__).with_name("kernels.cpp")
 _FLAGS = (
     *("-std=c++17", "-O3", "-shared", "-fPIC", "-pthread"),
     *("-ffp-contract=fast", "-fno-math-errno"),  # no flag that would change what nan means
 )
-_SECONDS = 300.0
+_SECONDS, _SECONDS_FOR_VERSION = 300.0, 20.0
 
 
 def begin() -> None:
     """Start the build, if one is needed, so that it runs while torch loads."""
-    if _reason_to_do_without() is None and not os.path.exists(_target()):  # noqa: PTH110
+    if _reason_to_do_without() is not None:
+        return
+    store = _store()
+    if store.read() is None and not store.failure():
         _building()
 
 
@@ -51,16 +54,23 @@ def description() -> str:
 def _load() -> tuple[ctypes.CDLL | None, str]:
     if (reason := _reason_to_do_without()) is not None:
         return None, reason
-    target = _target()
-    # Not Path.exists, which raises where a folder may not be looked into.
-    if not os.path.exists(target) and (reason := _building().finish(target)):  # noqa: PTH110
-        return None, reason
-    try:
-        return ctypes.CDLL(str(target)), ""
-    except OSError as error:
+    store = _store()
+    data = store.read()
+    if data is not None:
         with suppress(OSError):
-            target.unlink()  # built again at the next start
-        return None, f"{target}: {error}"
+            return store.load(data), ""
+    if reason := store.failure():
+        return None, f"{reason}; it is tried again a day after that, or with another compiler"
+    data, reason = _building().finish()
+    if data is None:
+        return None, reason
+    with suppress(OSError):  # without it, the next start builds them again
+        store.keep(data)
+    try:
+        return store.load(data), ""
+    except OSError as error:
+        store.remember_failure(str(error))
+        return None, str(error)
 
 
 def _reason_to_do_without() -> str | None:
@@ -69,26 +79,25 @@ def _reason_to_do_without() -> str | None:
     return None if _compiler() else "no C++ compiler found; CXX names one"
 
 
+def _store() -> KernelStore:
+    return KernelStore(kernels_version())
+
+
 @cache
 def kernels_version() -> str:
     """Return what tells these kernels on this processor from any others."""
     sources = [_SOURCE, *sorted(_SOURCE.parent.glob("*.hpp"))]
     texts = [source.read_text(encoding="utf-8") for source in sources]
-    about = "\n".join([*texts, *_compiler(), *_FLAGS, processor()])
-    return hashlib.sha256(about.encode()).hexdigest()[:20]
-
-
-def _target() -> Path:
-    suffix = ".dll" if sys.platform == "win32" else ".so"
-    return cache_folder() / "kernels" / f"{kernels_version()}{suffix}"
+    about = [*texts, *_command(), _compiler_version(), processor()]
+    return hashlib.sha256("\n".join(about).encode(errors="replace")).hexdigest()[:20]
 
 
 @cache
 def _compiler() -> tuple[str, ...]:
     """Return the command of the compiler: `CXX`, the system's, or that of the ziglang package."""
     if named := os.environ.get("CXX"):
-        if shutil.which(named):
-            return (named,)
+        if found := shutil.which(os.path.expanduser(named)):  # noqa: PTH111 - of an unknown home
+            return (found,)
         try:
             return tuple(shlex.split(named))
         except ValueError:  # an open quote
@@ -101,22 +110,40 @@ def _compiler() -> tuple[str, ...]:
     return ()
 
 
+def _command() -> tuple[str, ...]:
+    """Return the command that builds the kernels, without the names of files."""
+    arm = platform.machine().lower() in ("arm64", "aarch64")
+    return (*_compiler(), *_FLAGS, "-mcpu=native" if arm else "-march=native")
+
+
+def _compiler_version() -> str:
+    """Return what the compiler says of itself; nothing where it does not say."""
+    try:
+        said = subprocess.run(
+            [*_compiler(), "--version"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_SECONDS_FOR_VERSION,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return said.stdout.decode(errors="replace")
+
+
 class _Build:
-    """A compiler at work on a file of its own, which takes its place when it is whole."""
+    """A compiler at work on a file in a private folder of the system's temporary ones."""
 
     def __init__(self) -> None:
         self._reason = ""
         self._owner = os.getpid()
-        self._partial: Path | None = None
-        arm = platform.machine().lower() in ("arm64", "aarch64")
-        command = [*_compiler(), *_FLAGS, "-mcpu=native" if arm else "-march=native", str(_SOURCE)]
+        self._folder: str | None = None
         try:
-            _target().parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix="building-", dir=_target().parent)
-            os.close(handle)
-            self._partial = Path(name)
+            self._folder = tempfile.mkdtemp(prefix="charlm-")
+            self._built = Path(self._folder, f"kernels{suffix()}")
             self._process = subprocess.Popen(
-                [*command, "-o", str(self._partial)],
+                [*_command(), str(_SOURCE), "-o", str(self._built)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -141,9 +168,8 @@ class _Build:
         self._clear()
 
     def _clear(self) -> None:
-        if self._partial is not None:
-            with suppress(OSError):  # a folder that has become read-only keeps it
-                self._partial.unlink(missing_ok=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _stop(self) -> None:
         if sys.platform == "win32":
@@ -151,24 +177,28 @@ class _Build:
         else:
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    def finish(self, target: Path) -> str:
-        """Wait for it; return why there is no library, where there is none."""
-        if self._reason or self._partial is None:
-            return self._reason
+    def finish(self) -> tuple[bytes | None, str]:
+        """Wait for it; return the library, or why there is none.
+
+        That a compiler does not manage is remembered; that it cannot be started is not.
+        """
+        if self._reason:
+            return None, self._reason
         try:
             _, messages = self._process.communicate(timeout=_SECONDS)
             if self._process.returncode == 0:
-                self._partial.replace(target)
-                return ""
+                return self._built.read_bytes(), ""
             lines = messages.splitlines() or ["the compiler failed without a word"]
-            return next((line for line in lines if "error" in line), lines[0])
+            reason = next((line for line in lines if "error" in line), lines[0])
         except subprocess.TimeoutExpired:
             self._stop()
-            return f"the compiler took more than {_SECONDS:.0f} s"
+            reason = f"the compiler took more than {_SECONDS:.0f} s"
         except OSError as error:
-            return str(error)
+            return None, str(error)
         finally:
             self._clear()
+        _store().remember_failure(reason)
+        return None, reason
 
 
 @cache

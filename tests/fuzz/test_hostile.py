@@ -46,6 +46,7 @@ from charlm.ensemble import Ensemble
 from charlm.errors import CharlmError, CheckpointError, DivergenceError, RunError, file_errors
 from charlm.evaluator import Score
 from charlm.kernels import compiler
+from charlm.kernels.store import KernelStore
 from charlm.model import LanguageModel
 from charlm.openings import Opening, choose_passages
 from charlm.provenance import records_of
@@ -355,6 +356,39 @@ class Targets:
         machine.remember("x", 1.5)
         assert machine.remembered("x") == 1.5
         assert texts_of(build_corpus(config)) == expected
+
+    def try_kernels(self, data: st.DataObject) -> None:
+        """Whatever lies in the folder of kernels: what charlm built there is read, or nothing."""
+        honest, store = b"what charlm has built", KernelStore("0123456789abcdef0123")
+        shutil.rmtree(store.folder, ignore_errors=True)
+        store.keep(honest)
+        library, note = sorted(store.folder.iterdir(), key=lambda path: path.suffix == ".json")
+        path = data.draw(st.sampled_from([library, note]))
+        change(data, about := json.loads(note.read_text()))
+        content = data.draw(damages(path.read_bytes()) | st.just(json.dumps(about).encode()))
+        kind = data.draw(
+            st.sampled_from(["content", "another's", "mode", "link", "folder", "none"])
+        )
+        if kind == "content":
+            path.write_bytes(content)
+        elif kind == "another's" and os.name != "nt" and os.geteuid() == 0:
+            os.chown(data.draw(st.sampled_from([path, store.folder])), 65534, -1)
+        elif kind == "mode":
+            data.draw(st.sampled_from([path, store.folder])).chmod(0o777)
+        elif kind == "link":
+            path.rename(self.path)
+            path.symlink_to(self.path)
+        elif kind == "folder":
+            path.unlink()
+            path.mkdir()
+        assert store.read() in (honest, None)
+        assert store.read() == honest or kind != "none"
+        if kind in ("mode", "link", "folder"):
+            assert store.read() is None
+        lawful(store.failure)
+        with suppress(OSError):
+            store.keep(honest)
+            assert store.read() in (honest, None)
 
     def try_damaged_checkpoint(self, data: st.DataObject) -> None:
         self.path.write_bytes(damaged := data.draw(damages(self.bytes)))

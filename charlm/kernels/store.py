@@ -1,0 +1,207 @@
+"""The compiled kernels of one user in the cache: only what this user's charlm built is loaded.
+
+They lie in a folder of the user's own, `kernels-<number of the user>`, that nobody else may open.
+Beside each library lies a note with its digest; a file that others own or may write to, or whose
+content is another, is not loaded. The note also remembers that a build failed, and that a library
+cannot be loaded from this folder.
+"""
+
+import ctypes
+import hashlib
+import itertools
+import json
+import os
+import stat
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from charlm.bounded import parse_json
+from charlm.durable import write_whole
+from charlm.resources import cache_folder
+from charlm.stored import checked
+
+_MOST_BYTES, _MOST_NOTE_BYTES = 64 << 20, 1 << 16
+_SECONDS_UNTIL_RETRY = 86_400.0
+"""A build that failed is tried again after this time, or when anything of its key changes."""
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is remembered of one build."""
+
+    made_by: str = "charlm"
+    sha256: str = ""
+    """Of the library."""
+    loads_in_place: bool = True
+    """Not where the folder lies on a file system that no code may be loaded from."""
+    failure: str = ""
+    """Why there is no library."""
+    when: float = 0.0
+    """The time of the failure, in seconds since 1970."""
+
+
+class KernelStore:
+    """The library with one key in a user's folder, and what is remembered of it."""
+
+    def __init__(self, key: str) -> None:
+        self.folder = folder_of_kernels()
+        self._library, self._note = f"{key}{suffix()}", f"{key}.json"
+
+    def recall(self) -> Note | None:
+        """Return the note, if this user's charlm wrote one."""
+        with suppress(OSError, ValueError, TypeError), self._opened(self._note) as file:
+            fields = parse_json(file.read(_MOST_NOTE_BYTES).decode())
+            note = checked(Note, fields)
+            return note if note.made_by == "charlm" else None
+        return None
+
+    def failure(self) -> str:
+        """Return why the last build failed, or "" if there was none or it is to be tried again."""
+        note = self.recall()
+        if note is None or not 0 <= time.time() - note.when < _SECONDS_UNTIL_RETRY:
+            return ""
+        return note.failure
+
+    def read(self) -> bytes | None:
+        """Return the library if it is what this user's charlm built."""
+        note = self.recall()
+        if note is None or note.failure:
+            return None
+        with suppress(OSError), self._opened(self._library) as file:
+            data = file.read(_MOST_BYTES)
+            return data if hashlib.sha256(data).hexdigest() == note.sha256 else None
+        return None
+
+    def keep(self, data: bytes) -> None:
+        """Write a library that was built, after its note.
+
+        Raises `OSError` where something lies in its place that has no note of charlm.
+        """
+        self._remember(Note(sha256=hashlib.sha256(data).hexdigest()))
+        write_whole(self.folder / self._library, data, mode=0o600)
+
+    def remember_failure(self, reason: str) -> None:
+        """Let the next starts do without this build for a day."""
+        with suppress(OSError):
+            self._remember(Note(failure=f"{reason:.300}", when=time.time()))
+
+    def load(self, data: bytes) -> ctypes.CDLL:
+        """Load a library: from its place, if that holds the same, else from a private copy.
+
+        Raises `OSError` where neither can be loaded.
+        """
+        note = self.recall()
+        if note is not None and note.loads_in_place and self.read() == data:
+            try:
+                return self._loaded_in_place(data)
+            except OSError:
+                library = loaded_from_copy(data)
+                with suppress(OSError):
+                    self._remember(Note(sha256=note.sha256, loads_in_place=False))
+                return library
+        return loaded_from_copy(data)
+
+    def _loaded_in_place(self, data: bytes) -> ctypes.CDLL:
+        if sys.platform == "win32":
+            return ctypes.CDLL(str(self.folder / self._library))
+        if sys.platform != "linux":
+            raise OSError("no name for a file that is open")
+        with self._opened(self._library) as file:  # the very file whose content is checked
+            if file.read(_MOST_BYTES) != data:
+                raise OSError("it has just changed")
+            return _loaded_from_open(file)
+
+    def _opened(self, name: str) -> BinaryIO:
+        """Open a file of the folder; raises `OSError` for what others own or could have written."""
+        if os.name == "nt":
+            return (self.folder / name).open("rb")
+        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            _check_own(folder, 0o077)
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+            number = os.open(name, flags, dir_fd=folder)
+        finally:
+            os.close(folder)
+        try:
+            _check_own(number, 0o022)
+            if not stat.S_ISREG(os.fstat(number).st_mode):
+                raise OSError("not a file")
+            return os.fdopen(number, "rb")
+        except OSError:
+            os.close(number)
+            raise
+
+    def _remember(self, note: Note) -> None:
+        self._make_folder()
+        names = self._note, self._library
+        if self.recall() is None and any(os.path.lexists(self.folder / name) for name in names):
+            raise FileExistsError("something is there that charlm did not make")
+        write_whole(self.folder / self._note, json.dumps(asdict(note)).encode(), mode=0o600)
+
+    def _make_folder(self) -> None:
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            self.folder.mkdir(0o700)
+        if os.name == "nt":
+            return
+        number = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            _check_own(number, 0o077)
+        finally:
+            os.close(number)
+
+
+def folder_of_kernels() -> Path:
+    """Return the folder of this user's kernels."""
+    user = f"-{os.geteuid()}" if hasattr(os, "geteuid") else ""
+    return cache_folder() / f"kernels{user}"
+
+
+def suffix() -> str:
+    """Return how the name of a library ends."""
+    return ".dll" if sys.platform == "win32" else ".so"
+
+
+def files_of_kernels() -> list[Path]:
+    """Return what charlm has put into this user's folder, and the folder itself, last."""
+    folder, found = folder_of_kernels(), []
+    with suppress(OSError):
+        for path in sorted(folder.glob("*.json")):
+            if KernelStore(path.stem).recall() is not None:
+                found += [folder / f"{path.stem}{suffix()}", path]
+    return [*found, folder] if found else []
+
+
+def loaded_from_copy(data: bytes) -> ctypes.CDLL:
+    """Load a library from a folder that is this process's own; raises `OSError`."""
+    with tempfile.TemporaryDirectory(prefix="charlm-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder, f"kernels{suffix()}")
+        path.write_bytes(data)
+        try:
+            return ctypes.CDLL(str(path))
+        except OSError:
+            if not hasattr(os, "memfd_create"):
+                raise
+            # A system's temporary folder may be one that no code may be loaded from, either.
+            with os.fdopen(os.memfd_create("charlm-kernels"), "w+b") as file:
+                file.write(data)
+                file.flush()
+                return _loaded_from_open(file)
+
+
+def _loaded_from_open(file: BinaryIO) -> ctypes.CDLL:
+    # A name of its own each time: the system's loader takes what it has once loaded by a name.
+    return ctypes.CDLL(f"/proc/self/fd/{'./' * next(_numbers)}{file.fileno()}")
+
+
+def _check_own(number: int, others: int) -> None:
+    """Raise `PermissionError` unless this user owns an open file, and others have no such right."""
+    about = os.fstat(number)
+    if about.st_uid != os.geteuid() or stat.S_IMODE(about.st_mode) & others:
+        raise PermissionError("others own it, or may write to it")
