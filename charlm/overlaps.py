@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from charlm.corpus import Part
+from charlm.corpus import Corpus, Part, PartName
 from charlm.provenance import LEARNT, Record, Through, Use
 from charlm.shingles import count_common
 from charlm.vocabulary import Vocabulary
@@ -89,6 +89,18 @@ def caveats(records: Sequence[Record], found: Sequence[Overlap]) -> str:
     if others and not any(overlap.use == "followed" for overlap in found):
         said.append(f"the model has learnt from {', '.join(others)}, too (eval --dynamic --save)")
     return "".join(f"; {one}" for one in dict.fromkeys(said))
+
+
+def warnings_of(records: Sequence[Record], corpus: Corpus) -> tuple[str, ...]:
+    """Say, before a run, which of its parts the models that it learns from have learnt from."""
+    others = [one for one in records if one.through and one.use in LEARNT]
+    names: tuple[PartName, ...] = ("validation", "test")
+    return tuple(
+        f"the {name} part: {overlap.describe()}"
+        for name in names
+        for overlap in overlaps(others, corpus.parts[name], corpus.vocabulary)
+        if not overlap.is_repetition
+    )
 
 
 def _overlap(record: Record, part: Part, vocabulary: Vocabulary) -> Overlap:

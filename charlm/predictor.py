@@ -20,7 +20,7 @@ from charlm.model import choose_device
 from charlm.openings import Opening, choose_passages
 from charlm.overlaps import caveats, overlaps
 from charlm.parallel import Processes
-from charlm.provenance import Record, followed, merged, records_of
+from charlm.provenance import Record, followed, records_of
 from charlm.run import checkpoint_to_use, newest_run
 from charlm.scored_text import held_out_part, text_to_score, training_corpus
 from charlm.sources import as_read
@@ -146,7 +146,7 @@ def evaluate_dynamically(
             checkpoint,
             weights=tensors_to_save(model, checkpoint),
             opening_tensors=opening.tensors() if opening else {},
-            provenance=merged(checkpoint.provenance, [read]),
+            provenance=(*checkpoint.provenance, read),
             training_tensors={},
         )
         write_checkpoint(Path(save), adapted, is_new=True)

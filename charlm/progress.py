@@ -83,7 +83,7 @@ class TrainingView:
                 self._results.print(str(report.run.folder))
 
     def _start(self, report: Started) -> None:
-        for line in (_describe_corpus(report.corpus), _describe_model(report)):
+        for line in (_describe_corpus(report.corpus), _describe_model(report), *report.warnings):
             self._messages.print(line)
         where = f"at step {report.resumed_at} " if report.resumed_at else ""
         limits = _describe_limits(report.config.training)

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -105,8 +106,13 @@ def inherited(records: Iterable[Record], through: Through) -> tuple[Record, ...]
 
 
 def merged(*groups: Iterable[Record]) -> tuple[Record, ...]:
-    """Return all records, each once."""
-    return tuple(dict.fromkeys(record for group in groups for record in group))
+    """Return all records, each once: what a model has seen itself, its teacher need not have."""
+    kept: dict[Record, Record] = {}
+    for record in chain(*groups):
+        same = replace(record, through="")
+        if same not in kept or not record.through:
+            kept[same] = record
+    return tuple(kept.values())
 
 
 def fitted(records: Iterable[Record]) -> tuple[Record, ...]:

@@ -49,6 +49,8 @@ class Started:
     """The step from which a resumed run goes on; 0 for a new one."""
     progress: float
     """How much of the run is done already, from 0 to 1."""
+    warnings: tuple[str, ...] = ()
+    """What will flatter the scores of this run."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from charlm.counters import Mean
 from charlm.errors import DivergenceError
 from charlm.evaluator import Score, evaluate_part
 from charlm.interrupt import stop_on_interrupt
+from charlm.overlaps import warnings_of
 from charlm.parallel import processes
 from charlm.predictor import Predictor, final_score, generate
 from charlm.reports import (
@@ -67,6 +68,7 @@ class Session:
             self.state.model,
             resumed_at=self.state.trainer.step,
             progress=self.state.trainer.progress(),
+            warnings=warnings_of(self.state.provenance, self.state.corpus),
         )
         self.on_report(started)
         self._began = perf_counter()

@@ -13,6 +13,7 @@ from charlm import dynamic, evaluate, load, resume, train
 from charlm.cli import app
 from charlm.errors import CorpusError
 from charlm.evaluator import Score
+from charlm.reports import Report, Started
 
 TINY = (
     "model.hidden_size=8",
@@ -136,6 +137,28 @@ def test_a_teacher_that_learnt_from_the_test_part_is_said(folder: Path) -> None:
     assert said in score(folder, "student").protocol
     taught = (*TINY, f"training.teachers={runs / 'student'}")
     assert said in begin(folder, "grandchild", settings=taught)
+
+
+@pytest.mark.parametrize(("other", "is_said"), [("all", True), ("run", False)])
+def test_a_leak_is_said_before_training_begins(folder: Path, other: str, is_said: bool) -> None:
+    """A teacher of the same split has nothing to warn of."""
+    said: list[str] = []
+
+    def note(report: Report) -> None:
+        said.extend(report.warnings if isinstance(report, Started) else ())
+
+    settings = (*TINY, f"training.teachers={folder / 'runs' / other}")
+    train(text=folder / "o.txt", runs=folder / "runs", settings=settings, on_report=note)
+    why = f"{NO_FAIR_SCORE}a teacher learnt from all of it (o.txt)"
+    expected = [f"the {name} part: {why}" for name in ("validation", "test")]
+    assert said == (expected if is_said else [])
+
+
+def test_what_a_model_knows_itself_is_not_said_of_its_teacher_too(folder: Path) -> None:
+    settings = (*TINY, f"training.teachers={folder / 'runs' / 'run'}")
+    begin(folder, "same", settings=settings)
+    for part in ("train", "validation"):
+        assert score(folder, "same", part=part).protocol == score(folder, "run", part=part).protocol
 
 
 def test_a_model_that_training_started_from_is_said(folder: Path) -> None:
