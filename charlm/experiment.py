@@ -82,7 +82,7 @@ def _train(
         resolved = _advised(resolved, settings, on_report)
     if resolved.ensemble.is_wanted:
         _text_to_read_again(resolved, "an ensemble")
-        build_corpus(resolved.corpus)  # what is wrong with it is said before there is a folder
+        single.check_text(resolved)
         whole = Run.create(runs, name, stem, resolved)
         with whole.locked():
             return train_members(whole, resolved, on_report)

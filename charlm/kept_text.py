@@ -36,7 +36,7 @@ def kept_characters(checkpoint: Checkpoint) -> int:
     if not checkpoint.config.ensemble.ngram_order:  # single characters: only how many there are
         return 0
     counted = checkpoint.weights.get("counted")
-    return 0 if counted is None else len(counted)
+    return 0 if counted is None else int((counted >= 0).sum())  # −1 stands between two texts
 
 
 def count_again(model: AnyModel, checkpoint: Checkpoint, path: Path) -> None:

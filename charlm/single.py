@@ -82,6 +82,15 @@ def run_of(folder: Path) -> Run:
     return Run(folder) if processes().is_first else OthersRun(folder)
 
 
+def check_text(config: Config) -> None:
+    """Raise what is wrong with the text of a run, before there is a folder for it."""
+    vocabulary = None
+    if config.training.start_from is not None:
+        begin_with, _ = read_start(config.training.start_from)
+        config, vocabulary = _shaped_like(begin_with.config, config), begin_with.vocabulary
+    corpus_of(config, vocabulary)
+
+
 def _begun(config: Config, on_report: Callable[[Report], None], is_scored: bool) -> Session:
     """Return a session before its first step."""
     begin_with = None

@@ -91,6 +91,9 @@ def test_a_text_that_is_mostly_unknown_is_refused(
     start = f"--set=training.start_from={latin}"
     command = ["train", "--text", cyrillic, "--runs", tmp_path, *SMALL]
     refused(run(*command, start), "train split", "corpus.vocabulary=extend")
+    ensemble = ("--set=ensemble.members=2", "--name=ensemble")
+    refused(run(*command, start, *ensemble), "train split", "corpus.vocabulary=extend")
+    assert not (tmp_path / "ensemble").exists()
     mixed = tmp_path / "mixed.txt"
     mixed.write_text(LATIN + CYRILLIC[: len(LATIN) // 9], "utf-8")
     command[2] = mixed
