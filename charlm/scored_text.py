@@ -64,7 +64,8 @@ def _training_corpus_at(checkpoint: Checkpoint, paths: tuple[str, ...]) -> Corpu
     if "-" in paths:  # it is read once, and then is a text like others
         return None
     digest = digest_of_text(paths, config.corpus)
-    if digest not in {record.digest for record in checkpoint.provenance if not record.through}:
+    own = [one for one in checkpoint.provenance if one.use == "learnt from" and not one.through]
+    if digest not in {record.digest for record in own}:
         return None
     place = config.corpus.model_copy(update={"paths": paths, "builtin": None})
     config = config.model_copy(update={"corpus": place})

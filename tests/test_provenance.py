@@ -89,6 +89,21 @@ def test_a_text_that_moved_is_scored_at_its_new_place(tmp_path: Path) -> None:
     assert score(tmp_path, "run", text=tmp_path / "moved.txt").nats == before.nats
 
 
+def test_separate_files_are_texts_of_their_own(tmp_path: Path) -> None:
+    """The validation file was chosen on; the test file is new; the training file names the run."""
+    for number, name in enumerate(("train", "validation", "test")):
+        (tmp_path / name).write_text(words(number, 1000), encoding="utf-8")
+    paths = tuple(f"corpus.{name}_paths={tmp_path / name}" for name in ("validation", "test"))
+    begin(tmp_path, "run", "train", (*TINY, *paths))
+    said = {
+        name: score(tmp_path, "run", text=tmp_path / name).protocol.partition("text")[2]
+        for name in ("train", "validation", "test")
+    }
+    assert said["validation"] == "; the checkpoint was chosen on all of it (validation)"
+    assert said["test"] == ""
+    assert said["train"] == "; train is the training text: its test part is scored"
+
+
 def test_a_part_of_another_text_is_refused(folder: Path) -> None:
     with pytest.raises(CorpusError, match=r"other\.txt is another text; leave out --part"):
         score(folder, "run", text=folder / "other.txt", part="train")
