@@ -106,8 +106,8 @@ def naming_options(message: str, arguments: Sequence[str]) -> str:
     """Let a message name the options that were typed, and not the keys that they set."""
     for argument in arguments:
         option = argument.partition("=")[0]
-        key = re.escape(option.removeprefix("--").replace("-", "_"))
+        name = re.escape(option.removeprefix("--").replace("-", "_"))
+        key = r"corpus\.paths" if option == "--text" else rf"(?:training|generation)\.{name}"
         if option.startswith("--"):
-            key = rf"(?<![\w.])(?:training|generation)\.{key}(?= (?:is|was) )"
-            message = re.sub(key, option, message)
+            message = re.sub(rf"(?<![\w.]){key}(?=:| (?:is|was) )", option, message)
     return message.removeprefix("--set: ") if message.startswith("--set: --") else message

@@ -19,7 +19,7 @@ from test_cli import SMALL, refused, run
 from test_training import TINY, PowerLossError, assert_same_weights, crash_at, lines, train
 
 import charlm
-from charlm.arguments import ESCAPES_HELP, unescaped
+from charlm.arguments import ESCAPES_HELP, naming_options, unescaped
 from charlm.batches import make_batches
 from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.cli import app
@@ -400,6 +400,13 @@ def test_a_mistake_names_the_option_that_was_typed(option: str, small_run: Path)
 def test_a_resumed_run_names_the_option_that_cannot_change(small_run: Path) -> None:
     refused(run("train", "--resume", small_run, "--seed", 3), "--seed was 0 and is 3")
     refused(run("train", "--resume", small_run, "--budget", "soon"), "charlm: --budget is 'soon'")
+
+
+def test_a_key_is_named_where_no_option_was_typed() -> None:
+    message = "training.budget is 0; training.budget_x is 1; corpus.paths: too many"
+    assert naming_options(message, ["--set", "training.budget=0"]) == message
+    named = "--budget is 0; training.budget_x is 1; --text: too many"
+    assert naming_options(message, ["--budget=0", "--text", "a", "-k"]) == named
 
 
 def test_an_option_and_a_setting_of_one_key_are_refused() -> None:
