@@ -42,7 +42,6 @@ from charlm.options import (
     Texts,
     Unknown,
 )
-from charlm.stored import item
 from charlm.terminal import for_terminal
 
 
@@ -406,6 +405,8 @@ def bench(
 
 
 def _read_ratios(path: Path) -> dict[str, float]:
+    from charlm.stored import item
+
     with file_errors("be read", path, "check the path", CharlmError):
         data = read_bounded(path, 1)
     try:

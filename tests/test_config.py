@@ -2,6 +2,7 @@
 
 import codecs
 import datetime
+import json
 import math
 from encodings.aliases import aliases
 from pathlib import Path
@@ -155,7 +156,6 @@ def test_every_key_has_a_default_and_a_line_that_says_what_it_is(name: str) -> N
         ("False", "generation.greedy", False),
         ("null", "generation.top_k", None),
         ("~", "model.embedding_size", None),
-        ("", "model.embedding_size", None),
         ("[a.txt, no]", "corpus.validation_paths", ("a.txt", "no")),
         ("a.txt", "corpus.validation_paths", ("a.txt",)),
         ("[1, 0, 0]", "corpus.split", (1.0, 0.0, 0.0)),
@@ -174,6 +174,10 @@ def test_a_value_means_what_it_looks_like(
     in_setting = value_of(override(Config(), [f"{name}={written}"]), name)
     assert in_file == in_setting == expected
     assert type(in_file) is type(in_setting) is type(expected)
+
+
+def test_a_key_of_a_file_without_a_value_is_null(tmp_path: Path) -> None:
+    assert load_text(tmp_path, "model:\n  embedding_size:\n").model.embedding_size is None
 
 
 @pytest.mark.parametrize(
@@ -358,7 +362,7 @@ def test_a_key_like_no_other_lists_the_known_ones(section: str) -> None:
 def test_a_setting_does_not_hide_a_section_that_is_none(section: str, tmp_path: Path) -> None:
     key = SECTIONS[section][0]
     default = value_of(Config(), f"{section}.{key}")
-    written = "[a.txt]" if section == "corpus" else "null" if default is None else default
+    written = "[a.txt]" if section == "corpus" else json.dumps(default)
     with pytest.raises(ConfigError, match=rf"{section} is 3: .*section"):
         load_text(tmp_path, f"{section}: 3", f"{section}.{key}={written}")
 

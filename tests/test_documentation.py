@@ -131,7 +131,8 @@ def test_every_command_line_of_the_readme_runs(
         if "--auto" in arguments:  # the length is its to choose
             arguments = ["2s" if word == "10m" else word for word in arguments]
         elif arguments[0] in ("train", "bench") and "--print-config" not in arguments:
-            arguments += [part for key in SMALL for part in ("--set", key)]
+            small = SMALL[1:] if "--budget" in arguments else SMALL  # which sets the budget
+            arguments += [part for key in small for part in ("--set", key)]
             if "--resume" in arguments:  # it may not change its shape, only its length
                 arguments = [*arguments[:3], "--set", "training.steps=3"]
             elif any(name in arguments for name in ("tiny-shakespeare", "large-text")):
