@@ -206,8 +206,8 @@ class ModelConfig(Section):
     tie_weights: bool = False
     """Let the softmax layer use the embedding's weights; needs embedding_size = hidden_size."""
     initialization: Literal["uniform", "orthogonal", "normal"] = "uniform"
-    """Matrices from ±1/√hidden_size, with orthogonal W_hh or without; or all N(0, 0.01²), biases
-    zero (the book's)."""
+    """Matrices from ±1/√hidden_size, with orthogonal W_hh or without, and b_q the logarithms of the
+    characters' frequencies; or all N(0, 0.01²), biases zero (the book's)."""
     implementation: Literal["fused", "equations"] = "fused"
     """The fastest way over a sequence, or the book's formulas step by step: the same results."""
 

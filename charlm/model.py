@@ -15,7 +15,7 @@ from charlm.config import ModelConfig
 from charlm.dropout import Masks, drop_units, drop_vectors
 from charlm.errors import ConfigError
 from charlm.kernels.cross_entropy import Targets, cross_entropy
-from charlm.kernels.loading import Precision, precision_here
+from charlm.kernels.loading import Precision, computing_in, precision_here
 from charlm.kernels.products import product
 
 ModelState = tuple[tuple[Float[Tensor, "batch _"], ...], ...]
@@ -61,8 +61,8 @@ class LanguageModel(nn.Module):
     def precision(self) -> Precision:
         """What the operands of products are really in; states and parameters are in float32.
 
-        It can be set, but only the compiled kernels compute in bfloat16. `computing_in` replaces it
-        within a block.
+        It can be set, but only the compiled kernels compute in bfloat16. Within `computing_in` it
+        is what that says.
         """
         return precision_here(self.layers[0].precision) if self.is_compiled() else "float32"
 
@@ -70,6 +70,8 @@ class LanguageModel(nn.Module):
     def precision(self, precision: Precision) -> None:
         for layer in self.layers:
             layer.precision = precision
+
+    computing_in = staticmethod(computing_in)
 
     @contextmanager
     def having(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
@@ -112,14 +114,19 @@ class LanguageModel(nn.Module):
         fused = self.config.implementation == "fused"
         return fused and all(layer.is_compiled() for layer in self.layers)
 
-    def initialize(self, generator: torch.Generator) -> None:
+    def initialize(
+        self,
+        generator: torch.Generator,
+        frequencies: Float[Tensor, " vocabulary"] | None = None,
+    ) -> None:
         """Draw the weights, in the way that the config names.
 
         `normal` is the book's N(0, 0.01²) with biases zero. `uniform` draws from ±1/√hidden, and
         characters' vectors from N(0, 1), so that they, and not what is remembered, drive the cells
         at first; an LSTM's forget gate is opened with a bias of 1 (Jozefowicz and others, 2015).
         `orthogonal` has, beside that, recurrent matrices that keep the length of the hidden state
-        (Saxe and others, 2014).
+        (Saxe and others, 2014). With the characters' `frequencies`, b_q is their logarithms, but
+        for `normal`: the network predicts them at first, wherever its state says nothing.
         """
         bound = 1 / math.sqrt(self.config.hidden_size)
         for name, parameter in self.named_parameters():
@@ -141,6 +148,9 @@ class LanguageModel(nn.Module):
                 if isinstance(layer, LSTMCell):
                     with torch.no_grad():
                         layer.b_h.view(4, -1)[1] = 1.0
+            if frequencies is not None:
+                with torch.no_grad():
+                    self.b_q.copy_(frequencies.log())
 
     def initial_state(self, batch_size: int) -> ModelState:
         """Return the state before the first character: zeros."""

@@ -14,8 +14,8 @@ import torch
 from charlm.config import TrainingConfig
 from charlm.errors import ConfigError
 from charlm.kernels import compiler
+from charlm.kernels.loading import Precision
 from charlm.machine import launched
-from charlm.model import LanguageModel
 from charlm.processor import processor_name
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
@@ -57,25 +57,18 @@ def deterministic(wanted: bool) -> Iterator[None]:
             del os.environ[_CUBLAS]
 
 
-def engine(model: LanguageModel) -> str:
-    """Say what computes a model's cells where its parameters are, in a few words."""
-    asked = model.config.implementation == "equations"
-    gated = any(layer.has_hidden_gate for layer in model.layers)  # which PyTorch has no kernel for
-    if asked or (gated and not model.is_compiled()):
-        return "the equations, step by step"
-    return compiler.description() if model.device.type == "cpu" else "PyTorch's kernels"
-
-
-def environment(training: TrainingConfig, model: LanguageModel, fingerprint: str) -> dict[str, Any]:
+def environment(
+    training: TrainingConfig, device: torch.device, precision: Precision, fingerprint: str
+) -> dict[str, Any]:
     """Return what the bits of a run depend on beside its config, and when it is.
 
-    `training` is resolved; `fingerprint` is the text's.
+    `training` is resolved; `precision` is what the model computes in; `fingerprint` is the text's.
     """
     try:
         own = version("charlm-rnn")
     except PackageNotFoundError:  # run from its source
         own = "not installed"
-    device, on_gpu = model.device, model.device.type == "cuda"
+    on_gpu = device.type == "cuda"
     return {
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
         "charlm": own,
@@ -85,10 +78,10 @@ def environment(training: TrainingConfig, model: LanguageModel, fingerprint: str
         "system": platform.platform(),
         "processor": processor_name(),
         "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
-        "kernels": engine(model),
+        "kernels": compiler.description(),
         "processes": launched().size,
         "threads": torch.get_num_threads(),
-        "precision": model.precision,
+        "precision": precision,
         "deterministic": training.deterministic,
         "seed": training.seed,
         "fingerprint": fingerprint,

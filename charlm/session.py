@@ -54,8 +54,9 @@ class Session:
 
     def run_in(self, run: Run) -> Finished:
         """Train to the end, keeping everything in the run's folder."""
-        training, fingerprint = self.config.training, self.state.corpus.fingerprint
-        run.note_environment(environment(training, self.state.model, fingerprint))
+        training, model = self.config.training, self.state.model
+        fingerprint = self.state.corpus.fingerprint
+        run.note_environment(environment(training, model.device, model.precision, fingerprint))
         with deterministic(training.deterministic):
             return self._run_in(run)
 

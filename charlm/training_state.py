@@ -18,6 +18,7 @@ from charlm.divergence import LossWatch, advice, is_harm
 from charlm.ensemble import Ensemble
 from charlm.errors import CheckpointError, ConfigError, DivergenceError, RunError
 from charlm.forks import most_threads
+from charlm.frequencies import estimate_frequencies
 from charlm.machine import launched
 from charlm.model import LanguageModel, checked_weights, choose_device
 from charlm.openings import Opening, choose_passages
@@ -43,10 +44,11 @@ class TrainingState:
         torch.set_num_threads(self.most_threads)
         device = choose_device(training.device)
         model = LanguageModel(config.model, len(corpus.vocabulary))
-        model.initialize(torch.Generator().manual_seed(training.seed))
+        train, share = corpus.parts["train"].ids, processes.share
+        frequencies = estimate_frequencies(train, len(corpus.vocabulary))
+        model.initialize(torch.Generator().manual_seed(training.seed), frequencies)
         self.model = model.to(device)
         self.model.precision = training.product_precision
-        train, share = corpus.parts["train"].ids, processes.share
         batches = make_batches(train, config.batches, training.seed, share, corpus.hapaxes)
         self._passages = choose_passages(train, corpus.vocabulary, training.seed)
         teacher, self._teachers, taught = _teacher(config, corpus, device)

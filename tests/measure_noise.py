@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import charlm
-from charlm import scored_text
+from charlm.corpus_builder import build_corpus
 from charlm.predictor import Predictor
 
 _ORDER = 5
@@ -75,8 +75,7 @@ def samples(
 def measure(run: Path, seeds: int, length: int) -> None:
     """Print a table of one run."""
     model = charlm.load(run)
-    assert model.checkpoint is not None, "it is loaded"
-    parts = scored_text.training_corpus(model.checkpoint).parts
+    parts = build_corpus(model.config.corpus, model.vocabulary).parts
     train, test = parts["train"].ids, parts["test"].ids.tolist()
     grams = FiveGrams(train.tolist(), len(model.vocabulary))
     starts = np.linspace(0, len(test) - length, seeds).astype(int)
