@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from charlm import predictor as predictor_module
+from charlm.checkpoint import Checkpoint
 from charlm.config import Config, GenerationConfig, ModelConfig
 from charlm.corpus import Part
 from charlm.dynamic import DynamicEvaluation, Rates
@@ -116,15 +117,16 @@ def part_of_letters() -> Part:
 
 @pytest.mark.parametrize("rows", [1, 2])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_score_that_is_not_finite_is_an_error(
-    engine: str, rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = make_model(engine)
+def test_a_score_that_is_not_finite_is_an_error(engine: str, rows: int, tmp_path: Path) -> None:
+    model, text = make_model(engine).eval(), tmp_path / "text.txt"
+    text.write_text("abcdefgh" * 80, "utf-8")
+    checkpoint = Checkpoint(Config(), LETTERS, "0", {})
+    predictor = Predictor(model, LETTERS, Config(), checkpoint)
+    assert math.isfinite(evaluate(predictor, text=text, rows=rows).nats)
     with torch.no_grad():
         network_of(model).b_q[3] = math.nan
-    monkeypatch.setattr(predictor_module, "part_to_score", lambda *_: ("test", part_of_letters()))
-    with pytest.raises(DivergenceError, match="test: the loss is nan"):
-        evaluate(Predictor(model, LETTERS, Config()), rows=rows)
+    with pytest.raises(DivergenceError, match=r"text\.txt: the loss is nan"):
+        evaluate(predictor, text=text, rows=rows)
 
 
 @pytest.mark.parametrize("nats", [math.nan, math.inf])
