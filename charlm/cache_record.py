@@ -36,7 +36,9 @@ def claim(path: Path) -> None:
         raise FileExistsError(
             errno.EEXIST, "something is there that charlm did not make; move it away"
         )
-    if is_there and (path.is_symlink() or not os.access(path, os.R_OK)):
+    is_effective = os.access in os.supports_effective_ids
+    is_readable = os.access(path, os.R_OK, effective_ids=is_effective)
+    if is_there and (path.is_symlink() or not is_readable):
         raise PermissionError(errno.EACCES, "it is a link, or somebody else's")
     if not is_recorded:
         _append(name)
