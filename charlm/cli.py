@@ -42,6 +42,7 @@ from charlm.options import (
     Texts,
     Unknown,
 )
+from charlm.resources import from_user
 from charlm.terminal import for_terminal
 
 
@@ -349,7 +350,7 @@ def _read_prefix(path: Path, prefix: str | None) -> str:
     if prefix is not None:
         raise CharlmError("--prefix and --prefix-file both name the prefix; give one of them")
     with file_errors("be read", path, "check the path", CharlmError):
-        data = read_bounded(path, 16)
+        data = read_bounded(from_user(path), 16)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as reason:
@@ -408,7 +409,7 @@ def _read_ratios(path: Path) -> dict[str, float]:
     from charlm.stored import item
 
     with file_errors("be read", path, "check the path", CharlmError):
-        data = read_bounded(path, 1)
+        data = read_bounded(from_user(path), 1)
     try:
         ratios = item(parse_json(as_ascii(data)), "ratios", dict)
         return {name: item(ratios, name, float) for name in ratios}

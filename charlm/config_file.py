@@ -15,7 +15,7 @@ from charlm.bounded import read_bounded
 from charlm.config import Config
 from charlm.errors import ConfigError
 from charlm.nearest import did_you_mean, did_you_mean_path
-from charlm.resources import shipped
+from charlm.resources import from_user, shipped
 
 _NULL = r"~|null|Null|NULL"
 
@@ -110,6 +110,7 @@ def load_config(
     `section.key=value` settings apply. Relative paths in a file are taken from the file's folder,
     those of `text` and settings from the current one. Raises `ConfigError` naming every mistake.
     """
+    source = from_user(source) if str(source).startswith("~") else source
     path = _find(source)
     keys = _read(path)
     _anchor_paths(keys, path.parent.resolve())

@@ -18,6 +18,7 @@ from charlm.members import check_text, train_members
 from charlm.model import choose_device
 from charlm.parallel import processes, together
 from charlm.reports import Advised, Finished, Report
+from charlm.resources import from_user
 from charlm.resumption import check_resumable, check_same
 from charlm.run import Run
 
@@ -60,7 +61,7 @@ def train(
         resolved = load_config(config, settings, text)
     _check_launch(resolved, name, auto)
     with _threads_as_found(), together(), _memory_errors(resolved):
-        return _train(resolved, stem, settings, name, Path(runs), auto, on_report)
+        return _train(resolved, stem, settings, name, from_user(runs), auto, on_report)
 
 
 def _train(
@@ -135,7 +136,7 @@ def resume(
     goes on and what it reports; a change of anything that the steps already taken depend on
     raises `RunError`, and another text `CorpusError`.
     """
-    folder = single.run_of(Path(run))
+    folder = single.run_of(from_user(run))
     folder.read_config()  # or there is nothing to lock
     with folder.locked():
         written = folder.read_config()

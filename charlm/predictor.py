@@ -21,6 +21,7 @@ from charlm.openings import Opening, choose_passages
 from charlm.overlaps import caveats, overlaps
 from charlm.parallel import Processes
 from charlm.provenance import Record, followed, records_of
+from charlm.resources import from_user
 from charlm.run import checkpoint_to_use, newest_run
 from charlm.scored_text import held_out_part, text_to_score, training_corpus
 from charlm.sources import as_read
@@ -64,8 +65,9 @@ def load(
     The checkpoint alone is needed, but for an ensemble with `ensemble.keep_text: false`, which also
     needs its training text. Raises `CheckpointError`, `RunError`, and `CorpusError` for that text.
     """
-    source = Path(path) if path is not None else newest_run(Path(runs)).folder
-    file = checkpoint_to_use(source, Path(runs))
+    runs = from_user(runs)
+    source = from_user(path) if path is not None else newest_run(runs).folder
+    file = checkpoint_to_use(source, runs)
     checkpoint = read_checkpoint(file)
     model = checkpoint.make_model(choose_device(device))
     count_again(model, checkpoint, file)
@@ -126,7 +128,7 @@ def evaluate_dynamically(
     checkpoint = predictor.checkpoint
     assert checkpoint is not None, "a model in training scores its own parts"
     if save is not None:
-        _check_is_new(Path(save))
+        _check_is_new(from_user(save))
     scored = text_to_score(checkpoint, text, part)
     corpus = scored.corpus or training_corpus(checkpoint, "or leave out --dynamic, which needs it")
     config, vocabulary = checkpoint.config, checkpoint.vocabulary
@@ -149,7 +151,7 @@ def evaluate_dynamically(
             provenance=(*checkpoint.provenance, read),
             training_tensors={},
         )
-        write_checkpoint(Path(save), adapted, is_new=True)
+        write_checkpoint(from_user(save), adapted, is_new=True)
     return scored.name, score, rates
 
 

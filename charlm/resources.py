@@ -5,6 +5,8 @@ from pathlib import Path
 
 import platformdirs
 
+from charlm.errors import CharlmError
+
 ANOTHER_CACHE = "free some space or set CHARLM_CACHE to a folder of yours"
 """What to do where the cache cannot be written."""
 _PACKAGE = Path(__file__).parent
@@ -18,4 +20,16 @@ def shipped(kind: str) -> Path:
 
 def cache_folder() -> Path:
     """Return the folder for encoded texts and downloads: `CHARLM_CACHE`, or the system's."""
-    return Path(os.environ.get("CHARLM_CACHE") or platformdirs.user_cache_path("charlm"))
+    return from_user(os.environ.get("CHARLM_CACHE") or platformdirs.user_cache_path("charlm"))
+
+
+def from_user(path: str | Path) -> Path:
+    """Return a path that a person gave: a `~` that no shell has expanded is a home folder.
+
+    Raises `CharlmError` where there is no such home, and nothing of that name either.
+    """
+    expanded = os.path.expanduser(path)  # noqa: PTH111 - Path's raises for an unknown home
+    first = Path(expanded).parts[:1]
+    if first and first[0].startswith("~") and not os.path.lexists(first[0]):
+        raise CharlmError(f"{path}: there is no home folder {first[0]}; give the whole path")
+    return Path(expanded)

@@ -23,7 +23,7 @@ from charlm.downloads import sha256_of, taken_out, transfer
 from charlm.durable import sync, sync_folder, write_whole
 from charlm.errors import CorpusError, file_errors
 from charlm.nearest import did_you_mean
-from charlm.resources import ANOTHER_CACHE, cache_folder, shipped
+from charlm.resources import ANOTHER_CACHE, cache_folder, from_user, shipped
 
 BUILTIN = {
     "python-docs": "the Python language reference that comes with the interpreter",
@@ -133,7 +133,7 @@ def get(
     breaks or does not have the right size and SHA-256. Raises `CorpusError`.
     """
     entry, target = entry_of(name), downloaded(name)
-    where = str(_local_file(source, entry, name)) if source else entry.address
+    where = str(_local_file(from_user(source), entry, name)) if source else entry.address
     with (
         file_errors("be written", target, ANOTHER_CACHE, CorpusError),
         building_folder(cache_folder()) as folder,
