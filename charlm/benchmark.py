@@ -23,10 +23,10 @@ from charlm.config import BatchesConfig, Config, CorpusConfig, ModelConfig, Trai
 from charlm.corpus_builder import build_corpus
 from charlm.evaluator import total_nats
 from charlm.generator import generate_ids, own_generators
-from charlm.kernels import compiler
 from charlm.kernels.loading import Precision
 from charlm.model import LanguageModel, choose_device
 from charlm.openings import Opening
+from charlm.reproducibility import engine
 from charlm.texts import files_of
 from charlm.timing import Work, in_own_process, in_turns, median_ratio
 from charlm.trainer import Trainer
@@ -95,13 +95,13 @@ def measure(config: Config, shapes: list[Shape], seconds: float = 0.5) -> Benchm
         {
             "threads": config.training.threads,
             "precision": config.training.product_precision if can_compile(config) else "float32",
-            "engine": compiler.description(),
             "torch": torch.__version__,
         }
     )
     sizes = config.batches.batch_size, config.batches.sequence_length
     for shape in [Shape("config", config.model, *sizes), *shapes]:
         bench = Bench(shape, config.training, ids, vocabulary_size, seconds)
+        benchmark.machine.setdefault("engine", engine(bench.model))
         bench.training(benchmark)
         bench.generation(benchmark)
         if shape.name == "config":

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from charlm.bounded import InvalidDataError
 from charlm.config import Config
 from charlm.errors import DivergenceError
-from charlm.kernels.loading import Precision, computing_in
+from charlm.kernels.loading import Precision
 from charlm.model import LanguageModel, ModelState, checked_weights
 from charlm.ngrams import first_weights, make_ngrams, nats
 from charlm.vocabulary import Ids
@@ -104,8 +104,6 @@ class Ensemble(nn.Module):
     def precision(self, precision: Precision) -> None:
         for member in self.members:
             member.precision = precision
-
-    computing_in = staticmethod(computing_in)
 
     @property
     def device(self) -> torch.device:

@@ -15,7 +15,7 @@ from charlm.config import ModelConfig
 from charlm.dropout import Masks, drop_units, drop_vectors
 from charlm.errors import ConfigError
 from charlm.kernels.cross_entropy import Targets, cross_entropy
-from charlm.kernels.loading import Precision, computing_in, precision_here
+from charlm.kernels.loading import Precision, precision_here
 from charlm.kernels.products import product
 
 ModelState = tuple[tuple[Float[Tensor, "batch _"], ...], ...]
@@ -61,8 +61,8 @@ class LanguageModel(nn.Module):
     def precision(self) -> Precision:
         """What the operands of products are really in; states and parameters are in float32.
 
-        It can be set, but only the compiled kernels compute in bfloat16. Within `computing_in` it
-        is what that says.
+        It can be set, but only the compiled kernels compute in bfloat16. `computing_in` replaces it
+        within a block.
         """
         return precision_here(self.layers[0].precision) if self.is_compiled() else "float32"
 
@@ -70,8 +70,6 @@ class LanguageModel(nn.Module):
     def precision(self, precision: Precision) -> None:
         for layer in self.layers:
             layer.precision = precision
-
-    computing_in = staticmethod(computing_in)
 
     @contextmanager
     def having(self, weights: Mapping[str, Tensor]) -> Iterator[None]:

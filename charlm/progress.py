@@ -12,7 +12,6 @@ from charlm.config import TrainingConfig
 from charlm.console import PlainConsole, results
 from charlm.corpus import Corpus
 from charlm.evaluator import perplexity
-from charlm.kernels import compiler
 from charlm.reports import (
     Advised,
     Finished,
@@ -27,6 +26,7 @@ from charlm.reports import (
     StopRequested,
     Validated,
 )
+from charlm.reproducibility import engine
 from charlm.tables import show_finished
 from charlm.terminal import for_terminal
 from charlm.wording import count, duration, written_duration
@@ -225,14 +225,9 @@ def _describe_limits(training: TrainingConfig) -> str:
 
 def _describe_engine(report: Started) -> str:
     model, training = report.model, report.config.training
-    asked = report.config.model.implementation == "equations"
-    gated = any(layer.has_hidden_gate for layer in model.layers)  # which PyTorch has no kernel for
-    by_steps = asked or (gated and not model.is_compiled())
     precision: str = model.precision
     if training.product_precision != precision:
         precision += " (training.precision is bfloat16, which needs the compiled kernels on a CPU)"
     if model.device.type != "cpu":
-        steps = "the equations, step by step, " if by_steps else ""
-        return f"{model.device.type}: {steps}{precision}"
-    engine = "the equations, step by step" if by_steps else compiler.description()
-    return f"the CPU: {engine}, {precision}, {count(torch.get_num_threads(), 'thread')}"
+        return f"{model.device.type}: {engine(model)}, {precision}"
+    return f"the CPU: {engine(model)}, {precision}, {count(torch.get_num_threads(), 'thread')}"

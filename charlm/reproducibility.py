@@ -14,8 +14,8 @@ import torch
 from charlm.config import TrainingConfig
 from charlm.errors import ConfigError
 from charlm.kernels import compiler
-from charlm.kernels.loading import Precision
 from charlm.machine import launched
+from charlm.model import LanguageModel
 from charlm.processor import processor_name
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
@@ -57,18 +57,25 @@ def deterministic(wanted: bool) -> Iterator[None]:
             del os.environ[_CUBLAS]
 
 
-def environment(
-    training: TrainingConfig, device: torch.device, precision: Precision, fingerprint: str
-) -> dict[str, Any]:
+def engine(model: LanguageModel) -> str:
+    """Say what computes a model's cells where its parameters are, in a few words."""
+    asked = model.config.implementation == "equations"
+    gated = any(layer.has_hidden_gate for layer in model.layers)  # which PyTorch has no kernel for
+    if asked or (gated and not model.is_compiled()):
+        return "the equations, step by step"
+    return compiler.description() if model.device.type == "cpu" else "PyTorch's kernels"
+
+
+def environment(training: TrainingConfig, model: LanguageModel, fingerprint: str) -> dict[str, Any]:
     """Return what the bits of a run depend on beside its config, and when it is.
 
-    `training` is resolved; `precision` is what the model computes in; `fingerprint` is the text's.
+    `training` is resolved; `fingerprint` is the text's.
     """
     try:
         own = version("charlm-rnn")
     except PackageNotFoundError:  # run from its source
         own = "not installed"
-    on_gpu = device.type == "cuda"
+    device, on_gpu = model.device, model.device.type == "cuda"
     return {
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
         "charlm": own,
@@ -78,10 +85,10 @@ def environment(
         "system": platform.platform(),
         "processor": processor_name(),
         "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
-        "kernels": compiler.description(),
+        "kernels": engine(model),
         "processes": launched().size,
         "threads": torch.get_num_threads(),
-        "precision": precision,
+        "precision": model.precision,
         "deterministic": training.deterministic,
         "seed": training.seed,
         "fingerprint": fingerprint,

@@ -54,9 +54,8 @@ class Session:
 
     def run_in(self, run: Run) -> Finished:
         """Train to the end, keeping everything in the run's folder."""
-        training, model = self.config.training, self.state.model
-        fingerprint = self.state.corpus.fingerprint
-        run.note_environment(environment(training, model.device, model.precision, fingerprint))
+        training, fingerprint = self.config.training, self.state.corpus.fingerprint
+        run.note_environment(environment(training, self.state.model, fingerprint))
         with deterministic(training.deterministic):
             return self._run_in(run)
 

@@ -21,6 +21,7 @@ from charlm.kernels.loading import Precision, computing_in
 from charlm.model import LanguageModel
 from charlm.progress import _describe_engine
 from charlm.reports import Report, Started
+from charlm.reproducibility import engine
 from charlm.run import Run
 
 needs_compiler = pytest.mark.skipif(
@@ -77,6 +78,7 @@ def test_another_device_computes_in_float32() -> None:
     model = make_model().to("meta")
     model.precision = "bfloat16"
     assert in_use(model) == "float32"
+    assert engine(model) == "PyTorch's kernels"
 
 
 def started(text: Path, runs: Path, *settings: str) -> tuple[Run, Started]:
@@ -85,9 +87,9 @@ def started(text: Path, runs: Path, *settings: str) -> tuple[Run, Started]:
     return run, next(report for report in reports if isinstance(report, Started))
 
 
-def recorded(run: Run) -> str:
+def recorded(run: Run, name: str = "precision") -> str:
     (entry,) = json.loads((run.folder / "environment.json").read_text("utf-8"))
-    return str(entry["precision"])
+    return str(entry[name])
 
 
 @pytest.mark.parametrize("reason", ["equations", "no kernels"])
@@ -100,6 +102,8 @@ def test_a_run_records_the_precision_that_it_computed_in(
     how = [EQUATIONS] if reason == "equations" else []
     run, report = started(text_file, tmp_path, BFLOAT16, *how)
     assert recorded(run) == "float32"
+    assert recorded(run, "kernels") == engine(report.model)
+    assert ("equations" in engine(report.model)) == (reason == "equations")
     assert "float32 (training.precision is bfloat16, which needs" in _describe_engine(report)
     assert load_config(run.config_file).training.precision == "bfloat16"
     run, report = started(text_file, tmp_path, "training.precision=auto", *how)
