@@ -43,7 +43,20 @@ from charlm.options import (
     Unknown,
 )
 from charlm.resources import from_user
-from charlm.terminal import for_terminal
+from charlm.terminal import RAW_BYTES, for_terminal
+
+
+_UsageError: type[Any] = typer.BadParameter.__mro__[1]  # which typer does not export
+
+
+@contextmanager
+def _usage_errors_shown() -> Iterator[None]:
+    """Let a mistake in the command line, which quotes it, give a terminal no orders."""
+    try:
+        yield
+    except _UsageError as error:
+        error.message = for_terminal(error.message, sys.stderr)
+        raise
 
 
 class _Group(TyperGroup):
@@ -58,14 +71,20 @@ class _Group(TyperGroup):
             raise CharlmError(f"{name}: a task for one process; start charlm without torchrun")
         return name, command, one_text_an_option(typed)
 
+    def make_context(self, *arguments: Any, **extra: Any) -> Any:
+        """Parse the options before the command."""
+        with _usage_errors_shown():
+            return super().make_context(*arguments, **extra)
+
     def invoke(self, ctx: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # whatever the console's own encoding is
-                stream.reconfigure(encoding="utf-8", errors="replace")
+                errors = "replace" if stream.isatty() else RAW_BYTES
+                stream.reconfigure(encoding="utf-8", errors=errors)
         # Of several processes one alone may not end where the others wait for it.
         ending = end_on_request() if launched().size == 1 else nullcontext()
         try:
-            with ending, _warnings_shown():
+            with ending, _warnings_shown(), _usage_errors_shown():
                 return super().invoke(ctx)
         except CharlmError as error:
             # The first of each machine speaks for all: a file may be missing on one of them.

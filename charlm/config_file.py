@@ -4,6 +4,7 @@ import glob
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +227,7 @@ def _parse_settings(settings: Iterable[str]) -> dict[str, Any]:
         if not (equals and dot and section and key):
             raise ConfigError(f"{setting!r}: a setting is written section.key=value")
         try:
-            value = parse_yaml(text)
+            value = parse_yaml(_recovered(text))
         except yaml.YAMLError as reason:
             raise ConfigError(f"{setting!r}: {_yaml_problem(reason)}") from None
         if value is None and not re.fullmatch(_NULL, text.strip()):
@@ -236,6 +237,24 @@ def _parse_settings(settings: Iterable[str]) -> dict[str, Any]:
             )
         keys.setdefault(section, {})[key] = value
     return keys
+
+
+def _recovered(text: str) -> str:
+    """Decode as UTF-8 what the locale left as surrogates (PEP 383), if it is that."""
+    try:
+        return os.fsencode(text).decode() if not text.isprintable() else text
+    except UnicodeError:
+        return text
+
+
+def _as_name(path: str) -> str:
+    """Return a path as Python names the file whose name is that in UTF-8, whatever the locale."""
+    with suppress(UnicodeError):
+        try:
+            os.fsencode(path)
+        except UnicodeEncodeError:
+            return os.fsdecode(path.encode())
+    return path
 
 
 _ALTERNATIVES = {"corpus": ("paths", "builtin")}
@@ -304,7 +323,7 @@ def absolute(path: str, folder: Path) -> str:
     """Make a path of a config absolute, as seen from `folder`; `-` stays standard input."""
     if path in ("", "-"):
         return path
-    path = os.path.expanduser(path)  # noqa: PTH111 - Path's raises for an unknown home
+    path = _as_name(os.path.expanduser(path))  # noqa: PTH111 - Path's raises for an unknown home
     is_pattern = glob.has_magic(path) and not os.path.exists(folder / path)  # noqa: PTH110
     return str(Path(glob.escape(str(folder)) if is_pattern else folder) / path)
 

@@ -7,17 +7,39 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from charlm.terminal import for_terminal
+from charlm.terminal import for_terminal, generated_for_terminal
 
 
 class PlainConsole(Console):
-    """Prints text as it is: no markup and no emoji in it, and no orders to a terminal."""
+    """Prints text as it is: no markup and no emoji in it, and no orders to a terminal.
+
+    Rich drops some control characters and expands tabs, so only a terminal is left to it.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, soft_wrap=True, **options)
 
+    def print(self, *objects: Any, end: str = "\n", **options: Any) -> None:
+        """Print; a pipe or a file is given a text to the letter."""
+        if len(objects) != 1 or not isinstance(objects[0], str) or self.file.isatty():
+            super().print(*objects, end=end, **options)
+        elif not self.quiet:
+            self.file.write(f"{objects[0]}{end}")
+            self.file.flush()
+
+    def print_generated(self, text: str, end: str = "\n", style: str = "") -> None:
+        """Print what a model has written, with the marks that its script needs."""
+        if self.file.isatty():
+            super().print(Text(generated_for_terminal(text, self._stream), style=style), end=end)
+        else:
+            self.print(text, end=end)
+
+    @property
+    def _stream(self) -> TextIO:
+        return cast("TextIO", self.file)
+
     def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(for_terminal(text, cast("TextIO", self.file)), **options)
+        return super().render_str(for_terminal(text, self._stream), **options)
 
 
 def message(text: str) -> None:
@@ -31,11 +53,17 @@ def results() -> PlainConsole:
     return PlainConsole(width=width)
 
 
-def named_rows(rows: list[tuple[str, str]]) -> Table:
-    """Return a table of a name and what it is, a row each."""
+def print_rows(rows: list[tuple[str, str]]) -> None:
+    """Print a table of a name and what it is, a row each; in a pipe or a file a line each."""
+    console = results()
+    if not sys.stdout.isatty():
+        width = max(len(name) for name, _ in rows)
+        for name, value in rows:
+            console.print(f"{name:<{width}}  {value}")
+        return
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     for name, value in rows:
         table.add_row(name, value)
-    return table
+    console.print(table)

@@ -148,12 +148,15 @@ class TrainingView:
 
     def _sampled(self, report: Sampled) -> None:
         if self._bar is not None:
-            self._print_above(report.text, style="dim")
+            self._print_above(report.text, style="dim", is_generated=True)
 
-    def _print_above(self, text: str, style: str) -> None:
+    def _print_above(self, text: str, style: str, is_generated: bool = False) -> None:
         if self._bar is not None:
             self._bar.clear()
-        self._messages.print(text, style=style)
+        if is_generated:
+            self._messages.print_generated(text, style=style)
+        else:
+            self._messages.print(text, style=style)
         if self._bar is not None:
             self._bar.refresh()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.table import Table
 
 from charlm.benchmark import Benchmark
-from charlm.console import message, named_rows, results
+from charlm.console import message, print_rows, results
 from charlm.evaluator import Score, perplexity
 from charlm.reports import Finished
 from charlm.sweep import Point
@@ -14,8 +14,8 @@ from charlm.wording import duration
 
 def show_finished(report: Finished) -> None:
     """Print the sample of a run that is at its end, and what it has come to."""
-    results().print(report.sample, end="\n\n")
-    results().print(named_rows(_summary(report)))
+    results().print_generated(report.sample, end="\n\n")
+    print_rows(_summary(report))
 
 
 def _summary(report: Finished) -> list[tuple[str, str]]:
@@ -69,18 +69,16 @@ def _which_checkpoint(report: Finished) -> str:
 
 def show_score(what: str, score: Score, how: str) -> None:
     """Print the table of `charlm eval`; `how` is the protocol."""
-    results().print(
-        named_rows(
-            [
-                ("text", what),
-                ("perplexity", f"{score.perplexity:.4f}"),
-                ("loss", _losses(score)),
-                ("bits per byte", f"{score.bits_per_byte:.4f}"),
-                ("characters scored", f"{score.characters:,}"),
-                ("unknown characters", f"{score.unknown_characters:,}"),
-                ("protocol", how),
-            ]
-        )
+    print_rows(
+        [
+            ("text", what),
+            ("perplexity", f"{score.perplexity:.4f}"),
+            ("loss", _losses(score)),
+            ("bits per byte", f"{score.bits_per_byte:.4f}"),
+            ("characters scored", f"{score.characters:,}"),
+            ("unknown characters", f"{score.unknown_characters:,}"),
+            ("protocol", how),
+        ]
     )
 
 
@@ -104,10 +102,10 @@ def show_benchmark(benchmark: Benchmark) -> None:
     machine = [(name, str(value)) for name, value in benchmark.machine.items()]
     rates = [(name, f"{rate:,.0f}") for name, rate in benchmark.rates.items()]
     ratios = [(name, f"{ratio:.2f}") for name, ratio in benchmark.ratios.items()]
-    results().print(named_rows(machine))
+    print_rows(machine)
     for heading, rows in (("characters a second, or as named", rates), ("ratios", ratios)):
         results().print(f"\n{heading}")
-        results().print(named_rows(rows))
+        print_rows(rows)
 
 
 def show_losses(losses: dict[str, tuple[float, float]]) -> None:

@@ -131,3 +131,33 @@ def test_samples_tables_and_messages_give_a_terminal_no_orders(
     assert f"ru{pictured(in_name)}ns" in shown
     if stream == "stdout":
         assert ":smile:[bold]" in shown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "--text", "no\u202ewhere\u2066"),
+        ("train", "no\u202econfig"),
+        ("train", "--no\u202esuch"),
+        ("--no\u202esuch",),
+        ("no\u202ecommand",),
+        ("train", "one", "two\u202emany"),
+        ("generate", "no\u202erun"),
+        ("data", "get", "no\u202etext"),
+    ],
+)
+def test_an_error_shows_what_would_reorder_it(arguments: tuple[str, ...]) -> None:
+    shown = STYLES.sub("", on_terminal(*arguments, stream="stderr"))
+    assert not set("\u202e\u2066") & set(shown)
+    assert "<U+202E>" in shown or r"\u202e" in shown
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_names_in_messages_and_results_show_what_would_reorder_them(
+    stream: str, text_file: Path, tmp_path: Path
+) -> None:
+    steps = ("--set=training.steps=1", "--set=training.budget=null", "--set=model.hidden_size=8")
+    runs = ("--runs", str(tmp_path), "--name", "a\u202eb\u2028")
+    shown = on_terminal("train", "--text", str(text_file), *steps, *runs, stream=stream)
+    assert f"{tmp_path}/a<U+202E>b<U+2028>" in shown
+    assert not set("\u202e\u2028") & set(shown)
