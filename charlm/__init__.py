@@ -14,14 +14,24 @@ if TYPE_CHECKING:
     from charlm.errors import CharlmError
     from charlm.experiment import resume, train
     from charlm.machine import prepare
-    from charlm.predictor import evaluate, generate, load
+    from charlm.predictor import evaluate, generate, generate_bytes, load
 
-__all__ = ["CharlmError", "evaluate", "generate", "load", "prepare", "resume", "train"]
+__all__ = [
+    "CharlmError",
+    "evaluate",
+    "generate",
+    "generate_bytes",
+    "load",
+    "prepare",
+    "resume",
+    "train",
+]
 
 _HOMES = {
     "CharlmError": "errors",
     "evaluate": "predictor",
     "generate": "predictor",
+    "generate_bytes": "predictor",
     "load": "predictor",
     "prepare": "machine",
     "resume": "experiment",

@@ -44,7 +44,7 @@ from charlm.options import (
 )
 from charlm.resources import from_user
 from charlm.terminal import RAW_BYTES, for_terminal
-
+from charlm.text_output import TextOutput, check_is_new
 
 _UsageError: type[Any] = typer.BadParameter.__mro__[1]  # which typer does not export
 
@@ -296,7 +296,8 @@ def generate(
         str | None, typer.Option(help=f"What the text begins with. {ESCAPES_HELP}")
     ] = None,
     prefix_file: Annotated[
-        Path | None, typer.Option(help="A UTF-8 file that holds the prefix.")
+        Path | None,
+        typer.Option(help="A file that holds the prefix: UTF-8, or any with unit: byte."),
     ] = None,
     length: Annotated[int | None, typer.Option(help="Characters to generate.")] = None,
     temperature: Annotated[
@@ -322,6 +323,10 @@ def generate(
     unknown: Annotated[
         Unknown, typer.Option(help="What to do with unknown characters of the prefix.")
     ] = Unknown.error,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the text to a new file, and nothing else."),
+    ] = None,
     device: DeviceOption = Device.auto,
     runs: Runs = Path("runs"),
     quiet: Quiet = False,
@@ -332,19 +337,27 @@ def generate(
     """
     from charlm import predictor
     from charlm.console import message
+    from charlm.typed import argument_bytes, read_prefix
 
+    if prefix is not None and prefix_file is not None:
+        raise CharlmError("--prefix and --prefix-file both name the prefix; give one of them")
+    if output is not None:
+        output = from_user(output)
+        check_is_new(output)
     for option, given in (("--prefix", prefix), ("--stop", stop)):
         if not quiet and given is not None and unescaped(given) != given:
             message(f"{option}: read with its escapes; {ESCAPES_HELP}")
     stop, prefix = (None if text is None else unescaped(text) for text in (stop, prefix))
-    if prefix_file is not None:
-        prefix = _read_prefix(prefix_file, prefix)
     loaded = predictor.load(run, runs=runs, device=device.value)
     if not quiet and run is None:
         message(f"using {loaded.describe()}")
+    is_raw = loaded.vocabulary.unit == "byte"
+    begin = argument_bytes(prefix, "--prefix", is_raw) if prefix is not None else None
+    if prefix_file is not None:
+        begin = read_prefix(prefix_file, is_raw)
     options: dict[str, Any] = {
         "seed": seed,
-        "stop": stop,
+        "stop": argument_bytes(stop, "--stop", is_raw) if stop is not None else None,
         "unknown": unknown.value,
         "length": length,
         "temperature": temperature,
@@ -353,27 +366,21 @@ def generate(
         "min_p": min_p,
         "greedy": greedy,
     }
-    begin = loaded.prefix if prefix is None else prefix
+    read = predictor.prefix_as_read(loaded, begin, unknown.value)
     if num_samples == 1:
-        continuation = predictor.generate(loaded, begin, **options)
-        for piece in chain([begin], continuation):
-            print(for_terminal(piece, sys.stdout), end="", flush=True)
-        print()
-        return
-    texts = predictor.generate_many(loaded, begin, num_samples=num_samples, **options)
-    for number, sample in enumerate(texts, 1):
-        print(f"--- sample {number} ---\n{for_terminal(begin + sample, sys.stdout)}")
-
-
-def _read_prefix(path: Path, prefix: str | None) -> str:
-    if prefix is not None:
-        raise CharlmError("--prefix and --prefix-file both name the prefix; give one of them")
-    with file_errors("be read", path, "check the path", CharlmError):
-        data = read_bounded(from_user(path), 16)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as reason:
-        raise CharlmError(f"{path}: byte {reason.start} is not UTF-8; convert the file") from None
+        continuation = predictor.generate_bytes(loaded, begin, **options)
+        target = TextOutput(output)
+        for piece in chain([read], continuation):
+            target.write(piece)
+        # A file, and what a program reads of a model of bytes, is what the model has written.
+        if output is None and not (is_raw and target.is_exact):
+            target.write(b"\n")
+    else:
+        many = predictor.generate_many_bytes(loaded, begin, num_samples=num_samples, **options)
+        target = TextOutput(output)
+        for number, sample in enumerate(many, 1):
+            target.write(b"--- sample %d ---\n%b%b\n" % (number, read, sample))
+    target.close()
 
 
 @app.command()

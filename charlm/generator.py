@@ -2,6 +2,7 @@
 
 import codecs
 from collections.abc import Iterator, Sequence
+from typing import AnyStr
 
 import torch
 from jaxtyping import Float, Float64, Int64
@@ -171,9 +172,9 @@ class StreamDecoder:
         return self._vocabulary.decode(ids)
 
 
-def until(pieces: Iterator[str], stop: str) -> Iterator[str]:
-    """Pass text on up to the first `stop`, holding back whatever might become it."""
-    held = ""
+def until(pieces: Iterator[AnyStr], stop: AnyStr) -> Iterator[AnyStr]:
+    """Pass text or bytes on up to the first `stop`, holding back whatever might become it."""
+    held = stop[:0]
     for piece in pieces:
         held += piece
         before, found, _ = held.partition(stop)

@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.config import Config, TrainingConfig
 from charlm.config_file import make_config
 from charlm.corpus import Corpus, Part, PartName
 from charlm.dynamic import DynamicEvaluation, Rates
 from charlm.ensemble import AnyModel
-from charlm.errors import CheckpointError
+from charlm.errors import CheckpointError, VocabularyError
 from charlm.evaluator import Score, effective_rows, evaluate_part, protocol
 from charlm.generator import StreamDecoder, first_ids, generate_ids, own_generators, until
 from charlm.kept_text import count_again, kept_characters, tensors_to_save
@@ -25,10 +27,14 @@ from charlm.resources import from_user
 from charlm.run import checkpoint_to_use, newest_run
 from charlm.scored_text import held_out_part, text_to_score, training_corpus
 from charlm.sources import as_read
-from charlm.vocabulary import Vocabulary
+from charlm.vocabulary import Ids, Vocabulary, bytes_of
 
 _EXACT_LIMIT = 250_000
 """A longer held-out part is scored at the end in several rows, as validation is."""
+
+
+_LOSSLESS = "surrogateescape"
+"""How bytes that are not UTF-8 are kept in a text (PEP 383)."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class Predictor:
     def prefix(self) -> str:
         """The prefix of its config, without characters that it does not know."""
         prefix = self.config.generation.prefix
+        if self.vocabulary.unit == "byte":  # it knows all, those of no character, too
+            return prefix
         return self.vocabulary.decode(self.vocabulary.encode_text(prefix, unknown="skip"))
 
 
@@ -232,6 +240,75 @@ def generate_many(
     return [text.partition(stop)[0] if stop else text for text in texts]
 
 
+def generate_bytes(
+    predictor: Predictor,
+    prefix: bytes | None = None,
+    *,
+    seed: int | None = None,
+    stop: bytes | None = None,
+    unknown: Literal["error", "skip", "map"] = "error",
+    **settings: Any,
+) -> Iterator[bytes]:
+    """Yield the continuation of `prefix` in bytes; see `generate`.
+
+    With `unit: byte` they are those that the model draws, which need not be UTF-8, and so may the
+    prefix be. Of a model of characters, both are UTF-8.
+    """
+    begin = None if prefix is None else _as_text(predictor, prefix)
+    steps = _samples(predictor, begin, 1, seed, unknown, settings)
+    pieces = map(predictor.vocabulary.decode_bytes, steps)
+    return until(pieces, stop) if stop else pieces
+
+
+def generate_many_bytes(
+    predictor: Predictor,
+    prefix: bytes | None = None,
+    *,
+    num_samples: int,
+    seed: int | None = None,
+    stop: bytes | None = None,
+    unknown: Literal["error", "skip", "map"] = "error",
+    **settings: Any,
+) -> list[bytes]:
+    """Return several continuations of `prefix`, drawn side by side; see `generate_bytes`."""
+    begin = None if prefix is None else _as_text(predictor, prefix)
+    steps = list(_samples(predictor, begin, num_samples, seed, unknown, settings))
+    texts = map(predictor.vocabulary.decode_bytes, zip(*steps, strict=True))
+    return [text.partition(stop)[0] if stop else text for text in texts]
+
+
+def prefix_as_read(
+    predictor: Predictor,
+    prefix: bytes | None = None,
+    unknown: Literal["error", "skip", "map"] = "error",
+) -> bytes:
+    """Return what the model reads of a prefix: without unknown characters that are skipped."""
+    text = None if prefix is None else _as_text(predictor, prefix)
+    return predictor.vocabulary.decode_bytes(_prefix_ids(predictor, text, unknown))
+
+
+def _as_text(predictor: Predictor, prefix: bytes) -> str:
+    """Decode a prefix; for a model of bytes so that encoding gives the same bytes."""
+    try:
+        return prefix.decode(
+            "utf-8", _LOSSLESS if predictor.vocabulary.unit == "byte" else "strict"
+        )
+    except UnicodeDecodeError as reason:
+        raise VocabularyError(
+            f"the prefix: byte {reason.start} is not UTF-8, which a model of characters reads; "
+            "encode it"
+        ) from None
+
+
+def _prefix_ids(
+    predictor: Predictor, prefix: str | None, unknown: Literal["error", "skip", "map"]
+) -> Ids:
+    begin = predictor.prefix if prefix is None else as_read(prefix, predictor.config.corpus)
+    if predictor.vocabulary.unit == "byte":
+        return np.frombuffer(bytes_of(begin), np.uint8)
+    return predictor.vocabulary.encode_text(begin, unknown)
+
+
 def _samples(
     predictor: Predictor,
     prefix: str | None,
@@ -245,8 +322,7 @@ def _samples(
     keys = base | {key: value for key, value in settings.items() if value is not None}
     config = make_config({"generation": keys}, "generate").generation
     vocabulary = predictor.vocabulary
-    begin = predictor.prefix if prefix is None else as_read(prefix, predictor.config.corpus)
-    ids = vocabulary.encode_text(begin, unknown)
+    ids = _prefix_ids(predictor, prefix, unknown)
     model, opening = predictor.model, predictor.opening
     seed = secrets.randbits(63) if seed is None else seed % 2**63
     if len(ids) or opening is None:

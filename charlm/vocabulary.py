@@ -123,6 +123,12 @@ class Vocabulary:
             return bytes(int(i) for i in ids).decode("utf-8", "replace")
         return "".join(UNKNOWN_SIGN if i == 0 else chr(self.symbols[int(i) - 1]) for i in ids)
 
+    def decode_bytes(self, ids: Sequence[int] | Ids) -> bytes:
+        """Return the bytes of ids: themselves with `unit: byte`, else the text in UTF-8."""
+        if self.unit == "byte":
+            return bytes(int(i) for i in ids)
+        return self.decode(ids).encode("utf-8", "replace")
+
     def to_json(self) -> dict[str, Any]:
         return {"unit": self.unit, "symbols": list(self.symbols)}
 
@@ -138,6 +144,14 @@ class Vocabulary:
         if unit == "character" and is_possible:
             return cls(symbols)
         raise InvalidDataError("its vocabulary is not one")
+
+
+def bytes_of(text: str) -> bytes:
+    """Encode as UTF-8; surrogates that stand for raw bytes (PEP 383) become those bytes."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # other lone surrogates
+        return text.encode("utf-8", "surrogatepass")
 
 
 def code_points(text: str) -> Symbols:
