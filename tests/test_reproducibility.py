@@ -96,7 +96,7 @@ def test_no_measurement_decides(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_device_without_such_an_algorithm_is_one_line() -> None:
     remedy = r"training\.deterministic.*training\.device=cpu"
     with pytest.raises(ConfigError, match=remedy), deterministic(True):
-        raise RuntimeError("put_ does not have a deterministic implementation")
+        torch.zeros(2).put_(torch.tensor([0]), torch.ones(1))
     with pytest.raises(RuntimeError, match="another"), deterministic(True):
         raise RuntimeError("another")
     assert not torch.are_deterministic_algorithms_enabled()
