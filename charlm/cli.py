@@ -1,9 +1,7 @@
 """The `charlm` command: parse, call, print. Torch is imported only by commands that need it."""
 
-import errno
 import io
 import json
-import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from typing import Annotated, Any, TextIO
 import typer
 from typer.core import TyperGroup
 
+from charlm import boundary
 from charlm.arguments import (
     ESCAPES_HELP,
     flags_of,
@@ -94,15 +93,6 @@ class _Group(TyperGroup):
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
-        except BrokenPipeError:  # `charlm generate | head` has read enough
-            _write_no_more()
-            raise typer.Exit(0) from None
-        except OSError as error:
-            if error.errno != errno.ENOSPC or error.filename is not None:
-                raise
-            _write_no_more()
-            print("charlm: standard output: no space left; free some", file=sys.stderr)
-            raise typer.Exit(1) from None
 
 
 @contextmanager
@@ -127,11 +117,6 @@ def _warnings_shown() -> Iterator[None]:
 
         warnings.showwarning = show
         yield
-
-
-def _write_no_more() -> None:
-    """Let what Python still holds for standard output go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(
@@ -446,4 +431,5 @@ def _read_ratios(path: Path) -> dict[str, float]:
 def main() -> None:
     """Run the command line, in a process that is its own."""
     prepare()  # before a command imports torch
-    app(prog_name="charlm")
+    boundary.guard_streams()
+    sys.exit(boundary.run(lambda: app(prog_name="charlm")))

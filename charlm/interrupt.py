@@ -35,12 +35,17 @@ class StopRequest:
 
 @contextmanager
 def stop_on_interrupt(on_request: Callable[[], None]) -> Iterator[StopRequest]:
-    """Catch Ctrl-C and polite requests to end inside the block; `nohup` stays what it is."""
+    """Catch Ctrl-C and polite requests to end inside the block, unless they are ignored.
+
+    `nohup` has SIGHUP ignored, and a script SIGINT in what it starts in the background.
+    """
     stop = StopRequest(on_request)
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield stop
         return
-    numbers = [signal.SIGINT, *(n for n in _POLITE if signal.getsignal(n) != signal.SIG_IGN)]
+    # What the caller ignores stays ignored, and what is not Python's could not be put back.
+    kept = (signal.SIG_IGN, None)
+    numbers = [n for n in (signal.SIGINT, *_POLITE) if signal.getsignal(n) not in kept]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield stop

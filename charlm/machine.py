@@ -3,12 +3,14 @@
 import ctypes
 import json
 import os
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from charlm.bounded import InvalidDataError, as_ascii, parse_json, read_bounded
+from charlm.errors import CharlmError
 from charlm.resources import cache_folder
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -70,7 +72,31 @@ def launched() -> Launch:
         return Launch()
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     counts = ("TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_MAX_RESTARTS")
-    return Launch(*(int(os.environ[name]) for name in (*names, *counts)))
+    launch = Launch(*map(_count_of_launch, (*names, *counts)))
+    if launch.rank >= launch.size:
+        raise _not_of_torchrun("RANK", f"WORLD_SIZE={launch.size}")
+    if launch.local_rank >= launch.local_size:
+        raise _not_of_torchrun("LOCAL_RANK", f"LOCAL_WORLD_SIZE={launch.local_size}")
+    if launch.size > 1:
+        _count_of_launch("MASTER_PORT")
+        if not os.environ.get("MASTER_ADDR"):
+            raise _not_of_torchrun("MASTER_ADDR")
+    return launch
+
+
+def _count_of_launch(name: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", os.environ.get(name, "")):
+        raise _not_of_torchrun(name)
+    return int(os.environ[name])
+
+
+def _not_of_torchrun(name: str, beside: str = "TORCHELASTIC_RUN_ID") -> CharlmError:
+    value = os.environ.get(name)
+    said = "not set" if value is None else f"{value!r:.40}"
+    return CharlmError(
+        f"the environment variable {name} is {said} beside {beside}, as torchrun never leaves it; "
+        "start charlm with torchrun, or unset TORCHELASTIC_RUN_ID"
+    )
 
 
 def launch_name() -> str:

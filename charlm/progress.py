@@ -17,6 +17,7 @@ from charlm.reports import (
     Finished,
     Mixing,
     NetworkBegins,
+    Paused,
     Report,
     RolledBack,
     Sampled,
@@ -60,12 +61,8 @@ class TrainingView:
                 self._validated(report)
             case Sampled():
                 self._sampled(report)
-            case RolledBack():
-                self._print_above(
-                    f"{report.reason}; back to step {report.step:,}, with the learning rate times "
-                    f"{report.learning_rate_scale:g}",
-                    style="bold",
-                )
+            case RolledBack() | Paused():
+                self._print_above(_describe_event(report), style="bold")
             case NetworkBegins() | Mixing():
                 self.close()  # of the network before
                 self._messages.print(_describe_part(report))
@@ -186,6 +183,15 @@ class TransferView:
     def close(self) -> None:
         """Leave the terminal as it was."""
         self._bar.close()
+
+
+def _describe_event(report: RolledBack | Paused) -> str:
+    if isinstance(report, Paused):
+        return f"paused for {duration(report.seconds)}, which is not counted"
+    return (
+        f"{report.reason}; back to step {report.step:,}, with the learning rate times "
+        f"{report.learning_rate_scale:g}"
+    )
 
 
 def _describe_part(report: NetworkBegins | Mixing) -> str:

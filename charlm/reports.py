@@ -95,6 +95,13 @@ class RolledBack:
 
 
 @dataclass(frozen=True)
+class Paused:
+    """The process was stopped or the machine slept, and goes on; the time does not count."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class StopRequested:
     """Somebody asked to stop: the run will, after what it is at. Sent from a signal's handler."""
 
@@ -143,6 +150,7 @@ Report = (
     | Validated
     | Sampled
     | RolledBack
+    | Paused
     | StopRequested
     | Stopping
     | Finished

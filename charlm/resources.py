@@ -20,7 +20,18 @@ def shipped(kind: str) -> Path:
 
 def cache_folder() -> Path:
     """Return the folder for encoded texts and downloads: `CHARLM_CACHE`, or the system's."""
-    return from_user(os.environ.get("CHARLM_CACHE") or platformdirs.user_cache_path("charlm"))
+    named = os.environ.get("CHARLM_CACHE")
+    return from_user(named) if named else _system_cache()
+
+
+def _system_cache() -> Path:
+    try:
+        path = platformdirs.user_cache_path("charlm")
+    except RuntimeError:  # the system does not know this user, as in a container
+        path = Path()
+    if not path.is_absolute():
+        raise CharlmError("no home folder is known here; set CHARLM_CACHE to a folder of yours")
+    return path
 
 
 def from_user(path: str | Path) -> Path:

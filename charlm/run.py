@@ -2,6 +2,7 @@
 
 import json
 import os
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -59,7 +60,11 @@ class Run:
         that it needs to be gone on with, whenever this process is killed.
         """
         if name is not None and not _is_file_name(name):
-            raise RunError(f"--name {name!r}: not the name of a folder; --runs says where it lies")
+            raise RunError(
+                f"--name {name!r}: should be the name of a folder, in characters that can be "
+                "shown; --runs says where it lies"
+            )
+        stem = "".join(character if _is_shown(character) else "-" for character in stem)
         if name is not None and name.startswith("."):
             raise RunError(f"--name {name}: begins with a dot, as no run does; choose another")
         stem = stem.lstrip(".") or "run"
@@ -314,7 +319,13 @@ def _is_file_name(name: str) -> bool:
         possible = b"\0" not in os.fsencode(name)
     except UnicodeEncodeError:  # a lone half of a pair
         return False
-    return possible and Path(name).name == name and name not in ("", "..")
+    is_shown = all(map(_is_shown, name))
+    return possible and is_shown and Path(name).name == name and name not in ("", "..")
+
+
+def _is_shown(character: str) -> bool:
+    """Say whether a character is seen where the name of a run is printed; all spaces are."""
+    return character.isprintable() or unicodedata.category(character) == "Zs"
 
 
 def newest_run(runs: Path) -> Run:

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from time import perf_counter
 from typing import Any
 
 import torch
 
 from charlm.calibration import resolve, watch_threads
+from charlm.clock import noticing_pauses, seconds_awake, take_pause
 from charlm.config import Config
 from charlm.corpus import Corpus
 from charlm.counters import Mean
@@ -20,6 +20,7 @@ from charlm.parallel import processes
 from charlm.predictor import Predictor, final_score, generate
 from charlm.reports import (
     Finished,
+    Paused,
     Report,
     Sampled,
     Started,
@@ -70,9 +71,10 @@ class Session:
             warnings=warnings_of(self.state.provenance, self.state.corpus),
         )
         self.on_report(started)
-        self._began = perf_counter()
-        with stop_on_interrupt(lambda: self.on_report(StopRequested())) as stop:
-            self.processes.watch(lambda: perf_counter() - self._began, lambda: stop.requested)
+        self._began = seconds_awake()
+        stops = stop_on_interrupt(lambda: self.on_report(StopRequested()))
+        with noticing_pauses(), stops as stop:
+            self.processes.watch(lambda: seconds_awake() - self._began, lambda: stop.requested)
             if self.state.trainer.step == 0:
                 self.state.save(run, is_good=True)  # whatever happens, there is something to resume
             try:
@@ -100,6 +102,7 @@ class Session:
         for step in () if self._out_of_patience() else self._steps():
             self.state.check_loss(run, step.loss)
             self._log(run, step)
+            self._log_pause(run)
             if is_due(step.step, self.config.training.validate_every):
                 self._validate(run)
             is_good, stops = self.state.is_good_to_save(), self.processes.stops()
@@ -137,6 +140,13 @@ class Session:
         if epoch_ended or is_due(step.step, self.config.training.log_every):
             self._log_line(run, step, epoch_ended)
         self.on_report(Stepped(step, self.state.trainer.progress()))
+
+    def _log_pause(self, run: Run) -> None:
+        """Log that the process was stopped or the machine slept: that time counts nowhere."""
+        if (seconds := take_pause()) >= 1:
+            step = self.state.trainer.step
+            run.log_metrics({"event": "paused", "step": step, "seconds": seconds})
+            self.on_report(Paused(seconds))
 
     def _log_line(self, run: Run, step: StepReport, epoch_ended: bool) -> None:
         counters = self.state.counters

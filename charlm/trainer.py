@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterator
-from time import perf_counter
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from charlm.batches import Batch, Batches, portion
+from charlm.clock import seconds_awake
 from charlm.config import TrainingConfig
 from charlm.dropout import Masks
 from charlm.errors import DivergenceError
@@ -101,7 +101,7 @@ class Trainer:
 
     def take_step(self, batch: Batch, progress: float) -> StepReport:
         """Update the parameters once; raises `DivergenceError`, before any harm, if it cannot."""
-        start = perf_counter()
+        start = seconds_awake()
         rate = self.learning_rate_scale * learning_rate(self.config, self.step, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -119,7 +119,7 @@ class Trainer:
 
         self.step += 1
         self.characters += batch.num_predictions
-        step_seconds = perf_counter() - start
+        step_seconds = seconds_awake() - start
         self.seconds += step_seconds
         return StepReport(
             self.step,

@@ -347,7 +347,7 @@ def test_time_is_not_given_back(
 ) -> None:
     """By a clock that goes on a second a step: roll-backs take steps from a budget."""
     now = [0.0]
-    monkeypatch.setattr(session, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(session, "seconds_awake", lambda: now[0])
 
     def on_report(report: Report) -> None:
         now[0] += isinstance(report, Stepped)

@@ -19,7 +19,7 @@ def clock_of_steps(patch: pytest.MonkeyPatch) -> None:
         return report
 
     patch.setattr(Trainer, "take_step", take_a_second)
-    patch.setattr(session, "perf_counter", lambda: float(seconds[0]))
+    patch.setattr(session, "seconds_awake", lambda: float(seconds[0]))
 
 
 if __name__ == "__main__":

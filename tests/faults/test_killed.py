@@ -221,7 +221,7 @@ def test_a_budget_is_not_given_twice(
 ) -> None:
     """By a clock that goes on a second a step, and an hour while nothing runs."""
     now = [0.0]
-    monkeypatch.setattr(session, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(session, "seconds_awake", lambda: now[0])
     settings = ["model.hidden_size=16", "training.save_every=5", "training.precision=float32"]
 
     def end_at(last: int) -> Any:

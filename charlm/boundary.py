@@ -1,0 +1,133 @@
+"""The edge between the command line and its process: streams that may be gone, and exit codes."""
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from charlm.errors import CharlmError
+from charlm.memory import describe, is_out_of_memory
+from charlm.terminal import for_terminal
+
+
+class OutputError(Exception):
+    """Results could not be written to standard output."""
+
+    def __init__(self, reason: OSError) -> None:
+        closed = reason.errno == errno.EBADF
+        super().__init__("it is closed" if closed else reason.strerror or str(reason))
+        self.reader_has_left = isinstance(reason, BrokenPipeError)
+
+
+class _Results(io.RawIOBase):
+    """Standard output: raises `OutputError` once, and writes nothing more after it.
+
+    No library knows this error. Rich and Typer end the process when they meet a broken pipe.
+    """
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        super().__init__()
+        self._raw = raw
+        self.name = getattr(raw, "name", "")
+        self._is_gone = False
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def isatty(self) -> bool:
+        return self._raw.isatty()
+
+    def write(self, data: Any, /) -> int | None:
+        if self._is_gone:
+            return len(data)
+        try:
+            return self._raw.write(data)
+        except OSError as reason:
+            self._is_gone = True
+            raise OutputError(reason) from None
+
+
+class _Messages(_Results):
+    """Standard error: what cannot be written is lost, and nothing else comes of it."""
+
+    def write(self, data: Any, /) -> int | None:
+        try:
+            written = self._raw.write(data)
+        except OSError:
+            written = None
+        return len(data) if written is None else written
+
+
+def guard_streams() -> None:
+    """Open the standard streams that are closed; let no message that cannot be written do harm."""
+    _open_if_closed()
+    sys.stdout = _guarded(sys.stdout, _Results)
+    sys.stderr = _guarded(sys.stderr, _Messages)
+
+
+def _open_if_closed() -> None:
+    """Open closed streams, whose numbers the next files would take; reading and writing fail.
+
+    Messages alone go nowhere.
+    """
+    fails = {"stdin": ("r", os.O_WRONLY), "stdout": ("w", os.O_RDONLY)}
+    for name, (mode, flags) in (fails | {"stderr": ("w", os.O_WRONLY)}).items():
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, flags)  # the lowest that is free: the stream's own
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def _guarded(stream: Any, kind: type[_Results]) -> Any:
+    """Return a stream over the same file; one that is no file's, as in tests, stays as it is."""
+    buffer = getattr(stream, "buffer", None)
+    raw = getattr(buffer, "raw", buffer)  # unbuffered streams have no buffer between
+    if not isinstance(stream, io.TextIOWrapper) or not isinstance(raw, io.RawIOBase):
+        return stream
+    guarded: Any = io.TextIOWrapper(
+        io.BufferedWriter(kind(raw)),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering or stream.write_through,
+    )
+    guarded.mode = "w"  # as `open` sets it
+    guarded.stream = stream  # which would close the file if nothing held it
+    return guarded
+
+
+def run(command: Callable[[], object]) -> int:
+    """Run a command line and return its exit code; bugs keep their traceback.
+
+    Where the reader of the results has left, as `head` does, nothing has gone wrong.
+    """
+    try:
+        code = _exit_code(command)
+        sys.stdout.flush()
+    except CharlmError as error:
+        return _failed(str(error))
+    except OutputError as error:
+        if error.reader_has_left:
+            return 0
+        return _failed(f"standard output: {error}; free some space, or send it elsewhere")
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return _failed(f"{describe(error)}; end other programs, or ask for less at a time")
+    return code
+
+
+def _exit_code(command: Callable[[], object]) -> int:
+    try:
+        command()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def _failed(message: str) -> int:
+    print(f"charlm: {for_terminal(message, sys.stderr)}", file=sys.stderr)
+    return 1
