@@ -3,7 +3,6 @@
 import codecs
 import gzip
 import io
-import shutil
 import sys
 import tempfile
 import zlib
@@ -34,8 +33,14 @@ def spool_standard_input(folder: Path) -> Path:
         file_errors("be written", folder, remedy, CorpusError),
         tempfile.NamedTemporaryFile(dir=folder, prefix="standard-input-", delete=False) as file,
     ):
-        shutil.copyfileobj(sys.stdin.buffer, file, _BLOCK)
+        while block := _read_standard_input():
+            file.write(block)
     return Path(file.name)
+
+
+def _read_standard_input() -> bytes:
+    with file_errors("be read", "standard input", "redirect a text to it", CorpusError):
+        return sys.stdin.buffer.read(_BLOCK)
 
 
 def read_symbols(files: Sequence[Path], config: CorpusConfig) -> Iterator[Symbols]:

@@ -150,6 +150,18 @@ def test_closed_streams_do_no_harm(closed: str, training: list[str], tmp_path: P
     assert all(json.loads(line) for line in Run(tmp_path / "run").metrics.read_text().splitlines())
 
 
+def test_a_standard_input_that_cannot_be_read_is_a_line(
+    training: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = os.open(os.devnull, os.O_WRONLY)
+    messages, err = stream()
+    with os.fdopen(number, "r", closefd=True) as closed, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", closed)
+        training[training.index("--text") + 1] = "-"
+        assert charlm_with(patch, training, stream()[1], err) == 1
+    assert "charlm: standard input: could not be read" in messages.held.decode()
+
+
 MALFORMED = [
     {"RANK": None},
     {"RANK": ""},
