@@ -95,5 +95,5 @@ def test_a_distilled_run_reports_the_perplexity_of_its_text(
     assert lines[-1]["epoch_loss"] == pytest.approx(mean)
     taught = [one.distillation_loss for one in last]
     assert None not in taught
-    assert min(one for one in taught if one is not None) > mean + 0.5
+    assert min(one for one in taught if one is not None) > mean + 0.4
     assert f"{math.exp(mean):.3f}" in dict(tables._summary(finished))["training perplexity"]

@@ -24,7 +24,7 @@ from charlm.predictor import Predictor, generate, generate_many
 from charlm.vocabulary import Vocabulary
 
 LETTERS = Vocabulary(tuple(map(ord, "\n .abcdefgh")))
-RECORDS = "@one two\none two\ntwo\n\n@two\none\n\n" * 60
+RECORDS = ("@one\n" + "two\none\n" * 4 + "\n") * 40
 """Paragraphs begin with a mark, and their other lines do not: a line end alone says too little."""
 KINDS: dict[str, dict[str, Any]] = {
     "rnn": {"cell": "rnn"},
