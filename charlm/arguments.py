@@ -1,4 +1,4 @@
-"""What a person typed, before the commands take it: empty values, lists of texts, escapes."""
+"""Check and expand command-line arguments: empty values, lists of texts, escapes."""
 
 import json
 import os
@@ -12,8 +12,8 @@ from charlm.errors import CharlmError
 
 _MAY_BE_EMPTY = ("--prefix",)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
-ESCAPES_HELP = "\\n, \\t, \\r and \\\\ stand for line end, tab, return and backslash."
-"""For the help of an option whose value goes through `unescaped`."""
+ESCAPES_HELP = "\\n, \\t, \\r and \\\\ mean newline, tab, carriage return and backslash."
+"""The help of an option whose value `unescaped` expands."""
 
 
 def flags_of(command: Any) -> set[str]:
@@ -30,7 +30,7 @@ def flags_of(command: Any) -> set[str]:
 def refuse_empty(arguments: Sequence[str], flags: Collection[str] = ()) -> None:
     """Raise `CharlmError` for an empty argument or value of an option.
 
-    Mostly it comes from a shell variable that is not set. `flags` are options without a value.
+    The usual cause is a shell variable that is not set. `flags` are options without a value.
     """
     before = ""
     for argument in arguments:
@@ -41,7 +41,7 @@ def refuse_empty(arguments: Sequence[str], flags: Collection[str] = ()) -> None:
         if is_empty and option not in _MAY_BE_EMPTY:
             what = f"the value of {option}" if option.startswith("--") else "an argument"
             raise CharlmError(
-                f"{what} is empty (is a shell variable not set?); give one, or leave it out"
+                f"{what} is empty (is a shell variable not set?); give a value, or omit it"
             )
         before = argument
 
@@ -49,8 +49,8 @@ def refuse_empty(arguments: Sequence[str], flags: Collection[str] = ()) -> None:
 def one_text_an_option(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with `--text a b c` written as `--text a --text b --text c`.
 
-    A shell makes the first of `--text *.txt`. Only files are taken as further texts, and neither
-    configs nor checkpoints.
+    A shell expands `--text *.txt` to the first form. Only files count as further texts, and not
+    configs or checkpoints.
     """
     result: list[str] = []
     before, is_listing = "", False
@@ -79,9 +79,9 @@ def _is_text(argument: str) -> bool:
 
 
 def unescaped(text: str) -> str:
-    r"""Replace `\n`, `\t`, `\r` and `\\` by what they stand for; other backslashes stay.
+    r"""Replace the escapes `\n`, `\t`, `\r` and `\\`; keep other backslashes.
 
-    So quotes need no `$'…'` of one shell; without an escape a text stays as it is.
+    With it, a prefix needs no `$'…'`, which only some shells know.
     """
     return re.sub(r"\\([ntr\\])", lambda found: _ESCAPES[found[1]], text)
 
@@ -89,21 +89,22 @@ def unescaped(text: str) -> str:
 def option_settings(
     options: dict[str, str | int | bool | None], settings: Sequence[str]
 ) -> list[str]:
-    """Return `section.key=value` settings for options that were given, then the other settings.
+    """Return `section.key=value` settings of the given options, then the other settings.
 
-    `options` are by the key that each sets. Raises `CharlmError` where both set one key.
+    `options` maps the key that an option sets to its value. Raises `CharlmError` if an option and
+    a setting set the same key.
     """
     given = {key: value for key, value in options.items() if value is not None}
     names = {setting.partition("=")[0].strip() for setting in settings}
     for key in given:
         if key in names:
             option = key.rpartition(".")[2].replace("_", "-")
-            raise CharlmError(f"--{option} and --set {key} set the same; give one of them")
+            raise CharlmError(f"--{option} and --set {key} set the same key; give one of them")
     return [*(f"{key}={json.dumps(value)}" for key, value in given.items()), *settings]
 
 
 def naming_options(message: str, arguments: Sequence[str]) -> str:
-    """Let a message name the options that were typed, and not the keys that they set."""
+    """Replace the keys in a message by the options that set them on this command line."""
     for argument in arguments:
         option = argument.partition("=")[0]
         name = re.escape(option.removeprefix("--").replace("-", "_"))

@@ -1,4 +1,4 @@
-"""The edge between the command line and its process: streams that may be gone, and exit codes."""
+"""Guard the standard streams of the command line, and turn errors into exit codes."""
 
 import errno
 import io
@@ -13,7 +13,7 @@ from charlm.terminal import for_terminal
 
 
 class OutputError(Exception):
-    """Results could not be written to standard output."""
+    """Raised if results cannot be written to standard output."""
 
     def __init__(self, reason: OSError) -> None:
         closed = reason.errno == errno.EBADF
@@ -22,9 +22,9 @@ class OutputError(Exception):
 
 
 class _Results(io.RawIOBase):
-    """Standard output: raises `OutputError` once, and writes nothing more after it.
+    """Raw standard output: raises `OutputError` once, and discards all later output.
 
-    No library knows this error. Rich and Typer end the process when they meet a broken pipe.
+    No library catches this error. Rich and Typer would end the process on a broken pipe.
     """
 
     def __init__(self, raw: io.RawIOBase) -> None:
@@ -53,7 +53,7 @@ class _Results(io.RawIOBase):
 
 
 class _Messages(_Results):
-    """Standard error: what cannot be written is lost, and nothing else comes of it."""
+    """Raw standard error: discards what it cannot write."""
 
     def write(self, data: Any, /) -> int | None:
         try:
@@ -64,26 +64,26 @@ class _Messages(_Results):
 
 
 def guard_streams() -> None:
-    """Open the standard streams that are closed; let no message that cannot be written do harm."""
+    """Open closed standard streams, and handle write errors on all of them."""
     _open_if_closed()
     sys.stdout = _guarded(sys.stdout, _Results)
     sys.stderr = _guarded(sys.stderr, _Messages)
 
 
 def _open_if_closed() -> None:
-    """Open closed streams, whose numbers the next files would take; reading and writing fail.
+    """Open closed streams, because the next opened files would take their descriptors.
 
-    Messages alone go nowhere.
+    Reading from them and writing results to them fails; messages are discarded.
     """
     fails = {"stdin": ("r", os.O_WRONLY), "stdout": ("w", os.O_RDONLY)}
     for name, (mode, flags) in (fails | {"stderr": ("w", os.O_WRONLY)}).items():
         if getattr(sys, name) is None:
-            number = os.open(os.devnull, flags)  # the lowest that is free: the stream's own
+            number = os.open(os.devnull, flags)  # the lowest free descriptor is the stream's own
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
 
 
 def _guarded(stream: Any, kind: type[_Results]) -> Any:
-    """Return a stream over the same file; one that is no file's, as in tests, stays as it is."""
+    """Wrap a stream; return one without a file, such as that of a test, unchanged."""
     buffer = getattr(stream, "buffer", None)
     raw = getattr(buffer, "raw", buffer)  # unbuffered streams have no buffer between
     if not isinstance(stream, io.TextIOWrapper) or not isinstance(raw, io.RawIOBase):
@@ -95,14 +95,14 @@ def _guarded(stream: Any, kind: type[_Results]) -> Any:
         line_buffering=stream.line_buffering or stream.write_through,
     )
     guarded.mode = "w"  # as `open` sets it
-    guarded.stream = stream  # which would close the file if nothing held it
+    guarded.stream = stream  # keep a reference: the stream closes the file when it is collected
     return guarded
 
 
 def run(command: Callable[[], object]) -> int:
     """Run a command line and return its exit code; bugs keep their traceback.
 
-    Where the reader of the results has left, as `head` does, nothing has gone wrong.
+    A reader that closes the pipe early, such as `head`, is no error.
     """
     try:
         code = _exit_code(command)
@@ -112,11 +112,11 @@ def run(command: Callable[[], object]) -> int:
     except OutputError as error:
         if error.reader_has_left:
             return 0
-        return _failed(f"standard output: {error}; free some space, or send it elsewhere")
+        return _failed(f"standard output: {error}; free some space, or redirect it")
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        return _failed(f"{describe(error)}; end other programs, or ask for less at a time")
+        return _failed(f"{describe(error)}; close other programs, or process less at a time")
     return code
 
 

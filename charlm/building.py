@@ -1,8 +1,8 @@
-"""Folders in which something is built before it takes its place.
+"""Make temporary folders for files that are built and then renamed; remove abandoned ones.
 
-They lie in one reserved folder, `.charlm-building`. Each holds a marker that charlm wrote, and a
-lock, which the system takes from a process that ends in any way. Only a folder that carries a
-marker and whose lock is free is ever removed; whatever else lies there is left alone.
+They are inside one reserved folder, `.charlm-building`. Each contains a marker that charlm wrote,
+and a lock, which the system releases when the process ends. charlm removes only folders with a
+marker and a free lock.
 """
 
 import errno
@@ -23,14 +23,14 @@ from charlm.bounded import InvalidDataError, as_ascii, parse_json, read_bounded
 from charlm.errors import CharlmError, CorpusError, file_errors
 
 RESERVED = ".charlm-building"
-"""The name of the folder, beside what is built, that charlm builds in."""
+"""Name of the folder in which charlm builds, beside the final file."""
 _MARKER, _LOCK = "made-by-charlm.json", "lock"
 _REST_ELSEWHERE_SECONDS = 86_400.0
-"""After this time a folder that another machine made is abandoned: its locks may not show here."""
+"""A folder of another machine, whose locks may not be visible here, is abandoned after this."""
 _UNMARKED_SECONDS = 60.0
-"""After this time an empty folder is abandoned: its maker was about to mark it."""
+"""An empty folder, whose process has not marked it yet, is abandoned after this."""
 _in_use: set[str] = set()
-"""Folders of this process, whose locks it must not try."""
+"""Names of the folders of this process, whose locks it must not test."""
 
 
 @contextmanager
@@ -39,9 +39,9 @@ def building_folder(
     remedy: str = "set CHARLM_CACHE to a folder of yours",
     error: type[CharlmError] = CorpusError,
 ) -> Iterator[Path]:
-    """Make a folder below `parent` that is gone afterwards; remove those of killed processes.
+    """Make a folder below `parent` and remove it after the block, with those of killed processes.
 
-    Raises `error` where none can be made.
+    Raises `error` if it cannot be made.
     """
     with ExitStack() as stack:
         with file_errors("be made", parent, remedy, error):
@@ -52,7 +52,7 @@ def building_folder(
 
 @contextmanager
 def built_in(parent: Path) -> Iterator[Path]:
-    """Do as `building_folder` does in a folder that exists; raises `OSError`."""
+    """Do the same as `building_folder` in an existing folder; raises `OSError`."""
     remove_abandoned(parent)
     folder = parent / RESERVED / f"{os.getpid()}-{secrets.token_hex(4)}"
     lock = FileLock(folder / _LOCK, timeout=0)
@@ -71,7 +71,7 @@ def built_in(parent: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(parent: Path) -> int:
-    """Remove what killed processes have left below `parent`; return how many bytes that freed."""
+    """Remove the folders of killed processes below `parent`; return the number of freed bytes."""
     freed = 0
     with suppress(OSError):
         if _is_folder(reserved := parent / RESERVED):
@@ -82,17 +82,17 @@ def remove_abandoned(parent: Path) -> int:
 
 
 def _make(folder: Path) -> None:
-    """Make a folder in the reserved one, which another process may remove while it is empty."""
+    """Make a folder in the reserved one, which other processes remove while it is empty."""
     reserved = folder.parent
     while True:
         try:
             reserved.mkdir()
-            with suppress(OSError):  # whoever may build in the one may build in the other
+            with suppress(OSError):  # all users who can build in the parent can build here
                 reserved.chmod(stat.S_IMODE(reserved.parent.stat().st_mode))
-        except FileExistsError:  # all is well, or something else has the name
+        except FileExistsError:  # it is the reserved folder, or something else with this name
             with suppress(FileNotFoundError):
                 if not _is_folder(reserved):
-                    why = f"{RESERVED} there is no folder, and charlm builds in it; move it away"
+                    why = f"{RESERVED} there is not a folder, and charlm needs it; move it away"
                     raise OSError(errno.ENOTDIR, why) from None
         with suppress(FileNotFoundError):
             folder.mkdir(0o700)
@@ -109,7 +109,7 @@ def _removed_if_abandoned(folder: Path) -> int:
         with FileLock(folder / _LOCK, timeout=0):
             pass
         size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
-    except (Timeout, OSError):  # it is in use, or has just gone
+    except (Timeout, OSError):  # it is in use, or was just removed
         return 0
     _remove(folder)
     return 0 if folder.exists() else size
@@ -118,14 +118,14 @@ def _removed_if_abandoned(folder: Path) -> int:
 def _mark(folder: Path) -> None:
     about = {"made_by": "charlm", "folder": folder.name, "machine": platform.node()}
     number = os.open(folder / _MARKER, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    try:  # in one write: there is no half of a marker
+    try:  # in one write, so that a marker is never incomplete
         os.write(number, json.dumps(about | {"process": os.getpid()}).encode())
     finally:
         os.close(number)
 
 
 def _is_marked(folder: Path) -> bool:
-    """Say whether charlm has marked a folder that this process does not use."""
+    """Return whether charlm marked the folder and this process does not use it."""
     marker, lock = folder / _MARKER, folder / _LOCK
     if not all(path.is_file() and not path.is_symlink() for path in (marker, lock)):
         return False
@@ -143,7 +143,7 @@ def _is_marked(folder: Path) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder, its marker last: whatever is left of it can be removed another time."""
+    """Remove a folder, its marker last, so that a later call can remove the rest."""
     with suppress(OSError):
         for path in set(folder.iterdir()) - {folder / _MARKER, folder / _LOCK}:
             if _is_folder(path):
@@ -156,7 +156,7 @@ def _remove(folder: Path) -> None:
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """Remove a folder whose maker was killed before it could mark it; it holds not one byte."""
+    """Remove an empty folder whose process was killed before it wrote the marker."""
     inside = list(folder.iterdir())
     if any(path.name not in (_MARKER, _LOCK) or path.lstat().st_size for path in inside):
         return
@@ -170,20 +170,20 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _is_alive(process: int) -> bool:
-    """Say whether there may be a process of this number; Windows has no harmless way to ask."""
+    """Return whether a process with this number may exist; on Windows no safe test exists."""
     if os.name == "nt":
         return True
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # somebody else's
+    except OSError:  # a process of another user
         return True
     return True
 
 
 def _is_folder(path: Path) -> bool:
-    """Say whether something is a folder, and no link to one."""
+    """Return whether the path is a folder, and not a link to one."""
     try:
         return stat.S_ISDIR(path.lstat().st_mode)
     except FileNotFoundError:
@@ -191,5 +191,5 @@ def _is_folder(path: Path) -> bool:
 
 
 def _is_ours(path: Path) -> bool:
-    """Say whether this user owns it; systems without owners say so of everything."""
+    """Return whether this user owns the path; always true on systems without owners."""
     return not hasattr(os, "geteuid") or path.lstat().st_uid == os.geteuid()

@@ -1,7 +1,7 @@
-"""The record of what charlm has put into its cache: only that is ever replaced or deleted.
+"""Record which files in the cache charlm made: it replaces and deletes only those.
 
-Names prove nothing: anybody may keep files in the same folder. So charlm writes a name to the
-record before it puts something there, and replaces nothing that is not in the record.
+Other programs may keep files in the same folder, so a name proves nothing. charlm adds a name to
+the record before it writes the file, and replaces nothing that is not in the record.
 """
 
 import errno
@@ -20,32 +20,32 @@ _MOST_MEGABYTES = 16
 _NAMES = re.compile(
     r"machine\.json|corpora(/digests\.json|/\.charlm-lock|/[0-9a-f]{32})?|texts(/[\w-]{1,80}\.txt)?"
 )
-"""What charlm may have put into its cache: no record makes it touch anything else."""
+"""Names that charlm may write to its cache; it ignores all others in a record."""
 
 
 def claim(path: Path) -> None:
-    """Record that charlm is about to make, or to replace, what lies at `path` in its cache.
+    """Record that charlm is about to write `path` in its cache.
 
-    Raises `FileExistsError` for something that is not in the record, and `PermissionError` for
-    what this user cannot read: that is somebody else's.
+    Raises `FileExistsError` if the path exists and is not in the record, and `PermissionError` if
+    this user cannot read it, because it belongs to another user.
     """
     name = path.relative_to(cache_folder()).as_posix()
     assert _NAMES.fullmatch(name), f"{name}: charlm would not find it again"
     is_there, is_recorded = os.path.lexists(path), name in _names()
     if is_there and not is_recorded:
         raise FileExistsError(
-            errno.EEXIST, "something is there that charlm did not make; move it away"
+            errno.EEXIST, "a file that charlm did not make is there; move it away"
         )
     is_effective = os.access in os.supports_effective_ids
     is_readable = os.access(path, os.R_OK, effective_ids=is_effective)
     if is_there and (path.is_symlink() or not is_readable):
-        raise PermissionError(errno.EACCES, "it is a link, or somebody else's")
+        raise PermissionError(errno.EACCES, "it is a link, or belongs to another user")
     if not is_recorded:
         _append(name)
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder of the cache, or use the one that is there, whoever made it."""
+    """Make a folder of the cache, or use an existing one, also one that charlm did not make."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not os.path.lexists(path):
         claim(path)
@@ -53,13 +53,13 @@ def make_folder(path: Path) -> None:
 
 
 def claimed() -> list[Path]:
-    """Return what is in the record: what lies in folders first, then the folders."""
+    """Return the recorded paths: first the contents of folders, then the folders."""
     names = sorted(_names(), key=lambda name: (-name.count("/"), name))
     return [cache_folder() / name for name in names]
 
 
 def keep_in_record(paths: Iterable[Path]) -> None:
-    """Let these alone stay in the record; with none, the record goes, too."""
+    """Reduce the record to these paths; without any, delete it."""
     if not _names():
         return
     names = [path.relative_to(cache_folder()).as_posix() for path in paths]
@@ -74,7 +74,7 @@ def _record() -> Path:
 
 
 def _names() -> set[str]:
-    """Return the names in the record; none of a file that is no such record."""
+    """Return the names in the record; none if the file is not a record of charlm."""
     with suppress(FileNotFoundError, UnicodeDecodeError):
         if _record().is_file() and not _record().is_symlink():
             title, *names = read_bounded(_record(), _MOST_MEGABYTES).decode().split("\n")
@@ -84,7 +84,7 @@ def _names() -> set[str]:
 
 
 def _append(name: str) -> None:
-    """Add a name to the record, in one write, so that processes do not disturb each other."""
+    """Add a name to the record in one write, so that concurrent processes do not mix lines."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     number = os.open(_record(), flags, 0o666)
     try:

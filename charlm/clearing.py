@@ -1,4 +1,4 @@
-"""Empty the cache of what charlm has put there, and of nothing else."""
+"""Delete what charlm wrote to the cache, and nothing else."""
 
 import os
 import stat
@@ -14,10 +14,10 @@ from charlm.resources import cache_folder
 
 
 def clear_cache() -> int:
-    """Delete all that charlm has put into its cache; return how many bytes that freed.
+    """Delete all that charlm wrote to its cache; return the number of freed bytes.
 
-    A folder in which somebody else keeps files stays, with these. Raises `CorpusError` if something
-    could not be deleted, once all else is gone.
+    Folders that contain other files stay, with these files. Raises `CorpusError` at the end if
+    something could not be deleted.
     """
     folder, freed = cache_folder(), 0
     for place in (folder, folder / "texts", folder / "corpora", folder_of_kernels()):
@@ -28,19 +28,20 @@ def clear_cache() -> int:
             freed += _deleted(path)
         except OSError as reason:
             reasons.append(f"{path}: could not be deleted ({reason.strerror})")
-    # A folder is still there if it holds somebody else's files: it is charlm's own all the same.
+    # A folder that contains other files remains, and stays in the record: charlm made it.
     left = [path for path in claims if os.path.lexists(path)]
     with file_errors("be written", folder, "check that it can be written", CorpusError):
         keep_in_record(left)
     if reasons:
         raise CorpusError(
-            f"{reasons[0]}; {len(reasons)} such, {freed / 1e6:,.2f} MB freed; close what uses them"
+            f"{reasons[0]}; {len(reasons)} such errors, {freed / 1e6:,.2f} MB freed; close the "
+            "programs that use them"
         )
     return freed
 
 
 def _deleted(path: Path) -> int:
-    """Delete a file, or a folder with charlm's files in it; return how many bytes that freed."""
+    """Delete a file, or a folder with charlm's files; return the number of freed bytes."""
     try:
         about = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -48,10 +49,10 @@ def _deleted(path: Path) -> int:
     if stat.S_ISREG(about.st_mode):
         path.unlink()
         return about.st_size
-    if not stat.S_ISDIR(about.st_mode):  # a link that somebody has put in its place
+    if not stat.S_ISDIR(about.st_mode):  # a link that charlm did not make
         return 0
     inside = () if path.parent == cache_folder() else (*FILES, *SKETCHES.values())
     freed = sum(_deleted(path / name) for name in inside if (path / name).is_file())
-    with suppress(OSError):  # it holds what is somebody else's
+    with suppress(OSError):  # it contains other files
         path.rmdir()
     return freed

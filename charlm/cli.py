@@ -50,7 +50,7 @@ _UsageError: type[Any] = typer.BadParameter.__mro__[1]  # which typer does not e
 
 @contextmanager
 def _usage_errors_shown() -> Iterator[None]:
-    """Let a mistake in the command line, which quotes it, give a terminal no orders."""
+    """Escape control characters in usage errors, which quote the command line."""
     try:
         yield
     except _UsageError as error:
@@ -97,7 +97,7 @@ class _Group(TyperGroup):
 
 @contextmanager
 def _warnings_shown() -> Iterator[None]:
-    """Let warnings of charlm's own be lines like its messages."""
+    """Print charlm's own warnings as one-line messages."""
     with warnings.catch_warnings():
         warnings.simplefilter("default", CorpusWarning)
         show_others = warnings.showwarning
@@ -171,8 +171,8 @@ def train(
         bool,
         typer.Option(
             "--deterministic",
-            help="Give the same bits again, on this machine with as many threads and the same "
-            "versions. A budget's clock still decides: set it to null, and use epochs or steps.",
+            help="Reproduce results bit for bit, on this machine with as many threads and the same "
+            "versions. A budget depends on the clock: set it to null, and use epochs or steps.",
         ),
     ] = False,
     auto: Annotated[
@@ -277,12 +277,10 @@ def evaluate(
 @app.command()
 def generate(
     run: RunPath = None,
-    prefix: Annotated[
-        str | None, typer.Option(help=f"What the text begins with. {ESCAPES_HELP}")
-    ] = None,
+    prefix: Annotated[str | None, typer.Option(help=f"Text to continue. {ESCAPES_HELP}")] = None,
     prefix_file: Annotated[
         Path | None,
-        typer.Option(help="A file that holds the prefix: UTF-8, or any with unit: byte."),
+        typer.Option(help="File with the prefix: UTF-8, or any bytes for a byte model."),
     ] = None,
     length: Annotated[int | None, typer.Option(help="Characters to generate.")] = None,
     temperature: Annotated[
@@ -303,14 +301,14 @@ def generate(
         int, typer.Option(min=1, max=10_000, help="Texts to draw side by side.")
     ] = 1,
     stop: Annotated[
-        str | None, typer.Option(metavar="TEXT", help=f"End before this text. {ESCAPES_HELP}")
+        str | None, typer.Option(metavar="TEXT", help=f"Stop before this text. {ESCAPES_HELP}")
     ] = None,
     unknown: Annotated[
         Unknown, typer.Option(help="What to do with unknown characters of the prefix.")
     ] = Unknown.error,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the text to a new file, and nothing else."),
+        typer.Option(metavar="FILE", help="Write the text, and only the text, to a new file."),
     ] = None,
     device: DeviceOption = Device.auto,
     runs: Runs = Path("runs"),
@@ -331,7 +329,7 @@ def generate(
         check_is_new(output)
     for option, given in (("--prefix", prefix), ("--stop", stop)):
         if not quiet and given is not None and unescaped(given) != given:
-            message(f"{option}: read with its escapes; {ESCAPES_HELP}")
+            message(f"{option}: escapes were replaced; {ESCAPES_HELP}")
     stop, prefix = (None if text is None else unescaped(text) for text in (stop, prefix))
     loaded = predictor.load(run, runs=runs, device=device.value)
     if not quiet and run is None:
@@ -357,7 +355,7 @@ def generate(
         target = TextOutput(output)
         for piece in chain([read], continuation):
             target.write(piece)
-        # A file, and what a program reads of a model of bytes, is what the model has written.
+        # Files, and pipes from a byte model, receive exactly what the model generates.
         if output is None and not (is_raw and target.is_exact):
             target.write(b"\n")
     else:
@@ -429,7 +427,7 @@ def _read_ratios(path: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run the command line, in a process that is its own."""
+    """Run the command line as a process of its own."""
     prepare()  # before a command imports torch
     boundary.guard_streams()
     sys.exit(boundary.run(lambda: app(prog_name="charlm")))

@@ -29,7 +29,7 @@ def _as_tuple(value: Any) -> Any:
 
 
 def _as_three(value: Any) -> Any:
-    """Read one fraction as the training split's; validation and test get half of the rest each."""
+    """Read one fraction as that of the training split; validation and test share the rest."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         rest = round((1 - value) / 2, 12)
         if not 0 < value <= 1:
@@ -48,9 +48,9 @@ _DURATION = re.compile(
 
 
 def parse_duration(value: Any) -> Any:
-    """Read `90`, `90s`, `3m`, `1h30` or `1h30m15s` as seconds; other types are refused later.
+    """Read `90`, `90s`, `3m`, `1h30` or `1h30m15s` as seconds; pass on values of other types.
 
-    A number without a unit has the next smaller one: minutes after hours, seconds after minutes.
+    A number without a unit takes the next smaller unit: minutes after hours, seconds otherwise.
     """
     if not isinstance(value, str):
         return value
@@ -109,22 +109,22 @@ class CorpusConfig(Section):
     vocabulary_from: Literal["train", "all"] = "train"
     """Count characters in the training part alone, or in all parts."""
     vocabulary: Literal["keep", "extend"] = "keep"
-    """With `training.start_from`: predict the characters that the model knows, or extend them by
-    those of this text, counted as `minimum_count` and `vocabulary_from` say."""
+    """With `training.start_from`: keep the vocabulary of the initial model, or extend it by the
+    characters of this text, selected by `minimum_count` and `vocabulary_from`."""
     split: Annotated[tuple[Fraction, Fraction, Fraction], BeforeValidator(_as_three)] = (
         0.9,
         0.05,
         0.05,
     )
-    """Fractions of the text, in its order, for training, validation and test. One fraction is that
-    of training, and the rest is halved: 0.8 means 0.8, 0.1 and 0.1."""
+    """Fractions of the text, in its order, for training, validation and test. A single fraction is
+    that of training, and the others share the rest: 0.8 means 0.8, 0.1 and 0.1."""
     validation_first: bool = False
     """Take the validation part from the beginning, before the training part. Otherwise the test
     part goes on where the validation part ends, perhaps amid a chapter that training never saw."""
 
     @property
     def validation_follows_training(self) -> bool:
-        """Whether the validation split stands right after the training split in one text."""
+        """Whether the validation split directly follows the training split in one text."""
         return not (self.validation_first or self.validation_paths or self.test_paths)
 
     @field_validator("encoding")
@@ -178,9 +178,9 @@ class BatchesConfig(Section):
     may come to rely on what its state has gathered over a whole epoch, and begin a new text badly.
     """
     hapax_dropout: Fraction = 0.0
-    """Chance that a rare character is read as the unknown symbol, drawn anew for each epoch. Rare
-    is a known character that the training split holds fewer than twice corpus.minimum_count times
-    (once, by default). Without it a network never learns where unknown characters come."""
+    """Probability that a rare character is read as the unknown symbol, drawn anew in each epoch.
+    A rare character occurs in the training split fewer than twice corpus.minimum_count times (once,
+    by default). With 0, a network never learns where unknown characters occur."""
 
 
 class ModelConfig(Section):
@@ -206,8 +206,8 @@ class ModelConfig(Section):
     tie_weights: bool = False
     """Let the softmax layer use the embedding's weights; needs embedding_size = hidden_size."""
     initialization: Literal["uniform", "orthogonal", "normal"] = "uniform"
-    """Matrices from ±1/√hidden_size, with orthogonal W_hh or without, and b_q the logarithms of the
-    characters' frequencies; or all N(0, 0.01²), biases zero (the book's)."""
+    """uniform: matrices from ±1/√hidden_size; orthogonal: the same with orthogonal W_hh; both set
+    b_q to the logarithms of the character frequencies. normal: N(0, 0.01²), biases 0 (the book)."""
     implementation: Literal["fused", "equations"] = "fused"
     """The fastest way over a sequence, or the book's formulas step by step: the same results."""
 
@@ -226,8 +226,8 @@ class TrainingConfig(Section):
     steps: PositiveInt | None = None
     """Stop after this many updates."""
     budget: Seconds | None = None
-    """Stop after this time, validation included: 90s, 3m, 1h30, 1h30m15s. The first limit met
-    counts; setting one limit leaves the others as they are, and null removes one."""
+    """Stop after this time, validation included: 90s, 3m, 1h30, 1h30m15s. Training stops at the
+    first limit that it reaches; setting one limit keeps the others, and null removes a limit."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW (Loshchilov and Hutter, 2019) or plain stochastic gradient descent (the book's)."""
     learning_rate: PositiveFloat = 4e-3
@@ -258,10 +258,10 @@ class TrainingConfig(Section):
     validate_every: PositiveInt | None = 500
     """Steps between validations; null validates at the end only."""
     validation_rows: PositiveInt = 16
-    """Pieces of the validation split read side by side; 1 is exact (see `charlm eval --rows`)."""
+    """Rows of the validation split read side by side; 1 is exact (see `charlm eval --rows`)."""
     validation_characters: PositiveInt | None = 100_000
     """Characters of the validation part that are scored while training goes on, spread over it in
-    as many pieces as there are rows, each after the 256 before it; null scores all."""
+    `validation_rows` rows, each after 256 characters of context; null scores all."""
     accumulate: PositiveInt = 1
     """Groups of columns that a batch is read in, one by one: the same step in less memory."""
     save_every: PositiveInt | None = 500
@@ -278,8 +278,8 @@ class TrainingConfig(Section):
     """`auto` takes CUDA, then MPS, then the CPU."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the operands of large products, on a CPU with charlm's kernels; states, parameters and
-    loss are float32. `auto` takes what is faster here, and the run's config says what it took.
-    Where the kernels do not run, bfloat16 is computed in float32, and the run says so."""
+    loss are float32. `auto` selects the faster one on this machine and records it in the config.
+    Without the kernels, charlm computes in float32 in place of bfloat16 and reports it."""
     threads: PositiveInt | Literal["auto"] = "auto"
     """Most threads that compute on a CPU; in bfloat16 a run takes fewer while that is faster.
     `auto` is one a core, or in float32 as many as are of use when the run starts."""
@@ -287,8 +287,8 @@ class TrainingConfig(Section):
     """Take only algorithms that give the same bits each time, and let no measurement decide: `auto`
     is then float32, and one thread a core. A budget's clock still decides on the steps."""
     start_from: str | None = None
-    """A run or checkpoint whose weights and vocabulary to start with (fine-tuning); of an ensemble,
-    the network that predicts its validation split best."""
+    """A run or checkpoint with the initial weights and vocabulary (fine-tuning); of an ensemble,
+    charlm uses the network with the best loss on its validation split."""
     teachers: Paths = ()
     """Runs or checkpoints, of the same text, whose networks' mean prediction is learnt beside what
     came (n-grams of an ensemble do not teach: they know the text by heart)."""
@@ -313,17 +313,17 @@ class EnsembleConfig(Section):
     """Several models trained by one run, whose predictions are mixed."""
 
     members: Annotated[int, Field(gt=0, le=100)] = 1
-    """Networks, trained one after another; a budget is shared. The first has `training.seed`, the
-    others seeds that are derived from it and that no other ensemble has."""
+    """Number of networks, trained one after another; they share a budget. The first has
+    `training.seed`, the others have seeds derived from it that no other ensemble has."""
     student: Decay = 0.0
     """Train one more network, whose teachers the others are, in this share of a budget; 0 trains
     none. Given enough time it predicts better than each of its teachers."""
     ngram_order: Annotated[int, Field(ge=0, le=10)] | None = None
     """Longest context of an n-gram model that is mixed in (7 is a good one); null leaves it out."""
     keep_text: bool = True
-    """Keep the text that n-grams are counted of (the last 4,000,000 characters to train on, as they
-    are) in the checkpoint. false keeps only networks and weights, and counts the n-grams again
-    each time the model is loaded, from the text where it lies."""
+    """Store the text of the n-grams (the last 4,000,000 characters of the training split) in the
+    checkpoint. false stores only networks and mixture weights: each time charlm loads the model, it
+    reads the text from its path and counts the n-grams again."""
 
     @property
     def size(self) -> int:
@@ -373,7 +373,6 @@ class Config(Section):
     def _extends_something(self) -> "Config":
         if self.corpus.vocabulary == "extend" and self.training.start_from is None:
             raise ValueError(
-                "corpus.vocabulary: extend is for fine-tuning; set training.start_from, or leave "
-                "it at keep"
+                "corpus.vocabulary: extend is for fine-tuning; set training.start_from, or use keep"
             )
         return self

@@ -107,9 +107,9 @@ def load_config(
 ) -> Config:
     """Read a shipped config by name or a YAML file by path.
 
-    `text` replaces the file's text, its files for validation and test included; then
-    `section.key=value` settings apply. Relative paths in a file are taken from the file's folder,
-    those of `text` and settings from the current one. Raises `ConfigError` naming every mistake.
+    `text` replaces the file's text, including its files for validation and test; then
+    `section.key=value` settings apply. Paths in a file are relative to the file's folder, those of
+    `text` and settings to the current folder. Raises `ConfigError` that names every mistake.
     """
     source = from_user(source) if str(source).startswith("~") else source
     path = _find(source)
@@ -132,14 +132,14 @@ def make_config(keys: Any, source: str) -> Config:
 
 
 def override(config: Config, settings: Iterable[str], text: TextPaths = ()) -> Config:
-    """Return `config` with another text, and `section.key=value` settings applied after it."""
+    """Return `config` with another text and then with `section.key=value` settings."""
     return make_config(_with_given(config.model_dump(), settings, text), "--set")
 
 
 def relocate(config: Config, settings: Iterable[str], text: TextPaths = ()) -> Config:
-    """Do as `override` does, with `text` as the new place of the same training text.
+    """Return `config` with `text` as the new path of the same training text, and with settings.
 
-    Files for validation and test stay where they are, unless a setting says otherwise.
+    The paths of validation and test files change only by settings.
     """
     keys = _with_given(config.model_dump(), settings, text, is_moved=True)
     return make_config(keys, "--set")
@@ -206,7 +206,7 @@ def _read(path: Path) -> dict[Any, Any]:
 
 
 def parse_yaml(text: str) -> Any:
-    """Return what a YAML text says; raises `YAMLError`."""
+    """Parse a YAML text; raises `YAMLError`."""
     try:
         return yaml.load(text, Loader=_Loader)
     except (ValueError, RecursionError) as reason:  # such as the 31st of February
@@ -233,14 +233,14 @@ def _parse_settings(settings: Iterable[str]) -> dict[str, Any]:
         if value is None and not re.fullmatch(_NULL, text.strip()):
             raise ConfigError(
                 f"{setting!r}: the value is empty (is a shell variable not set?); write null for "
-                "none, or quotes within quotes for an empty text: section.key='\"\"'"
+                "no value, or section.key='\"\"' for an empty text"
             )
         keys.setdefault(section, {})[key] = value
     return keys
 
 
 def _recovered(text: str) -> str:
-    """Decode as UTF-8 what the locale left as surrogates (PEP 383), if it is that."""
+    """Decode bytes that the locale left as surrogates (PEP 383), if they are UTF-8."""
     try:
         return os.fsencode(text).decode() if not text.isprintable() else text
     except UnicodeError:
@@ -248,7 +248,7 @@ def _recovered(text: str) -> str:
 
 
 def _as_name(path: str) -> str:
-    """Return a path as Python names the file whose name is that in UTF-8, whatever the locale."""
+    """Return a path so that Python encodes it as UTF-8 in any locale."""
     with suppress(UnicodeError):
         try:
             os.fsencode(path)
@@ -258,13 +258,13 @@ def _as_name(path: str) -> str:
 
 
 _ALTERNATIVES = {"corpus": ("paths", "builtin")}
-"""Keys of which a setting replaces all: each names the text."""
+"""Keys that each name the text: setting one resets the others."""
 
 
 def _with_given(
     keys: dict[Any, Any], settings: Iterable[str], text: TextPaths, is_moved: bool = False
 ) -> dict[Any, Any]:
-    """Apply the text, then the settings, to the keys of a config."""
+    """Apply a text, then settings, to the keys of a config."""
     paths = [text] if isinstance(text, str | Path) else list(text)
     given = _parse_settings(settings)
     _anchor_paths(given, Path.cwd())

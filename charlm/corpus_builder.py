@@ -31,9 +31,9 @@ _FORMAT = 3
 def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> Corpus:
     """Read a text into a corpus, or take it from the cache.
 
-    With `vocabulary`, characters are those that it holds; otherwise they are counted.
-    Raises `CorpusError` for a text that is missing, unreadable, empty or too short to split; warns
-    with `CorpusWarning` of files that are named and left out.
+    `vocabulary` is used if it is given; otherwise it is built from the text.
+    Raises `CorpusError` if a text is missing, unreadable, empty or too short to split. Issues a
+    `CorpusWarning` for named files that are not read.
     """
     places = config.paths, config.validation_paths, config.test_paths
     if any("-" in paths for paths in places):
@@ -46,7 +46,7 @@ def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> 
 def _corpus_of(
     places: Sequence[Sequence[str]], config: CorpusConfig, vocabulary: Vocabulary | None
 ) -> Corpus:
-    """Return the corpus of files; one that is in the cache needs no right to write there."""
+    """Return the corpus of files; a cached one needs no write permission for the cache."""
     training, validation, test = places
     groups = [
         find_files(training, config.builtin, _warn),
@@ -65,7 +65,7 @@ def _corpus_of(
             texts = [_text_digest(content, config) for content in contents]
             _encode(groups, texts, config, vocabulary, building / "corpus")
             if [digests.of(files) for files in groups] != contents:
-                raise CorpusError("the text changed while it was read; start again")
+                raise CorpusError("the text changed during reading; start again")
             corpus = keep_corpus(building / "corpus", key)
     digests.remember()
     return corpus
@@ -95,7 +95,7 @@ def _without_standard_input(paths: Sequence[str], folder: Path) -> list[str]:
 
 
 def digest_of_text(paths: Sequence[str], config: CorpusConfig) -> str:
-    """Return the digest that a part's `origin` has, of files that are read as `config` says."""
+    """Return the digest, as in `Part.origin`, of files that are read with the settings `config`."""
     digests = Digests(cache_folder() / "corpora" / "digests.json")
     digest = _text_digest(digests.of(find_files(paths)), config)
     digests.remember()
@@ -103,7 +103,7 @@ def digest_of_text(paths: Sequence[str], config: CorpusConfig) -> str:
 
 
 def _text_digest(content: str, config: CorpusConfig) -> str:
-    """Return a digest of all that decides which characters files become; limits do not."""
+    """Return a digest of files and of the settings that decode them, without limits."""
     facts = [content, config.unit, config.encoding, config.newlines, config.normal_form]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -128,9 +128,9 @@ def _encode(
     vocabulary: Vocabulary | None,
     folder: Path,
 ) -> None:
-    """Write the ids of all parts, and `corpus.json` with the rest, into a new `folder`.
+    """Write the ids of all splits, and `corpus.json` with the rest, to a new `folder`.
 
-    `texts` are the digests of the groups.
+    `texts` are the digests of the groups of files.
     """
     folder.mkdir()
     symbols = SymbolFile(folder / "symbols")
@@ -148,7 +148,7 @@ def _encode(
     for name, (start, end), counted in zip(PARTS, bounds, counts, strict=True):
         num_unknown = end - start - int(counted[list(vocabulary.symbols)].sum())
         parts[name] = (end - start, num_unknown)
-        # Mostly there are none, and nothing to look up.
+        # Most splits have no unknown characters, and then need no search.
         unknown_from = start if num_unknown else end
         symbols.write_unknown(unknown_from, end, vocabulary, folder / f"{name}.unknown")
     for name, (start, end) in zip(PARTS[1:], bounds[1:], strict=True):
@@ -208,7 +208,7 @@ def _vocabulary_of(counts: list[Counts], config: CorpusConfig) -> Vocabulary:
 
 
 def _hapaxes(counts: Counts, vocabulary: Vocabulary, minimum_count: int) -> list[int]:
-    """Return the ids that are almost unknown: counted, but less than twice `minimum_count`."""
+    """Return the ids of rare characters: known, but fewer than twice `minimum_count`."""
     if vocabulary.unit == "byte":
         return []
     of_known = counts[list(vocabulary.symbols)]

@@ -48,7 +48,7 @@ def data_get(
 
 @data.command("clear")
 def data_clear() -> None:
-    """Delete what charlm has put into the cache: texts, encoded ones, kernels, measurements."""
+    """Delete what charlm wrote to the cache: texts, encoded texts, kernels, measurements."""
     from charlm.clearing import clear_cache
     from charlm.console import message
 

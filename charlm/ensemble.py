@@ -18,7 +18,7 @@ from charlm.ngrams import first_weights, make_ngrams, nats
 from charlm.vocabulary import Ids
 
 _BETWEEN = -1
-"""Stands between two texts that were counted."""
+"""Separates two counted texts."""
 _RATES = (0.02, 0.01, 0.005, 0.002, 0.001)
 """Of learning the mixture's weights, one a pass over the text that is kept for it."""
 _PIECE = 1 << 12
@@ -41,10 +41,7 @@ class Ensemble(nn.Module):
         counted: Ids,
         weights: Tensor | None = None,
     ) -> None:
-        """`counted` holds the texts that the n-grams are of; `weights` are the mixture's.
-
-        In `counted`, −1 stands between two texts.
-        """
+        """Count the n-grams of `counted`, in which −1 separates texts; `weights` mix the models."""
         super().__init__()
         self.members: list[LanguageModel] = nn.ModuleList(members)  # type: ignore[assignment]
         self.vocabulary_size = members[0].vocabulary_size
@@ -62,7 +59,7 @@ class Ensemble(nn.Module):
     def from_tensors(cls, config: Config, size: int, tensors: dict[str, Tensor]) -> "Ensemble":
         """Build the ensemble that `tensors` came from, over a vocabulary of this size.
 
-        Raises `InvalidDataError` for tensors that no such ensemble has.
+        Raises `InvalidDataError` for tensors that do not fit such an ensemble.
         """
         with torch.device("meta"):  # no memory for what the file does not hold
             members = [LanguageModel(config.model, size) for _ in range(config.ensemble.size)]
@@ -72,7 +69,7 @@ class Ensemble(nn.Module):
             if name not in tensors:
                 raise InvalidDataError(f"{name} is missing")
         weights, counted = tensors["mixture"], tensors.get("counted")
-        if counted is None:  # it is counted again
+        if counted is None:  # `kept_text.count_again` counts the n-grams later
             counted = torch.zeros(0, dtype=torch.int32)
         if counted.dtype is not torch.int32 or counted.ndim != 1:
             raise InvalidDataError("counted should hold ids in int32")
@@ -89,7 +86,7 @@ class Ensemble(nn.Module):
         return ensemble
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all that it is made of; without n-grams, only how often each character came."""
+        """Return all its tensors; without n-grams, the counted ids are sorted."""
         counted = self.counted
         if not self.ngrams.order:
             counted = np.sort(counted[counted != _BETWEEN])
@@ -134,7 +131,7 @@ class Ensemble(nn.Module):
         return mixed, (*states, (self._last(history),))
 
     def advance(self, inputs: Int64[Tensor, "time batch"], state: ModelState) -> ModelState:
-        """Read characters on from `state`; return the new state alone."""
+        """Read characters from `state` on; return only the new state."""
         own, states = iter(state), list[tuple[Tensor, ...]]()
         for member in self.members:
             states += member.advance(inputs, tuple(next(own) for _ in member.layers))
@@ -143,11 +140,11 @@ class Ensemble(nn.Module):
     def _history(
         self, inputs: Int64[Tensor, "time batch"], state: ModelState
     ) -> Int64[Tensor, "history batch"]:
-        """Return the last ids before the inputs, and the inputs."""
+        """Return the inputs after the last ids before them."""
         return torch.cat([state[-1][0].t().long() - 1, inputs])
 
     def _last(self, history: Int64[Tensor, "history batch"]) -> Float[Tensor, "batch order"]:
-        """Return the last ids as the state holds them."""
+        """Return the last ids in the format of the state."""
         return (history[len(history) - self.ngrams.order :].t() + 1).float()
 
     def predictions(
@@ -163,12 +160,12 @@ class Ensemble(nn.Module):
         return torch.stack(given, dim=2).detach().cpu().numpy(), tuple(states)
 
     def count(self, text: Ids) -> None:
-        """Count the n-grams of a text. Nothing stands before it: it follows no other text."""
+        """Count the n-grams of a text as a new text, without context before it."""
         self.ngrams.count(np.concatenate([np.full(self.ngrams.order, -1), text.astype(np.int64)]))
         self.note_counted(text)
 
     def note_counted(self, text: Ids) -> None:
-        """Keep a text whose n-grams are counted."""
+        """Store a text whose n-grams are already counted."""
         between = np.full(min(1, len(self.counted)), _BETWEEN)
         self.counted = np.concatenate(
             [self.counted, between, text.astype(np.int32)], dtype=np.int32
@@ -180,9 +177,9 @@ class Ensemble(nn.Module):
     ) -> float:
         """Learn the mixture's weights from a text that no member has learnt from.
 
-        `before` stands before it; where nothing does, the first character of `text` is only read.
-        Returns the mean nats per character of the last pass. Raises `DivergenceError` where what a
-        network says is not finite.
+        `before` is the context before it; if it is empty, the first character of `text` is context.
+        Returns the mean nats per character of the last pass. Raises `DivergenceError` if the output
+        of a network is not finite.
         """
         order, size = self.ngrams.order, len(self.members) * self.vocabulary_size
         text = text[: max(2, min(_FITTED_ON, _MOST_NUMBERS // size))].astype(np.int64)
@@ -202,7 +199,7 @@ class Ensemble(nn.Module):
         if not math.isfinite(total):
             raise DivergenceError(
                 f"the loss of the mixture is {total}: a network's output is not finite on the "
-                "validation part; train at a lower training.learning_rate"
+                "validation split; train at a lower training.learning_rate"
             )
         return total / len(text)
 

@@ -55,9 +55,9 @@ class DivergenceError(CharlmError):
 
 
 class CorpusWarning(UserWarning):
-    """What a user should know of how a text was read, such as a file that was named twice.
+    """Warning about the reading of a text, such as a file that is named twice.
 
-    Python shows it on standard error; so does the command line, in a line.
+    Python prints it on standard error; the command line prints it as one line.
     """
 
 
@@ -67,7 +67,7 @@ def file_errors(
 ) -> Iterator[None]:
     """Turn what fails inside the block into `error`, naming it and what to do.
 
-    That is an `OSError`, or a lack of memory, as for a file that is too large.
+    It converts `OSError` and errors from a lack of memory, such as for a file that is too large.
     """
     try:
         yield
@@ -80,7 +80,7 @@ def file_errors(
 
 @contextmanager
 def memory_errors(remedy: str, error: type[CharlmError] = CharlmError) -> Iterator[None]:
-    """Turn a lack of memory inside the block into `error`, with what to do."""
+    """Convert a lack of memory inside the block into `error` with a remedy."""
     try:
         yield
     except Exception as reason:

@@ -25,7 +25,7 @@ from charlm.vocabulary import NUM_CODE_POINTS, Ids
 _CHUNK = 1 << 12
 """Predictions read at once, rows × steps: it bounds memory and changes no result."""
 WARM_UP = 256
-"""Characters that each row but the first reads, unscored, before those that it scores."""
+"""Characters of context that each row but the first reads before it scores any."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +39,21 @@ class Score:
     bytes: int
     """UTF-8 bytes of those characters (as they are, with `unit: byte`)."""
     unknown_characters: int
-    """Those of them that are outside the vocabulary, scored as the unknown symbol."""
+    """Predicted characters outside the vocabulary, scored as the unknown symbol."""
     protocol: str = ""
-    """How it was scored, and why the score may flatter."""
+    """How the text was scored, and what biases the score."""
     overlaps: tuple[Overlap, ...] = ()
-    """What of the text the model has seen before."""
+    """How much of the text the model has seen in training."""
 
     @property
     def unknown_note(self) -> str:
-        """Say, after the protocol, where so much is unknown that perplexity says little."""
+        """Warn, after the protocol, if unknown characters make the perplexity misleading."""
         share = self.unknown_characters / self.characters
         if share <= MOST_UNKNOWN:
             return ""
         return (
-            f"; {share:.0%} of the characters are outside the vocabulary and count as one in the "
-            "perplexity: compare bits per byte"
+            f"; {share:.0%} of the characters are outside the vocabulary, and perplexity counts "
+            "them as one symbol: compare bits per byte"
         )
 
     @property
@@ -112,9 +112,9 @@ def effective_rows(length: int, rows: int) -> int:
 
 @dataclass(frozen=True)
 class Rows:
-    """Pieces of a text that are scored side by side.
+    """Divide a text into rows that are scored side by side.
 
-    Each begins with the character at its start, which is not scored, but the `length` after it.
+    A row reads the character at its start, and scores the `length` characters after it.
     """
 
     starts: Int64[np.ndarray, " rows"]
@@ -138,17 +138,17 @@ class Rows:
 
     @property
     def spans(self) -> list[tuple[int, int]]:
-        """From where to where the characters stand that are scored."""
+        """Return the range of the scored characters of each row."""
         bounds = np.stack([self.starts + 1, self.starts + 1 + self.length], axis=1)
         return [(start, end) for start, end in np.minimum(bounds, self.size).tolist()]
 
 
 def protocol(rows: int, precision: Precision) -> str:
-    """Say how a model of this precision reads a text in so many rows."""
+    """Describe how a model of this precision reads a text in `rows` rows."""
     if rows == 1:
         return "exact: state carried through the whole text"
     products = "" if precision == "float32" else f", products in {precision}"
-    known = f"each but the first knowing {WARM_UP} characters before it"
+    known = f"each but the first with {WARM_UP} characters of context"
     return f"approximate: {rows} rows, {known}{products}"
 
 
@@ -162,10 +162,10 @@ def evaluate_part(
     """Score a text: every character but the first exactly once.
 
     With one row the state is carried through the whole text, in float32, which is exact. With more,
-    the text is cut into that many pieces read side by side: faster, and an approximation,
+    the text is cut into rows that are read side by side: faster, and an approximation,
     because each but the first knows only the `WARM_UP` characters before it, and products are in
-    the model's own precision. Of a longer text than `characters`, only about so many are scored,
-    in rows spread evenly over it. Rows are divided among `processes`. Raises `CorpusError` for a
+    the model's own precision. If a text is longer than `characters`, only about that number is
+    scored, in rows spread evenly over it. `processes` share the rows. Raises `CorpusError` for a
     text of fewer than two characters.
     """
     cut = Rows.of(len(part), rows, characters)
@@ -173,9 +173,9 @@ def evaluate_part(
 
 
 def score_of(part: Part, total: Callable[[], float], rows: Rows | None = None) -> Score:
-    """Return the score of a text whose nats `total` computes, or of rows of it.
+    """Return the score of a text, or of rows of it, whose nats `total` computes.
 
-    Raises `CorpusError` for an empty text; one of a single character has none to predict, either.
+    Raises `CorpusError` for a text of fewer than two characters.
     """
     if len(part) < 2:
         raise CorpusError(f"a text of {len(part)} characters has none to predict; give more text")
@@ -193,7 +193,7 @@ def score_of(part: Part, total: Callable[[], float], rows: Rows | None = None) -
 def total_nats(
     model: AnyModel, ids: Ids, rows: int = 1, processes: Processes | None = None
 ) -> float:
-    """Return the sum of −ln p over every id but the first, reading in `rows` rows."""
+    """Return the sum of −ln p over every id but the first, read in `rows` rows."""
     return _total_nats(model, ids, Rows.of(len(ids), rows), processes)
 
 

@@ -1,4 +1,4 @@
-"""Paths, folders and globs become a list of files; nothing that they name is left out unsaid."""
+"""List the files that paths, folders and globs name, and report what is not read."""
 
 import fnmatch
 import glob
@@ -14,7 +14,7 @@ from charlm.nearest import did_you_mean_path
 from charlm.texts import BUILTIN, catalogue, files_of
 
 _MOST_NAMED = 3
-"""Files named in one line; of others, their number is."""
+"""Number of files that a line names; it counts the others."""
 _LEAVE_OUT = (
     "make it readable, remove it, or name the files to read with a glob, such as "
     "--text 'folder/*.txt'"
@@ -24,16 +24,15 @@ Say = Callable[[str], None]
 
 
 def _ignore(notice: str) -> None:
-    """Say nothing."""
+    """Ignore a line."""
 
 
 def find_files(paths: Sequence[str], builtin: str | None = None, say: Say = _ignore) -> list[Path]:
     """Return the files that paths, folders and globs name, each once, in a reproducible order.
 
-    Folders give all their files in every depth, hidden ones left out; a file that has two names,
-    one of them a link, goes by the first. `say` is given a line for each kind of thing that was
-    named and is left out. Raises `CorpusError`, also for what cannot be read: a text is never
-    silently incomplete.
+    A folder gives all files below it, except hidden ones. A file that is named twice, also through
+    a link, keeps its first name. `say` receives a line for each kind of named path that is not
+    read. Raises `CorpusError` for a path that cannot be read, so that a text is never incomplete.
     """
     found: list[Path] = files_of(builtin) if builtin is not None else []
     for name in paths:
@@ -48,24 +47,24 @@ def find_files(paths: Sequence[str], builtin: str | None = None, say: Say = _ign
         if by_place.setdefault(path.resolve(), path) is not path:
             repeated.append(path)
     if repeated:
-        say(_list_of(repeated, "named more than once, by its path or by a link: read once"))
+        say(_list_of(repeated, "named more than once, by path or link; read only once"))
     return list(by_place.values())
 
 
 def _hint(name: str) -> str:
     if os.path.basename(name) in (*BUILTIN, *catalogue()):  # noqa: PTH119 - of any text
-        return f"the text of that name is had with --set corpus.builtin={os.path.basename(name)}"  # noqa: PTH119
+        return f"for the text of this name use --set corpus.builtin={os.path.basename(name)}"  # noqa: PTH119
     return did_you_mean_path(Path(name)) or "check the path"
 
 
 def _list_of(paths: Sequence[Path], what: str) -> str:
-    """Write a line on files or folders that names the first of them."""
+    """Return a line that says `what` of some paths, and names the first of them."""
     more = f" and {len(paths) - _MOST_NAMED:,} more" if len(paths) > _MOST_NAMED else ""
     return f"{', '.join(map(str, paths[:_MOST_NAMED]))}{more}: {what}"
 
 
 def _files_below(name: str, say: Say) -> list[Path]:
-    if not name:  # an unset shell variable is not the current folder
+    if not name:  # an unset shell variable does not mean the current folder
         return []
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's raises for an unknown home
     if path.is_dir():
@@ -74,22 +73,22 @@ def _files_below(name: str, say: Say) -> list[Path]:
         return [path]
     if path.exists():  # a device or a pipe may never end, and cannot be read twice
         raise CorpusError(
-            f"{name}: neither a file nor a folder; save the text in a file, or give it as "
+            f"{name}: neither a file nor a folder; save the text to a file, or pass it on "
             "standard input (-)"
         )
     parts = path.parts
     literal = next((k for k, part in enumerate(parts) if glob.has_magic(part)), len(parts))
     try:
         return _files_that_match(Path(*parts[:literal]), parts[literal:], say)
-    except ValueError:  # a zero byte, or half of a pair: no name of a file
+    except ValueError:  # not a file name: it has a zero byte or a lone surrogate
         return []
 
 
 def _files_that_match(folder: Path, pattern: tuple[str, ...], say: Say) -> list[Path]:
-    """Return the files below a folder whose path in it matches a glob, given as its parts.
+    """Return the files below a folder whose relative paths match a glob, given as its parts.
 
-    `**` stands for any folders that are neither hidden nor links, and at the end for their files.
-    No folder is read twice for what is left of the pattern, wherever links lead.
+    `**` matches any folders that are neither hidden nor links, and at the end also their files.
+    No folder is read twice with the same rest of the pattern, so that cycles of links end.
     """
     if not folder.is_dir():
         return []
@@ -111,7 +110,7 @@ def _files_that_match(folder: Path, pattern: tuple[str, ...], say: Say) -> list[
                 left = frozenset(rest for p in patterns for rest in _left(p, path))
                 if not left:
                     continue
-                mode = path.stat().st_mode  # fails for a link to nothing, too
+                mode = path.stat().st_mode  # also fails for a broken link
                 is_link = path.is_symlink()
             deeper = left - {()}
             if stat.S_ISDIR(mode):
@@ -122,14 +121,14 @@ def _files_that_match(folder: Path, pattern: tuple[str, ...], say: Say) -> list[
             elif () in left:
                 (found if stat.S_ISREG(mode) else odd).append(path)
     if links:
-        say(_list_of(sorted(links), "a link to a folder: passed over; name it to read it, too"))
+        say(_list_of(sorted(links), "link to a folder, not read; name it to read it too"))
     if odd:
-        say(_list_of(sorted(odd), "neither a file nor a folder: passed over"))
+        say(_list_of(sorted(odd), "neither a file nor a folder, not read"))
     return sorted(found)
 
 
 def _left(pattern: tuple[str, ...], path: Path) -> list[tuple[str, ...]]:
-    """Return what may be left of a pattern once its beginning has matched a path's last part."""
+    """Match the first parts of a pattern with a path's name; return the possible rests."""
     if not pattern:
         return []
     first, *others = pattern
@@ -142,9 +141,9 @@ def _left(pattern: tuple[str, ...], path: Path) -> list[tuple[str, ...]]:
 
 
 def how_to_leave_out(path: Path, named: Sequence[str], files: Sequence[Path]) -> str:
-    """Return the end of a message on a file that is no text; nothing if it was named itself.
+    """Return a remedy for a file that is not text: how to exclude it; "" if it was named itself.
 
-    `named` are the paths of the config, `files` those that they gave.
+    `named` are the paths of the config, `files` the files that they name.
     """
     folders = [Path(os.path.expanduser(name)) for name in named]  # noqa: PTH111
     if path in folders:
@@ -152,10 +151,10 @@ def how_to_leave_out(path: Path, named: Sequence[str], files: Sequence[Path]) ->
     folder = next((folder for folder in folders if folder in path.parents), None)
     if folder is None:
         has_globs = any(map(glob.has_magic, named))
-        return "; or leave it out, with a glob that does not match it" if has_globs else ""
+        return "; or exclude it with a glob that does not match it" if has_globs else ""
     endings = Counter(file.suffix for file in files if folder in file.parents)
     del endings[""], endings[path.suffix]
     if not endings:
         return f"; or move it out of {folder}"
     pattern = Path(glob.escape(str(folder))) / "**" / f"*{endings.most_common(1)[0][0]}"
-    return f"; or leave it out: --text {shlex.quote(str(pattern))}"
+    return f"; or exclude it: --text {shlex.quote(str(pattern))}"

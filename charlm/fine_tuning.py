@@ -1,4 +1,4 @@
-"""What a run starts from that `training.start_from` names: the weights of one network."""
+"""Read the initial network that `training.start_from` names."""
 
 import math
 from dataclasses import replace
@@ -11,14 +11,14 @@ from charlm.model import LanguageModel
 from charlm.run import checkpoint_to_use
 
 NETWORK_LOSSES = "network_losses"
-"""The counter of an ensemble's checkpoint that has each network's loss on the validation split."""
+"""Counter in the checkpoint of an ensemble: the validation loss of each network."""
 
 
 def read_start(place: str) -> tuple[Checkpoint, str]:
-    """Return the network to start from, and a remark for the user, or "".
+    """Return the initial network, and a remark for the user, or "".
 
-    Of an ensemble it is the network that predicts the validation split best. Where there was no
-    such split it is the student, or the first network.
+    Of an ensemble it is the network with the best loss on the validation split. Without such a
+    split it is the student, or the first network.
     """
     checkpoint = read_checkpoint(checkpoint_to_use(Path(place)))
     model = checkpoint.make_model()
@@ -27,11 +27,11 @@ def read_start(place: str) -> tuple[Checkpoint, str]:
     losses = _losses(checkpoint.training_counters.get(NETWORK_LOSSES), len(model.members))
     if losses is not None:
         best = losses.index(min(losses))
-        reason = f"which predicts the validation split best ({losses[best]:.4f} nats per character)"
+        reason = f"the best on the validation split ({losses[best]:.4f} nats per character)"
     elif checkpoint.config.ensemble.student:
         best, reason = len(model.members) - 1, "the student"
     else:
-        best, reason = 0, "the first: no validation split tells which is best"
+        best, reason = 0, "the first one, because there is no validation split to compare them on"
     config = checkpoint.config.model_copy(update={"ensemble": EnsembleConfig()})
     weights = model.members[best].state_dict()
     remark = f"{place} is an ensemble; starting from network {best + 1} of {len(model.members)}"
@@ -40,7 +40,7 @@ def read_start(place: str) -> tuple[Checkpoint, str]:
 
 
 def _losses(written: Any, size: int) -> list[float] | None:
-    """Return the losses as a file has them; none if they are not what charlm writes."""
+    """Return the losses of a file; none if they are not in the format that charlm writes."""
     if not isinstance(written, list) or len(written) != size:
         return None
     is_finite = all(isinstance(loss, float) and math.isfinite(loss) for loss in written)

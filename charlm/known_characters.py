@@ -1,8 +1,8 @@
-"""What a run takes over from the model that it starts from: characters and weights.
+"""Adapt the vocabulary and weights of an initial model to the text of a new run.
 
-The characters of a text that the model does not know are one unknown symbol. With
-`corpus.vocabulary: extend` they become characters of their own: each gets a new vector and a new
-output, and the known ones keep theirs.
+Characters of the text outside the vocabulary of the model become one unknown symbol. With
+`corpus.vocabulary: extend` each gets its own embedding and output; the known characters keep
+theirs.
 """
 
 import math
@@ -19,17 +19,17 @@ from charlm.errors import ConfigError, CorpusError
 from charlm.vocabulary import Vocabulary
 
 MOST_UNKNOWN = 0.1
-"""Share of a text that may be outside the vocabulary.
+"""Largest fraction of a text that may be outside the vocabulary.
 
-Beyond it about every second word has a hole, and figures flatter: "unknown" is easy to predict,
-because it takes the place of many characters.
+Above it about every second word has an unknown character, and scores are too good: the unknown
+symbol is easy to predict, because it replaces many characters.
 """
 
 
 def corpus_of(config: Config, known: Vocabulary | None) -> Corpus:
-    """Return the corpus to train on: in the vocabulary that is known, extended if the config asks.
+    """Build the corpus to train on, with the known vocabulary or its extension by the config.
 
-    Raises `CorpusError` where too much of the text is outside the vocabulary.
+    Raises `CorpusError` if too much of the text is outside the vocabulary.
     """
     vocabulary = known
     if known is not None and config.corpus.vocabulary == "extend":
@@ -40,10 +40,11 @@ def corpus_of(config: Config, known: Vocabulary | None) -> Corpus:
 
 
 def _extended(known: Vocabulary, config: CorpusConfig) -> Vocabulary:
-    """Return a vocabulary with the characters that the text would have if none were known."""
+    """Return the known vocabulary with the characters that the text alone would give."""
     if "-" in (*config.paths, *config.validation_paths, *config.test_paths):
         raise ConfigError(
-            "corpus.vocabulary: extend reads the text more than once: save it in a file for --text"
+            "corpus.vocabulary: extend reads the text twice; save it to a file and name it "
+            "with --text"
         )
     own = build_corpus(config.model_copy(update={"vocabulary": "keep"})).vocabulary
     return Vocabulary(tuple(sorted({*known.symbols, *own.symbols})), known.unit)
@@ -62,19 +63,18 @@ def _check_known(corpus: Corpus, config: CorpusConfig, is_own: bool) -> None:
         )
         raise CorpusError(
             f"{part.num_unknown / len(part):.0%} of the characters of the {name} split are not in "
-            f"the vocabulary, and a model that predicts them as unknown seems better than it is; "
-            f"{remedy}"
+            f"the vocabulary, so that the scores of the model would be misleading; {remedy}"
         )
 
 
 def grown(
     weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor], old: Vocabulary, new: Vocabulary
 ) -> dict[str, Tensor]:
-    """Return the weights of a model over `old` for one over `new`, which holds all of `old`.
+    """Convert weights from the vocabulary `old` to `new`, which contains all of `old`.
 
-    What belongs to new characters is as in `fresh`, the weights of a model over `new`. Their
-    outputs have those of the unknown symbol added, so that together they are about as likely as
-    it is, in every context.
+    Weights of new characters come from `fresh`, the weights of a model over `new`. charlm adds the
+    output weights of the unknown symbol to theirs, so that in every context they are together
+    about as likely as it is.
     """
     places = torch.from_numpy(new.encode(np.asarray(old.symbols, np.uint32)).astype(np.int64))
     if old.unknown_id is not None:
@@ -84,7 +84,7 @@ def grown(
     for name, tensor in weights.items():
         target = fresh[name].cpu().clone()
         axes = [axis for axis, size in enumerate(tensor.shape) if size != target.shape[axis]]
-        if not axes:  # nothing in it belongs to single characters, or there are no new ones
+        if not axes:  # it does not depend on the vocabulary, or there are no new characters
             result[name] = tensor
             continue
         (axis,) = axes

@@ -63,7 +63,7 @@ Quiet = Annotated[
     typer.Option(
         "--quiet",
         callback=_silence,
-        help="Print no messages and no progress; of train, the folder alone.",
+        help="Print no messages and no progress; train prints only the run folder.",
     ),
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]

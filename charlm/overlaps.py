@@ -1,4 +1,4 @@
-"""How much of a text that is scored a model has seen before: what its score has to say with it."""
+"""Measure how much of a scored text the model has seen, and report it with the score."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +11,16 @@ from charlm.vocabulary import Vocabulary
 
 _WORTH_SAYING = {"learnt from": 0.01, "followed": 0.01, "chosen on": 0.1, "fitted on": 0.1}
 _UNFAIR, _UNFAIR_REPETITION = 0.1, 0.5
-"""Of a text that was learnt from; of one that was kept apart, but repeats the rest of its text."""
+"""Fractions from which a score is biased: of a text that was trained on, and of a held-out split
+that repeats the rest of its text."""
 _VERBS = {
-    "learnt from": "learnt from",
-    "followed": "learnt, as it was scored, from",
-    "chosen on": "was chosen on",
+    "learnt from": "was trained on",
+    "followed": "was adapted to",
+    "chosen on": "was selected on",
     "fitted on": "was fitted on",
 }
 _FEW = 20
-"""Passages compared: a share of fewer is not given as a number."""
+"""With fewer compared passages, the description gives no percentage."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,13 @@ class Overlap:
     through: Through
     share: float
     passages: int | None
-    """Compared, for an estimate; none where the share is exact."""
+    """Number of compared passages if the share is an estimate; None if it is exact."""
     is_repetition: bool
-    """Whether it is another part of the same text, which repeats itself."""
+    """Whether the scored text is another split of the same text, which repeats itself."""
 
     @property
     def is_worth_saying(self) -> bool:
-        """Whether it tells anything of a score; that a text repeats itself is told once."""
+        """Whether it matters for a score; the repetition of a text is reported only once."""
         repeats_only = self.is_repetition and self.use not in LEARNT
         return self.share > _WORTH_SAYING[self.use] and not repeats_only
 
@@ -48,15 +49,15 @@ class Overlap:
         return self.use in LEARNT and self.share >= limit
 
     def describe(self) -> str:
-        """Say it in a few words."""
-        models = {"": "", "teacher": "a teacher", "start": "the model that it started from"}
+        """Describe the overlap in a few words."""
+        models = {"": "", "teacher": "a teacher", "start": "the initial model"}
         actors = {"chosen on": "the checkpoint", "fitted on": "the mixture"}
         actor = models[self.through] or actors.get(self.use, "the model")
         verb = _VERBS[self.use]
         said = f"{actor} {verb} {self._amount()} it"
         if self.is_repetition:
-            said = f"{self._amount()} it repeats what {actor} {verb}"
-        return f"{'no fair score: ' if self.is_unfair else ''}{said} ({self.name})"
+            said = f"{self._amount()} it repeats text that {actor} {verb}"
+        return f"{'biased score: ' if self.is_unfair else ''}{said} ({self.name})"
 
     def _amount(self) -> str:
         if self.passages is None and self.share == 1:
@@ -77,26 +78,26 @@ class Overlap:
 
 
 def overlaps(records: Sequence[Record], part: Part, vocabulary: Vocabulary) -> tuple[Overlap, ...]:
-    """Return what a model has seen of a text, where that is worth saying."""
+    """Return the overlaps of a text with the records that matter for its score."""
     found = [_overlap(one, part, vocabulary) for one in records]
     return tuple(one for one in found if one.is_worth_saying)
 
 
 def caveats(records: Sequence[Record], found: Sequence[Overlap]) -> str:
-    """Say, after the protocol of a score, why it may flatter: nothing, mostly."""
+    """Describe what biases a score, to append to its protocol; mostly ""."""
     said = [overlap.describe() for overlap in found]
     others = [one.name for one in records if one.use == "followed"]
     if others and not any(overlap.use == "followed" for overlap in found):
-        said.append(f"the model has learnt from {', '.join(others)}, too (eval --dynamic --save)")
+        said.append(f"the model was also adapted to {', '.join(others)} (eval --dynamic --save)")
     return "".join(f"; {one}" for one in dict.fromkeys(said))
 
 
 def warnings_of(records: Sequence[Record], corpus: Corpus) -> tuple[str, ...]:
-    """Say, before a run, which of its parts the models that it learns from have learnt from."""
+    """Warn, before a run, of held-out splits that its teachers or initial model were trained on."""
     others = [one for one in records if one.through and one.use in LEARNT]
     names: tuple[PartName, ...] = ("validation", "test")
     return tuple(
-        f"the {name} part: {overlap.describe()}"
+        f"the {name} split: {overlap.describe()}"
         for name in names
         for overlap in overlaps(others, corpus.parts[name], corpus.vocabulary)
         if not overlap.is_repetition
@@ -104,7 +105,7 @@ def warnings_of(records: Sequence[Record], corpus: Corpus) -> tuple[str, ...]:
 
 
 def _overlap(record: Record, part: Part, vocabulary: Vocabulary) -> Overlap:
-    """Compare by ranges, if it is the same text, and by passages."""
+    """Compare by character ranges if the texts are the same, and by passages otherwise."""
     start, length = part.origin.start, len(part)
     is_same = bool(part.origin.digest) and part.origin.digest == record.digest
     common = min(start + length, record.end) - max(start, record.start) if is_same else 0

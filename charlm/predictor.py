@@ -53,7 +53,7 @@ class Predictor:
     def describe(self) -> str:
         """Return where it comes from, and how much of its training text it holds as it is."""
         kept = kept_characters(self.checkpoint) if self.checkpoint is not None else 0
-        holding = f" (holds {kept:,} characters of its training text)" if kept else ""
+        holding = f" (contains {kept:,} characters of its training text)" if kept else ""
         return f"{self.path}{holding}"
 
     @property

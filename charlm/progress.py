@@ -87,13 +87,13 @@ class TrainingView:
         self._messages.print(f"training {where}in {report.run.folder}, for at most {limits}")
         if report.config.training.deterministic and report.config.training.budget is not None:
             self._messages.print(
-                "the clock of training.budget decides how many steps there are, so another run may "
-                "differ; set it to null, and training.epochs or training.steps"
+                "training.budget makes the number of steps depend on the clock, so another run may "
+                "differ; set it to null, and set training.epochs or training.steps"
             )
         if report.progress >= 1:
             self._messages.print(
-                "it has reached its end; to extend it, raise the limit that it met (--budget, or "
-                "--set training.epochs or training.steps), or set that to null beside another"
+                "the run is finished; to extend it, raise the limit that it reached (--budget, or "
+                "--set training.epochs or training.steps), or replace it (null and another limit)"
             )
         if not self._quiet and sys.stderr.isatty():
             self._bar = tqdm(
@@ -187,9 +187,9 @@ class TransferView:
 
 def _describe_event(report: RolledBack | Paused) -> str:
     if isinstance(report, Paused):
-        return f"paused for {duration(report.seconds)}, which is not counted"
+        return f"paused for {duration(report.seconds)}; this time does not count"
     return (
-        f"{report.reason}; back to step {report.step:,}, with the learning rate times "
+        f"{report.reason}; rolled back to step {report.step:,}, with the learning rate times "
         f"{report.learning_rate_scale:g}"
     )
 
@@ -221,7 +221,7 @@ def _describe_model(report: Started) -> str:
 
 
 def _describe_limits(training: TrainingConfig) -> str:
-    """Name every limit: one from the config holds beside one from the command line."""
+    """Name every limit: those of the config apply beside those of the command line."""
     limits = []
     if training.epochs is not None:
         limits.append(f"{training.epochs:g} epoch{'' if training.epochs == 1 else 's'}")

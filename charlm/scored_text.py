@@ -1,4 +1,4 @@
-"""Which text a model is scored on: a part of its training text, wherever that lies, or another."""
+"""Find the text to score: a split of the training text, at its old or new path, or another."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -21,22 +21,21 @@ class ScoredText:
     name: str
     part: Part
     title: str
-    """The name, without folders, to know it by in a model that has learnt from it."""
+    """Name without folders, for the record in a model that is adapted to it."""
     paths: tuple[str, ...] = ()
-    """Where it lies, if it is not a part of the training text."""
+    """Paths of a text that is not a split of the training text."""
     corpus: Corpus | None = None
-    """The training text, where this is a part of it."""
+    """The training text, if this is a split of it."""
     note: str = ""
-    """To say after the protocol of the score."""
+    """Text to append to the protocol of the score."""
 
 
 def text_to_score(
     checkpoint: Checkpoint, text: str | Path | Iterable[str | Path], part: PartName | None
 ) -> ScoredText:
-    """Find the text that `charlm eval` scores: `text`, or a part of the training text.
+    """Find the text that `charlm eval` scores: `text`, or a split of the training text.
 
-    Where `text` has the content of the training text, it only says where that is now, and a part of
-    it is scored. Raises `CorpusError`.
+    If `text` has the content of the training text, a split of it is scored. Raises `CorpusError`.
     """
     files = [text] if isinstance(text, str | Path) else list(text)
     if not files:
@@ -46,12 +45,12 @@ def text_to_score(
     name = name_of(files)
     if corpus is None and part is not None:
         raise CorpusError(
-            f"--part {part} is of the training text, and {name} is another text; leave out --part, "
-            "or name the training text"
+            f"--part {part} needs the training text, and {name} is another text; omit --part, or "
+            "name the training text"
         )
     if corpus is not None and (part is not None or held_out_part(corpus) is not None):
         found = _part_of(corpus, part, checkpoint.config.corpus)
-        note = f"; {name} is the training text: its {found.name} part is scored"
+        note = f"; {name} is the training text: its {found.name} split is scored"
         return replace(found, note=note)
     config, vocabulary = checkpoint.config.corpus, checkpoint.vocabulary
     other = encode_files(paths, config, vocabulary)
@@ -59,9 +58,9 @@ def text_to_score(
 
 
 def _training_corpus_at(checkpoint: Checkpoint, paths: tuple[str, ...]) -> Corpus | None:
-    """Return the training text from another place; nothing if what lies there is another text."""
+    """Return the training text from other paths; None if their content is another text."""
     config = checkpoint.config
-    if "-" in paths:  # it is read once, and then is a text like others
+    if "-" in paths:  # standard input can be read only once: treat it as another text
         return None
     digest = digest_of_text(paths, config.corpus)
     own = [one for one in checkpoint.provenance if one.use == "learnt from" and not one.through]
@@ -77,24 +76,24 @@ def _part_of(corpus: Corpus, part: PartName | None, config: CorpusConfig) -> Sco
     name = part or held_out_part(corpus)
     if name is None or not len(corpus.parts[name]):
         raise CorpusError(
-            f"the text was split without a {part or 'held-out'} part; name a text with --text"
+            f"the training text has no {part or 'held-out'} split; name a text to score with --text"
         )
-    title = f"the {name} part of {name_of_part(name, config)}"
+    title = f"the {name} split of {name_of_part(name, config)}"
     return ScoredText(name, corpus.parts[name], title, corpus=corpus)
 
 
 def held_out_part(corpus: Corpus) -> PartName | None:
-    """Return the part to judge by: test, else validation, else none."""
+    """Return the split to score a model on: test, else validation, else None."""
     names: tuple[PartName, ...] = ("test", "validation")
     return next((name for name in names if len(corpus.parts[name])), None)
 
 
 def training_corpus(
-    checkpoint: Checkpoint, remedy: str = "or say with --text where a copy of it is"
+    checkpoint: Checkpoint, remedy: str = "or name a copy of it with --text"
 ) -> Corpus:
-    """Return the corpus of a checkpoint's run: from the cache, or read again from its files.
+    """Return the corpus of a checkpoint's run, from the cache or from its files.
 
-    Raises `CorpusError` if the files are gone or have changed; `remedy` is what else can be done.
+    Raises `CorpusError` if the files are missing or have changed; `remedy` ends the message.
     """
     config = checkpoint.config
     if "-" in (*config.corpus.paths, *config.corpus.validation_paths, *config.corpus.test_paths):
@@ -116,8 +115,7 @@ def training_corpus(
     if corpus.fingerprint != checkpoint.fingerprint:
         where = ", ".join(config.corpus.paths) or config.corpus.builtin
         raise CorpusError(
-            f"{where}: the text is no longer the one that this model learnt from; restore it, "
-            f"{remedy}"
+            f"{where}: the text has changed since the model was trained on it; restore it, {remedy}"
         )
     return corpus
 

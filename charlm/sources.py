@@ -83,11 +83,11 @@ def _why_not_gzip(path: Path, reason: Exception) -> str:
     with path.open("rb") as file:
         beginning = file.read(BEGINNING)
     if beginning.startswith(b"\x1f\x8b"):
-        return f"not a whole gzip file ({reason}); make it again"
+        return f"incomplete or damaged gzip file ({reason}); compress it again"
     kind = kind_of(beginning)
     if kind is None or kind.encoding is not None:
-        return f"not a whole gzip file ({reason}); if it is text, rename it not to end in .gz"
-    return f"{kind.name}, not a whole gzip file; {kind.remedy}"
+        return f"not a gzip file ({reason}); if it is text, remove .gz from its name"
+    return f"{kind.name}, not a gzip file; {kind.remedy}"
 
 
 def _open(path: Path) -> io.BufferedIOBase:
@@ -104,7 +104,7 @@ def is_packed(path: Path) -> bool:
 def _recognised(
     blocks: Iterator[bytes], path: Path, config: CorpusConfig, leave_out: str
 ) -> Iterator[bytes]:
-    """Pass blocks on; raise `CorpusError` if their beginning shows that they are no such text."""
+    """Pass blocks on; raise `CorpusError` if their first bytes show that they are not text."""
     first: list[bytes] = []
     while sum(map(len, first)) < BEGINNING and (block := next(blocks, b"")):
         first.append(block)
@@ -138,8 +138,8 @@ def _decoded(
             wrong = reason.object[reason.start]
             raise CorpusError(
                 f"{path}: byte {place} is not {config.encoding.upper()} (0x{wrong:02x}); convert "
-                "the file, or set corpus.encoding to what it is, such as cp1252, or corpus.unit to "
-                f"byte{leave_out}"
+                "the file, or set corpus.encoding to its encoding, such as cp1252, or corpus.unit "
+                f"to byte{leave_out}"
             ) from None
         except UnicodeError as reason:
             raise CorpusError(

@@ -48,8 +48,8 @@ def _summary(report: Finished) -> list[tuple[str, str]]:
             ),
         ]
     if report.kept_characters:
-        kept = f"holds {report.kept_characters:,} characters of the training text, for its n-grams"
-        rows.append(("checkpoint", f"{kept}; ensemble.keep_text=false leaves them out"))
+        kept = f"contains {report.kept_characters:,} characters of the training text, for n-grams"
+        rows.append(("checkpoint", f"{kept}; ensemble.keep_text=false omits them"))
     return rows
 
 
@@ -87,10 +87,10 @@ def _losses(score: Score) -> str:
 
 
 def _bits_per_byte(name: str, score: Score) -> list[tuple[str, str]]:
-    """Return the row that counts unknown characters in full, where there are any."""
+    """Return the row of bits per byte if there are unknown characters, which it includes."""
     if not score.unknown_characters:
         return []
-    return [(f"{name} bits per byte", f"{score.bits_per_byte:.4f} (unknown characters named)")]
+    return [(f"{name} bits per byte", f"{score.bits_per_byte:.4f} (unknown characters included)")]
 
 
 def _unknown(score: Score) -> str:

@@ -422,7 +422,7 @@ def test_a_full_disk_behind_standard_output_is_one_line(
             check=False,
         )
     assert done.returncode == 1
-    line = "charlm: standard output: No space left on device; free some space, or send it elsewhere"
+    line = "charlm: standard output: No space left on device; free some space, or redirect it"
     assert done.stderr.endswith(f"{line}\n")
     assert "Traceback" not in done.stderr
 

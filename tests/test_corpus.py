@@ -1107,7 +1107,7 @@ def test_a_text_that_changes_while_it_is_read_is_an_error(
             file.write("more")
 
     monkeypatch.setattr("charlm.corpus_builder.read_symbols", disturbed)
-    with pytest.raises(CorpusError, match="changed while it was read"):
+    with pytest.raises(CorpusError, match="changed during reading"):
         build_corpus(config_of(cached_text))
     assert not list(cache.rglob("*"))
 

@@ -237,11 +237,11 @@ def test_one_command_trains_an_ensemble_which_is_used_as_a_model_is(
     assert "scored, then learnt from" in shown.stdout
     assert evaluate(load(saved)).nats < evaluate(predictor).nats
     assert "scored, then" in charlm("eval", tmp_path / "both" / "member-2", "--dynamic").stdout
-    assert "no fair score" in charlm("eval", saved).stdout
+    assert "biased score" in charlm("eval", saved).stdout
     other = tmp_path / "other.txt"
     other.write_text("Nobody had stopped before.\n" * 10, encoding="utf-8")
     shown = charlm("eval", saved, "--text", other).stdout
-    assert "has learnt from the test part of text.txt, too" in " ".join(shown.split())
+    assert "was also adapted to the test split of text.txt" in " ".join(shown.split())
     again = CliRunner().invoke(app, ["eval", str(saved), "--dynamic", "--save", str(saved)])
     assert "exists already" in again.output
     shown = charlm("eval", tmp_path / "both", "--part", "validation").stdout
@@ -307,7 +307,7 @@ def test_standard_input_cannot_be_read_twice() -> None:
     [
         (["--dynamic", "--rows", "2"], "--dynamic reads in one row"),
         (["--save", "file"], "give --dynamic, too"),
-        (["--text", __file__, "--part", "test"], "is another text; leave out --part"),
+        (["--text", __file__, "--part", "test"], "is another text; omit --part"),
         (["--dynamic", "--save", "missing/file"], "no such folder"),
         (["--dynamic", "--save", "."], "exists already"),
     ],

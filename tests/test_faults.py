@@ -368,4 +368,4 @@ def test_resume_takes_no_other_run_s_options(text_file: Path, tmp_path: Path) ->
         refused(run("train", "--resume", folder, *option), "--resume")
     done = run("train", "--resume", folder)
     assert done.exit_code == 0
-    assert "reached its end" in done.stderr
+    assert "the run is finished" in done.stderr

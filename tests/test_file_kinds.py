@@ -188,7 +188,7 @@ def test_a_picture_in_a_folder_is_named_and_so_is_how_to_leave_it_out(tmp_path: 
         (folder / place).write_text(TEXT)
     with pytest.raises(CorpusError) as caught:
         build_corpus(CorpusConfig(paths=(str(folder),)))
-    said, _, option = str(caught.value).partition("; or leave it out: ")
+    said, _, option = str(caught.value).partition("; or exclude it: ")
     assert said == f"{folder / 'more' / 'cover.txt.png'}: a picture, not UTF-8 text; leave it out"
     name, pattern = shlex.split(option)
     assert name == "--text"
@@ -199,16 +199,19 @@ def test_a_picture_in_a_folder_is_named_and_so_is_how_to_leave_it_out(tmp_path: 
 def test_a_file_in_another_encoding_in_a_folder_can_be_left_out_too(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(TEXT)
     (tmp_path / "b.old").write_text(TEXT, encoding="cp1252")
-    with pytest.raises(CorpusError, match=r"cp1252.*or leave it out: --text .*\*\.txt"):
+    with pytest.raises(CorpusError, match=r"cp1252.*or exclude it: --text .*\*\.txt"):
         build_corpus(CorpusConfig(paths=(str(tmp_path),)))
 
 
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (TEXT.encode(), "if it is text, rename it not to end in .gz"),
-        (_zip("novel.txt"), "a zip archive, not a whole gzip file; unpack it first"),
-        (gzip.compress(TEXT.encode())[:-20], "not a whole gzip file .* make it again"),
+        (TEXT.encode(), "if it is text, remove .gz from its name"),
+        (_zip("novel.txt"), "a zip archive, not a gzip file; unpack it first"),
+        (
+            gzip.compress(TEXT.encode())[:-20],
+            "incomplete or damaged gzip file .* compress it again",
+        ),
         (gzip.compress(_tar()), "a tar archive, not UTF-8 text"),
     ],
     ids=["text", "zip", "cut off", "tar"],

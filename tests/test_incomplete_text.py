@@ -88,7 +88,7 @@ def test_a_file_that_is_named_twice_is_read_once_and_said(folder: Path, again: s
     if again == "link":
         (folder / "link").symlink_to("a.txt")
     paths = (str(folder / "a.txt"), str(folder / again))
-    with pytest.warns(CorpusWarning, match=r"named more than once.*: read once"):
+    with pytest.warns(CorpusWarning, match=r"named more than once.*; read only once"):
         corpus = build_corpus(CorpusConfig(paths=paths))
     assert sum(len(part) for part in corpus.parts.values()) == 22 * 20
 
@@ -121,6 +121,6 @@ def test_the_command_line_says_it_in_a_line_unless_it_is_quiet(folder: Path) -> 
     command = ("train", text, text, *steps, "--runs", str(folder / "runs"))
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0
-    said = [line for line in result.stderr.splitlines() if "read once" in line]
+    said = [line for line in result.stderr.splitlines() if "read only once" in line]
     assert len(said) == 1 and said[0].startswith(f"charlm: {folder / 'a.txt'}: named more than")
     assert CliRunner().invoke(app, (*command, "--quiet")).stderr == ""

@@ -53,10 +53,10 @@ def test_a_run_says_that_its_checkpoint_holds_the_text(folder: Path, tmp_path: P
         options = [option for setting in settings for option in ("--set", setting)]
         options += ["--runs", str(tmp_path), "--name", name]
         shown = invoke("train", "--text", folder / "o.txt", *options)
-        said = "holds 2,700 characters of the training text"
+        said = "contains 2,700 characters of the training text"
         assert (said in " ".join(shown.split())) is says
         scored = invoke("eval", tmp_path / name)
-        assert ("(holds 2,700 characters of its training text)" in scored) is says
+        assert ("(contains 2,700 characters of its training text)" in scored) is says
 
 
 @pytest.mark.parametrize("order", ["2", "null"])

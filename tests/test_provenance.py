@@ -24,7 +24,7 @@ TINY = (
     "generation.length=10",
 )
 WHOLE = (*TINY, "corpus.split=[1, 0, 0]")
-NO_FAIR_SCORE = "no fair score: "
+BIASED = "biased score: "
 
 
 def words(seed: int, length: int = 3000) -> str:
@@ -74,7 +74,7 @@ def test_a_copy_of_the_training_text_only_says_where_it_is(folder: Path, place: 
     text = folder / place.format(folder.name)
     found, own = score(folder, "run", text=text), score(folder, "run")
     assert (found.nats, found.characters) == (own.nats, own.characters)
-    assert f"{text.name} is the training text: its test part is scored" in found.protocol
+    assert f"{text.name} is the training text: its test split is scored" in found.protocol
     validation = score(folder, "run", text=text, part="validation")
     assert validation.nats == score(folder, "run", part="validation").nats
 
@@ -99,13 +99,13 @@ def test_separate_files_are_texts_of_their_own(tmp_path: Path) -> None:
         name: score(tmp_path, "run", text=tmp_path / name).protocol.partition("text")[2]
         for name in ("train", "validation", "test")
     }
-    assert said["validation"] == "; the checkpoint was chosen on all of it (validation)"
+    assert said["validation"] == "; the checkpoint was selected on all of it (validation)"
     assert said["test"] == ""
-    assert said["train"] == "; train is the training text: its test part is scored"
+    assert said["train"] == "; train is the training text: its test split is scored"
 
 
 def test_a_part_of_another_text_is_refused(folder: Path) -> None:
-    with pytest.raises(CorpusError, match=r"other\.txt is another text; leave out --part"):
+    with pytest.raises(CorpusError, match=r"other\.txt is another text; omit --part"):
         score(folder, "run", text=folder / "other.txt", part="train")
 
 
@@ -118,7 +118,7 @@ def test_a_text_that_has_changed_is_scored_with_what_was_learnt_from_it(folder: 
     (overlap,) = found.overlaps
     assert (overlap.use, overlap.name) == ("learnt from", "o.txt")
     assert overlap.share == pytest.approx(2700 / len(text), abs=0.02)
-    assert f"{NO_FAIR_SCORE}the model learnt from about 7" in found.protocol
+    assert f"{BIASED}the model was trained on about 7" in found.protocol
     assert found.protocol.endswith(" % of it (o.txt)")
 
 
@@ -132,22 +132,22 @@ def test_a_piece_of_the_training_text_is_known_in_another_file(folder: Path) -> 
 
 def test_what_was_learnt_from_and_chosen_on_is_said_of_the_parts(folder: Path) -> None:
     trained = score(folder, "run", part="train").protocol
-    assert trained.endswith(f"; {NO_FAIR_SCORE}the model learnt from all of it (o.txt)")
+    assert trained.endswith(f"; {BIASED}the model was trained on all of it (o.txt)")
     chosen = score(folder, "run", part="validation").protocol
-    assert chosen.endswith("; the checkpoint was chosen on all of it (o.txt)")
+    assert chosen.endswith("; the checkpoint was selected on all of it (o.txt)")
 
 
 def test_a_run_without_a_held_out_part_scores_its_text_and_says_so(folder: Path) -> None:
     found = score(folder, "all", text=folder / "copy.txt")
     assert found.characters == len(words(1)) - 1
-    assert f"{NO_FAIR_SCORE}the model learnt from all of it (o.txt)" in found.protocol
+    assert f"{BIASED}the model was trained on all of it (o.txt)" in found.protocol
 
 
 def test_a_teacher_that_learnt_from_the_test_part_is_said(folder: Path) -> None:
     """At the end of training, at each score, and of a student of the student."""
     runs = folder / "runs"
     taught = (*TINY, f"training.teachers={runs / 'all'}")
-    said = f"{NO_FAIR_SCORE}a teacher learnt from all of it (o.txt)"
+    said = f"{BIASED}a teacher was trained on all of it (o.txt)"
     assert said in begin(folder, "student", "copy.txt", taught)
     assert said in score(folder, "student").protocol
     taught = (*TINY, f"training.teachers={runs / 'student'}")
@@ -164,8 +164,8 @@ def test_a_leak_is_said_before_training_begins(folder: Path, other: str, is_said
 
     settings = (*TINY, f"training.teachers={folder / 'runs' / other}")
     train(text=folder / "o.txt", runs=folder / "runs", settings=settings, on_report=note)
-    why = f"{NO_FAIR_SCORE}a teacher learnt from all of it (o.txt)"
-    expected = [f"the {name} part: {why}" for name in ("validation", "test")]
+    why = f"{BIASED}a teacher was trained on all of it (o.txt)"
+    expected = [f"the {name} split: {why}" for name in ("validation", "test")]
     assert said == (expected if is_said else [])
 
 
@@ -178,7 +178,7 @@ def test_what_a_model_knows_itself_is_not_said_of_its_teacher_too(folder: Path) 
 
 def test_a_model_that_training_started_from_is_said(folder: Path) -> None:
     started = (*TINY, f"training.start_from={folder / 'runs' / 'all'}")
-    said = f"{NO_FAIR_SCORE}the model that it started from learnt from all of it (o.txt)"
+    said = f"{BIASED}the initial model was trained on all of it (o.txt)"
     assert said in begin(folder, "tuned", settings=started)
     assert score(folder, "tuned").protocol.endswith(said)
 
@@ -190,13 +190,13 @@ def test_it_is_kept_when_a_run_is_resumed_without_what_it_started_from(tmp_path:
     shutil.rmtree(tmp_path / "runs" / "all")
     finished = resume(tmp_path / "runs" / "tuned", settings=["training.steps=4"])
     assert finished.step == 4
-    assert "started from learnt from all of it" in finished.protocol
+    assert "the initial model was trained on all of it" in finished.protocol
 
 
 def test_an_ensemble_knows_what_its_members_know(folder: Path) -> None:
     settings = (*TINY, "ensemble.members=2", "ensemble.ngram_order=2")
     assert begin(folder, "two", settings=settings) == "exact: state carried through the whole text"
-    assert NO_FAIR_SCORE in score(folder, "two", part="train").protocol
+    assert BIASED in score(folder, "two", part="train").protocol
     fitted = score(folder, "two", part="validation").protocol
     assert fitted.endswith("; the mixture was fitted on all of it (o.txt)")
     assert len(load(folder / "runs" / "two").checkpoint.provenance) == 2  # type: ignore[union-attr]
@@ -212,13 +212,13 @@ def test_a_text_that_was_followed_is_said_by_all_that_come_after(
     monkeypatch.setattr(dynamic, "_BATCHES", 2)
     assert CliRunner().invoke(app, [*command, "--save", str(adapted)]).exit_code == 0
     shutil.copy(folder / "other.txt", folder / "another.txt")
-    said = "learnt, as it was scored, from all of it (other.txt)"
+    said = "was adapted to all of it (other.txt)"
     for text in ("other.txt", "./other.txt", "another.txt"):
-        assert f"{NO_FAIR_SCORE}the model {said}" in score(folder, adapted.name, text=text).protocol
-    assert "has learnt from other.txt, too" in score(folder, adapted.name).protocol
-    for key, who in (("start_from", "the model that it started from"), ("teachers", "a teacher")):
+        assert f"{BIASED}the model {said}" in score(folder, adapted.name, text=text).protocol
+    assert "was also adapted to other.txt" in score(folder, adapted.name).protocol
+    for key, who in (("start_from", "the initial model"), ("teachers", "a teacher")):
         begin(folder, key, settings=(*TINY, f"training.{key}={adapted}"))
-        assert f"{NO_FAIR_SCORE}{who} {said}" in score(folder, key, text="another.txt").protocol
+        assert f"{BIASED}{who} {said}" in score(folder, key, text="another.txt").protocol
 
 
 def test_programs_read_the_overlaps(folder: Path) -> None:
@@ -233,13 +233,13 @@ def test_programs_read_the_overlaps(folder: Path) -> None:
         "passages_compared": None,
         "is_repetition": False,
     }
-    assert NO_FAIR_SCORE in shown["protocol"]
+    assert BIASED in shown["protocol"]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (words(5) * 2, f"{NO_FAIR_SCORE}about 100 %"),
+        (words(5) * 2, f"{BIASED}about 100 %"),
         (words(5, 3800) + words(5, 3800)[:100] + words(6, 100), "about 34 %"),
     ],
 )
@@ -249,4 +249,6 @@ def test_a_test_part_that_repeats_the_training_part_is_said(
     """It was kept apart, and flatters all the same; where only some of it repeats, it is fair."""
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
     protocol = begin(tmp_path, "run", "text.txt")
-    assert protocol.endswith(f"text; {said} of it repeats what the model learnt from (text.txt)")
+    assert protocol.endswith(
+        f"text; {said} of it repeats text that the model was trained on (text.txt)"
+    )
