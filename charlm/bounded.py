@@ -12,9 +12,9 @@ _MOST_NUMBERS = 1_200_000
 
 
 class InvalidDataError(ValueError):
-    """What was read is not what charlm writes: it is damaged, or somebody has forged it.
+    """Raised for data that charlm did not write in this form: damaged or forged.
 
-    Only the checks of what was read raise it. So whoever catches it hides no mistake of the code.
+    Only checks of data raise it, so that catching it hides no bugs.
     """
 
 
@@ -43,10 +43,10 @@ def parse_json(text: str, most_numbers: int = _MOST_NUMBERS) -> Any:
     # A character beyond ASCII makes its whole string up to four times as long in memory.
     is_large = sum(map(text.count, '[{"')) > _MOST_MARKS or text.count(",") > most_numbers
     if is_large or not text.isascii():
-        raise InvalidDataError("it holds what charlm does not write")
+        raise InvalidDataError("it contains data that charlm does not write")
     try:
         return json.loads(text)
     except RecursionError:
         raise InvalidDataError("it is nested too deeply") from None
-    except ValueError as reason:  # no JSON, or a number of too many digits
+    except ValueError as reason:  # not JSON, or a number with too many digits
         raise InvalidDataError(f"it is not JSON: {reason}") from None

@@ -34,9 +34,9 @@ from charlm.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
 _KINDS = {*("F64", "F32", "F16", "BF16", "C64", "I64", "I32", "I16", "I8", "U8", "BOOL")}
-"""Numbers that all versions of PyTorch have; charlm writes few of them."""
+"""Data types that all versions of PyTorch support; charlm writes few of them."""
 _MOST_SIZE = 2**60
-"""Numbers in a tensor, those of an empty one counted without its zeros: PyTorch multiplies them."""
+"""Limit for the product of the nonzero sizes of a tensor, which PyTorch computes."""
 _NO_DIGEST = "0" * 64
 _MOST_OF_HEADER = 9_400_000
 """Bytes: the symbols of a vocabulary of all code points take 8.9 million."""
@@ -56,9 +56,9 @@ class Checkpoint:
     """Of the trainer; none in a checkpoint that only predicts."""
     training_counters: dict[str, Any] = field(default_factory=dict)
     opening_tensors: dict[str, Tensor] = field(default_factory=dict)
-    """Of the `Opening` from which it writes text without a prefix."""
+    """Tensors of the `Opening` for text without a prefix."""
     provenance: tuple[Record, ...] = ()
-    """Every text that the weights have seen."""
+    """Records of all texts that the weights have seen."""
 
     def make_model(self, device: torch.device | str = "cpu") -> AnyModel:
         """Build the model with its trained weights, ready to predict."""
@@ -73,25 +73,25 @@ class Checkpoint:
                 model.load_state_dict(checked_weights(model, self.weights), assign=True)
         except InvalidDataError as reason:
             raise CheckpointError(
-                f"the weights do not fit the config that they came with: {reason!s:.300}; use "
+                f"the weights do not match the config of the checkpoint: {reason!s:.300}; use "
                 "another checkpoint, or a copy"
             ) from None
         return model.to(device).eval()
 
     def make_opening(self, model: AnyModel) -> Opening | None:
-        """Return what text without a prefix begins with, for the model that `make_model` built."""
+        """Return the opening for text without a prefix, for the model that `make_model` built."""
         try:
             return Opening.of_tensors(model, self.opening_tensors)
         except InvalidDataError as reason:
             raise CheckpointError(
-                f"its opening does not fit its model: {reason}; use another checkpoint of the run"
+                f"the opening does not match the model: {reason}; use another checkpoint of the run"
             ) from None
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint, *, is_new: bool = False) -> None:
     """Write a checkpoint so that `path` always holds the old one or the new one whole.
 
-    With `is_new`, raise `CheckpointError` rather than replace anything.
+    With `is_new`, raise `CheckpointError` if the file exists.
     """
     sketches = {
         str(number): torch.from_numpy(record.sketch.hashes.view(np.int64))
@@ -136,7 +136,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Say whether a file begins as charlm's checkpoints do; the rest of it may be damaged."""
+    """Return whether a file has the header of a charlm checkpoint; the rest may be damaged."""
     with _opened(path) as file:
         try:
             return "charlm" in item(_header(file), "__metadata__", dict)
@@ -145,9 +145,9 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """Open a file, once for all that is asked of it: a writer may replace it at any moment.
+    """Open a file once for all checks and reads, because a writer may replace it at any time.
 
-    A pipe is not waited for.
+    It does not block on a pipe.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     number = os.open(path, flags)
@@ -183,25 +183,25 @@ def _header(file: BinaryIO) -> dict[str, Any]:
     """Return the header of a safetensors file; raises `InvalidDataError`."""
     facts = os.fstat(file.fileno())
     if not stat.S_ISREG(facts.st_mode):
-        raise InvalidDataError("no file")
+        raise InvalidDataError("not a regular file")
     size = int.from_bytes(file.read(8), "little")
     text = as_ascii(file.read(min(size, _MOST_OF_HEADER, facts.st_size)))
     if len(text) != size:
-        raise InvalidDataError("cut short")
+        raise InvalidDataError("truncated")
     header = parse_json(text)
     if type(header) is not dict:
-        raise InvalidDataError("it should be an object")
+        raise InvalidDataError("the header is not an object")
     return header
 
 
 def _end_of(tensor: Any) -> int:
-    """Return where a tensor of the header ends; raises `InvalidDataError` for what is none."""
+    """Return the end offset of a tensor in the header; raises `InvalidDataError`."""
     kind, shape = item(tensor, "dtype", str), item(tensor, "shape", list)
     offsets = item(tensor, "data_offsets", list)
     if kind not in _KINDS or len(offsets) != 2 or not set(map(type, shape + offsets)) <= {int}:
-        raise InvalidDataError("it should be a tensor")
+        raise InvalidDataError("an entry is not a tensor")
     if not (min(shape, default=0) >= 0 and math.prod(max(1, size) for size in shape) < _MOST_SIZE):
-        raise InvalidDataError("it should be the shape of a tensor")
+        raise InvalidDataError("the shape of the tensor is invalid")
     return int(offsets[1])
 
 
@@ -214,7 +214,7 @@ def _about(path: Path, file: BinaryIO) -> dict[str, Any]:
         version, _ = item(about, "format_version", int), item(about, "sha256", str)
         ends = [_end_of(tensor) for tensor in header.values()]
         if os.fstat(file.fileno()).st_size != start + max(ends, default=0):
-            raise InvalidDataError("not whole")
+            raise InvalidDataError("incomplete")
     except InvalidDataError:
         raise CheckpointError(
             f"{path}: not a charlm checkpoint, or one cut short; give a run's folder, or "
@@ -243,7 +243,7 @@ def _check_digest(path: Path, data: bytes, about: dict[str, Any]) -> None:
 
 def _provenance(entries: list[Any], sketches: dict[str, Tensor]) -> tuple[Record, ...]:
     if set(sketches) != {str(number) for number in range(len(entries))}:
-        raise InvalidDataError("other sketches than records of texts")
+        raise InvalidDataError("the sketches do not match the records of texts")
     return tuple(
         Record.from_json(entry, sketches[str(number)].numpy())
         for number, entry in enumerate(entries)

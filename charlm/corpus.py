@@ -33,36 +33,36 @@ synchronised before it took its place, so that a power cut leaves none of it unw
 """
 
 _PIECE = 1 << 20
-"""Characters or bytes that are read at a time."""
+"""Number of characters or bytes to read at a time."""
 
 PartName = Literal["train", "validation", "test"]
 PARTS: tuple[PartName, ...] = ("train", "validation", "test")
 FILES = (*(f"{name}.{kind}" for name in PARTS for kind in ("ids", "unknown")), "corpus.json")
-"""What a folder of the cache holds."""
+"""Names of the files of a corpus in the cache."""
 SKETCHES: dict[PartName, str] = {name: f"{name}.sketch" for name in ("train", "validation")}
-"""What may be added later: see `provenance`."""
+"""Names of files that `provenance` may add later."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Which text, by its content, and which of its characters comes first."""
+    """Identify a text by its content, and the position of a split in it."""
 
     digest: str
-    """Of the files' content and of the settings by which it becomes characters; not of paths."""
+    """Digest of the files' content and of the settings that decode them, but not of paths."""
     start: int
 
 
 @dataclass(frozen=True)
 class Part:
-    """A split of a text as ids, with what the ids alone do not say."""
+    """A split of a text as ids, with sizes and unknown characters, which ids do not contain."""
 
     ids: Ids
     sizes: Sizes
-    """Bytes of each id's symbol; 0 for the unknown one."""
+    """Bytes of the symbol of each id; 0 for the unknown symbol."""
     unknown: np.ndarray
-    """The characters that the vocabulary does not hold, in order, as `UNKNOWN_TYPE`."""
+    """The characters outside the vocabulary, in order, as `UNKNOWN_TYPE`."""
     origin: Origin = Origin("", 0)
-    """Where it was cut from."""
+    """The text of which it is a split."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -72,7 +72,7 @@ class Part:
         return len(self.unknown)
 
     def measure(self, start: int, end: int) -> tuple[int, int]:
-        """Return the bytes of the characters from `start` to `end`, and how many are unknown."""
+        """Return the number of bytes, and of unknown characters, from `start` to `end`."""
         first, last = np.searchsorted(self.unknown["place"], (start, end))
         size = int(self.unknown["bytes"][first:last].sum(dtype=np.int64))
         for begin in range(start, end, _PIECE):
@@ -90,14 +90,14 @@ class Corpus:
     """Digest of the text and of every setting that changes the ids."""
     parts: dict[PartName, Part]
     hapaxes: tuple[int, ...]
-    """Ids of the rare characters that `batches.hapax_dropout` hides, none of bytes: the training
-    split holds them, but fewer than twice `minimum_count` times (once, by default)."""
+    """Ids of the rare characters that `batches.hapax_dropout` hides: they occur in the training
+    split fewer than twice `minimum_count` times (once, by default). Empty with `unit: byte`."""
 
 
 def cached_corpus(fingerprint: str) -> Corpus | None:
-    """Open the corpus with this fingerprint if the cache holds it whole.
+    """Open the corpus with this fingerprint; return None if the cache has no intact one.
 
-    Raises `CorpusError` for one that this user may not read, which is not a damaged one.
+    Raises `CorpusError` if this user has no permission to read it.
     """
     folder = cache_folder() / "corpora" / fingerprint
     try:
@@ -105,13 +105,13 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
         about = parse_json(written, most_numbers=2_400_000)  # a vocabulary, and what is rare in it
         digest = item(about, "sha256", str)
         if digest != _digest_of({key: about[key] for key in about if key != "sha256"}):
-            raise InvalidDataError(f"{folder}: no longer what was written")
+            raise InvalidDataError(f"{folder}: changed since it was written")
         vocabulary = Vocabulary.from_json(item(about, "vocabulary", dict))
         parts: dict[PartName, Part] = {}
         for name in PARTS:
             lengths = item(item(about, "parts", dict), name, list)
             if list(map(type, lengths)) != [int, int]:
-                raise InvalidDataError("not the lengths of a part")
+                raise InvalidDataError("the lengths of a split are invalid")
             length, num_unknown = lengths
             unknown = _map(folder / f"{name}.unknown", about, UNKNOWN_TYPE, num_unknown)
             check = _IdsCheck(vocabulary, unknown)
@@ -120,12 +120,12 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
             parts[name] = Part(ids, vocabulary.sizes, unknown, origin)
         hapaxes = tuple(item(about, "hapaxes", list))
         if not all(type(one) is int and 0 < one < len(vocabulary) for one in hapaxes):
-            raise InvalidDataError("hapaxes that the vocabulary does not have")
+            raise InvalidDataError("hapaxes are outside the vocabulary")
         return Corpus(vocabulary, fingerprint, parts, hapaxes)
     except PermissionError as reason:
         raise CorpusError(
-            f"{folder}: could not be read ({reason.strerror}), it is somebody else's; set "
-            "CHARLM_CACHE to a folder of yours"
+            f"{folder}: could not be read ({reason.strerror}), it belongs to another user; set "
+            "CHARLM_CACHE to a folder of your own"
         ) from None
     except (OSError, InvalidDataError):
         return None
@@ -133,31 +133,31 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
 
 def _origin_of(*written: Any) -> Origin:
     if list(map(type, written)) != [str, int] or written[1] < 0:
-        raise InvalidDataError("not where a text comes from")
+        raise InvalidDataError("the origin of a text is invalid")
     return Origin(*written)
 
 
 class _IdsCheck:
-    """Raises `InvalidDataError` for ids that no text gives: anybody can make digests of them."""
+    """Raise `InvalidDataError` for ids that no text gives; a digest does not exclude them."""
 
     def __init__(self, vocabulary: Vocabulary, unknown: np.ndarray) -> None:
         sizes = unknown["bytes"]
         if not ((sizes >= 1) & (sizes <= 4)).all():
-            raise InvalidDataError("not the bytes of characters")
+            raise InvalidDataError("the sizes of unknown characters are invalid")
         self._vocabulary = vocabulary
         self._unknown = unknown["place"]
         self._place = self._found = 0
 
     def __call__(self, block: bytes) -> None:
-        """See the next ids, as bytes."""
+        """Check the next ids, given as bytes."""
         ids = np.frombuffer(block, self._vocabulary.id_type)
         if ids.max() >= len(self._vocabulary):
-            raise InvalidDataError("ids that the vocabulary does not have")
+            raise InvalidDataError("ids are outside the vocabulary")
         if self._vocabulary.unknown_id is not None:
             places = self._place + np.flatnonzero(ids == self._vocabulary.unknown_id)
             stated = self._unknown[self._found : self._found + len(places)]
             if not np.array_equal(stated, places):
-                raise InvalidDataError("not the places of unknown characters")
+                raise InvalidDataError("the places of unknown characters are invalid")
             self._found += len(places)
         self._place += len(ids)
 
@@ -171,7 +171,7 @@ def write_about(
 ) -> None:
     """Write `corpus.json` beside the other files of a corpus.
 
-    Of each split it is given how many characters there are, and how many of them are unknown.
+    `parts` gives the number of characters, and of unknown characters, of each split.
     """
     files = [folder / f"{name}.{kind}" for name in PARTS for kind in ("ids", "unknown")]
     digests: dict[str, str | None] = {}
@@ -195,8 +195,7 @@ def write_about(
 def keep_corpus(folder: Path, key: str) -> Corpus:
     """Move a finished corpus to its place in the cache, unless another process was first.
 
-    Raises `CorpusError` where that cannot be done, or something lies in its place that charlm did
-    not put there.
+    Raises `CorpusError` if that fails, or if something that charlm did not make has this path.
     """
     target = cache_folder() / "corpora" / key
     with file_errors("be written", target, ANOTHER_CACHE, CorpusError):
@@ -212,7 +211,7 @@ def _put(folder: Path, target: Path) -> Corpus | None:
     with FileLock(lock):
         if cached_corpus(key) is None:
             claim(target)
-            if target.exists():  # and is not whole
+            if target.exists():  # but is damaged
                 for name in FILES:  # `corpus.json`, with the digests of the others, comes last
                     (folder / name).replace(target / name)
             else:
@@ -223,16 +222,16 @@ def _put(folder: Path, target: Path) -> Corpus | None:
 def _digest_of(about: dict[str, Any]) -> str:
     try:
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()
-    except RecursionError:  # what is read may be nested as deeply as can be read
+    except RecursionError:  # JSON may be nested as deeply as the parser allows
         raise InvalidDataError("it is nested too deeply") from None
 
 
 def _digest_of_file(
     file: BufferedReader, see: Callable[[bytes], None] = lambda block: None
 ) -> str | None:
-    """Return the SHA-256 of a file, of which `see` is given every block.
+    """Return the SHA-256 of a file, and pass every block to `see`; None for a large file.
 
-    None of one that would take long to read each time.
+    Reading a large file at each start would take too long.
     """
     if os.fstat(file.fileno()).st_size > _MOST_TO_DIGEST:
         return None
@@ -250,15 +249,15 @@ def _map(
     length: int,
     see: Callable[[bytes], None] = lambda block: None,
 ) -> np.ndarray:
-    """Map a file of a corpus to memory; raises `InvalidDataError` if it is not what was written."""
-    with path.open("rb") as file:  # once: another may take its place
+    """Map a file of a corpus to memory; raises `InvalidDataError` if it has changed."""
+    with path.open("rb") as file:  # opened once, because another file may replace it
         facts = os.fstat(file.fileno())
         if facts.st_mtime_ns != item(about, "written", dict).get(path.name):
-            raise InvalidDataError(f"{path}: no longer as it was written")
+            raise InvalidDataError(f"{path}: modified since it was written")
         if facts.st_size != length * np.dtype(kind).itemsize:
-            raise InvalidDataError(f"{path}: not whole")
+            raise InvalidDataError(f"{path}: incomplete")
         if _digest_of_file(file, see) != item(about, "digests", dict).get(path.name, ""):
-            raise InvalidDataError(f"{path}: no longer what was written")
-        if length == 0:  # no system maps an empty file
+            raise InvalidDataError(f"{path}: changed since it was written")
+        if length == 0:  # an empty file cannot be mapped
             return np.zeros(0, kind)
         return np.memmap(file, kind, "r", shape=(length,))

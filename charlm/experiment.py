@@ -25,7 +25,7 @@ from charlm.run import Run
 
 @contextmanager
 def _threads_as_found() -> Iterator[None]:
-    """Leave the process with as many threads as it had: a run takes its own number."""
+    """Restore the number of threads of the process after a run."""
     threads = torch.get_num_threads()
     try:
         yield
@@ -45,11 +45,11 @@ def train(
 ) -> Finished:
     """Train a model: a config by name or file, `section.key=value` settings on top.
 
-    `text` (files, folders, globs) replaces the config's text, before the settings apply. With
-    `auto`, model, batches and schedule are those that `advice` chooses for the text. Everything is
-    written below `runs/name`; `on_report` sees each report as it comes. Raises `CharlmError`; on
-    Ctrl-C the run is saved first and `KeyboardInterrupt` raised then. Several processes that
-    `torchrun` has started train it together; those that it has started anew go on with the run.
+    `text` (files, folders, globs) replaces the config's text before the settings apply. With
+    `auto`, `advice` chooses model, batches and schedule for the text. All files are written below
+    `runs/name`; `on_report` receives each report. Raises `CharlmError`. On Ctrl-C it saves the run
+    and raises `KeyboardInterrupt`. The processes of a `torchrun` launch train one model together;
+    after a restart they resume the run.
     """
     stem = "run" if isinstance(config, Config) else Path(config).stem
     if auto and stem == "quickstart":  # of which nothing is left
@@ -129,12 +129,12 @@ def resume(
     settings: Iterable[str] = (),
     on_report: Callable[[Report], None] = lambda report: None,
 ) -> Finished:
-    """Go on with a run from its last checkpoint, as if it had never stopped.
+    """Resume a run from its last checkpoint, with the same results as without the stop.
 
-    `text` says where the text is now, should it have moved; the settings `corpus.validation_paths`
-    and `corpus.test_paths` say so of separate files. Settings may also change how long the run
-    goes on and what it reports; a change of anything that the steps already taken depend on
-    raises `RunError`, and another text `CorpusError`.
+    `text` gives the new path of a text that has moved; the settings `corpus.validation_paths` and
+    `corpus.test_paths` give those of separate files. Settings may also change the limits and the
+    reports of the run. Raises `RunError` if a setting changes anything that finished steps depend
+    on, and `CorpusError` for another text.
     """
     folder = single.run_of(from_user(run))
     folder.read_config()  # or there is nothing to lock
@@ -153,12 +153,12 @@ def resume(
 
 
 def _memory_errors(config: Config) -> AbstractContextManager[None]:
-    """Say in a line that a run does not fit in memory, and which settings to change."""
+    """Report that a run does not fit in memory, and which settings to change."""
     batches = config.batches
     return memory_errors(
         f"lower model.hidden_size (now {config.model.hidden_size}), batches.batch_size "
         f"({batches.batch_size}) or batches.sequence_length ({batches.sequence_length}); or raise "
-        f"training.accumulate ({config.training.accumulate}), as a resumed run may, too",
+        f"training.accumulate ({config.training.accumulate}), also possible with --resume",
         ConfigError,
     )
 

@@ -19,7 +19,7 @@ from charlm.writer import Writer, can_write
 
 _PIECE = 1 << 10
 _STRIDE = 0x9E3779B97F4A7C15
-"""Between the seeds of samples drawn side by side."""
+"""Difference between the seeds of consecutive samples."""
 _STRETCH = 32
 """Characters that the kernels write at a time: few enough to come as a stream."""
 Logits = Float[Tensor, "batch vocabulary"]
@@ -55,10 +55,10 @@ def choose(
     """Choose the next id of each row: the likeliest, or one drawn after temperature and filters.
 
     A row's number, uniform in [0, 1), falls within the share of one id when the probabilities lie
-    side by side in the order of ids. Raises `DivergenceError` for a row without a distribution: an
-    entry is not a number, or the highest is infinite.
+    side by side in the order of ids. Raises `DivergenceError` if the logits of a row give no
+    distribution: an entry is NaN, or the highest is infinite.
     """
-    if not logits.amax(dim=1).isfinite().all():  # an entry that is not a number is the highest
+    if not logits.amax(dim=1).isfinite().all():  # `amax` returns NaN if any entry is NaN
         raise _not_finite()
     if config.greedy or config.temperature == 0:
         return logits.argmax(dim=1)
@@ -94,8 +94,8 @@ def generate_ids(
 ) -> Iterator[Int64[Tensor, " batch"]]:
     """Yield `config.length` times the next id of each sample, in float32.
 
-    Each sample has a generator. `opening` has a column for each, or one that all of them continue.
-    The whole of it conditions the state. `forbidden` (the unknown symbol) is never chosen.
+    Each sample has its own generator. `opening` has a column for each sample, or one column for
+    all. All its ids condition the state. `forbidden` (the unknown symbol) is never chosen.
     """
     model.eval()
     logits, state = _read_opening(model, opening, len(generators))
@@ -134,17 +134,17 @@ def _read_opening(
     model: AnyModel, opening: Opening, num_samples: int
 ) -> tuple[Float[Tensor, "batch vocabulary"], ModelState]:
     state = opening.state
-    for piece in torch.split(opening.ids, _PIECE):  # the logits of all would not fit in memory
+    for piece in torch.split(opening.ids, _PIECE):  # all logits together would not fit in memory
         logits, state = _read(model, piece, state)
     repeated = tuple(tuple(t.expand(num_samples, -1) for t in layer_state) for layer_state in state)
     return logits.expand(num_samples, -1).clone(), repeated
 
 
 def own_generators(seed: int, num_samples: int) -> list[torch.Generator]:
-    """Return a generator for each sample, which depends on the seed and the sample's number alone.
+    """Return a generator for each sample that depends only on the seed and the sample's number.
 
-    The first is the generator of the seed itself. The stride is odd, so that the low 32 bits, all
-    that a generator takes of a seed, differ from sample to sample.
+    The first one has the seed itself. The stride is odd, so that the low 32 bits, which are all
+    that a generator uses, differ between samples.
     """
     seeds = ((seed + number * _STRIDE) % 2**63 for number in range(num_samples))
     return [torch.Generator().manual_seed(own) for own in seeds]
@@ -173,7 +173,7 @@ class StreamDecoder:
 
 
 def until(pieces: Iterator[AnyStr], stop: AnyStr) -> Iterator[AnyStr]:
-    """Pass text or bytes on up to the first `stop`, holding back whatever might become it."""
+    """Yield text or bytes up to the first `stop`; delay pieces that may be its beginning."""
     held = stop[:0]
     for piece in pieces:
         held += piece

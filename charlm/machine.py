@@ -15,16 +15,16 @@ from charlm.resources import cache_folder
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _set: dict[str, str] = {}
-"""What `prepare` has added to the environment."""
+"""Environment variables that `prepare` has set."""
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
 def prepare() -> None:
-    """Prepare a process of one's own for speed: call it before anything imports torch.
+    """Tune the current process for speed; call it before anything imports torch.
 
-    It sets environment variables that torch reads when it loads, and how the C library keeps
-    memory; what the user has set is left alone. The command line does so. Whoever imports charlm
-    decides for themselves: without it everything works, more slowly where cores are few.
+    It sets environment variables that torch reads when it loads, and options of the C library's
+    allocator, but changes nothing that the user has set. The command line calls it. A program that
+    imports charlm may omit it: everything works, but more slowly on few cores.
 
     Threads that wait for work sleep, as by default they would keep their cores busy with waiting
     and slow down everything else, charlm's own kernels among it. Large tensors lie in large pages,
@@ -32,7 +32,7 @@ def prepare() -> None:
     """
     wanted = {
         "THP_MEM_ALLOC_ENABLE": "1",
-        "KINETO_LOG_LEVEL": "99",  # the profiler's own log, on standard error
+        "KINETO_LOG_LEVEL": "99",  # the profiler's log on standard error
         "TORCH_CPP_LOG_LEVEL": "ERROR",
     }
     if not any(name in os.environ for name in _WAITING):
@@ -49,7 +49,7 @@ def prepare() -> None:
 
 
 def environment_found() -> dict[str, str]:
-    """Return the environment without what `prepare` added, for processes that are not charlm's."""
+    """Return the environment without the variables of `prepare`, for other programs."""
     return {name: value for name, value in os.environ.items() if _set.get(name) != value}
 
 
@@ -94,8 +94,8 @@ def _not_of_torchrun(name: str, beside: str = "TORCHELASTIC_RUN_ID") -> CharlmEr
     value = os.environ.get(name)
     said = "not set" if value is None else f"{value!r:.40}"
     return CharlmError(
-        f"the environment variable {name} is {said} beside {beside}, as torchrun never leaves it; "
-        "start charlm with torchrun, or unset TORCHELASTIC_RUN_ID"
+        f"the environment variable {name} is {said}, which does not match {beside}; start charlm "
+        "with torchrun, or unset TORCHELASTIC_RUN_ID"
     )
 
 
@@ -115,7 +115,7 @@ def remembered(key: str) -> Any:
 
 def remember(key: str, value: Any) -> None:
     """Keep a measurement for the next process; a folder that cannot be written only costs time."""
-    from charlm.cache_record import claim  # noqa: PLC0415 - what it imports takes a while
+    from charlm.cache_record import claim  # noqa: PLC0415 - its imports are slow
     from charlm.durable import write_whole  # noqa: PLC0415
 
     with suppress(OSError):

@@ -59,10 +59,10 @@ class LanguageModel(nn.Module):
 
     @property
     def precision(self) -> Precision:
-        """What the operands of products are really in; states and parameters are in float32.
+        """Actual precision of the operands of products; states and parameters are in float32.
 
-        It can be set, but only the compiled kernels compute in bfloat16. `computing_in` replaces it
-        within a block.
+        It can be set, but only the compiled kernels compute in bfloat16. `computing_in` overrides
+        it within a block.
         """
         return precision_here(self.layers[0].precision) if self.is_compiled() else "float32"
 
@@ -123,8 +123,8 @@ class LanguageModel(nn.Module):
         characters' vectors from N(0, 1), so that they, and not what is remembered, drive the cells
         at first; an LSTM's forget gate is opened with a bias of 1 (Jozefowicz and others, 2015).
         `orthogonal` has, beside that, recurrent matrices that keep the length of the hidden state
-        (Saxe and others, 2014). With the characters' `frequencies`, b_q is their logarithms, but
-        for `normal`: the network predicts them at first, wherever its state says nothing.
+        (Saxe and others, 2014). With the characters' `frequencies`, b_q is their logarithms, except
+        for `normal`: without information from its state, the network then predicts them.
         """
         bound = 1 / math.sqrt(self.config.hidden_size)
         for name, parameter in self.named_parameters():
@@ -168,7 +168,7 @@ class LanguageModel(nn.Module):
         return product(hidden, self.output_weights, self.precision) + self.b_q, new_state
 
     def advance(self, inputs: Int64[Tensor, "time batch"], state: ModelState) -> ModelState:
-        """Read characters on from `state`; return the new state alone."""
+        """Read characters from `state` on; return only the new state."""
         return self._read(inputs, state, None)[1]
 
     def loss(
@@ -193,9 +193,9 @@ class LanguageModel(nn.Module):
         state: ModelState,
         masks: Masks | None = None,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], ModelState]:
-        """Return the mean cross-entropies of distributions and of ids, and the new state.
+        """Return the mean cross-entropies with distributions and with ids, and the new state.
 
-        Both are of the same predictions, in nats. The first has gradients, the second has none.
+        Both are of the same predictions, in nats. Only the first has gradients.
         """
         hidden, new_state = self._read(inputs, state, masks)
         loss = self._cross_entropy(hidden, distributions)
@@ -235,15 +235,15 @@ class LanguageModel(nn.Module):
 
 
 def checked_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy weights from a file for `model` to keep; raises `InvalidDataError` for any others."""
+    """Copy the weights of a file for `model`; raises `InvalidDataError` if they do not match."""
     own = {name: tensor.shape for name, tensor in model.state_dict().items()}
     for name in (*own, *(name for name in weights if name not in own)):
         if name not in weights or name not in own:
-            there, other = ("in the config", "file") if name in own else ("in the file", "config")
-            raise InvalidDataError(f"{name:.60} is {there} alone, and not in the {other}")
+            there, other = ("the config", "file") if name in own else ("the file", "config")
+            raise InvalidDataError(f"{name:.60} is in {there}, but not in the {other}")
         tensor = weights[name]
         if tensor.shape != own[name]:
-            shapes = f"{tuple(own[name])}, and has {tuple(tensor.shape)}"
+            shapes = f"{tuple(own[name])}, but has {tuple(tensor.shape)}"
             raise InvalidDataError(f"{name} should have the shape {shapes}")
         if tensor.dtype is not torch.float32 or not tensor.isfinite().all():
             raise InvalidDataError(f"{name} should hold finite numbers in float32")

@@ -34,7 +34,7 @@ _EXACT_LIMIT = 250_000
 
 
 _LOSSLESS = "surrogateescape"
-"""How bytes that are not UTF-8 are kept in a text (PEP 383)."""
+"""Error handler that preserves bytes that are not UTF-8 in a text (PEP 383)."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class Predictor:
     vocabulary: Vocabulary
     config: Config
     checkpoint: Checkpoint | None = None
-    """Where it comes from."""
+    """The checkpoint from which the model was loaded."""
     path: Path | None = None
     opening: Opening | None = None
-    """What text without a prefix begins with; without it, after a line end in the zero state."""
+    """Initial state of text without a prefix; None: a newline after the zero state."""
 
     def describe(self) -> str:
-        """Return where it comes from, and how much of its training text it holds as it is."""
+        """Return the path, and how many characters of the training text the checkpoint contains."""
         kept = kept_characters(self.checkpoint) if self.checkpoint is not None else 0
         holding = f" (contains {kept:,} characters of its training text)" if kept else ""
         return f"{self.path}{holding}"
@@ -60,7 +60,7 @@ class Predictor:
     def prefix(self) -> str:
         """The prefix of its config, without characters that it does not know."""
         prefix = self.config.generation.prefix
-        if self.vocabulary.unit == "byte":  # it knows all, those of no character, too
+        if self.vocabulary.unit == "byte":  # it knows all bytes, also those that are not UTF-8
             return prefix
         return self.vocabulary.decode(self.vocabulary.encode_text(prefix, unknown="skip"))
 
@@ -70,8 +70,8 @@ def load(
 ) -> Predictor:
     """Load a checkpoint, or the best one of a run's folder, or of the newest run below `runs`.
 
-    The checkpoint alone is needed, but for an ensemble with `ensemble.keep_text: false`, which also
-    needs its training text. Raises `CheckpointError`, `RunError`, and `CorpusError` for that text.
+    It needs only the checkpoint; an ensemble with `ensemble.keep_text: false` also needs its
+    training text. Raises `CheckpointError`, `RunError`, and `CorpusError` for that text.
     """
     runs = from_user(runs)
     source = from_user(path) if path is not None else newest_run(runs).folder
@@ -94,13 +94,13 @@ def evaluate(
     part: PartName | None = None,
     rows: int = 1,
 ) -> Score:
-    """Score a model on files, or on a part of the text that it was trained from.
+    """Score a model on files, or on a split of its training text.
 
-    Without either it is the test part, or the validation part where there is no test part; so it is
+    The default is the test split, or the validation split if there is no test split; the same holds
     if the files are a copy of the training text. One row is exact; see `evaluator.evaluate_part`.
-    The score's `protocol` says how it was scored and what of the text the model had seen, which
-    `overlaps` lists. Raises `CorpusError`, and `DivergenceError` where the model's output is not
-    finite.
+    The `protocol` of the score describes the method and how much of the text the model has seen;
+    `overlaps` lists the latter. Raises `CorpusError`, and `DivergenceError` if the model's output
+    is not finite.
     """
     return score_text(predictor, text, part, rows)[1]
 
@@ -111,7 +111,7 @@ def score_text(
     part: PartName | None = None,
     rows: int = 1,
 ) -> tuple[str, Score]:
-    """Score a model as `evaluate` does; return what to call the text, too."""
+    """Score a model as `evaluate` does; return the name of the text, and the score."""
     checkpoint = predictor.checkpoint
     assert checkpoint is not None, "a model in training scores its own parts"
     scored = text_to_score(checkpoint, text, part)
@@ -138,14 +138,14 @@ def evaluate_dynamically(
     if save is not None:
         _check_is_new(from_user(save))
     scored = text_to_score(checkpoint, text, part)
-    corpus = scored.corpus or training_corpus(checkpoint, "or leave out --dynamic, which needs it")
+    corpus = scored.corpus or training_corpus(checkpoint, "or omit --dynamic, which needs it")
     config, vocabulary = checkpoint.config, checkpoint.vocabulary
     own = records_of(corpus, config.corpus)
     is_tried_on = any(one.use == "chosen on" for one in overlaps(own, scored.part, vocabulary))
     tried_on = None if is_tried_on else corpus.parts["validation"].ids
     evaluation = DynamicEvaluation(predictor.model, corpus.parts["train"].ids, tried_on=tried_on)
     score, rates = evaluation.score(scored.part).checked(scored.name), evaluation.rates
-    how = f"online: scored, then learnt from (rate {rates.learning:g}, pull {rates.pull:g})"
+    how = f"online: scored, then trained on (rate {rates.learning:g}, pull {rates.pull:g})"
     score = _explained(score, how + scored.note, checkpoint, scored.part)
     if save is not None:
         model, seed = predictor.model, config.training.seed
@@ -164,7 +164,7 @@ def evaluate_dynamically(
 
 
 def _explained(score: Score, how: str, checkpoint: Checkpoint, part: Part) -> Score:
-    """Return a score with its protocol, which says what the model had seen of the text."""
+    """Return a score with its protocol and with the overlaps of its text."""
     records = checkpoint.provenance
     found = overlaps(records, part, checkpoint.vocabulary)
     said = score.unknown_note + caveats(records, found)
@@ -186,9 +186,9 @@ def final_score(
     records: Sequence[Record],
     processes: Processes | None = None,
 ) -> tuple[tuple[PartName, Score] | None, str]:
-    """Score the part that was kept apart, if there is one; return by which protocol, too.
+    """Score the held-out split, if there is one; return its name and score, and the protocol.
 
-    `records` are the texts that the model has seen.
+    `records` describe the texts that the model has seen.
     """
     name = held_out_part(corpus)
     if name is None:
@@ -251,8 +251,8 @@ def generate_bytes(
 ) -> Iterator[bytes]:
     """Yield the continuation of `prefix` in bytes; see `generate`.
 
-    With `unit: byte` they are those that the model draws, which need not be UTF-8, and so may the
-    prefix be. Of a model of characters, both are UTF-8.
+    The bytes of a byte model, and those of its prefix, need not be UTF-8. For a character model,
+    both are UTF-8.
     """
     begin = None if prefix is None else _as_text(predictor, prefix)
     steps = _samples(predictor, begin, 1, seed, unknown, settings)
@@ -282,21 +282,21 @@ def prefix_as_read(
     prefix: bytes | None = None,
     unknown: Literal["error", "skip", "map"] = "error",
 ) -> bytes:
-    """Return what the model reads of a prefix: without unknown characters that are skipped."""
+    """Return the prefix as the model reads it: without skipped unknown characters."""
     text = None if prefix is None else _as_text(predictor, prefix)
     return predictor.vocabulary.decode_bytes(_prefix_ids(predictor, text, unknown))
 
 
 def _as_text(predictor: Predictor, prefix: bytes) -> str:
-    """Decode a prefix; for a model of bytes so that encoding gives the same bytes."""
+    """Decode a prefix; for a byte model, encoding it again gives the same bytes."""
     try:
         return prefix.decode(
             "utf-8", _LOSSLESS if predictor.vocabulary.unit == "byte" else "strict"
         )
     except UnicodeDecodeError as reason:
         raise VocabularyError(
-            f"the prefix: byte {reason.start} is not UTF-8, which a model of characters reads; "
-            "encode it"
+            f"the prefix: byte {reason.start} is not UTF-8; a character model needs UTF-8, so "
+            "convert the prefix"
         ) from None
 
 

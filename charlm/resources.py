@@ -7,8 +7,8 @@ import platformdirs
 
 from charlm.errors import CharlmError
 
-ANOTHER_CACHE = "free some space or set CHARLM_CACHE to a folder of yours"
-"""What to do where the cache cannot be written."""
+ANOTHER_CACHE = "free some space or set CHARLM_CACHE to a folder of your own"
+"""Remedy if the cache cannot be written."""
 _PACKAGE = Path(__file__).parent
 
 
@@ -30,17 +30,17 @@ def _system_cache() -> Path:
     except RuntimeError:  # the system does not know this user, as in a container
         path = Path()
     if not path.is_absolute():
-        raise CharlmError("no home folder is known here; set CHARLM_CACHE to a folder of yours")
+        raise CharlmError("no home folder is known; set CHARLM_CACHE to a folder of your own")
     return path
 
 
 def from_user(path: str | Path) -> Path:
-    """Return a path that a person gave: a `~` that no shell has expanded is a home folder.
+    """Return a path that a user gave, with `~` expanded to a home folder.
 
-    Raises `CharlmError` where there is no such home, and nothing of that name either.
+    Raises `CharlmError` if there is no such home folder, and no file of that name.
     """
     expanded = os.path.expanduser(path)  # noqa: PTH111 - Path's raises for an unknown home
     first = Path(expanded).parts[:1]
     if first and first[0].startswith("~") and not os.path.lexists(first[0]):
-        raise CharlmError(f"{path}: there is no home folder {first[0]}; give the whole path")
+        raise CharlmError(f"{path}: no home folder {first[0]} exists; give the full path")
     return Path(expanded)

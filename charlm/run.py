@@ -22,7 +22,7 @@ from charlm.errors import RunError, file_errors
 from charlm.nearest import did_you_mean_path
 
 _MOST_NAMED = 3
-"""Runs that an error names."""
+"""Number of runs that an error names."""
 _REMEDY = "free some space, or choose another folder with --runs"
 
 
@@ -30,10 +30,10 @@ class Run:
     """The files of a run, `runs/<name>/`.
 
     config.yaml       every key of the config, as resolved
-    environment.json  what computed it, and when: one entry a start
+    environment.json  machine, versions and time: one entry per start
     metrics.jsonl     one JSON object a line: training, validation, roll-backs
-    samples.txt       a sample of text at each validation; of an ensemble, both logs hold what its
-                      members log, with their numbers
+    samples.txt       a sample of text at each validation; both logs of an ensemble repeat those of
+                      its members, with their numbers
     checkpoints/      best.safetensors, last.safetensors, and older ones where they are kept;
                       good.safetensors where last is of a stop between two saves
     """
@@ -61,12 +61,12 @@ class Run:
         """
         if name is not None and not _is_file_name(name):
             raise RunError(
-                f"--name {name!r}: should be the name of a folder, in characters that can be "
-                "shown; --runs says where it lies"
+                f"--name {name!r}: should be the name of a folder, with characters that can be "
+                "printed; --runs gives its parent folder"
             )
         stem = "".join(character if _is_shown(character) else "-" for character in stem)
         if name is not None and name.startswith("."):
-            raise RunError(f"--name {name}: begins with a dot, as no run does; choose another")
+            raise RunError(f"--name {name}: must not begin with a dot; choose another name")
         stem = stem.lstrip(".") or "run"
         candidates = [name] if name is not None else (f"{stem}-{number}" for number in count(1))
         with building_folder(runs, _REMEDY, RunError) as building:
@@ -98,7 +98,7 @@ class Run:
             if not self.folder.exists():
                 raise RunError(f"{self.folder}: no such run; {_nearest_runs(self.folder)}")
         hint = _runs_in(self.folder) or "give the folder of a run"
-        raise RunError(f"{self.folder}: no checkpoint to resume here; {hint}")
+        raise RunError(f"{self.folder}: contains no checkpoint to resume; {hint}")
 
     def was_made_by(self, name: str) -> bool:
         """Say whether that start of `torchrun` has made the run."""
@@ -140,7 +140,7 @@ class Run:
             lock.release()
 
     def discard(self) -> None:
-        """Delete a run in which no step was taken; one that holds anything else stays whole."""
+        """Delete a run without training steps, unless it contains other files."""
         files = (self.config_file, self.environment, self.launch, self.folder / ".lock")
         own = {*files, self.checkpoints, self.last, self.numbered(0)}
         if set(self.folder.rglob("*")) <= own:
@@ -222,9 +222,9 @@ class Run:
         return self.checkpoints / f"step-{step:08d}.safetensors"
 
     def _numbered(self) -> list[tuple[int, Path]]:
-        """Return the checkpoints kept under their steps: those that charlm wrote, under its names.
+        """Return the numbered checkpoints of the run, in the order of their steps.
 
-        A file of somebody else may have such a name, too.
+        Other files with such names are ignored.
         """
         found = []
         with file_errors("be read", self.checkpoints, "check the folder"):
@@ -240,7 +240,7 @@ class Run:
         write_checkpoint(path, checkpoint)
 
     def _check_is_ours(self, path: Path) -> None:
-        """Raise `RunError` for what no charlm has written: it is neither replaced nor deleted."""
+        """Raise `RunError` for a file that charlm did not write: charlm must not replace it."""
         with file_errors("be read", path, "check the file"):
             if os.path.lexists(path) and not is_checkpoint(path):
                 raise RunError(f"{path}: not a checkpoint of charlm; move it away, and resume")
@@ -254,7 +254,7 @@ class Run:
         self._write(self.best, checkpoint)
 
     def note_text(self, corpus: CorpusConfig) -> None:
-        """Write into the best checkpoint where the text is now: `eval` reads it from there."""
+        """Store the new path of the text in the best checkpoint, from which `eval` reads it."""
         if self.best.exists():
             best = read_checkpoint(self.best)
             config = best.config.model_copy(update={"corpus": corpus})
@@ -324,7 +324,7 @@ def _is_file_name(name: str) -> bool:
 
 
 def _is_shown(character: str) -> bool:
-    """Say whether a character is seen where the name of a run is printed; all spaces are."""
+    """Return whether a character is visible in a printed run name; all spaces count as visible."""
     return character.isprintable() or unicodedata.category(character) == "Zs"
 
 
@@ -335,17 +335,17 @@ def newest_run(runs: Path) -> Run:
         for kind in ("*", "*/member-*"):
             for path in runs.glob(f"{kind}/checkpoints/*.safetensors"):
                 folder = runs / path.relative_to(runs).parts[0]
-                with suppress(FileNotFoundError):  # a run in training deletes old ones
+                with suppress(FileNotFoundError):  # a running training deletes old checkpoints
                     if not folder.name.startswith("."):
                         saved.append((path.stat().st_mtime, folder))
     if not saved:
         hint = did_you_mean_path(runs) or "train one with `charlm train`"
-        raise RunError(f"{runs}: no run with a checkpoint here; {hint}")
+        raise RunError(f"{runs}: contains no run with a checkpoint; {hint}")
     return Run(max(saved)[1])
 
 
 def _runs_in(folder: Path) -> str:
-    """Name the newest runs of a folder, and say how many more there are; "" if there is none."""
+    """Name the newest runs of a folder and count the others; "" if there are none."""
     runs = []
     with suppress(OSError):
         for checkpoints in folder.glob("*/checkpoints"):
@@ -357,17 +357,17 @@ def _runs_in(folder: Path) -> str:
 
 
 def _nearest_runs(path: Path, runs: Path = Path("runs")) -> str:
-    """Say what a path that is not there was probably meant to be."""
+    """Suggest existing paths for one that does not exist."""
     with suppress(ValueError, OSError):
-        path = path.relative_to(Path.cwd())  # as it was typed, perhaps
+        path = path.relative_to(Path.cwd())  # probably as the user typed it
     return did_you_mean_path(path, [runs]) or _runs_in(runs) or "check the path"
 
 
 def checkpoint_to_use(path: Path, runs: Path = Path("runs")) -> Path:
-    """Return the checkpoint that a path means: itself, or the best of a run's folder.
+    """Return the checkpoint that a path names: the file itself, or the best one of a run folder.
 
-    Of an ensemble that is still in training it is the best of the last member that has one. If
-    there is no such path, the error names what is near in its folder and in that of `runs`.
+    Of an unfinished ensemble it is the best one of the last member that has one. If the path does
+    not exist, the error suggests similar names in its folder and in `runs`.
     """
     with file_errors("be read", path, "check the path"):
         if not path.exists():
@@ -382,4 +382,4 @@ def checkpoint_to_use(path: Path, runs: Path = Path("runs")) -> Path:
         if checkpoint.exists():
             return checkpoint
     hint = _runs_in(path) or "give a run's folder or a checkpoint file"
-    raise RunError(f"{path}: holds no checkpoint; {hint}")
+    raise RunError(f"{path}: contains no checkpoint; {hint}")

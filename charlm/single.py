@@ -32,7 +32,7 @@ def begin(
 ) -> Finished:
     """Train a network in a new folder below `runs`; `is_scored` is as in `Session`.
 
-    `member` is the run of that folder, if an ensemble has it.
+    `member` is the run object of that folder if the network is a member of an ensemble.
     """
     session = _begun(config, on_report, is_scored)
 
@@ -47,7 +47,7 @@ def begin(
             return session.run_in(run)
     except Exception as error:
         if is_out_of_memory(error) and session.state.trainer.step == 0:
-            run.discard()  # it holds nothing that the next one will not
+            run.discard()  # it contains nothing of value
         raise
 
 
@@ -83,7 +83,7 @@ def run_of(folder: Path) -> Run:
 
 
 def check_text(config: Config) -> None:
-    """Raise what is wrong with the text of a run, before there is a folder for it."""
+    """Check the text of a run before its folder is made; raises the error."""
     vocabulary = None
     if config.training.start_from is not None:
         begin_with, _ = read_start(config.training.start_from)
@@ -128,7 +128,7 @@ def _restored(
     checkpoint.make_model()  # or it is refused
     if not checkpoint.training_tensors:
         raise RunError(
-            f"{run.last}: holds no state of training to resume; begin a run with its weights: "
+            f"{run.last}: contains no training state to resume; start a new run from its weights: "
             f"--set training.start_from={run.last}"
         )
     checkpoint = replace(checkpoint, config=decided(checkpoint.config))

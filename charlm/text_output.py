@@ -1,4 +1,4 @@
-"""Where generated text goes: to a terminal, a pipe or a new file."""
+"""Write generated text to a terminal, a pipe or a new file."""
 
 import codecs
 import sys
@@ -11,14 +11,14 @@ _REMEDY = "free some space, or choose another --output"
 
 
 class TextOutput:
-    """Writes bytes as they come.
+    """Write bytes at once: unchanged to a pipe or a file, as safe characters to a terminal.
 
-    A pipe and a file get them as they are. A terminal gets characters that it does not obey, and
-    U+FFFD for bytes that are not UTF-8.
+    A terminal receives replacements for control characters, and U+FFFD for bytes that are not
+    UTF-8.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        """Write to standard output, or to a file that is made now and must not exist."""
+        """Write to standard output, or create a new file; raises `CharlmError` if it exists."""
         self._path = path
         self._file = None
         if path is not None:
@@ -28,11 +28,11 @@ class TextOutput:
 
     @property
     def is_exact(self) -> bool:
-        """Whether what is written there is what programs read."""
+        """Whether the output receives the bytes unchanged."""
         return self._file is not None or not (sys.stdout.isatty() or _has_no_bytes())
 
     def write(self, piece: bytes) -> None:
-        """Write, so that a reader sees it at once."""
+        """Write and flush a piece."""
         if self._file is not None and self._path is not None:
             with file_errors("be written", self._path, _REMEDY, CharlmError):
                 self._file.write(piece)
@@ -45,7 +45,7 @@ class TextOutput:
             self._show(self._decoder.decode(piece))
 
     def close(self) -> None:
-        """Write what is left: a character that is not whole."""
+        """Close the file, or write an incomplete last character."""
         if self._file is not None and self._path is not None:
             with file_errors("be written", self._path, _REMEDY, CharlmError):
                 self._file.close()
@@ -57,13 +57,13 @@ class TextOutput:
 
 
 def check_is_new(path: Path) -> None:
-    """Raise `CharlmError` now, and not after minutes, where a file cannot be made."""
+    """Raise `CharlmError` early if the output file cannot be created."""
     if path.exists() or path.is_symlink():
         raise CharlmError(f"{path}: exists already; choose another --output, or remove it")
     if not path.absolute().parent.is_dir():
-        raise CharlmError(f"{path}: there is no such folder; make it, or choose another --output")
+        raise CharlmError(f"{path}: its folder does not exist; make it, or choose another --output")
 
 
 def _has_no_bytes() -> bool:
-    """Return whether standard output is one of text alone, as a program may put in its place."""
+    """Return whether standard output is a text stream without bytes, which a program may set."""
     return not hasattr(sys.stdout, "buffer")

@@ -67,7 +67,7 @@ def catalogue() -> dict[str, DownloadableText]:
     try:
         entries = parse_yaml(read_bounded(path, 1).decode())
         if type(entries) is not dict:
-            raise InvalidDataError("it holds no entries")
+            raise InvalidDataError("it has no entries")
         texts = {name: DownloadableText.model_validate(entry) for name, entry in entries.items()}
     except (
         OSError,
@@ -90,7 +90,7 @@ def entry_of(name: str) -> DownloadableText:
     """Return the catalogue's entry; raises `CorpusError` for a name that is not in it."""
     if name not in (known := catalogue()):
         hint = did_you_mean(name, known) or f"known are {', '.join(known)}"
-        raise CorpusError(f"{name}: no such text to get; {hint}")
+        raise CorpusError(f"{name}: unknown text; {hint}")
     return known[name]
 
 
@@ -110,7 +110,7 @@ def files_of(name: str) -> list[Path]:
     if name not in (known := catalogue()):
         names = [*BUILTIN, *known]
         hint = did_you_mean(name, names) or f"known are {', '.join(names)}"
-        raise CorpusError(f"corpus.builtin {name!r}: no such text; {hint}")
+        raise CorpusError(f"corpus.builtin {name!r}: unknown text; {hint}")
     path, remedy = downloaded(name), f"get it with `charlm data get {name}`"
     if not path.exists():
         raise CorpusError(f"{name}: not on this machine yet; {remedy}")

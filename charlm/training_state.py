@@ -63,7 +63,7 @@ class TrainingState:
         return self.counters.elapsed + self.processes.clock()
 
     def inherit(self, checkpoint: Checkpoint) -> None:
-        """Note the texts that a model has seen from whose weights this run starts."""
+        """Record the texts that the initial model of this run has seen."""
         self.provenance = merged(self.provenance, inherited(checkpoint.provenance, "start"))
 
     def restore(self, path: Path, checkpoint: Checkpoint) -> dict[str, int]:
@@ -75,8 +75,8 @@ class TrainingState:
             return self._restore(checkpoint)
         except InvalidDataError as reason:
             raise CheckpointError(
-                f"{path}: its state of training does not fit its config ({reason!s:.100}); put a "
-                "copy or another checkpoint of the run in its place, or begin a run with its "
+                f"{path}: its training state does not match its config ({reason!s:.100}); replace "
+                "it by a copy or another checkpoint of the run, or start a new run from its "
                 f"weights: --set training.start_from={path}"
             ) from None
 
@@ -109,7 +109,7 @@ class TrainingState:
         )
 
     def opening(self) -> Opening | None:
-        """Return what text without a prefix begins with, for the weights that the model has."""
+        """Return the opening for text without a prefix, with the current weights."""
         with self.all_threads():
             return Opening.of_passages(self.model, self._passages)
 
@@ -118,7 +118,7 @@ class TrainingState:
 
         Raises `DivergenceError` instead if a weight is not finite.
         """
-        self.processes.agree()  # on the time
+        self.processes.agree()  # on the elapsed time
         if is_good:
             self.counters.save_is_late = False
         counters = {
@@ -149,8 +149,8 @@ class TrainingState:
         """Raise `DivergenceError` if the loss has leapt up because the weights are bad.
 
         The text may have become harder instead: then the last good weights do no better on it.
-        Where there are teachers, too, it is the loss of the characters that came: that of a guess
-        bounds it, and it compares weights whatever the teachers say.
+        With teachers, `loss` is still the loss on the text: a uniform guess bounds it, and it
+        compares weights independently of the teachers.
         """
         watch, trainer = self.counters.watch, self.trainer
         watch.see(loss)
@@ -195,8 +195,8 @@ class TrainingState:
             checked_weights(self.model, checkpoint.weights)
         except InvalidDataError as reason:
             raise CheckpointError(
-                f"{path}: of another model than this run's ({reason!s:.100}); put a copy of the "
-                "run's own in its place"
+                f"{path}: the checkpoint is of another model than this run's ({reason!s:.100}); "
+                "replace it by a copy of the run's own"
             ) from None
         return checkpoint
 
@@ -221,9 +221,9 @@ class TrainingState:
 def _teacher(
     config: Config, corpus: Corpus, device: torch.device
 ) -> tuple[Teacher | None, list[str], tuple[Record, ...]]:
-    """Return the networks that the config names, or nothing, and what tells them from others.
+    """Return the teacher networks of the config or None, their digests, and their records.
 
-    Last come the texts that they have seen.
+    The records describe the texts that they have seen.
 
     Raises `ConfigError` for those of another text.
     """

@@ -1,4 +1,4 @@
-"""What a person has typed or saved to begin a text with, as bytes."""
+"""Read prefixes from the command line or from files, as bytes."""
 
 import os
 from pathlib import Path
@@ -14,25 +14,25 @@ _MARK = b"\xef\xbb\xbf"
 
 
 def argument_bytes(text: str, option: str, is_raw: bool) -> bytes:
-    """Return an argument as it was typed if `is_raw`, for a model of bytes; otherwise as UTF-8.
+    """Return the bytes of an argument: unchanged if `is_raw` (byte model), otherwise as UTF-8.
 
-    What the locale cannot decode, Python hands over as surrogates (PEP 383), from which the bytes
-    that were typed are recovered. Raises `CharlmError` where they are not UTF-8.
+    Python passes bytes that the locale cannot decode as surrogates (PEP 383); this recovers the
+    original bytes. Raises `CharlmError` if they are not UTF-8.
     """
     try:
         typed = os.fsencode(text)
-    except UnicodeEncodeError:  # not from the command line of this locale
+    except UnicodeEncodeError:  # the text does not come from a command line in this locale
         typed = bytes_of(text)
     is_decoded = not any("\ud800" <= character <= "\udfff" for character in text)
     if is_decoded and not is_raw:
         return text.encode()
     if not is_raw:
-        _check_utf_8(typed, option, "give it in UTF-8, or in a file with --prefix-file")
+        _check_utf_8(typed, option, "give UTF-8, or a file with --prefix-file")
     return typed
 
 
 def read_prefix(path: Path, is_raw: bool) -> bytes:
-    """Return what a file holds, as it is if `is_raw`; otherwise it is UTF-8, and loses its mark.
+    """Read a prefix file: unchanged if `is_raw`, otherwise as UTF-8 without a byte order mark.
 
     Raises `CharlmError`.
     """

@@ -384,7 +384,7 @@ def test_checkpoints_that_cannot_be_used(trained: Path, tmp_path: Path) -> None:
         for name in ("eval", "generate"):
             refused(run(name, path), str(path), word)
     refused(run("eval", tmp_path / "missing"), "missing", "no such run")
-    refused(run("eval", tmp_path), "holds no checkpoint")
+    refused(run("eval", tmp_path), "contains no checkpoint")
     refused(run("generate", "--runs", tmp_path), "charlm train")
     refused(run("train", "--resume", tmp_path), "no checkpoint to resume")
 

@@ -234,7 +234,7 @@ def test_one_command_trains_an_ensemble_which_is_used_as_a_model_is(
     assert "sample 2" in charlm("generate", *runs, "--num-samples", 2, "--length", 5).stdout
     saved = tmp_path / "adapted.safetensors"
     shown = charlm("eval", tmp_path / "both", "--dynamic", "--save", saved)
-    assert "scored, then learnt from" in shown.stdout
+    assert "scored, then trained on" in shown.stdout
     assert evaluate(load(saved)).nats < evaluate(predictor).nats
     assert "scored, then" in charlm("eval", tmp_path / "both" / "member-2", "--dynamic").stdout
     assert "biased score" in charlm("eval", saved).stdout

@@ -226,7 +226,7 @@ def test_a_checkpoint_without_the_state_of_training_is_not_resumed(
 ) -> None:
     run = train_here(text_file, tmp_path, "training.steps=2")
     run.last.write_bytes(run.best.read_bytes())
-    with pytest.raises(RunError, match="no state of training"):
+    with pytest.raises(RunError, match="no training state"):
         charlm.resume(run.folder)
 
 

@@ -194,7 +194,7 @@ def test_nothing_is_built_through_what_has_the_reserved_name(tmp_path: Path, kin
 
 def test_no_run_has_the_name_of_what_is_hidden(tmp_path: Path) -> None:
     for name in (RESERVED, ".x"):
-        with pytest.raises(RunError, match="begins with a dot"):
+        with pytest.raises(RunError, match="must not begin with a dot"):
             Run.create(tmp_path, name, "stem", Config())
     assert Run.create(tmp_path, None, ".hidden", Config()).folder == tmp_path / "hidden-1"
     hidden = tmp_path / ".x" / "checkpoints"

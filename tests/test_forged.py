@@ -103,7 +103,7 @@ def test_a_forged_state_of_training_is_refused_in_a_line(
     whole = run.last.read_bytes()
     try:
         forge(run.last, forgery, read_checkpoint(run.last))
-        with pytest.raises(CheckpointError, match=r"last\.safetensors: its state of training"):
+        with pytest.raises(CheckpointError, match=r"last\.safetensors: its training state"):
             charlm.resume(run.folder, settings=["training.steps=12"])
     finally:
         run.last.write_bytes(whole)
@@ -124,7 +124,9 @@ def test_a_forged_checkpoint_is_not_rolled_back_to(
         if isinstance(report, Stepped):
             run.good.write_bytes(other)
 
-    with pytest.raises(CheckpointError, match=r"good\.safetensors: of another model"):
+    with pytest.raises(
+        CheckpointError, match=r"good\.safetensors: the checkpoint is of another model"
+    ):
         train(text_file, tmp_path, *settings, name="run", on_report=on_report)
 
 
@@ -137,5 +139,7 @@ def test_a_forged_best_checkpoint_is_not_scored(
         if isinstance(report, Validated):
             run.best.write_bytes(Run(forged_from).last.read_bytes())
 
-    with pytest.raises(CheckpointError, match=r"best\.safetensors: of another model"):
+    with pytest.raises(
+        CheckpointError, match=r"best\.safetensors: the checkpoint is of another model"
+    ):
         train(text_file, tmp_path, "training.steps=6", name="run", on_report=on_report)

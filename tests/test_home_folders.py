@@ -68,9 +68,9 @@ def test_a_home_folder_that_is_not_there_is_refused(
     given: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = ["train", "--text", "~/text.txt", *SMALL, "--set=training.steps=1"]
-    refused(run(*train, "--runs", given), "there is no home folder", given)
+    refused(run(*train, "--runs", given), "no home folder", "exists; give the full path", given)
     monkeypatch.setenv("CHARLM_CACHE", given)
-    refused(run(*train), "there is no home folder", given)
+    refused(run(*train), "no home folder", "exists; give the full path", given)
     assert list(Path().iterdir()) == []
 
 

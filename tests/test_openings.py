@@ -256,5 +256,7 @@ def test_a_checkpoint_with_a_forged_opening_is_refused_by_name(tmp_path: Path) -
     checkpoint = read_checkpoint(run.best)
     odd = checkpoint.opening_tensors | {"0.0": torch.full((16, 16), torch.nan)}
     write_checkpoint(tmp_path / "odd", replace(checkpoint, opening_tensors=odd))
-    with pytest.raises(CheckpointError, match=r"^[^\n]*odd: its opening does not fit[^\n]*finite"):
+    with pytest.raises(
+        CheckpointError, match=r"^[^\n]*odd: the opening does not match[^\n]*finite"
+    ):
         charlm.load(tmp_path / "odd")

@@ -679,7 +679,7 @@ def test_a_config_that_claims_more_weights_than_the_file_holds_takes_no_memory(
         update={"model": ModelConfig(hidden_size=2**24 - 1, num_layers=100)}
     )
     greedy = Checkpoint(config, whole.vocabulary, "0", whole.weights)
-    with pytest.raises(CheckpointError, match="do not fit"):
+    with pytest.raises(CheckpointError, match="do not match"):
         greedy.make_model()
 
 
