@@ -1,7 +1,7 @@
-"""The time that this process had: while it was stopped, or the machine slept, no time goes by.
+"""Measure time without the periods in which the process is stopped or the machine sleeps.
 
-A process is stopped by Ctrl-Z or SIGSTOP, and goes on with SIGCONT. What has passed since the last
-look at the clock is then taken off, less what the process has computed in it.
+Ctrl-Z or SIGSTOP stops a process, and SIGCONT continues it. The clock then subtracts the time since
+its last reading, except the time in which the process computed.
 """
 
 import signal
@@ -46,7 +46,7 @@ _looks = _Looks()
 
 
 def seconds_awake() -> float:
-    """Return seconds as `time.perf_counter` does, less those in which the process was stopped."""
+    """Return seconds like `time.perf_counter`, without those in which the process was stopped."""
     if threading.current_thread() is threading.main_thread():
         _looks.look()
     # A signal may come between any two lines: no time is given back.
@@ -55,7 +55,7 @@ def seconds_awake() -> float:
 
 
 def take_pause() -> float:
-    """Return how long the process was stopped, or the machine slept, since this was last asked."""
+    """Return how long the process was stopped, or the machine slept, since the last call."""
     asleep = _seconds_asleep()
     pause, _looks.unreported = _looks.unreported + asleep - _looks.asleep, 0.0
     _looks.asleep = asleep
@@ -64,7 +64,7 @@ def take_pause() -> float:
 
 @contextmanager
 def noticing_pauses() -> Iterator[None]:
-    """Notice inside the block that the process was stopped: the main thread alone can."""
+    """Detect stops of the process inside the block; it works only in the main thread."""
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or not hasattr(signal, "SIGCONT"):
         yield

@@ -11,16 +11,16 @@ from charlm.terminal import for_terminal, generated_for_terminal
 
 
 class PlainConsole(Console):
-    """Prints text as it is: no markup and no emoji in it, and no orders to a terminal.
+    """Print text without markup, emoji codes or terminal control characters.
 
-    Rich drops some control characters and expands tabs, so only a terminal is left to it.
+    Rich drops some control characters and expands tabs, so it prints only to a terminal.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, soft_wrap=True, **options)
 
     def print(self, *objects: Any, end: str = "\n", **options: Any) -> None:
-        """Print; a pipe or a file is given a text to the letter."""
+        """Print a text; a pipe or a file receives it unchanged."""
         if len(objects) != 1 or not isinstance(objects[0], str) or self.file.isatty():
             super().print(*objects, end=end, **options)
         elif not self.quiet:
@@ -28,7 +28,7 @@ class PlainConsole(Console):
             self.file.flush()
 
     def print_generated(self, text: str, end: str = "\n", style: str = "") -> None:
-        """Print what a model has written, with the marks that its script needs."""
+        """Print generated text, with the format characters that its script needs."""
         if self.file.isatty():
             super().print(Text(generated_for_terminal(text, self._stream), style=style), end=end)
         else:
@@ -54,7 +54,7 @@ def results() -> PlainConsole:
 
 
 def print_rows(rows: list[tuple[str, str]]) -> None:
-    """Print a table of a name and what it is, a row each; in a pipe or a file a line each."""
+    """Print names and values as a table; to a pipe or a file, as one line each."""
     console = results()
     if not sys.stdout.isatty():
         width = max(len(name) for name, _ in rows)

@@ -1,7 +1,7 @@
-"""Recognise by its first bytes a file that is not the text it is taken for.
+"""Recognise files that are not text in the expected encoding by their first bytes.
 
-Only what no text contains counts: a file that begins like a PDF and goes on as readable text is a
-text. Where nothing is recognised, the decoder decides.
+Only bytes that no text contains count: a file that begins like a PDF and continues as readable text
+is a text. If nothing is recognised, the decoder decides.
 """
 
 import codecs
@@ -160,7 +160,7 @@ def _marked(beginning: bytes) -> Kind | None:
             continue
         family = encoding[: len("utf-16")]
         return Kind(
-            f"{family.upper()} text, by the byte order mark at byte 0 of it",
+            f"{family.upper()} text, according to its byte order mark at byte 0",
             f"set corpus.encoding to {family} (--set corpus.encoding={family})",
             encoding,
             is_marked=True,

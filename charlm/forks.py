@@ -1,4 +1,4 @@
-"""Compute with one thread in a forked process, where PyTorch would wait for others for ever.
+"""Compute with one thread in a forked process, where PyTorch would wait for threads forever.
 
 A fork copies only the thread that calls it. PyTorch's threads (OpenMP's) do not notice, and the
 first computation that is divided among them never ends. charlm's own notice (`threads.hpp`).
@@ -10,12 +10,12 @@ from functools import cache
 import torch
 
 _forked_from: list[int] = []
-"""Processes that this one is a copy of, or a copy's copy."""
+"""Ids of the processes from which this one was forked, directly or indirectly."""
 
 
 @cache
 def expect_forks() -> None:
-    """Have every process that is forked from this one compute with one thread."""
+    """Register a hook: every process that is forked from this one computes with one thread."""
     if hasattr(os, "register_at_fork"):  # Windows does not fork
         os.register_at_fork(after_in_child=_in_child)
 
@@ -26,5 +26,5 @@ def _in_child() -> None:
 
 
 def most_threads(wanted: int) -> int:
-    """Return how many threads may compute in this process, where so many are wanted."""
+    """Return the number of threads to use in this process: `wanted`, or 1 in a forked one."""
     return 1 if _forked_from else wanted

@@ -1,4 +1,4 @@
-"""How often each character occurs in a text."""
+"""Estimate the frequency of each character in a text."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ _WINDOWS, _WINDOW = 256, 4096
 
 
 def estimate_frequencies(ids: Ids, vocabulary_size: int) -> Float[Tensor, " vocabulary"]:
-    """Return the share of each id in a text, each counted once more than it occurs.
+    """Return the frequency of each id in a text, with one added to each count.
 
     Of a text longer than all windows only these are counted, spread evenly over it.
     """

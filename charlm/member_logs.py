@@ -1,4 +1,4 @@
-"""The logs of an ensemble: those of its members, one after another, in the ensemble's folder."""
+"""Merge the logs of an ensemble's members, one after another, in the ensemble's folder."""
 
 import re
 from pathlib import Path
@@ -30,7 +30,7 @@ class MemberRun(Run):
 
 
 def merge_logs(whole: Run) -> None:
-    """Write the logs of an ensemble anew from those of its members; no crash leaves half of one."""
+    """Rewrite the logs of an ensemble from those of its members, atomically."""
     members: list[MemberRun] = []
     while (member := MemberRun(whole, len(members) + 1)).folder.exists():
         members.append(member)

@@ -59,7 +59,7 @@ def train_members(run: Run, config: Config, on_report: Callable[[Report], None])
 
 
 def check_text(run: Run, config: Config) -> None:
-    """Raise `CorpusError` if the text is not the one that the members have learnt from."""
+    """Raise `CorpusError` if the text is not the one that the members were trained on."""
     begun = [_member(run, number) for number in range(config.ensemble.size)]
     last = next((member.last for member in begun if member.last.exists()), None)
     if last is None:
@@ -75,7 +75,7 @@ def _corpus_at(config: Config, checkpoint: Checkpoint) -> Corpus:
 
 
 def _is_begun(member: Run) -> bool:
-    """Say whether there is a run to resume; raises `RunError` for a folder that is none."""
+    """Return whether there is a run to resume; raises `RunError` for a folder without a run."""
     folder = member.folder
     with file_errors("be read", folder, "check the folder"):
         if member.last.exists() or member.config_file.exists():
@@ -105,10 +105,10 @@ def _member(run: Run, number: int) -> Run:
 
 
 def member_seed(seed: int, number: int) -> int:
-    """Return the seed of a member: the ensemble's own for the first, a derived one for the others.
+    """Return the seed of a member: the ensemble's own for the first, derived ones for the others.
 
-    Derived seeds are 2⁶¹ or more and come from SHA-256, so that neither an ensemble of another seed
-    nor a run of one network has a network in common with this one.
+    Derived seeds are at least 2⁶¹ and come from SHA-256, so that no ensemble with another seed and
+    no run of one network shares a network with this one.
     """
     if number == 0:
         return seed

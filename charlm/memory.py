@@ -1,4 +1,4 @@
-"""Which errors say that there is not enough memory."""
+"""Recognise and describe errors that report a lack of memory."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a name that is not known was probably meant to be."""
+"""Suggest known names and existing paths for unknown ones."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -7,20 +7,20 @@ from itertools import islice
 from pathlib import Path
 
 _MOST_ENTRIES = 10_000
-"""Names of one folder that are looked at."""
+"""Number of names of one folder to compare."""
 
 
 def did_you_mean(
     name: str, known: Iterable[str], most: int = 3, least_similarity: float = 0.6
 ) -> str:
-    """Return a question with the known names that are nearest, at most so many; "" if none is."""
+    """Suggest up to `most` similar known names as a question; "" if there are none."""
     return _question(difflib.get_close_matches(name, list(known), most, least_similarity))
 
 
 def did_you_mean_path(path: Path, beside: Sequence[Path] = ()) -> str:
-    """Return a question with the paths that are there and nearest to one that is not.
+    """Suggest existing paths similar to a missing one as a question; "" if there are none.
 
-    `beside` are folders in which it may lie, too, such as that of all runs.
+    `beside` are further folders to search, such as that of all runs.
     """
     found = [folder / path for folder in beside if _exists(folder / path)]
     for place in (path, *(folder / path for folder in beside)):
@@ -29,7 +29,7 @@ def did_you_mean_path(path: Path, beside: Sequence[Path] = ()) -> str:
 
 
 def _near(path: Path) -> list[Path]:
-    """Mend the first component of a path that is not there."""
+    """Replace the first missing component of a path by similar names."""
     with suppress(OSError, ValueError):  # what can be no name of a file
         for parent in reversed(path.parents):
             missing, *rest = path.relative_to(parent).parts

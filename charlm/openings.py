@@ -1,9 +1,9 @@
-"""Where generated text begins: what is read first, and the state that it is read from.
+"""Choose the ids and the state from which generation starts.
 
-Text with a prefix reads the prefix from the zero state. Text without one begins where text begins:
-in the state after a passage of training text that ends where a paragraph ends (or a record, a line,
-a sentence, a word). The zero state is no such place: a network that carries its state on is hardly
-ever trained in it, and may write noise from there.
+With a prefix, the model reads the prefix from the zero state. Without one, it starts in the state
+after a passage of training text that ends with a paragraph (or a record, a line, a sentence, a
+word). It does not start in the zero state, because a network that carries its state through the
+text is hardly ever trained there, and may generate noise.
 """
 
 import re
@@ -22,11 +22,11 @@ from charlm.model import AnyState
 from charlm.vocabulary import Ids, Vocabulary
 
 _PASSAGES, _LENGTH = 16, 256
-"""How many passages are read for openings, and how many characters of each."""
+"""Number of passages of an opening, and characters per passage."""
 _WINDOW = 4096
-"""Characters of training text that are searched for the end of one passage."""
+"""Characters of the window in which the end of a passage is searched."""
 _STREAM = 0x0BE61
-"""Tells the draws of passages from other draws of the same seed."""
+"""Separates the random numbers of passages from others of the same seed."""
 _NEWLINE = r"(?:\r\n|\n|\r(?!\n))"
 _ENDS = (
     rf"{_NEWLINE}(?:[ \t]*{_NEWLINE})+",  # a blank line, or several
@@ -35,19 +35,19 @@ _ENDS = (
     r"\s+",
     r"(?s:.)",
 )
-"""Where a passage may end: the first of these that a window holds counts."""
+"""Patterns of the end of a passage; the first one that matches in a window is used."""
 
 
 @dataclass(frozen=True)
 class Opening:
-    """What a text begins with: ids to read, and the state to read them from, in columns."""
+    """The ids that generation reads first, and the state before them, in columns."""
 
     ids: Int64[Tensor, "time columns"]
     state: AnyState
 
     @classmethod
     def of_prefix(cls, model: AnyModel, prefix: Ids) -> "Opening":
-        """Return the one column that reads a prefix from the zero state."""
+        """Return an opening with one column, which reads a prefix from the zero state."""
         ids = torch.from_numpy(prefix.astype(np.int64)).unsqueeze(1)
         return cls(ids.to(model.device), model.initial_state(1))
 
@@ -57,7 +57,7 @@ class Opening:
     ) -> "Opening | None":
         """Read passages from the zero state, all but the last id of each.
 
-        A passage that leaves no finite state is left out. Returns nothing if none is left.
+        Passages whose state is not finite are dropped. Returns None if no passage remains.
         """
         passages = passages.to(model.device)
         model.eval()
@@ -71,7 +71,7 @@ class Opening:
 
     @classmethod
     def of_tensors(cls, model: AnyModel, tensors: Mapping[str, Tensor]) -> "Opening | None":
-        """Return what `tensors` returned; raises `InvalidDataError` for what it never returns."""
+        """Restore the opening from its `tensors()`; raises `InvalidDataError` for invalid ones."""
         if not tensors:
             return None
         ids = tensors.get("ids", torch.empty(0))
@@ -95,25 +95,25 @@ class Opening:
         return cls(ids.unsqueeze(0).to(model.device), state)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what a checkpoint keeps: the states, and no text but each passage's last id."""
+        """Return the tensors for a checkpoint: the states, and only the last id of each passage."""
         return {"ids": self.ids[-1], **_names(self.state)}
 
     def columns(self, numbers: Sequence[int]) -> "Opening":
-        """Return the columns of these numbers."""
+        """Return an opening with the numbered columns."""
         chosen = torch.tensor(numbers, device=self.ids.device)
         state = tuple(tuple(t[chosen] for t in of_layer) for of_layer in self.state)
         return Opening(self.ids[:, chosen], state)
 
     def for_samples(self, seed: int, num_samples: int) -> "Opening":
-        """Return a column for each sample; the seed decides which, whatever their number."""
+        """Return a column for each sample; it depends on the seed and the sample's number only."""
         count = self.ids.shape[1]
         return self.columns([(seed + number) % count for number in range(num_samples)])
 
 
 def choose_passages(ids: Ids, vocabulary: Vocabulary, seed: int) -> Int64[Tensor, "time passages"]:
-    """Choose passages of a text that end where another paragraph begins, or the next best place.
+    """Choose passages of a text that end with a paragraph, or else with a line, sentence or word.
 
-    The seed decides where they are searched. Only windows of the text are read.
+    The seed determines where it searches. It reads only windows of the text.
     """
     length = min(_LENGTH, max(2, len(ids) // 2))
     random = np.random.default_rng([seed, _STREAM])
@@ -127,14 +127,14 @@ def choose_passages(ids: Ids, vocabulary: Vocabulary, seed: int) -> Int64[Tensor
 
 
 def _text_of(window: Ids, vocabulary: Vocabulary) -> str:
-    """Return the text of ids, one character for each, also of bytes."""
+    """Decode ids to a text with one character per id, also for bytes."""
     if vocabulary.unit == "byte":
         return window.astype(np.uint8).tobytes().decode("latin-1")
     return vocabulary.decode(window)
 
 
 def _ends(text: str) -> list[int]:
-    """Return the places in a text where what comes next begins something."""
+    """Return the positions in a text at which a passage can end."""
     for pattern in _ENDS:
         ends = [found.end() for found in re.finditer(pattern, text)]
         if ends := [end for end in ends if end < len(text)]:

@@ -1,4 +1,4 @@
-"""What tells this machine's processor from others."""
+"""Identify this machine's processor."""
 
 import platform
 import subprocess
@@ -17,17 +17,17 @@ _MAC = ("machdep.cpu", "hw.cputype", "hw.cpusubtype", "hw.cpufamily", "hw.option
 
 
 def processor() -> str:
-    """Return what tells this processor from others that would need other machine code."""
+    """Return an identifier that differs between processors that need different machine code."""
     if told := {entry for entry in _cpuinfo() if entry[0] in _TELLING}:
         return " ".join([platform.machine(), *(f"{name}: {value}" for name, value in sorted(told))])
     if sys.platform == "darwin" and (told_by_mac := _sysctl()):
         return f"{platform.machine()} {told_by_mac}"
-    # Nothing is known of it: then this machine's name keeps it apart from others.
+    # The system gives no details: the name of the machine distinguishes it.
     return " ".join([platform.processor(), *platform.uname()])
 
 
 def processor_name() -> str:
-    """Return what this processor is called, for people."""
+    """Return the name of this processor for messages."""
     name = next((value for key, value in _cpuinfo() if key == "model name"), "")
     return name or platform.processor() or platform.machine()
 

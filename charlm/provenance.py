@@ -1,8 +1,8 @@
-"""Which texts a model's weights have seen, by content.
+"""Record which texts the weights of a model have seen, by content.
 
-Every checkpoint carries a `Record` of each text: what the run trained on, and all that the models
-knew that it started from or learnt from. Paths do not matter: a record holds a digest of the text,
-the range of its characters, and a sketch of its passages.
+Every checkpoint has a `Record` of each text: those of the run itself, and those of its initial
+model and teachers. Paths do not matter: a record contains a digest of the text, the range of its
+characters, and a sketch of its passages.
 """
 
 import hashlib
@@ -25,18 +25,18 @@ from charlm.stored import item
 from charlm.vocabulary import Vocabulary
 
 Use = Literal["learnt from", "followed", "chosen on", "fitted on"]
-"""Followed: learnt from while it was scored (`charlm eval --dynamic --save`)."""
+"""followed: the model was adapted to the text while it was scored (`eval --dynamic --save`)."""
 Through = Literal["", "teacher", "start"]
-"""Whose text it was: the run's own, or of a model that it learnt from or started from."""
+"""Whose text it is: the run's own, that of a teacher, or that of the initial model."""
 LEARNT: tuple[Use, ...] = ("learnt from", "followed")
 
 
 @dataclass(frozen=True)
 class Record:
-    """A text that a model has seen, and what for."""
+    """A text that a model has seen, and its use."""
 
     name: str = field(compare=False)
-    """To show: a copy of a text may have another."""
+    """For messages only: a copy of the text may have another name."""
     use: Use
     digest: str
     start: int
@@ -44,10 +44,10 @@ class Record:
     sketch: Sketch = field(compare=False, repr=False)
     through: Through = ""
     paths: tuple[str, ...] = field(compare=False, default=())
-    """Where a text lay that was followed, if it is not a part of the training text."""
+    """Paths of a text that the model was adapted to, if it is not a split of the training text."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return all of it but the hashes of its sketch."""
+        """Return the record as JSON, without the hashes of its sketch."""
         return {
             "name": self.name,
             "use": self.use,
@@ -61,7 +61,7 @@ class Record:
 
     @classmethod
     def from_json(cls, about: dict[str, Any], hashes: np.ndarray) -> "Record":
-        """Return the record; raises `InvalidDataError` for none."""
+        """Restore a record; raises `InvalidDataError` for invalid data."""
         name, digest = item(about, "name", str), item(about, "digest", str)
         paths = tuple(item(about, "paths", list))
         use: Any = about.get("use")
@@ -80,7 +80,7 @@ class Record:
 
 
 def records_of(corpus: Corpus, config: CorpusConfig) -> tuple[Record, ...]:
-    """Return the records of a run's own text: it learns from one part and is chosen on another."""
+    """Return the records of a run's own text: its training split and its validation split."""
     uses: dict[PartName, Use] = {"train": "learnt from", "validation": "chosen on"}
     return tuple(
         _record(name_of_part(name, config), use, corpus.parts[name], _kept_sketch(corpus, name))
@@ -90,7 +90,7 @@ def records_of(corpus: Corpus, config: CorpusConfig) -> tuple[Record, ...]:
 
 
 def followed(name: str, paths: tuple[str, ...], part: Part, vocabulary: Vocabulary) -> Record:
-    """Return the record of a text that a model has learnt from while it was scored."""
+    """Return the record of a text that a model was adapted to while it was scored."""
     read = _record(name, "followed", part, sketch(part.ids, vocabulary))
     return replace(read, paths=paths)
 
@@ -101,12 +101,12 @@ def _record(name: str, use: Use, part: Part, its_sketch: Sketch) -> Record:
 
 
 def inherited(records: Iterable[Record], through: Through) -> tuple[Record, ...]:
-    """Return another model's records as those of a model that learns from it."""
+    """Return the records of a teacher or initial model, marked as such."""
     return tuple(replace(one, through=one.through or through) for one in records)
 
 
 def merged(*groups: Iterable[Record]) -> tuple[Record, ...]:
-    """Return all records, each once: what a model has seen itself, its teacher need not have."""
+    """Merge records without duplicates; a record of the run itself replaces an inherited one."""
     kept: dict[Record, Record] = {}
     for record in chain(*groups):
         same = replace(record, through="")
@@ -116,7 +116,7 @@ def merged(*groups: Iterable[Record]) -> tuple[Record, ...]:
 
 
 def fitted(records: Iterable[Record]) -> tuple[Record, ...]:
-    """Return the records of a mixture that was fitted where its members were chosen."""
+    """Return the records of a mixture, which is fitted on the split that selects its members."""
     return tuple(
         replace(one, use="fitted on") if (one.use, one.through) == ("chosen on", "") else one
         for one in records
@@ -124,7 +124,7 @@ def fitted(records: Iterable[Record]) -> tuple[Record, ...]:
 
 
 def name_of_part(part: PartName, config: CorpusConfig) -> str:
-    """Return what to call the text that a part of a corpus was cut from."""
+    """Return the name of the text that a split belongs to."""
     own = {"validation": config.validation_paths, "test": config.test_paths}.get(part, ())
     return name_of(own or config.paths) or str(config.builtin)
 

@@ -1,4 +1,4 @@
-"""How much of a text stands in another one: passages of 50 characters, hashed and sampled.
+"""Estimate how much of a text occurs in another one, by hashed passages of 50 characters.
 
 Of a text, a `Sketch` keeps the smallest hashes of its passages (Broder, "On the resemblance and
 containment of documents", 1997). Of another text, the passages whose hashes are as small are looked
@@ -16,7 +16,7 @@ from jaxtyping import Int64, UInt64
 from charlm.vocabulary import NUM_CODE_POINTS, Ids, Vocabulary
 
 PASSAGE = 50
-"""Characters: shorter passages of one language coincide by chance."""
+"""Characters of a passage; shorter passages of one language coincide by chance."""
 _MOST_HASHES = 1 << 15
 """In a sketch: 256 KB."""
 MOST_ANCHOR_BITS = 8
@@ -108,7 +108,7 @@ def _hashes(ids: Ids, vocabulary: Vocabulary, bits: int) -> Iterator[Hashes]:
 def _anchored(
     block: Ids, symbols: UInt64[np.ndarray, " symbols"], bits: int
 ) -> Int64[np.ndarray, " places"]:
-    """Return where the passages begin that are hashed."""
+    """Return the start positions of the hashed passages."""
     last = len(block) - PASSAGE + 1
     if not bits:
         return np.arange(last)

@@ -1,4 +1,4 @@
-"""Values that come back from a file, in which anybody may have written anything."""
+"""Check the types of values from a file, which may be damaged or forged."""
 
 import json
 from typing import Annotated, Any, TypeVar

@@ -1,4 +1,4 @@
-"""Foreign text on a terminal is shown and gives no orders; a pipe gets it as it is."""
+"""Replace control characters of foreign text for a terminal; a pipe receives it unchanged."""
 
 import codecs
 import unicodedata
@@ -43,7 +43,7 @@ _IN_MESSAGES, _IN_GENERATED_TEXT = _Shown(_PRINTED), _Shown(_MARKS_OF_WRITING)
 
 
 def for_terminal(text: str, stream: TextIO) -> str:
-    """Return a message, with the names in it, as `stream` is to be given it.
+    """Return a message, including names in it, in the form for `stream`.
 
     A terminal obeys control characters, so it gets a picture in the place of each but newline and
     tab; it reorders text around, or hides, format characters, so it gets their number. A file or a
@@ -53,7 +53,7 @@ def for_terminal(text: str, stream: TextIO) -> str:
 
 
 def generated_for_terminal(text: str, stream: TextIO) -> str:
-    """Return generated text as `stream` is to be given it, with the marks that scripts need."""
+    """Return generated text in the form for `stream`, with the marks that scripts need."""
     return text.translate(_IN_GENERATED_TEXT) if stream.isatty() else text
 
 

@@ -143,7 +143,7 @@ class Vocabulary:
             return cls(symbols, "byte")
         if unit == "character" and is_possible:
             return cls(symbols)
-        raise InvalidDataError("its vocabulary is not one")
+        raise InvalidDataError("the vocabulary is invalid")
 
 
 def bytes_of(text: str) -> bytes:

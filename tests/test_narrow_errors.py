@@ -217,7 +217,7 @@ def test_a_vocabulary_without_symbols_is_refused(trained: Path, tmp_path: Path) 
             tmp_path / "empty.safetensors",
             checkpoint.Checkpoint(whole.config, empty, whole.fingerprint, whole.weights),
         )
-        with pytest.raises(CheckpointError, match=r"vocabulary is not one.*another checkpoint"):
+        with pytest.raises(CheckpointError, match=r"vocabulary is invalid.*another checkpoint"):
             predictor.load(tmp_path / "empty.safetensors")
 
 

@@ -1,6 +1,6 @@
-"""What the kernels are given has the shapes and types that they take: they see only addresses.
+"""Check the shapes and types of the kernels' arguments: the kernels receive only addresses.
 
-These are checks against mistakes of the program, not of its user.
+The checks find mistakes in the code, not mistakes of users.
 """
 
 import torch

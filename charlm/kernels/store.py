@@ -1,9 +1,9 @@
-"""The compiled kernels of one user in the cache: only what this user's charlm built is loaded.
+"""Store compiled kernels in the cache, and load only those that this user's charlm built.
 
-They lie in a folder of the user's own, `kernels-<number of the user>`, that nobody else may open.
-Beside each library lies a note with its digest; a file that others own or may write to, or whose
-content is another, is not loaded. The note also remembers that a build failed, and that a library
-cannot be loaded from this folder.
+The folder `kernels-<user id>` belongs to the user, and nobody else can open it. A note with the
+digest accompanies each library. charlm does not load a file that others own or can write to, or
+whose content has changed. The note also records that a build failed, and that a library cannot be
+loaded from this folder.
 """
 
 import ctypes
@@ -27,19 +27,19 @@ from charlm.stored import checked
 
 _MOST_BYTES, _MOST_NOTE_BYTES = 64 << 20, 1 << 16
 _SECONDS_UNTIL_RETRY = 86_400.0
-"""A build that failed is tried again after this time, or when anything of its key changes."""
+"""charlm repeats a failed build after this time, or when its key changes."""
 _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
 class Note:
-    """What is remembered of one build."""
+    """The record of one build."""
 
     made_by: str = "charlm"
     sha256: str = ""
-    """Of the library."""
+    """SHA-256 of the library."""
     loads_in_place: bool = True
-    """Not where the folder lies on a file system that no code may be loaded from."""
+    """False if the file system of the folder does not allow to load code."""
     failure: str = ""
     """Why there is no library."""
     when: float = 0.0
@@ -47,7 +47,7 @@ class Note:
 
 
 class KernelStore:
-    """The library with one key in a user's folder, and what is remembered of it."""
+    """Read and write the library with one key, and its note, in the user's folder."""
 
     def __init__(self, key: str) -> None:
         self.folder = folder_of_kernels()
@@ -62,7 +62,7 @@ class KernelStore:
         return None
 
     def failure(self) -> str:
-        """Return why the last build failed, or "" if there was none or it is to be tried again."""
+        """Return why the last build failed; "" if none failed or a new attempt is due."""
         note = self.recall()
         if note is None or not 0 <= time.time() - note.when < _SECONDS_UNTIL_RETRY:
             return ""
@@ -81,20 +81,20 @@ class KernelStore:
     def keep(self, data: bytes) -> None:
         """Write a library that was built, after its note.
 
-        Raises `OSError` where something lies in its place that has no note of charlm.
+        Raises `OSError` if a file without a note of charlm has its path.
         """
         self._remember(Note(sha256=hashlib.sha256(data).hexdigest()))
         write_whole(self.folder / self._library, data, mode=0o600)
 
     def remember_failure(self, reason: str) -> None:
-        """Let the next starts do without this build for a day."""
+        """Record a failed build, so that the next starts skip it for a day."""
         with suppress(OSError):
             self._remember(Note(failure=f"{reason:.300}", when=time.time()))
 
     def load(self, data: bytes) -> ctypes.CDLL:
-        """Load a library: from its place, if that holds the same, else from a private copy.
+        """Load a library from the folder if it has the same content, else from a private copy.
 
-        Raises `OSError` where neither can be loaded.
+        Raises `OSError` if neither can be loaded.
         """
         note = self.recall()
         if note is not None and note.loads_in_place and self.read() == data:
@@ -112,13 +112,13 @@ class KernelStore:
             return ctypes.CDLL(str(self.folder / self._library))
         if sys.platform != "linux":
             raise OSError("no name for a file that is open")
-        with self._opened(self._library) as file:  # the very file whose content is checked
+        with self._opened(self._library) as file:  # load exactly the file that is checked
             if file.read(_MOST_BYTES) != data:
                 raise OSError("it has just changed")
             return _loaded_from_open(file)
 
     def _opened(self, name: str) -> BinaryIO:
-        """Open a file of the folder; raises `OSError` for what others own or could have written."""
+        """Open a file of the folder; raises `OSError` if others own it or can write to it."""
         if os.name == "nt":
             return (self.folder / name).open("rb")
         folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -164,12 +164,12 @@ def folder_of_kernels() -> Path:
 
 
 def suffix() -> str:
-    """Return how the name of a library ends."""
+    """Return the file name suffix of libraries."""
     return ".dll" if sys.platform == "win32" else ".so"
 
 
 def files_of_kernels() -> list[Path]:
-    """Return what charlm has put into this user's folder, and the folder itself, last."""
+    """Return the files that charlm wrote to this user's folder, and then the folder."""
     folder, found = folder_of_kernels(), []
     with suppress(OSError):
         for path in sorted(folder.glob("*.json")):
@@ -179,7 +179,7 @@ def files_of_kernels() -> list[Path]:
 
 
 def loaded_from_copy(data: bytes) -> ctypes.CDLL:
-    """Load a library from a folder that is this process's own; raises `OSError`."""
+    """Load a library from a private temporary folder; raises `OSError`."""
     with tempfile.TemporaryDirectory(prefix="charlm-", ignore_cleanup_errors=True) as folder:
         path = Path(folder, f"kernels{suffix()}")
         path.write_bytes(data)
@@ -188,7 +188,7 @@ def loaded_from_copy(data: bytes) -> ctypes.CDLL:
         except OSError:
             if not hasattr(os, "memfd_create"):
                 raise
-            # A system's temporary folder may be one that no code may be loaded from, either.
+            # The temporary folder may not allow to load code, either.
             with os.fdopen(os.memfd_create("charlm-kernels"), "w+b") as file:
                 file.write(data)
                 file.flush()
@@ -196,12 +196,12 @@ def loaded_from_copy(data: bytes) -> ctypes.CDLL:
 
 
 def _loaded_from_open(file: BinaryIO) -> ctypes.CDLL:
-    # A name of its own each time: the system's loader takes what it has once loaded by a name.
+    # Use a new name each time: the loader reuses a library that it has loaded by the same name.
     return ctypes.CDLL(f"/proc/self/fd/{'./' * next(_numbers)}{file.fileno()}")
 
 
 def _check_own(number: int, others: int) -> None:
-    """Raise `PermissionError` unless this user owns an open file, and others have no such right."""
+    """Raise `PermissionError` unless this user owns an open file and others lack permissions."""
     about = os.fstat(number)
     if about.st_uid != os.geteuid() or stat.S_IMODE(about.st_mode) & others:
         raise PermissionError("others own it, or may write to it")
