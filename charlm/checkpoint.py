@@ -206,7 +206,7 @@ def _end_of(tensor: Any) -> int:
 
 
 def _about(path: Path, file: BinaryIO) -> dict[str, Any]:
-    """Return what stands in the header, without reading more, once format and size are right."""
+    """Read and check the header only; return charlm's metadata if format and size are valid."""
     try:
         header = _header(file)
         start = file.tell()

@@ -16,7 +16,7 @@ class Mean:
     characters: Count = 0
     seconds: Seconds = 0.0
     distillation_nats: Finite | None = None
-    """Of the loss that is minimised, where there are teachers."""
+    """Sum of the distillation loss, which training minimises if there are teachers."""
 
     def add(self, step: StepReport) -> None:
         self.nats += step.loss * step.characters
@@ -32,7 +32,7 @@ class Mean:
 
     @property
     def losses(self) -> dict[str, float]:
-        """Return the mean losses by name: of the characters that came, and of the distillation."""
+        """Return the mean losses by name: on the text, and of the distillation."""
         nats = {"loss": self.nats, "distillation_loss": self.distillation_nats}
         return {name: sum / self.characters for name, sum in nats.items() if sum is not None}
 

@@ -92,7 +92,7 @@ def _recall(memory: Path) -> dict[str, tuple[Marks, bytes]]:
 
 
 def _is_entry(entry: Any) -> bool:
-    """Say whether it is what `remember` writes of a file: its marks and its digest."""
+    """Return whether a value has the form that `remember` writes: the marks and the digest."""
     if type(entry) is not list or list(map(type, entry)) != [list, str]:
         return False
     marks, digest = entry

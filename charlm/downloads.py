@@ -75,7 +75,7 @@ def taken_out(archive: Path, member: str, size: int, where: str) -> Path:
 
 
 def _read(call: Callable[[_Given], _Result], given: _Given) -> _Result:
-    """Call what reads from elsewhere; raises `InvalidDataError` where it cannot."""
+    """Call a function that reads from a source; raises `InvalidDataError` if it fails."""
     try:
         return call(given)
     except _UNREADABLE as reason:
@@ -86,7 +86,7 @@ def _read(call: Callable[[_Given], _Result], given: _Given) -> _Result:
 
 
 def _unpacked(call: Callable[[_Given], _Result], given: _Given) -> _Result:
-    """Call `zipfile`; raises `InvalidDataError` for an archive that somebody has made up."""
+    """Call a function of `zipfile`; raises `InvalidDataError` for an invalid archive."""
     try:
         return call(given)
     except _NOT_UNPACKED as reason:

@@ -14,10 +14,10 @@ from torch import Tensor
 _BLOCK = 64
 """Columns that share a generator: what is drawn for some of them is drawn for all."""
 _NEAR = 0.02
-"""How far a probability may be rounded, as a share of it and of its complement."""
+"""Largest rounding error of a probability, relative to it and to its complement."""
 
 Number = type[np.uint8 | np.uint16 | np.uint32]
-"""What is drawn for each place."""
+"""Integer types of the random numbers, one per position."""
 
 
 class Masks:
@@ -64,7 +64,7 @@ def _draw(
 
 
 def threshold(probability: float) -> tuple[Number, int, int]:
-    """Return what to draw, how many of its values there are, and below which one to drop.
+    """Return the integer type to draw, the number of its values, and the threshold for dropping.
 
     It is bytes where they express the probability closely enough, else 16 or 32 bits.
     """

@@ -8,10 +8,10 @@ from charlm.building import built_in
 
 
 def write_whole(path: Path, data: bytes, *, is_new: bool = False, mode: int | None = None) -> None:
-    """Write a file elsewhere, synchronise it, and rename it: no moment has half of it.
+    """Write a temporary file, synchronise it, and rename it, so that it is never incomplete.
 
-    With `is_new`, raise `FileExistsError` rather than replace anything. Without `mode`, who may
-    read it is as for every new file of the process.
+    With `is_new`, raise `FileExistsError` if the file exists. Without `mode`, it has the default
+    permissions of the process.
     """
     with built_in(path.parent) as folder:
         whole = folder / path.name
@@ -29,12 +29,12 @@ def write_whole(path: Path, data: bytes, *, is_new: bool = False, mode: int | No
 
 
 def _take_place(file: Path, place: Path) -> None:
-    """Rename a file unless something has that name, which a link finds out in one step."""
+    """Rename a file unless the target exists; a hard link checks and renames in one step."""
     try:
         place.hardlink_to(file)
     except FileExistsError:
         raise
-    except OSError:  # a file system without links
+    except OSError:  # a file system without hard links
         if os.path.lexists(place):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
         file.rename(place)

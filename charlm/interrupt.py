@@ -43,7 +43,7 @@ def stop_on_interrupt(on_request: Callable[[], None]) -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield stop
         return
-    # What the caller ignores stays ignored, and what is not Python's could not be put back.
+    # Keep signals that the caller ignores, and handlers that Python could not restore.
     kept = (signal.SIG_IGN, None)
     numbers = [n for n in (signal.SIGINT, *_POLITE) if signal.getsignal(n) not in kept]
     before = {number: signal.signal(number, stop) for number in numbers}

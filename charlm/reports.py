@@ -12,7 +12,7 @@ from charlm.trainer import StepReport
 
 @dataclass(frozen=True)
 class Advised:
-    """Something was chosen for the user: a config for the text, or a network to start from."""
+    """charlm chose something for the user: a config for the text, or an initial network."""
 
     reasons: tuple[str, ...]
     """A line for each choice."""
@@ -50,7 +50,7 @@ class Started:
     progress: float
     """How much of the run is done already, from 0 to 1."""
     warnings: tuple[str, ...] = ()
-    """What will flatter the scores of this run."""
+    """Warnings about what biases the scores of this run."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def deterministic(wanted: bool) -> Iterator[None]:
 
 
 def engine(model: LanguageModel) -> str:
-    """Say what computes a model's cells where its parameters are, in a few words."""
+    """Describe the engine that computes a model's cells on its device, in a few words."""
     asked = model.config.implementation == "equations"
     gated = any(layer.has_hidden_gate for layer in model.layers)  # which PyTorch has no kernel for
     if asked or (gated and not model.is_compiled()):

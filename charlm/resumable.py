@@ -73,9 +73,9 @@ class ResumableTrainer(Trainer):
         }
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
-        """Go on from what `tensors()` and `counters()` returned; the model has `weights()`.
+        """Resume from the values of `tensors()` and `counters()`; the model has `weights()`.
 
-        Raises `InvalidDataError` for what a trainer like this never returns.
+        Raises `InvalidDataError` for values that do not fit such a trainer.
         """
         at = checked(TrainerCounters, counters)
         self.batches.restore(Position(*at.position))

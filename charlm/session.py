@@ -142,7 +142,7 @@ class Session:
         self.on_report(Stepped(step, self.state.trainer.progress()))
 
     def _log_pause(self, run: Run) -> None:
-        """Log that the process was stopped or the machine slept: that time counts nowhere."""
+        """Log that the process was stopped or the machine slept; this time does not count."""
         if (seconds := take_pause()) >= 1:
             step = self.state.trainer.step
             run.log_metrics({"event": "paused", "step": step, "seconds": seconds})

@@ -60,7 +60,7 @@ class SymbolFile:
             self._write_ids(start, end, vocabulary, file)
 
     def write_unknown(self, start: int, end: int, vocabulary: Vocabulary, target: Path) -> None:
-        """Write which symbols of a stretch a vocabulary does not hold, into a new file."""
+        """Write the symbols of a range that are outside a vocabulary to a new file."""
         first = 0
         with target.open("wb") as file:
             for piece in self.read(start, end):

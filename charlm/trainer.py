@@ -37,11 +37,11 @@ class StepReport(NamedTuple):
     step_seconds: float
     """Time spent in this step."""
     loss: float
-    """Mean cross-entropy of the characters that came, in nats per character."""
+    """Mean cross-entropy on the text, in nats per character."""
     distillation_loss: float | None
-    """Mean cross-entropy against what teachers predict and what came: what this step minimises.
+    """Mean cross-entropy with the teachers' predictions and the text, which the step minimises.
 
-    None without teachers: then `loss` is what is minimised.
+    None without teachers: the step then minimises `loss`.
     """
     gradient_norm: float
     """Global L2 norm of the gradient before clipping."""

@@ -7,7 +7,7 @@ def count(number: int, what: str) -> str:
 
 
 def written_duration(seconds: float) -> str:
-    """Write a time as options take it: 90s as 1m30s, 5400 as 1h30m, half a second as 0.5s."""
+    """Format seconds in the syntax of options: 90 as 1m30s, 5400 as 1h30m, 0.5 as 0.5s."""
     minutes, rest = divmod(round(seconds, 3), 60)
     hours, minutes = divmod(int(minutes), 60)
     amounts = ((hours, "h"), (minutes, "m"), (round(rest, 3), "s"))

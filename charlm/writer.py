@@ -143,7 +143,7 @@ class Writer:
 
 
 def _check(model: LanguageModel, logits: Tensor, state: ModelState, forbidden: int | None) -> None:
-    """Raise an error for what the kernels would read past: they see only addresses."""
+    """Check shapes, because the kernels receive only addresses; raises the error."""
     if not can_write(model):
         raise ValueError("model: one that the kernels can write with was expected (can_write)")
     check("logits", logits, (None, model.vocabulary_size))

@@ -54,7 +54,7 @@ def check_recurrence(
     lookup: Tensor | None,
     gate: Tensor | None,
 ) -> None:
-    """Raise an error for what does not make one call of a cell over a sequence."""
+    """Check the arguments of one call of a cell over a sequence; raises the error."""
     if (inputs is None) == (lookup is None) or (inputs is None) != (W_xh is None):
         raise ValueError("either inputs and W_xh are given, or lookup")
     check("W_hh", W_hh, (None, None))

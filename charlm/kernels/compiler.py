@@ -117,7 +117,7 @@ def _command() -> tuple[str, ...]:
 
 
 def _compiler_version() -> str:
-    """Return what the compiler says of itself; nothing where it does not say."""
+    """Return the version text of the compiler, or "" if it gives none."""
     try:
         said = subprocess.run(
             [*_compiler(), "--version"],
@@ -133,7 +133,7 @@ def _compiler_version() -> str:
 
 
 class _Build:
-    """A compiler at work on a file in a private folder of the system's temporary ones."""
+    """Run a compiler on a file in a private temporary folder."""
 
     def __init__(self) -> None:
         self._reason = ""
@@ -178,9 +178,9 @@ class _Build:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def finish(self) -> tuple[bytes | None, str]:
-        """Wait for it; return the library, or why there is none.
+        """Wait for the compiler; return the library, or the reason of the failure.
 
-        That a compiler does not manage is remembered; that it cannot be started is not.
+        The note records a failed build, but not a compiler that cannot be started.
         """
         if self._reason:
             return None, self._reason

@@ -22,10 +22,10 @@ struct Context {
   uint32_t size() const { return seen[0] + seen[1] + seen[2]; }  // followers
 };
 
-// The followers of every context: those of one in a block, in the order in which they first came.
+// The followers of every context: one block per context, in the order of their first occurrence.
 // A block holds a power of two of them and is replaced by one of twice the size when it is full.
-// Behind more than FEW followers lies a hash table of twice as many places, which says where each
-// symbol is, so that looking for one takes as long in a large alphabet as in a small one.
+// After more than FEW followers, the block has a hash table of twice the size with the position of
+// each symbol, so that a lookup takes the same time in a large alphabet as in a small one.
 class Followers {
  public:
   const Follower* of(const Context& context) const { return &store_[context.block]; }

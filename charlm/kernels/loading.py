@@ -23,7 +23,7 @@ _asked_for: ContextVar[Precision | None] = ContextVar("precision", default=None)
 
 @contextmanager
 def computing_in(precision: Precision) -> Iterator[None]:
-    """Compute in this precision within the block: every model, but in this thread alone."""
+    """Compute in this precision within the block, with every model, but only in this thread."""
     token = _asked_for.set(precision)
     try:
         yield
@@ -32,7 +32,7 @@ def computing_in(precision: Precision) -> Iterator[None]:
 
 
 def precision_here(own: Precision) -> Precision:
-    """Return the precision of the block of `computing_in` around the call, or `own` without one."""
+    """Return the precision of the enclosing `computing_in` block, or `own` outside of one."""
     return _asked_for.get() or own
 
 
