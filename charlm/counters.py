@@ -58,7 +58,7 @@ class Counters:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Counters":
-        """Return what was saved, of which older runs have less; raises `InvalidDataError`."""
+        """Restore saved counters; older runs have fewer. Raises `InvalidDataError`."""
         return checked(cls, fields)
 
     def training_loss(self, epochs: float) -> float | None:

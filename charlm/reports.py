@@ -96,7 +96,7 @@ class RolledBack:
 
 @dataclass(frozen=True)
 class Paused:
-    """The process was stopped or the machine slept, and goes on; the time does not count."""
+    """The process was stopped or the machine slept, and continues; the time does not count."""
 
     seconds: float
 

@@ -80,7 +80,7 @@ class ResumableTrainer(Trainer):
         at = checked(TrainerCounters, counters)
         self.batches.restore(Position(*at.position))
         if sum(at.position) > at.step or self.batches.epochs >= at.position[0] + 1:
-            raise InvalidDataError("there is no such batch, or it was never reached")
+            raise InvalidDataError("the position in the data does not exist, or was never reached")
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         state = shapes.get("state.0.0")
         if not state or shapes != self._shapes(at.step, state[0]):

@@ -16,7 +16,7 @@ _Kind = TypeVar("_Kind")
 
 
 def checked(kind: type[_Kind], fields: Any) -> _Kind:
-    """Make a dataclass of what its JSON has become; raises `InvalidDataError` for other types."""
+    """Restore a dataclass from parsed JSON; raises `InvalidDataError` for other types."""
     try:
         text = json.dumps(fields)
     except (ValueError, RecursionError) as reason:  # a number of too many digits; many levels

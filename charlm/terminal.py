@@ -47,7 +47,7 @@ def for_terminal(text: str, stream: TextIO) -> str:
 
     A terminal obeys control characters, so it gets a picture in the place of each but newline and
     tab; it reorders text around, or hides, format characters, so it gets their number. A file or a
-    pipe gets the text as it is.
+    pipe gets the unchanged text.
     """
     return text.translate(_IN_MESSAGES) if stream.isatty() else text
 

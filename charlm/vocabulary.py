@@ -25,7 +25,7 @@ Ids = Integer[np.ndarray, "length"]
 Sizes = UInt8[np.ndarray, "symbols"]
 """How many bytes each of some symbols takes: characters in UTF-8, bytes as they are."""
 UNKNOWN_TYPE = np.dtype([("place", "<i8"), ("bytes", "u1")])
-"""A character that a vocabulary does not hold: where in a text it stands, and how long it is."""
+"""A character outside a vocabulary: its position in the text, and its length in bytes."""
 
 
 @dataclass(frozen=True)

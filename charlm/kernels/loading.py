@@ -14,7 +14,7 @@ from torch import Tensor
 from charlm.forks import expect_forks
 from charlm.kernels.compiler import library
 
-expect_forks()  # of whoever imports what computes
+expect_forks()  # here, because everything that computes imports this module
 
 Precision = Literal["float32", "bfloat16"]
 """Of the operands of products."""
