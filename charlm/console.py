@@ -57,7 +57,7 @@ def print_rows(rows: list[tuple[str, str]]) -> None:
     """Print names and values as a table; to a pipe or a file, as one line each."""
     console = results()
     if not sys.stdout.isatty():
-        width = max(len(name) for name, _ in rows)
+        width = max((len(name) for name, _ in rows), default=0)
         for name, value in rows:
             console.print(f"{name:<{width}}  {value}")
         return

@@ -280,6 +280,8 @@ def launched(
         "TORCHELASTIC_RUN_ID": run_id,
         "TORCHELASTIC_RESTART_COUNT": restarts,
         "TORCHELASTIC_MAX_RESTARTS": most_restarts,
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": 29500,
     }
     for name, value in about.items():
         monkeypatch.setenv(name, str(value))
