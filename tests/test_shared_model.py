@@ -1,7 +1,6 @@
 """One loaded model, used by several threads at once: each gets what it would get alone."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +15,6 @@ from charlm import evaluate, generate, load
 from charlm.checkpoint import Checkpoint, write_checkpoint
 from charlm.config import Config, EnsembleConfig, ModelConfig, TrainingConfig
 from charlm.ensemble import Ensemble
-from charlm.kernels import loading
 from charlm.model import LanguageModel
 from charlm.predictor import Predictor, generate_many
 from charlm.vocabulary import Vocabulary
@@ -85,19 +83,3 @@ def test_threads_that_share_a_model_get_what_each_gets_alone(kind: str, tmp_path
         together = dict(zip(actions, pool.map(repeat, actions), strict=True))
     for name, found in together.items():
         assert found == [alone[name]] * TURNS[kind], name
-
-
-def test_one_thread_builds_the_kernels_while_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    inside, most = [], []
-
-    def build() -> None:
-        inside.append(1)
-        most.append(len(inside))
-        time.sleep(0.01)
-        inside.pop()
-
-    monkeypatch.setattr(loading, "library", build)
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(loading.is_available, [torch.zeros(1)] * 8))
-    assert found == [False] * 8
-    assert most == [1] * 8

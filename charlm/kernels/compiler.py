@@ -18,6 +18,7 @@ import tempfile
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 from charlm.kernels.store import KernelStore, suffix
 from charlm.processor import processor
@@ -28,26 +29,39 @@ _FLAGS = (
     *("-ffp-contract=fast", "-fno-math-errno"),  # no flag that would change what nan means
 )
 _SECONDS, _SECONDS_FOR_VERSION = 300.0, 20.0
+_one_at_a_time = Lock()
+"""Held by the thread that builds or loads the kernels; the others wait for its result."""
+if hasattr(os, "register_at_fork"):  # a fork waits, too: its copy of the lock is never released
+    _release = _one_at_a_time.release
+    os.register_at_fork(
+        before=_one_at_a_time.acquire, after_in_parent=_release, after_in_child=_release
+    )
 
 
 def begin() -> None:
     """Start the build, if one is needed, so that it runs while torch loads."""
     if _reason_to_do_without() is not None:
         return
-    store = _store()
-    if store.read() is None and not store.failure():
-        _building()
+    with _one_at_a_time:
+        store = _store()
+        if store.read() is None and not store.failure():
+            _building()
 
 
 def library() -> ctypes.CDLL | None:
     """Return the kernels, built now if need be; None where they cannot be had."""
-    return _load()[0]
+    return _loaded()[0]
 
 
 def description() -> str:
     """Say what runs the cells on the CPU, and why, in a few words for a log."""
-    loaded, reason = _load()
+    loaded, reason = _loaded()
     return "compiled kernels" if loaded is not None else f"PyTorch's kernels ({reason})"
+
+
+def _loaded() -> tuple[ctypes.CDLL | None, str]:
+    with _one_at_a_time:  # `cache` alone lets several threads in before the first result
+        return _load()
 
 
 @cache

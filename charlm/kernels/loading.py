@@ -1,11 +1,9 @@
 """The compiled kernels as a library to call, and what every call needs."""
 
 import ctypes
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from threading import Lock
 from typing import Literal
 
 import torch
@@ -36,24 +34,10 @@ def precision_here(own: Precision) -> Precision:
     return _asked_for.get() or own
 
 
-_one_at_a_time = Lock()
-if hasattr(os, "register_at_fork"):  # a fork waits, too: its copy of the lock is never released
-    release = _one_at_a_time.release
-    os.register_at_fork(
-        before=_one_at_a_time.acquire, after_in_parent=release, after_in_child=release
-    )
-
-
-def _library() -> ctypes.CDLL | None:
-    """Return the kernels; a thread waits while another one is building them."""
-    with _one_at_a_time:
-        return library()
-
-
 def is_available(parameter: Tensor) -> bool:
     """Say whether the kernels run on this parameter's device, in its type."""
     on_cpu = parameter.device.type == "cpu" and parameter.dtype == torch.float32
-    return on_cpu and _library() is not None
+    return on_cpu and library() is not None
 
 
 def address(tensor: Tensor) -> ctypes.c_void_p:
@@ -63,7 +47,7 @@ def address(tensor: Tensor) -> ctypes.c_void_p:
 
 def loaded() -> ctypes.CDLL:
     """Return the kernels, with the types of what they take declared."""
-    kernels = _library()
+    kernels = library()
     assert kernels is not None, "callers ask is_available first"
     if kernels.charlm_forget_ngrams.argtypes is None:  # declared last: threads may come at once
         int64, pointer = ctypes.c_int64, ctypes.c_void_p
