@@ -32,7 +32,7 @@ from charlm.provenance import Record
 from charlm.stored import item
 from charlm.vocabulary import Vocabulary
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _KINDS = {*("F64", "F32", "F16", "BF16", "C64", "I64", "I32", "I16", "I8", "U8", "BOOL")}
 """Data types that all versions of PyTorch support; charlm writes few of them."""
 _MOST_SIZE = 2**60
@@ -135,6 +135,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
         return _checkpoint_of(path, data, about)
 
 
+def is_readable(path: Path) -> bool:
+    """Return whether `read_checkpoint` reads the file."""
+    try:
+        read_checkpoint(path)
+    except CheckpointError:
+        return False
+    return True
+
+
 def is_checkpoint(path: Path) -> bool:
     """Return whether a file has the header of a charlm checkpoint; the rest may be damaged."""
     with _opened(path) as file:
@@ -222,8 +231,13 @@ def _about(path: Path, file: BinaryIO) -> dict[str, Any]:
         ) from None
     if version > FORMAT_VERSION:
         raise CheckpointError(
-            f"{path}: written in format {version}, and this charlm reads up to {FORMAT_VERSION}; "
+            f"{path}: written in format {version}, and this charlm reads format {FORMAT_VERSION}; "
             "upgrade charlm-rnn"
+        )
+    if version < FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: written by an older charlm, in format {version}; this charlm reads format "
+            f"{FORMAT_VERSION}: train again, or use the older charlm"
         )
     return dict(about)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from charlm.checkpoint import read_checkpoint
+from charlm.checkpoint import is_readable, read_checkpoint
 from charlm.config import Config
 from charlm.config_file import relocate
 from charlm.errors import CheckpointError, ConfigError, RunError
@@ -122,7 +122,7 @@ def _restored(
     try:
         checkpoint = read_checkpoint(run.last)
     except CheckpointError as reason:
-        others = [path for path in (run.good, run.best) if path.exists()]
+        others = [path for path in (run.good, run.best) if is_readable(path)]
         begin = f"; or begin a run with --set training.start_from={others[0]}" if others else ""
         raise CheckpointError(f"{reason}{begin}") from None
     checkpoint.make_model()  # or it is refused

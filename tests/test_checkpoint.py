@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm import checkpoint as checkpoint_module
-from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from charlm import resume
+from charlm.checkpoint import FORMAT_VERSION, Checkpoint, read_checkpoint, write_checkpoint
 from charlm.config import Config, ModelConfig
 from charlm.errors import CheckpointError
 from charlm.model import LanguageModel
@@ -110,7 +111,7 @@ def test_a_header_that_promises_too_much_is_refused() -> None:
 
 @pytest.mark.parametrize("digest", ["\ud800", "", "0", None, [], 7, "é" * 64])
 def test_a_digest_that_is_none_is_refused(digest: Any) -> None:
-    about = json.dumps({"format_version": 1, "sha256": digest})
+    about = json.dumps({"format_version": FORMAT_VERSION, "sha256": digest})
     header = json.dumps({"__metadata__": {"charlm": about}}).encode()
     assert_refused(len(header).to_bytes(8, "little") + header)
 
@@ -165,12 +166,30 @@ def test_pickles_are_refused_and_never_run(tmp_path: Path) -> None:
     assert not (tmp_path / "exploded").exists()
 
 
-def test_a_newer_format_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint_module, "FORMAT_VERSION", 2)
-    write_checkpoint(tmp_path / "new", make_checkpoint())
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (1, r"written in format 3, and this charlm reads format 2; upgrade charlm-rnn$"),
+        (-1, r"an older charlm, in format 1; this charlm reads format 2: train again, or use the"),
+    ],
+    ids=["newer", "older"],
+)
+def test_another_format_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: int, says: str
+) -> None:
+    """Another checkpoint of the run has the same format, so none is suggested."""
+    for kind in ("last", "best"):
+        monkeypatch.setattr(checkpoint_module, "FORMAT_VERSION", FORMAT_VERSION + change)
+        path = tmp_path / "run" / "checkpoints" / f"{kind}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_checkpoint(path, make_checkpoint())
     monkeypatch.undo()
-    with pytest.raises(CheckpointError, match=r"format 2.*upgrade"):
-        read_checkpoint(tmp_path / "new")
+    with pytest.raises(CheckpointError, match=says) as caught:
+        read_checkpoint(path)
+    assert "another checkpoint" not in str(caught.value)
+    with pytest.raises(CheckpointError, match=says) as caught:
+        resume(tmp_path / "run")
+    assert "start_from" not in str(caught.value)
 
 
 def test_a_config_of_another_version_is_refused_by_name(tmp_path: Path) -> None:

@@ -373,7 +373,7 @@ def test_checkpoints_that_cannot_be_used(trained: Path, tmp_path: Path) -> None:
     data = (trained / "checkpoints" / "best.safetensors").read_bytes()
     flipped = bytearray(data)
     flipped[len(data) // 2] ^= 1
-    newer = data.replace(b'\\"format_version\\": 1', b'\\"format_version\\": 7')
+    newer = data.replace(b'\\"format_version\\": 2', b'\\"format_version\\": 7')
     assert newer != data
     path = tmp_path / "checkpoint"
     for content, word in (

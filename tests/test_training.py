@@ -378,9 +378,9 @@ def test_a_changed_text_is_refused_and_a_moved_one_found(text_file: Path, tmp_pa
     finished = charlm.resume(run.folder, settings=["training.steps=6"], text=moved)
     assert finished.step == 6
     moved.write_text("another text entirely " * 300, "utf-8")
-    with pytest.raises(CorpusError, match="no longer"):
+    with pytest.raises(CorpusError, match="has changed since"):
         charlm.resume(run.folder)
-    with pytest.raises(CorpusError, match="no longer"):
+    with pytest.raises(CorpusError, match="has changed since"):
         charlm.evaluate(charlm.load(run.folder))
 
 

@@ -36,7 +36,7 @@ from safetensors.torch import load, save
 from typer.testing import CliRunner
 
 from charlm import experiment, machine, predictor, texts
-from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from charlm.checkpoint import FORMAT_VERSION, Checkpoint, read_checkpoint, write_checkpoint
 from charlm.cli import app
 from charlm.config import Config, CorpusConfig, EnsembleConfig, ModelConfig
 from charlm.config_file import load_config, make_config, to_yaml
@@ -398,7 +398,7 @@ class Targets:
 
     def try_header(self, data: st.DataObject) -> None:
         """Any tree in the place of a checkpoint's header, or of what stands in it."""
-        about = {"format_version": st.just(1), "sha256": digests}
+        about = {"format_version": st.just(FORMAT_VERSION), "sha256": digests}
         inner = data.draw(st.fixed_dictionaries(about) | trees)
         header = data.draw(st.just({"__metadata__": {"charlm": json.dumps(inner)}}) | trees)
         written = json.dumps(header, ensure_ascii=data.draw(st.booleans()))

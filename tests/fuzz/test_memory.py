@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from charlm.checkpoint import FORMAT_VERSION
+
 if sys.platform == "win32":
     pytest.skip("Windows has no module `resource`", allow_module_level=True)
 
@@ -69,7 +71,7 @@ BOMBS: dict[str, Callable[[int], str]] = {
     "zeros": lambda size: "[" + "0," * (size // 2) + "0]",
     "a name beyond ASCII": lambda size: '["\\ud83d\\ude00' + "x" * (size - 20) + '"]',
     "all code points": lambda _: json.dumps(
-        {"sha256": "", "format_version": 1, "vocabulary": list(range(0x110000))}
+        {"sha256": "", "format_version": FORMAT_VERSION, "vocabulary": list(range(0x110000))}
     ),
 }
 
