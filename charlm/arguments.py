@@ -81,7 +81,8 @@ def _is_text(argument: str) -> bool:
 def unescaped(text: str) -> str:
     r"""Replace the escapes `\n`, `\t`, `\r` and `\\`; keep other backslashes.
 
-    With it, a prefix needs no `$'…'`, which only some shells know.
+    For --stop only, where a newline is common and only some shells know `$'…'`. A prefix is taken
+    literally: LaTeX, Windows paths and code contain backslashes.
     """
     return re.sub(r"\\([ntr\\])", lambda found: _ESCAPES[found[1]], text)
 

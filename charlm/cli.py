@@ -277,7 +277,9 @@ def evaluate(
 @app.command()
 def generate(
     run: RunPath = None,
-    prefix: Annotated[str | None, typer.Option(help=f"Text to continue. {ESCAPES_HELP}")] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="Text to continue, taken literally; see --prefix-file.")
+    ] = None,
     prefix_file: Annotated[
         Path | None,
         typer.Option(help="File with the prefix: UTF-8, or any bytes for a byte model."),
@@ -327,10 +329,9 @@ def generate(
     if output is not None:
         output = from_user(output)
         check_is_new(output)
-    for option, given in (("--prefix", prefix), ("--stop", stop)):
-        if not quiet and given is not None and unescaped(given) != given:
-            message(f"{option}: escapes were replaced; {ESCAPES_HELP}")
-    stop, prefix = (None if text is None else unescaped(text) for text in (stop, prefix))
+    given, stop = stop, None if stop is None else unescaped(stop)
+    if not quiet and stop != given:
+        message(f"--stop: escapes were replaced; {ESCAPES_HELP}")
     loaded = predictor.load(run, runs=runs, device=device.value)
     if not quiet and run is None:
         message(f"using {loaded.describe()}")
