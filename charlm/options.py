@@ -1,13 +1,10 @@
 """What the commands of the command line take: choices, and arguments that several have."""
 
-import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from charlm.errors import CorpusWarning
 
 
 class Part(StrEnum):
@@ -35,12 +32,6 @@ class Unknown(StrEnum):
     map = "map"
 
 
-def _silence(quiet: bool) -> bool:
-    if quiet:
-        warnings.simplefilter("ignore", CorpusWarning)
-    return quiet
-
-
 ConfigName = Annotated[
     str, typer.Argument(metavar="[CONFIG]", help="A shipped config's name, or a YAML file.")
 ]
@@ -62,8 +53,8 @@ Quiet = Annotated[
     bool,
     typer.Option(
         "--quiet",
-        callback=_silence,
-        help="Print no messages and no progress; train prints only the run folder.",
+        help="Print no messages and no progress, only results (train: the run folder), warnings "
+        "about the text, and errors.",
     ),
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
