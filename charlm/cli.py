@@ -322,13 +322,14 @@ def generate(
     """
     from charlm import predictor
     from charlm.console import message
-    from charlm.typed import argument_bytes, read_prefix
+    from charlm.typed import argument_bytes, decoded_prefix, read_prefix
 
     if prefix is not None and prefix_file is not None:
         raise CharlmError("--prefix and --prefix-file both name the prefix; give one of them")
     if output is not None:
         output = from_user(output)
         check_is_new(output)
+    read_file = read_prefix(prefix_file) if prefix_file is not None else b""
     given, stop = stop, None if stop is None else unescaped(stop)
     if not quiet and stop != given:
         message(f"--stop: escapes were replaced; {ESCAPES_HELP}")
@@ -338,7 +339,7 @@ def generate(
     is_raw = loaded.vocabulary.unit == "byte"
     begin = argument_bytes(prefix, "--prefix", is_raw) if prefix is not None else None
     if prefix_file is not None:
-        begin = read_prefix(prefix_file, is_raw)
+        begin = decoded_prefix(read_file, prefix_file, is_raw)
     options: dict[str, Any] = {
         "seed": seed,
         "stop": argument_bytes(stop, "--stop", is_raw) if stop is not None else None,

@@ -31,13 +31,17 @@ def argument_bytes(text: str, option: str, is_raw: bool) -> bytes:
     return typed
 
 
-def read_prefix(path: Path, is_raw: bool) -> bytes:
-    """Read a prefix file: unchanged if `is_raw`, otherwise as UTF-8 without a byte order mark.
-
-    Raises `CharlmError`.
-    """
+def read_prefix(path: Path) -> bytes:
+    """Read a prefix file; raises `CharlmError` if that fails or it is too large."""
     with file_errors("be read", path, "check the path", CharlmError):
-        data = read_bounded(from_user(path), _MOST_MEGABYTES)
+        return read_bounded(from_user(path), _MOST_MEGABYTES)
+
+
+def decoded_prefix(data: bytes, path: Path, is_raw: bool) -> bytes:
+    """Return a prefix file's bytes: unchanged if `is_raw`, otherwise UTF-8 without its mark.
+
+    Raises `CharlmError` if they are not UTF-8.
+    """
     if is_raw:
         return data
     if kind := kind_of(data):
