@@ -157,7 +157,7 @@ def test_names_in_messages_and_results_show_what_would_reorder_them(
     stream: str, text_file: Path, tmp_path: Path
 ) -> None:
     steps = ("--set=training.steps=1", "--set=training.budget=null", "--set=model.hidden_size=8")
-    runs = ("--runs", str(tmp_path), "--name", "a\u202eb\u2028")
+    runs = ("--runs", str(tmp_path / "a\u202eb\u2028"), "--name", "c")
     shown = on_terminal("train", "--text", str(text_file), *steps, *runs, stream=stream)
-    assert f"{tmp_path}/a<U+202E>b<U+2028>" in shown
+    assert f"{tmp_path}/a<U+202E>b<U+2028>/c" in shown
     assert not set("\u202e\u2028") & set(shown)
