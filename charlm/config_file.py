@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from charlm.bounded import read_bounded
 from charlm.config import Config
-from charlm.errors import ConfigError
+from charlm.errors import CharlmError, ConfigError
 from charlm.nearest import did_you_mean, did_you_mean_path
 from charlm.resources import from_user, shipped
 
@@ -93,6 +93,9 @@ _Dumper.add_representer(
 )
 
 
+_ENDINGS = (".yaml", ".yml")
+
+
 def config_names() -> list[str]:
     """Return the names of the configs that ship with charlm."""
     return sorted(path.stem for path in shipped("configs").glob("*.yaml"))
@@ -111,7 +114,11 @@ def load_config(
     `section.key=value` settings apply. Paths in a file are relative to the file's folder, those of
     `text` and settings to the current folder. Raises `ConfigError` that names every mistake.
     """
-    source = from_user(source) if str(source).startswith("~") else source
+    if str(source).startswith("~"):
+        try:
+            source = from_user(source)
+        except CharlmError as error:
+            raise ConfigError(str(error)) from None
     path = _find(source)
     keys = _read(path)
     _anchor_paths(keys, path.parent.resolve())
@@ -165,7 +172,7 @@ def _find(source: str | Path) -> Path:
     if str(source) in config_names():
         return named
     if os.path.isfile(source):  # noqa: PTH113 - Path's raises for what cannot be a name
-        if Path(source).suffix not in (".yaml", ".yml"):
+        if Path(source).suffix not in _ENDINGS:
             raise ConfigError(
                 f"{source}: a config is a .yaml file; to train on it as a text, give it with --text"
             )
@@ -176,7 +183,7 @@ def _find(source: str | Path) -> Path:
         )
     hint = (
         did_you_mean(str(source), config_names())
-        or did_you_mean_path(Path(source))
+        or did_you_mean_path(Path(source), endings=_ENDINGS)
         or f"the shipped ones are {', '.join(config_names())}"
     )
     raise ConfigError(f"{source}: neither a config file nor the name of a shipped config; {hint}")

@@ -8,27 +8,30 @@ from pathlib import Path
 
 _MOST_ENTRIES = 10_000
 """Number of names of one folder to compare."""
+_SHORT, _LEAST_OF_SHORT = 8, 0.75
+"""Length of a short name, and its least similarity: short names are similar by chance."""
 
 
 def did_you_mean(
     name: str, known: Iterable[str], most: int = 3, least_similarity: float = 0.6
 ) -> str:
     """Suggest up to `most` similar known names as a question; "" if there are none."""
-    return _question(difflib.get_close_matches(name, list(known), most, least_similarity))
+    return _question(_similar(name, known, least_similarity)[:most])
 
 
-def did_you_mean_path(path: Path, beside: Sequence[Path] = ()) -> str:
+def did_you_mean_path(path: Path, beside: Sequence[Path] = (), endings: Sequence[str] = ()) -> str:
     """Suggest existing paths similar to a missing one as a question; "" if there are none.
 
-    `beside` are further folders to search, such as that of all runs.
+    `beside` are further folders to search, such as that of all runs. With `endings`, only files
+    with one of them are suggested, and folders where one of the path is missing.
     """
     found = [folder / path for folder in beside if _exists(folder / path)]
     for place in (path, *(folder / path for folder in beside)):
-        found += _near(place)
+        found += _near(place, endings)
     return _question([*dict.fromkeys(map(str, found))][:3])
 
 
-def _near(path: Path) -> list[Path]:
+def _near(path: Path, endings: Sequence[str]) -> list[Path]:
     """Replace the first missing component of a path by similar names."""
     with suppress(OSError, ValueError):  # what can be no name of a file
         for parent in reversed(path.parents):
@@ -37,10 +40,33 @@ def _near(path: Path) -> list[Path]:
                 continue
             entries = (entry.name for entry in islice(parent.iterdir(), _MOST_ENTRIES))
             names = [name for name in entries if not name.startswith(".")]
-            near = difflib.get_close_matches(missing, names, n=3)
+            if endings and not rest:
+                names = [name for name in names if Path(name).suffix in endings]
+            near = _similar(missing, names)[:3]
             whole = [parent.joinpath(name, *rest) for name in near]
             return [place for place in whole if place.exists()] or [parent / name for name in near]
     return []
+
+
+def _similar(name: str, known: Iterable[str], least: float = 0.6) -> list[str]:
+    """Return the known names that are similar enough to a name, the most similar first."""
+    similarities = {other: _similarity(name, other, least) for other in known}
+    found = [other for other in similarities if similarities[other]]
+    return sorted(found, key=lambda other: -similarities[other])
+
+
+def _similarity(name: str, other: str, least: float) -> float:
+    """Compare two names without an ending that both have; return 0 if they are not similar."""
+    one, two = Path(name), Path(other)
+    if one.suffix == two.suffix:
+        name, other = one.stem, two.stem
+    elif one.stem == two.stem:
+        return 1.0
+    if len(name) < _SHORT:
+        least = max(least, _LEAST_OF_SHORT)
+    compared = difflib.SequenceMatcher(None, other, name)
+    is_near = compared.real_quick_ratio() >= least and compared.quick_ratio() >= least
+    return found if is_near and (found := compared.ratio()) >= least else 0.0
 
 
 def _exists(path: Path) -> bool:

@@ -349,12 +349,17 @@ def test_a_text_that_is_not_downloaded_says_which_command_gets_it(folder: Path) 
         build_corpus(CorpusConfig(builtin="tiny-shakespeare"))
 
 
-@pytest.mark.parametrize("name", ["no-such-text", "../lyrics-zh", ""])
+@pytest.mark.parametrize("name", ["no-such-text", "../../passwd", ""])
 def test_an_unknown_name_lists_the_known_ones(name: str, folder: Path) -> None:
     with pytest.raises(CorpusError, match=r"python-docs.*lyrics-zh.*tiny-shakespeare"):
         build_corpus(CorpusConfig(builtin=name))
     with pytest.raises(CorpusError, match=r"known are .*tiny-shakespeare"):
         texts.get(name)
+
+
+def test_a_name_that_is_not_known_is_no_path(folder: Path) -> None:
+    with pytest.raises(CorpusError, match=r"unknown text; did you mean lyrics-zh\?"):
+        build_corpus(CorpusConfig(builtin="../lyrics-zh"))
 
 
 # Transfers that succeed
