@@ -1,16 +1,8 @@
-"""Adapt the vocabulary and weights of an initial model to the text of a new run.
+"""Choose the vocabulary of a run that starts from an initial model.
 
 Characters of the text outside the vocabulary of the model become one unknown symbol. With
-`corpus.vocabulary: extend` each gets its own embedding and output; the known characters keep
-theirs.
+`corpus.vocabulary: extend` they are added to the vocabulary.
 """
-
-import math
-from collections.abc import Mapping
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from charlm.config import Config, CorpusConfig
 from charlm.corpus import Corpus, PartName
@@ -65,32 +57,3 @@ def _check_known(corpus: Corpus, config: CorpusConfig, is_own: bool) -> None:
             f"{part.num_unknown / len(part):.0%} of the characters of the {name} split are not in "
             f"the vocabulary, so that the scores of the model would be misleading; {remedy}"
         )
-
-
-def grown(
-    weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor], old: Vocabulary, new: Vocabulary
-) -> dict[str, Tensor]:
-    """Convert weights from the vocabulary `old` to `new`, which contains all of `old`.
-
-    Weights of new characters come from `fresh`, the weights of a model over `new`. charlm adds the
-    output weights of the unknown symbol to theirs, so that in every context they are together
-    about as likely as it is.
-    """
-    places = torch.from_numpy(new.encode(np.asarray(old.symbols, np.uint32)).astype(np.int64))
-    if old.unknown_id is not None:
-        places = torch.cat([torch.zeros(1, dtype=torch.int64), places])
-    outputs = {"b_q", "W_hq" if "W_hq" in weights else "embedding"}
-    result = {}
-    for name, tensor in weights.items():
-        target = fresh[name].cpu().clone()
-        axes = [axis for axis, size in enumerate(tensor.shape) if size != target.shape[axis]]
-        if not axes:  # it does not depend on the vocabulary, or there are no new characters
-            result[name] = tensor
-            continue
-        (axis,) = axes
-        if name in outputs:
-            target += tensor.select(axis, 0).unsqueeze(axis)
-        if name == "b_q":
-            target -= math.log(len(new) - len(old))
-        result[name] = target.index_copy(axis, places, tensor)
-    return result

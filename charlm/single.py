@@ -9,7 +9,7 @@ from charlm.config import Config
 from charlm.config_file import relocate
 from charlm.errors import CheckpointError, ConfigError, RunError
 from charlm.fine_tuning import read_start
-from charlm.known_characters import corpus_of, grown
+from charlm.known_characters import corpus_of
 from charlm.machine import launch_name, launched
 from charlm.memory import is_out_of_memory
 from charlm.parallel import processes
@@ -103,10 +103,7 @@ def _begun(config: Config, on_report: Callable[[Report], None], is_scored: bool)
     corpus = processes().in_turn(lambda: corpus_of(config, vocabulary))
     session = Session(config, corpus, on_report, is_scored)
     if begin_with is not None:
-        model, before = session.state.model, begin_with.vocabulary
-        weights = grown(begin_with.weights, model.state_dict(), before, corpus.vocabulary)
-        model.load_state_dict(weights)
-        session.state.inherit(begin_with)
+        session.state.begin_from(begin_with)
     return session
 
 

@@ -21,10 +21,12 @@ from charlm.forks import most_threads
 from charlm.frequencies import estimate_frequencies
 from charlm.machine import launched
 from charlm.model import LanguageModel, checked_weights, choose_device
+from charlm.new_characters import load_extended
 from charlm.openings import Opening, choose_passages
 from charlm.parallel import Processes
 from charlm.provenance import Record, inherited, merged, records_of
 from charlm.reports import RolledBack
+from charlm.reproducibility import deterministic
 from charlm.resumable import ResumableTrainer
 from charlm.run import Run, checkpoint_to_use
 from charlm.stored import item
@@ -45,8 +47,8 @@ class TrainingState:
         device = choose_device(training.device)
         model = LanguageModel(config.model, len(corpus.vocabulary))
         train, share = corpus.parts["train"].ids, processes.share
-        frequencies = estimate_frequencies(train, len(corpus.vocabulary))
-        model.initialize(torch.Generator().manual_seed(training.seed), frequencies)
+        self._frequencies = estimate_frequencies(train, len(corpus.vocabulary))
+        model.initialize(torch.Generator().manual_seed(training.seed), self._frequencies)
         self.model = model.to(device)
         self.model.precision = training.product_precision
         batches = make_batches(train, config.batches, training.seed, share, corpus.hapaxes)
@@ -62,8 +64,18 @@ class TrainingState:
         """Return the seconds that the run has taken, in this process and in those before."""
         return self.counters.elapsed + self.processes.clock()
 
-    def inherit(self, checkpoint: Checkpoint) -> None:
-        """Record the texts that the initial model of this run has seen."""
+    def begin_from(self, checkpoint: Checkpoint) -> None:
+        """Load the weights of the initial model, and record the texts that it has seen."""
+        with deterministic(self.config.training.deterministic):
+            load_extended(
+                self.model,
+                checkpoint.weights,
+                checkpoint.vocabulary,
+                self.corpus.vocabulary,
+                self._frequencies,
+                self._passages,
+                self.processes,
+            )
         self.provenance = merged(self.provenance, inherited(checkpoint.provenance, "start"))
 
     def restore(self, path: Path, checkpoint: Checkpoint) -> dict[str, int]:
