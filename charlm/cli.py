@@ -259,7 +259,7 @@ def evaluate(
         raise CharlmError("--dynamic reads in one row; leave out --rows")
     if save is not None and not dynamic:
         raise CharlmError("--save keeps what --dynamic makes of a model; give --dynamic, too")
-    loaded = predictor.load(run, runs=runs, device=device.value)
+    loaded = predictor.load(run, runs=runs, device=device.value, text=text or ())
     if not quiet:
         message(f"using {loaded.describe()}")
     where: Any = {"text": text or (), "part": part.value if part else None}

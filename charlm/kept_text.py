@@ -1,5 +1,6 @@
 """Store the text of an ensemble's n-grams in its checkpoint, or read it again."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from charlm.corpus_builder import encode_files
 from charlm.ensemble import AnyModel, Ensemble
 from charlm.errors import CorpusError
 from charlm.provenance import Record
-from charlm.scored_text import training_corpus
+from charlm.scored_text import at_paths, training_corpus
 from charlm.vocabulary import Ids
 
 _MOST_COUNTED = 4_000_000
@@ -39,24 +40,34 @@ def kept_characters(checkpoint: Checkpoint) -> int:
     return 0 if counted is None else int((counted >= 0).sum())  # −1 stands between two texts
 
 
-def count_again(model: AnyModel, checkpoint: Checkpoint, path: Path) -> None:
+def count_again(
+    model: AnyModel, checkpoint: Checkpoint, path: Path, text: Sequence[str | Path] = ()
+) -> None:
     """Count the n-grams of a model whose checkpoint, at `path`, does not contain their text.
 
-    Raises `CorpusError` if the text has moved or changed.
+    `text` is used if it is the training text at another path. Raises `CorpusError` if the text has
+    moved or changed.
     """
     if not isinstance(model, Ensemble) or "counted" in checkpoint.weights:
         return
-    is_of_run = path.parent.name == "checkpoints"
-    run = str(path.parent.parent) if is_of_run else "RUN"
-    remedy = (
-        f"or name its new path with `charlm train --resume {run} --text FILE`; {run}/member-1 "
-        "needs no text"
-    )
-    corpus = training_corpus(checkpoint, remedy)
+    remedy = _remedy(path)
+    corpus = training_corpus(at_paths(checkpoint, text) or checkpoint, remedy)
     model.count(text_to_count(corpus))
     for record in checkpoint.provenance:
         if record.use == "followed" and not record.through:
             model.count(_followed_ids(record, corpus, checkpoint, remedy))
+
+
+def _remedy(path: Path) -> str:
+    """Return what can be done with a checkpoint whose training text is missing."""
+    is_of_run = path.parent.name == "checkpoints"
+    folder = path.parent.parent if is_of_run else path.parent
+    command = f"train --resume {folder}" if is_of_run else f"eval {path}"
+    remedy = f"name its new path with `charlm {command} --text FILE`"
+    if not is_of_run:
+        remedy += ", in Python with load(…, text=FILE)"
+    members = sorted(folder.glob("member-*/checkpoints"))
+    return f"{remedy}; {members[0].parent} needs no text" if members else remedy
 
 
 def _followed_ids(record: Record, corpus: Corpus, checkpoint: Checkpoint, remedy: str) -> Ids:
@@ -70,6 +81,6 @@ def _followed_ids(record: Record, corpus: Corpus, checkpoint: Checkpoint, remedy
     if (part.origin.digest, 0, len(part)) != where:
         raise CorpusError(
             f"{record.name}: the text has changed since the model was adapted to it; restore it, "
-            f"{remedy}"
+            f"or {remedy}"
         )
     return np.array(part.ids)

@@ -66,19 +66,25 @@ class Predictor:
 
 
 def load(
-    path: str | Path | None = None, *, runs: str | Path = "runs", device: str = "auto"
+    path: str | Path | None = None,
+    *,
+    runs: str | Path = "runs",
+    device: str = "auto",
+    text: str | Path | Iterable[str | Path] = (),
 ) -> Predictor:
     """Load a checkpoint, or the best one of a run's folder, or of the newest run below `runs`.
 
     It needs only the checkpoint; an ensemble with `ensemble.keep_text: false` also needs its
-    training text. Raises `CheckpointError`, `RunError`, and `CorpusError` for that text.
+    training text: `text` gives its path if it has moved; another text is ignored.
+    Raises `CheckpointError`, `RunError`, and `CorpusError` for that text.
     """
     runs = from_user(runs)
     source = from_user(path) if path is not None else newest_run(runs).folder
     file = checkpoint_to_use(source, runs)
     checkpoint = read_checkpoint(file)
     model = checkpoint.make_model(choose_device(device))
-    count_again(model, checkpoint, file)
+    files = [text] if isinstance(text, str | Path) else list(text)
+    count_again(model, checkpoint, file, files)
     model.precision = checkpoint.config.training.product_precision
     try:
         opening = checkpoint.make_opening(model)
@@ -138,7 +144,7 @@ def evaluate_dynamically(
     if save is not None:
         _check_is_new(from_user(save))
     scored = text_to_score(checkpoint, text, part)
-    corpus = scored.corpus or training_corpus(checkpoint, "or omit --dynamic, which needs it")
+    corpus = scored.corpus or training_corpus(checkpoint, "omit --dynamic, which needs it")
     config, vocabulary = checkpoint.config, checkpoint.vocabulary
     own = records_of(corpus, config.corpus)
     is_tried_on = any(one.use == "chosen on" for one in overlaps(own, scored.part, vocabulary))

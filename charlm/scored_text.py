@@ -11,7 +11,13 @@ from charlm.corpus import Corpus, Part, PartName, cached_corpus
 from charlm.corpus_builder import build_corpus, digest_of_text, encode_files
 from charlm.errors import CorpusError
 from charlm.file_search import find_files
-from charlm.provenance import name_of, name_of_part
+from charlm.overlaps import overlaps
+from charlm.provenance import Record, name_of, name_of_part
+
+_COPY = "name a copy of it with --text"
+_GROUPS = ("paths", "validation_paths", "test_paths")
+_MOSTLY = 0.5
+"""Fraction of a text from the training text, from which it is named as a version of that text."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +47,14 @@ def text_to_score(
     if not files:
         return _part_of(training_corpus(checkpoint), part, checkpoint.config.corpus)
     paths = tuple(absolute(str(path), Path.cwd()) for path in files)
-    corpus = _training_corpus_at(checkpoint, paths)
-    name = name_of(files)
-    if corpus is None and part is not None:
-        raise CorpusError(
-            f"--part {part} needs the training text, and {name} is another text; omit --part, or "
-            "name the training text"
-        )
+    name, moved = name_of(files), at_paths(checkpoint, files)
+    if moved is None and part is not None:
+        raise _not_the_training_text(checkpoint, paths, name, part)
+    corpus = None if moved is None else _corpus_of(moved, _COPY)
+    if corpus is not None and moved is not None and corpus.fingerprint != moved.fingerprint:
+        if part is not None:
+            raise _changed(corpus, moved, _COPY)
+        corpus = None
     if corpus is not None and (part is not None or held_out_part(corpus) is not None):
         found = _part_of(corpus, part, checkpoint.config.corpus)
         note = f"; {name} is the training text: its {found.name} split is scored"
@@ -57,19 +64,46 @@ def text_to_score(
     return ScoredText(", ".join(map(str, files)), other.parts["test"], name, paths)
 
 
-def _training_corpus_at(checkpoint: Checkpoint, paths: tuple[str, ...]) -> Corpus | None:
-    """Return the training text from other paths; None if their content is another text."""
-    config = checkpoint.config
-    if "-" in paths:  # standard input can be read only once: treat it as another text
+def at_paths(checkpoint: Checkpoint, files: Sequence[str | Path]) -> Checkpoint | None:
+    """Return the checkpoint with other paths of its training text; None if it is another text."""
+    config, paths = checkpoint.config, tuple(absolute(str(path), Path.cwd()) for path in files)
+    if not paths or "-" in paths:  # standard input can be read only once: treat it as another text
         return None
     digest = digest_of_text(paths, config.corpus)
-    own = [one for one in checkpoint.provenance if one.use == "learnt from" and not one.through]
-    if digest not in {record.digest for record in own}:
+    if digest not in {one.digest for one in _own(checkpoint) if one.use == "learnt from"}:
         return None
     place = config.corpus.model_copy(update={"paths": paths, "builtin": None})
-    config = config.model_copy(update={"corpus": place})
-    corpus = _build(replace(checkpoint, config=config))
-    return corpus if corpus.fingerprint == checkpoint.fingerprint else None
+    return replace(checkpoint, config=config.model_copy(update={"corpus": place}))
+
+
+def _own(checkpoint: Checkpoint) -> list[Record]:
+    """Return the records of the run's own texts."""
+    return [one for one in checkpoint.provenance if not one.through]
+
+
+def _not_the_training_text(
+    checkpoint: Checkpoint, paths: Sequence[str], name: str, part: PartName
+) -> CorpusError:
+    """Return the error for `--part` with another text, or with a changed training text."""
+    config = checkpoint.config.corpus
+    new = "omit --part to score all of it as a new text"
+    if {Path(path).resolve() for path in paths} == {Path(path).resolve() for path in config.paths}:
+        return CorpusError(
+            f"{name} has changed since the model was trained on it; {new}, or restore it"
+        )
+    if "-" not in paths:
+        learnt = [one for one in _own(checkpoint) if one.use == "learnt from"]
+        text = encode_files(paths, config, checkpoint.vocabulary).parts["test"]
+        found = overlaps(learnt, text, checkpoint.vocabulary)
+        if any(one.share >= _MOSTLY for one in found):
+            return CorpusError(
+                f"{name} repeats the training text, but differs from it; {new}, or name the "
+                "training text as it was"
+            )
+    return CorpusError(
+        f"--part {part} needs the training text, and {name} is another text; omit --part, or "
+        "name the training text"
+    )
 
 
 def _part_of(corpus: Corpus, part: PartName | None, config: CorpusConfig) -> ScoredText:
@@ -88,45 +122,60 @@ def held_out_part(corpus: Corpus) -> PartName | None:
     return next((name for name in names if len(corpus.parts[name])), None)
 
 
-def training_corpus(
-    checkpoint: Checkpoint, remedy: str = "or name a copy of it with --text"
-) -> Corpus:
+def training_corpus(checkpoint: Checkpoint, remedy: str = _COPY) -> Corpus:
     """Return the corpus of a checkpoint's run, from the cache or from its files.
 
-    Raises `CorpusError` if the files are missing or have changed; `remedy` ends the message.
+    Raises `CorpusError` if the files are missing or have changed; `remedy` ends the message if
+    they are those of `corpus.paths`.
     """
-    config = checkpoint.config
-    if "-" in (*config.corpus.paths, *config.corpus.validation_paths, *config.corpus.test_paths):
+    corpus = _corpus_of(checkpoint, remedy)
+    if corpus.fingerprint != checkpoint.fingerprint:
+        raise _changed(corpus, checkpoint, remedy)
+    return corpus
+
+
+def _corpus_of(checkpoint: Checkpoint, remedy: str) -> Corpus:
+    """Return the corpus of a checkpoint's paths, which may have changed since."""
+    config = checkpoint.config.corpus
+    if "-" in (*config.paths, *config.validation_paths, *config.test_paths):
         if (cached := cached_corpus(checkpoint.fingerprint)) is not None:
             return cached
         raise CorpusError(
             "the text came from standard input and is no longer in the cache; name it with --text"
         )
+    was_given = checkpoint.config.training.start_from is not None
     try:
-        corpus = _build(checkpoint)
+        return build_corpus(config, checkpoint.vocabulary if was_given else None)
     except CorpusError:
-        for paths in (
-            config.corpus.paths,
-            config.corpus.validation_paths,
-            config.corpus.test_paths,
-        ):
-            _check_found(paths, remedy)
+        for key in _GROUPS:
+            _check_found(getattr(config, key), _remedy_for(key, remedy))
         raise
-    if corpus.fingerprint != checkpoint.fingerprint:
-        where = ", ".join(config.corpus.paths) or config.corpus.builtin
-        raise CorpusError(
-            f"{where}: the text has changed since the model was trained on it; restore it, {remedy}"
-        )
-    return corpus
 
 
 def _check_found(paths: Sequence[str], remedy: str) -> None:
     try:
         find_files(paths)
     except CorpusError as reason:
-        raise CorpusError(f"{reason}, {remedy}") from None
+        joined = " If not, " if str(reason).endswith("?") else ", or "
+        raise CorpusError(f"{reason}{joined}{remedy}") from None
 
 
-def _build(checkpoint: Checkpoint) -> Corpus:
-    was_given = checkpoint.config.training.start_from is not None
-    return build_corpus(checkpoint.config.corpus, checkpoint.vocabulary if was_given else None)
+def _remedy_for(key: str, remedy: str) -> str:
+    """Return how to give the new path of a group of files: `remedy` is that for `corpus.paths`."""
+    return remedy if key == "paths" else f"resume the run with --set corpus.{key}=FILE"
+
+
+def _changed(corpus: Corpus, checkpoint: Checkpoint, remedy: str) -> CorpusError:
+    """Return the error for files that have changed; the record of a text has its digest."""
+    config, known = checkpoint.config.corpus, {one.digest for one in _own(checkpoint)}
+    key = "paths"
+    if corpus.parts["train"].origin.digest in known:
+        if config.validation_paths and corpus.parts["validation"].origin.digest not in known:
+            key = "validation_paths"
+        elif config.test_paths:
+            key = "test_paths"
+    where = ", ".join(getattr(config, key)) or config.builtin
+    return CorpusError(
+        f"{where}: the text has changed since the model was trained on it; restore it, or "
+        f"{_remedy_for(key, remedy)}"
+    )
