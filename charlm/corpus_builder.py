@@ -18,9 +18,9 @@ from charlm.config import CorpusConfig
 from charlm.corpus import PARTS, Corpus, Origin, PartName, cached_corpus, keep_corpus, write_about
 from charlm.digests import Digests
 from charlm.errors import CorpusError, CorpusWarning, file_errors
-from charlm.file_search import find_files
+from charlm.file_search import find_files, list_of
 from charlm.resources import ANOTHER_CACHE, cache_folder
-from charlm.sources import read_symbols, spool_standard_input
+from charlm.sources import read_symbols, spool_standard_input, web_pages
 from charlm.symbols import Counts, SymbolFile
 from charlm.vocabulary import Vocabulary
 
@@ -62,6 +62,7 @@ def _corpus_of(
             building_folder(cache_folder()) as building,
             file_errors("be written", building, ANOTHER_CACHE, CorpusError),
         ):
+            _warn_of_web_pages(groups, config)
             texts = [_text_digest(content, config) for content in contents]
             _encode(groups, texts, config, vocabulary, building / "corpus")
             if [digests.of(files) for files in groups] != contents:
@@ -73,6 +74,14 @@ def _corpus_of(
 
 def _warn(notice: str) -> None:
     warnings.warn(" ".join(notice.splitlines()), CorpusWarning, stacklevel=2)
+
+
+def _warn_of_web_pages(groups: Sequence[Sequence[Path]], config: CorpusConfig) -> None:
+    """Warn of HTML, which somebody may mean to train on, but mostly not."""
+    pages = web_pages([path for files in groups for path in files])
+    if pages and config.unit == "character":
+        remedy = "for its text alone, convert it first, such as with `pandoc -t plain`"
+        _warn(list_of(pages, f"HTML, read with its tags; {remedy}"))
 
 
 def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabulary) -> Corpus:

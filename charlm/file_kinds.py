@@ -1,16 +1,19 @@
 """Recognise files that are not text in the expected encoding by their first bytes.
 
-Only bytes that no text contains count: a file that begins like a PDF and continues as readable text
-is a text. If nothing is recognised, the decoder decides.
+Only bytes that no text contains count: a file that begins like a picture and continues as readable
+text is a text. If nothing is recognised, the decoder decides.
 """
 
 import codecs
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 
 BEGINNING = 1 << 16
 """Bytes of a file that are looked at."""
+LEAVE_IT_OUT = "leave it out"
+"""The remedy for a file that contains no text."""
 _FEWEST = 16
 """Bytes: of fewer, only byte order marks and magic numbers are taken as evidence."""
 
@@ -22,7 +25,7 @@ class Kind:
     name: str
     remedy: str
     encoding: str | None = None
-    """That of a text in UTF-16 or UTF-32."""
+    """That of a text in UTF-16, UTF-32 or ISO-2022-JP."""
     is_marked: bool = False
     """It begins with a byte order mark."""
 
@@ -36,8 +39,17 @@ def _packed(name: str, command: str) -> Kind:
 
 
 def _without_text(name: str) -> Kind:
-    return Kind(name, "leave it out")
+    return Kind(name, LEAVE_IT_OUT)
 
+
+_PDF = _document("a PDF document", "pdftotext")
+_READABLE = (
+    (re.compile(rb"%PDF-\d\.\d[ \t]*[\r\n]"), _PDF),
+    (re.compile(rb"%!PS-Adobe-\d"), _document("a PostScript document", "ps2ascii")),
+    (re.compile(rb"\{\\rtf\d"), _document("an RTF document", "pandoc -t plain")),
+)
+"""How documents begin that may be ASCII throughout; no plain text begins like this."""
+_WEB_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
 _GZIP = Kind("a gzip file", "rename it to end in .gz")
 _PICTURE, _SOUND, _FILM = map(_without_text, ("a picture", "a sound file", "a film"))
@@ -55,8 +67,7 @@ _MAGIC_NUMBERS: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"7z\xbc\xaf\x27\x1c", _packed("a 7-Zip archive", "7z x")),
     (0, b"Rar!\x1a\x07", _packed("a RAR archive", "unrar x")),
     (257, b"ustar", _packed("a tar archive", "tar -xf")),
-    (0, b"%PDF-", _document("a PDF document", "pdftotext")),
-    (0, b"%!PS-Adobe", _document("a PostScript document", "ps2ascii")),
+    (0, b"%PDF-", _PDF),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", _document("an old Office document", "soffice")),
     (0, b"AT&TFORM", _document("a DjVu document", "djvutxt")),
     (60, b"BOOKMOBI", _document("a Mobipocket e-book", "ebook-convert")),
@@ -113,6 +124,14 @@ shifts of ISO 2022."""
 _FEWEST_KINDS, _LEAST_SHARE = 8, 0.02
 """How many of them, and which share of the bytes, tell data from text with odd separators."""
 
+_HIGHER_BYTES = bytes(range(0x09))
+_WIDE = re.compile(rb"(?:[^\x00-\x08][\x00-\x08]){16}|(?:[\x00-\x08][^\x00-\x08]){16}", re.DOTALL)
+"""Characters of UTF-16, of the alphabets below U+0900, in one of the byte orders."""
+
+_ISO_2022_JP = Kind(
+    "ISO-2022-JP text", "read it with --set corpus.encoding=iso2022_jp", "iso2022_jp"
+)
+
 _MARKS = (  # the longer ones first: that of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -126,7 +145,13 @@ def kind_of(beginning: bytes) -> Kind | None:
     beginning = beginning[:BEGINNING]
     if marked := _marked(beginning):
         return marked
-    if _is_utf_8(beginning) and not _has_controls(beginning):
+    if readable := next((kind for form, kind in _READABLE if form.match(beginning)), None):
+        return readable
+    if _is_iso_2022_jp(beginning):
+        return _ISO_2022_JP
+    wide = _WIDE.search(beginning)
+    start = beginning[: wide.start()] if wide and wide.start() >= _FEWEST else beginning
+    if _is_utf_8(start) and not _has_controls(start):  # `place_of_wide` finds what follows
         return None
     return _by_magic_number(beginning) or _wide(beginning) or _data(beginning)
 
@@ -137,9 +162,27 @@ def misread(beginning: bytes, encoding: str) -> Kind | None:
     if kind is None or kind.encoding is None:
         is_free = kind in (_ZEROS, _DATA) and not _contains_ascii(encoding)
         return None if is_free else kind
+    if kind is _ISO_2022_JP:
+        return None if encoding.startswith("iso2022_jp") else kind
     family = kind.encoding[: len("utf-16")]
     fits = encoding == kind.encoding or (kind.is_marked and encoding == family)
     return None if fits else kind
+
+
+def is_web_page(beginning: bytes) -> bool:
+    """Return whether a file with this beginning is HTML."""
+    return _WEB_PAGE.match(beginning) is not None
+
+
+def place_of_wide(block: bytes, encoding: str) -> int | None:
+    """Return where UTF-16 begins in a block of text in another encoding; None if nowhere.
+
+    `>>` of PowerShell appends UTF-16 to a text in UTF-8, which stays valid UTF-8 with zero bytes.
+    """
+    if len(block.translate(None, _HIGHER_BYTES)) == len(block) or not _contains_ascii(encoding):
+        return None
+    found = _WIDE.search(block)
+    return found.start() if found else None
 
 
 def _contains_ascii(encoding: str) -> bool:
@@ -149,6 +192,17 @@ def _contains_ascii(encoding: str) -> bool:
         return sample.encode(encoding) == sample.encode("ascii")
     except UnicodeError:
         return False
+
+
+def _is_iso_2022_jp(beginning: bytes) -> bool:
+    """Return whether bytes switch to Japanese characters; all of them are below 0x80."""
+    if not beginning.isascii() or not re.search(rb"\x1b\$[@B]", beginning):
+        return False
+    try:
+        codecs.getincrementaldecoder("iso2022_jp")().decode(beginning)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _marked(beginning: bytes) -> Kind | None:

@@ -47,7 +47,7 @@ def find_files(paths: Sequence[str], builtin: str | None = None, say: Say = _ign
         if by_place.setdefault(path.resolve(), path) is not path:
             repeated.append(path)
     if repeated:
-        say(_list_of(repeated, "named more than once, by path or link; read only once"))
+        say(list_of(repeated, "named more than once, by path or link; read only once"))
     return list(by_place.values())
 
 
@@ -57,7 +57,7 @@ def _hint(name: str) -> str:
     return did_you_mean_path(Path(name)) or "check the path"
 
 
-def _list_of(paths: Sequence[Path], what: str) -> str:
+def list_of(paths: Sequence[Path], what: str) -> str:
     """Return a line that says `what` of some paths, and names the first of them."""
     more = f" and {len(paths) - _MOST_NAMED:,} more" if len(paths) > _MOST_NAMED else ""
     return f"{', '.join(map(str, paths[:_MOST_NAMED]))}{more}: {what}"
@@ -121,9 +121,9 @@ def _files_that_match(folder: Path, pattern: tuple[str, ...], say: Say) -> list[
             elif () in left:
                 (found if stat.S_ISREG(mode) else odd).append(path)
     if links:
-        say(_list_of(sorted(links), "link to a folder, not read; name it to read it too"))
+        say(list_of(sorted(links), "link to a folder, not read; name it to read it too"))
     if odd:
-        say(_list_of(sorted(odd), "neither a file nor a folder, not read"))
+        say(list_of(sorted(odd), "neither a file nor a folder, not read"))
     return sorted(found)
 
 
@@ -151,10 +151,11 @@ def how_to_leave_out(path: Path, named: Sequence[str], files: Sequence[Path]) ->
     folder = next((folder for folder in folders if folder in path.parents), None)
     if folder is None:
         has_globs = any(map(glob.has_magic, named))
-        return "; or exclude it with a glob that does not match it" if has_globs else ""
+        return "exclude it with a glob that does not match it" if has_globs else ""
     endings = Counter(file.suffix for file in files if folder in file.parents)
     del endings[""], endings[path.suffix]
     if not endings:
-        return f"; or move it out of {folder}"
-    pattern = Path(glob.escape(str(folder))) / "**" / f"*{endings.most_common(1)[0][0]}"
-    return f"; or exclude it: --text {shlex.quote(str(pattern))}"
+        return f"move it out of {folder}"
+    ending = endings.most_common(1)[0][0]
+    pattern = Path(glob.escape(str(folder))) / "**" / f"*{ending}"
+    return f"read only the {ending} files: --text {shlex.quote(str(pattern))}"

@@ -3,24 +3,30 @@
 import codecs
 import gzip
 import io
+import string
 import sys
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from charlm.config import CorpusConfig
 from charlm.errors import CorpusError, file_errors
-from charlm.file_kinds import BEGINNING, kind_of, misread
+from charlm.file_kinds import BEGINNING, LEAVE_IT_OUT, is_web_page, kind_of, misread, place_of_wide
 from charlm.file_search import how_to_leave_out
 from charlm.normal_forms import normalised
 from charlm.vocabulary import Symbols, code_points
 
 _BLOCK = 1 << 19
 """Bytes read at a time: what becomes of so many fits in a processor's cache."""
+_FIRST_BYTES = 1024
+"""Bytes in which HTML shows."""
 _BYTE_ORDER_MARK = "\ufeff"
+_MOST_ACCENTED = 1 / 3
+"""Fraction of the letters of a text in a Latin script that are not ASCII, at most."""
 _REMOVE_THE_MARK_THEMSELVES = ("utf-16", "utf-32")
 _MOST_PENDING = 1 << 20
 """Bytes that a decoder may keep until they make a character: UTF-7 may begin what has no end."""
@@ -56,6 +62,11 @@ def read_symbols(files: Sequence[Path], config: CorpusConfig) -> Iterator[Symbol
                 return
 
 
+def web_pages(files: Sequence[Path]) -> list[Path]:
+    """Return the files that are HTML; raises `CorpusError` for one that cannot be read."""
+    return [path for path in files if is_web_page(next(_blocks(path, _FIRST_BYTES), b""))]
+
+
 def _pieces(path: Path, config: CorpusConfig, files: Sequence[Path]) -> Iterator[Symbols]:
     blocks = _blocks(path)
     if config.unit == "byte":
@@ -67,10 +78,10 @@ def _pieces(path: Path, config: CorpusConfig, files: Sequence[Path]) -> Iterator
     return map(code_points, texts)
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
+def _blocks(path: Path, size: int = _BLOCK) -> Iterator[bytes]:
     try:
         with _open(path) as file:
-            while block := file.read(_BLOCK):
+            while block := file.read(size):
                 yield block
     except (gzip.BadGzipFile, EOFError, zlib.error) as reason:
         raise CorpusError(f"{path}: {_why_not_gzip(path, reason)}") from None
@@ -109,11 +120,21 @@ def _recognised(
     while sum(map(len, first)) < BEGINNING and (block := next(blocks, b"")):
         first.append(block)
     if kind := misread(b"".join(first), config.encoding):
-        raise CorpusError(
-            f"{path}: {kind.name}, not {config.encoding.upper()} text; {kind.remedy}{leave_out}"
-        )
-    yield from first
-    yield from blocks
+        expected = "plain" if kind.encoding is None else config.encoding.upper()
+        remedy = leave_out if leave_out and kind.remedy == LEAVE_IT_OUT else kind.remedy
+        also = "" if remedy is leave_out or not leave_out else f"; or {leave_out}"
+        raise CorpusError(f"{path}: {kind.name}, not {expected} text; {remedy}{also}")
+    offset = 0
+    for block in chain(first, blocks):
+        if (place := place_of_wide(block, config.encoding)) is not None:
+            also = f"; or {leave_out}" if leave_out else ""
+            raise CorpusError(
+                f"{path}: UTF-16 text from byte {offset + place} on, within "
+                f"{config.encoding.upper()} text, such as PowerShell's >> appends; convert the "
+                f"file to one encoding{also}"
+            )
+        offset += len(block)
+        yield block
 
 
 def _decoded(
@@ -124,6 +145,7 @@ def _decoded(
     if config.newlines != "keep":
         decoder = io.IncrementalNewlineDecoder(bytes_decoder, translate=True)
     offset, at_start = 0, True
+    also = f"; or {leave_out}" if leave_out else ""
     for block in _with_end(_recognised(blocks, path, config, leave_out)):
         pending = len(bytes_decoder.getstate()[0])
         if pending > _MOST_PENDING:
@@ -138,8 +160,8 @@ def _decoded(
             wrong = reason.object[reason.start]
             raise CorpusError(
                 f"{path}: byte {place} is not {config.encoding.upper()} (0x{wrong:02x}); convert "
-                "the file, or set corpus.encoding to its encoding, such as cp1252, or corpus.unit "
-                f"to byte{leave_out}"
+                "the file, or set corpus.encoding to its encoding, such as "
+                f"{_encodings_like(reason.object)}, or corpus.unit to byte{also}"
             ) from None
         except UnicodeError as reason:
             raise CorpusError(
@@ -151,6 +173,15 @@ def _decoded(
                 text = text.removeprefix(_BYTE_ORDER_MARK)
             at_start = False
         yield text.replace("\n", " ") if config.newlines == "space" else text
+
+
+def _encodings_like(block: bytes) -> str:
+    """Name encodings that a block can be in: in Latin scripts, few letters are not ASCII."""
+    others = len(block.translate(None, bytes(range(0x80))))
+    letters = len(block) - len(block.translate(None, string.ascii_letters.encode()))
+    if others > _MOST_ACCENTED * (others + letters):
+        return "koi8-r, cp1251, gb18030 or shift_jis"
+    return "cp1252 (Windows) or cp437 (DOS)"
 
 
 def _with_end(blocks: Iterator[bytes]) -> Iterator[bytes]:

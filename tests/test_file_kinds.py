@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from charlm.config import CorpusConfig
 from charlm.corpus_builder import build_corpus
-from charlm.errors import CorpusError
+from charlm.errors import CorpusError, CorpusWarning
 from charlm.file_kinds import kind_of, misread
 
 TEXT = "The rain had stopped before the train came in, and nobody said a word. Café!\n" * 5
@@ -147,6 +147,21 @@ FILES: dict[str, tuple[Callable[[], bytes], str, str]] = {
         "a PDF document",
         "pdftotext",
     ),
+    "pdf in ASCII": (
+        lambda: b"%PDF-1.4\n1 0 obj << /Type /Catalog >> endobj\n" * 9000,
+        "a PDF document",
+        "pdftotext",
+    ),
+    "postscript": (
+        lambda: b"%!PS-Adobe-3.0\n%%Pages: 1\n(The rain) show\n" * 99,
+        "a PostScript document",
+        "ps2ascii",
+    ),
+    "rtf": (
+        lambda: rb"{\rtf1\ansi\deff0 {\fonttbl} The rain\par }" * 99,
+        "an RTF document",
+        "pandoc",
+    ),
     "png": (lambda: b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + STREAM, "a picture", "leave it out"),
     "jpeg": (lambda: b"\xff\xd8\xff\xe0\0\x10JFIF" + STREAM, "a picture", "leave it out"),
     "wave": (_wave, "a sound file", "leave it out"),
@@ -168,7 +183,7 @@ def test_a_file_of_another_format_is_named_with_the_remedy(
     with pytest.raises(CorpusError) as caught:
         build_corpus(CorpusConfig(paths=(str(path),), encoding=declared))
     message = str(caught.value)
-    assert message.startswith(f"{path}: {what}, not {declared.upper()} text; ")
+    assert message.startswith(f"{path}: {what}, not plain text; ")
     assert remedy in message and "cp1252" not in message
 
 
@@ -188,8 +203,8 @@ def test_a_picture_in_a_folder_is_named_and_so_is_how_to_leave_it_out(tmp_path: 
         (folder / place).write_text(TEXT)
     with pytest.raises(CorpusError) as caught:
         build_corpus(CorpusConfig(paths=(str(folder),)))
-    said, _, option = str(caught.value).partition("; or exclude it: ")
-    assert said == f"{folder / 'more' / 'cover.txt.png'}: a picture, not UTF-8 text; leave it out"
+    said, _, option = str(caught.value).partition("; read only the .txt files: ")
+    assert said == f"{folder / 'more' / 'cover.txt.png'}: a picture, not plain text"
     name, pattern = shlex.split(option)
     assert name == "--text"
     corpus = build_corpus(CorpusConfig(paths=(pattern,)))
@@ -199,7 +214,9 @@ def test_a_picture_in_a_folder_is_named_and_so_is_how_to_leave_it_out(tmp_path: 
 def test_a_file_in_another_encoding_in_a_folder_can_be_left_out_too(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(TEXT)
     (tmp_path / "b.old").write_text(TEXT, encoding="cp1252")
-    with pytest.raises(CorpusError, match=r"cp1252.*or exclude it: --text .*\*\.txt"):
+    with pytest.raises(
+        CorpusError, match=r"cp1252.*; or read only the \.txt files: --text .*\*\.txt"
+    ):
         build_corpus(CorpusConfig(paths=(str(tmp_path),)))
 
 
@@ -212,7 +229,7 @@ def test_a_file_in_another_encoding_in_a_folder_can_be_left_out_too(tmp_path: Pa
             gzip.compress(TEXT.encode())[:-20],
             "incomplete or damaged gzip file .* compress it again",
         ),
-        (gzip.compress(_tar()), "a tar archive, not UTF-8 text"),
+        (gzip.compress(_tar()), "a tar archive, not plain text"),
     ],
     ids=["text", "zip", "cut off", "tar"],
 )
@@ -223,3 +240,65 @@ def test_what_ends_in_gz_and_holds_no_packed_text_is_named(
     path.write_bytes(data)
     with pytest.raises(CorpusError, match=expected):
         build_corpus(CorpusConfig(paths=(str(path),)))
+
+
+@pytest.mark.parametrize("beginning", ["<!DOCTYPE html>", "\n <HTML lang='en'>", "\ufeff<html>"])
+def test_html_is_read_with_a_warning(beginning: str, tmp_path: Path) -> None:
+    """Somebody may mean to train on it; most people mean what a browser shows."""
+    path = tmp_path / "page.html"
+    path.write_text(f"{beginning}<p>{TEXT}")
+    with pytest.warns(CorpusWarning, match=r"page\.html: HTML, read with its tags; .*pandoc"):
+        build_corpus(CorpusConfig(paths=(str(path),)))
+
+
+@pytest.mark.parametrize("escape", ["B", "@"])
+def test_japanese_in_seven_bits_is_refused_with_the_setting_that_reads_it(
+    escape: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(
+        (SENTENCES[7] * 30).encode("iso2022_jp").replace(b"$B", b"$" + escape.encode())
+    )
+    with pytest.raises(CorpusError, match=r"--set corpus\.encoding=iso2022_jp$"):
+        build_corpus(CorpusConfig(paths=(str(path),)))
+    corpus = build_corpus(CorpusConfig(paths=(str(path),), encoding="iso2022_jp"))
+    assert sum(map(len, corpus.parts.values())) == 30 * len(SENTENCES[7])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("added", [TEXT, SENTENCES[0] * 20, SENTENCES[1] * 20, SENTENCES[2] * 20])
+@pytest.mark.parametrize("size", [400, 70_000, 600_000])
+def test_utf_16_after_utf_8_is_refused_by_its_place(
+    encoding: str, added: str, size: int, tmp_path: Path
+) -> None:
+    """PowerShell's >> appends UTF-16 to any file; it stays valid UTF-8 with zero bytes."""
+    path = tmp_path / "text.txt"
+    beginning = (TEXT * (size // 80)).encode()[: size // 80 * 80]
+    path.write_bytes(beginning.replace(b"\xc3\xa9", b"ee") + added.encode(encoding))
+    with pytest.raises(CorpusError, match=r"UTF-16 text from byte (\d+) on, within") as caught:
+        build_corpus(CorpusConfig(paths=(str(path),)))
+    place = int(str(caught.value).split(" from byte ")[1].split()[0])
+    assert abs(place - len(beginning)) <= 40
+
+
+@pytest.mark.parametrize(
+    ("encoding", "sentence", "named"),
+    [
+        ("koi8-r", 0, "koi8-r"),
+        ("cp1251", 0, "koi8-r"),
+        ("gb18030", 6, "gb18030"),
+        ("shift_jis", 7, "shift_jis"),
+        ("cp1252", 9, "cp1252"),
+        ("cp437", 9, "cp437"),
+    ],
+)
+def test_the_encodings_that_a_refusal_names_are_possible(
+    encoding: str, sentence: int, named: str, tmp_path: Path
+) -> None:
+    """Cyrillic or Chinese read as cp1252 is no error for the decoder, only nonsense."""
+    path = tmp_path / "text.txt"
+    path.write_bytes((SENTENCES[sentence] * 30).encode(encoding, "ignore"))
+    with pytest.raises(CorpusError) as caught:
+        build_corpus(CorpusConfig(paths=(str(path),)))
+    assert named in str(caught.value)
+    assert ("cp1252" in str(caught.value)) == (sentence == 9)
