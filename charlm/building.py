@@ -28,7 +28,9 @@ _MARKER, _LOCK = "made-by-charlm.json", "lock"
 _REST_ELSEWHERE_SECONDS = 86_400.0
 """A folder of another machine, whose locks may not be visible here, is abandoned after this."""
 _UNMARKED_SECONDS = 60.0
-"""An empty folder, whose process has not marked it yet, is abandoned after this."""
+"""An empty folder, whose process has not marked it yet, is abandoned after this.
+
+Whether that process lives cannot be told: on a shared folder it may be in another container."""
 _in_use: set[str] = set()
 """Names of the folders of this process, whose locks it must not test."""
 
@@ -117,7 +119,7 @@ def _removed_if_abandoned(folder: Path) -> int:
 
 def _mark(folder: Path) -> None:
     about = {"made_by": "charlm", "folder": folder.name, "machine": platform.node()}
-    number = os.open(folder / _MARKER, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    number = os.open(folder / _MARKER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:  # in one write, so that a marker is never incomplete
         os.write(number, json.dumps(about | {"process": os.getpid()}).encode())
     finally:
@@ -162,24 +164,10 @@ def _remove_if_empty(folder: Path) -> None:
         return
     maker, _, _ = folder.name.partition("-")
     is_old = time.time() - folder.lstat().st_mtime > _UNMARKED_SECONDS
-    has_ended = maker.isdecimal() and (is_old or not _is_alive(int(maker)))
-    if (has_ended or maker == str(os.getpid())) and folder.name not in _in_use:
+    if is_old and maker.isdecimal() and folder.name not in _in_use:
         for path in inside:
             path.unlink()
         folder.rmdir()
-
-
-def _is_alive(process: int) -> bool:
-    """Return whether a process with this number may exist; on Windows no safe test exists."""
-    if os.name == "nt":
-        return True
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:  # a process of another user
-        return True
-    return True
 
 
 def _is_folder(path: Path) -> bool:

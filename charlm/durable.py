@@ -14,7 +14,7 @@ def write_whole(path: Path, data: bytes, *, is_new: bool = False, mode: int | No
     permissions of the process.
     """
     with built_in(path.parent) as folder:
-        whole = folder / path.name
+        whole = folder / "whole"  # not `path.name`, which the lock or the marker may have
         with whole.open("wb") as file:
             file.write(data)
             file.flush()

@@ -2,15 +2,18 @@
 
 import hashlib
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from charlm.building import building_folder
+from charlm import building
+from charlm.building import RESERVED, building_folder, built_in
 from charlm.config import CorpusConfig
 from charlm.corpus_builder import build_corpus
+from charlm.durable import write_whole
 
 _BUILD = """
 import sys
@@ -81,7 +84,7 @@ def test_two_processes_that_build_one_text_at_once_both_get_it_whole(
     assert [output for output, _ in said] == [f"{fingerprint} {digest}\n"] * 2
     folders = [path.name for path in (cache / "corpora").iterdir() if path.is_dir()]
     assert folders == [fingerprint]
-    assert {path.name for path in cache.iterdir()} == {".charlm-made", "corpora"}
+    assert {path.name for path in cache.iterdir()} == {".charlm-lock", ".charlm-made", "corpora"}
 
 
 def test_the_next_build_removes_what_a_killed_one_has_left_and_no_more(
@@ -108,4 +111,47 @@ def test_the_next_build_removes_what_a_killed_one_has_left_and_no_more(
         assert not_marked.exists()
     os.utime(not_marked, (0, 0))
     build_corpus(CorpusConfig(paths=(str(text_file),)))
-    assert {path.name for path in cache.iterdir()} == {".charlm-made", "corpora"}
+    assert {path.name for path in cache.iterdir()} == {".charlm-lock", ".charlm-made", "corpora"}
+
+
+@pytest.mark.parametrize("name", ["lock", "made-by-charlm.json"])
+def test_a_file_of_any_name_is_built_beside_the_lock_and_the_marker(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bytes] = []
+    fsync = os.fsync
+
+    def look(number: int) -> None:
+        seen.extend(
+            path.read_bytes() for path in (tmp_path / RESERVED).glob(f"*/{name}") if path.is_file()
+        )
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", look)
+    write_whole(tmp_path / name, b"a checkpoint")
+    assert seen
+    assert b"a checkpoint" not in seen
+    assert (tmp_path / name).read_bytes() == b"a checkpoint"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_nobody_else_can_write_to_a_marker(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with built_in(tmp_path) as folder:
+            mode = (folder / "made-by-charlm.json").stat().st_mode
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(mode) == 0o600
+
+
+def test_a_folder_without_a_marker_is_left_to_its_maker_for_a_while(tmp_path: Path) -> None:
+    """Its process may live in another container, where its number means something else."""
+    number = 2**22 + 1  # no process has it
+    young = tmp_path / RESERVED / f"{number}-young"
+    young.mkdir(parents=True)
+    building.remove_abandoned(tmp_path)
+    assert young.exists()
+    os.utime(young, (0, 0))
+    building.remove_abandoned(tmp_path)
+    assert not young.exists()
