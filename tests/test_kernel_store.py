@@ -1,6 +1,8 @@
 """The compiled kernels in the cache: nothing is loaded that this user's charlm did not build."""
 
 import ctypes
+import errno
+import hashlib
 import os
 import platform
 import shutil
@@ -19,6 +21,7 @@ from charlm.kernels import compiler, store
 from charlm.kernels.store import KernelStore
 
 DATA = b"a library"
+LIBRARY = f"key-{hashlib.sha256(DATA).hexdigest()}{store.suffix()}"
 needs_owners = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such owners")
 needs_root = pytest.mark.skipif(
     sys.platform == "win32" or os.geteuid() != 0, reason="only root can be another user"
@@ -86,7 +89,7 @@ def test_kernels_are_kept_where_nobody_else_can_write(cache: Path) -> None:
     modes = {
         path.name: path.stat().st_mode & 0o777 for path in [made.folder, *made.folder.iterdir()]
     }
-    assert modes == {made.folder.name: 0o700, "key.so": 0o600, "key.json": 0o600}
+    assert modes == {made.folder.name: 0o700, LIBRARY: 0o600, "key.json": 0o600}
 
 
 def loosen(path: Path) -> None:
@@ -103,7 +106,7 @@ def link(path: Path) -> None:
 
 
 @needs_owners
-@pytest.mark.parametrize("name", ["", "key.so", "key.json"])
+@pytest.mark.parametrize("name", ["", LIBRARY, "key.json"])
 @pytest.mark.parametrize(
     "change", [loosen, link, pytest.param(give_away, marks=needs_root)], ids=lambda f: f.__name__
 )
@@ -117,7 +120,7 @@ def test_what_others_own_or_may_write_to_is_not_read(
 
 def test_what_has_another_content_is_not_read_and_built_anew(cache: Path) -> None:
     made = kept()
-    (made.folder / "key.so").write_bytes(b"A library")
+    (made.folder / LIBRARY).write_bytes(b"A library")
     assert made.read() is None
     made.keep(DATA)
     assert made.read() == DATA
@@ -127,13 +130,53 @@ def test_a_file_that_charlm_did_not_make_is_neither_loaded_nor_replaced(cache: P
     foreign = [kept().folder / "other.so", kept().folder / "third.json"]
     for path in foreign:
         path.write_bytes(b"mine")
-        made = KernelStore(path.stem)
-        assert made.read() is None
-        with pytest.raises(FileExistsError):
-            made.keep(DATA)
+    other, third = KernelStore("other"), KernelStore("third")
+    assert other.read() is third.read() is None
+    other.keep(DATA)
+    assert other.read() == DATA
+    with pytest.raises(FileExistsError):
+        third.keep(DATA)
+    (third.folder / third.library_of(hashlib.sha256(DATA).hexdigest())).unlink()
     clear_cache()
     assert [path.read_bytes() for path in foreign] == [b"mine"] * 2
     assert sorted(foreign) == sorted(kept().folder.glob("[ot]*"))
+
+
+def test_a_library_that_lost_its_note_is_kept_anew_and_cleared(cache: Path) -> None:
+    """Otherwise each start would compile, and nothing would delete the library."""
+    made = KernelStore("0123456789abcdef0123")
+    made.keep(DATA)
+    note = made.folder / "0123456789abcdef0123.json"
+    note.unlink()
+    assert made.read() is None
+    made.keep(DATA)
+    assert made.read() == DATA
+    note.unlink()
+    assert clear_cache() == len(DATA)
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+        OSError(f"/proc/self/fd/9: cannot open shared object file: {os.strerror(errno.EMFILE)}"),
+        PermissionError(errno.EPERM, "others own it, or may write to it"),
+    ],
+)
+def test_a_passing_failure_to_load_in_place_is_not_remembered(
+    error: OSError, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = kept()
+
+    def refuse(self: KernelStore, data: bytes) -> Any:
+        raise error
+
+    monkeypatch.setattr(KernelStore, "_loaded_in_place", refuse)
+    monkeypatch.setattr(store, "loaded_from_copy", lambda data: ctypes.CDLL(None))
+    made.load(DATA)
+    assert (note := made.recall()) is not None
+    assert note.loads_in_place
 
 
 def test_clearing_takes_the_kernels_along(cache: Path) -> None:

@@ -1,16 +1,18 @@
 """Store compiled kernels in the cache, and load only those that this user's charlm built.
 
-The folder `kernels-<user id>` belongs to the user, and nobody else can open it. A note with the
-digest accompanies each library. charlm does not load a file that others own or can write to, or
-whose content has changed. The note also records that a build failed, and that a library cannot be
-loaded from this folder.
+The folder `kernels-<user id>` belongs to the user, and nobody else can open it. The name of a
+library contains the digest of its content, and a note accompanies it. charlm does not load a file
+that others own or can write to, or whose content has changed. The note also records that a build
+failed, and that a library cannot be loaded from this folder.
 """
 
 import ctypes
+import errno
 import hashlib
 import itertools
 import json
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -28,6 +30,9 @@ from charlm.stored import checked
 _MOST_BYTES, _MOST_NOTE_BYTES = 64 << 20, 1 << 16
 _SECONDS_UNTIL_RETRY = 86_400.0
 """charlm repeats a failed build after this time, or when its key changes."""
+_NAMES = re.compile(r"[0-9a-f]{20}(-[0-9a-f]{64}\.(so|dll)|\.json)")
+"""Names of libraries and notes, with a key of `kernels_version`."""
+_PASSING = tuple(os.strerror(number) for number in (errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 _numbers = itertools.count(1)
 
 
@@ -51,7 +56,11 @@ class KernelStore:
 
     def __init__(self, key: str) -> None:
         self.folder = folder_of_kernels()
-        self._library, self._note = f"{key}{suffix()}", f"{key}.json"
+        self._key, self._note = key, f"{key}.json"
+
+    def library_of(self, sha256: str) -> str:
+        """Return the file name of the library with this digest."""
+        return f"{self._key}-{sha256}{suffix()}"
 
     def recall(self) -> Note | None:
         """Return the note, if this user's charlm wrote one."""
@@ -73,18 +82,21 @@ class KernelStore:
         note = self.recall()
         if note is None or note.failure:
             return None
-        with suppress(OSError), self._opened(self._library) as file:
+        with suppress(OSError), self._opened(self.library_of(note.sha256)) as file:
             data = file.read(_MOST_BYTES)
             return data if hashlib.sha256(data).hexdigest() == note.sha256 else None
         return None
 
     def keep(self, data: bytes) -> None:
-        """Write a library that was built, after its note.
+        """Write a library that was built, then its note.
 
-        Raises `OSError` if a file without a note of charlm has its path.
+        A library that lost its note is replaced. Raises `OSError` if something that charlm did not
+        make has the path of the note.
         """
-        self._remember(Note(sha256=hashlib.sha256(data).hexdigest()))
-        write_whole(self.folder / self._library, data, mode=0o600)
+        sha256 = hashlib.sha256(data).hexdigest()
+        self._make_folder()
+        write_whole(self.folder / self.library_of(sha256), data, mode=0o600)
+        self._remember(Note(sha256=sha256))
 
     def remember_failure(self, reason: str) -> None:
         """Record a failed build, so that the next starts skip it for a day."""
@@ -100,21 +112,24 @@ class KernelStore:
         if note is not None and note.loads_in_place and self.read() == data:
             try:
                 return self._loaded_in_place(data)
-            except OSError:
+            except OSError as error:
                 library = loaded_from_copy(data)
-                with suppress(OSError):
-                    self._remember(Note(sha256=note.sha256, loads_in_place=False))
+                if _is_lasting(error):
+                    with suppress(OSError):
+                        self._remember(Note(sha256=note.sha256, loads_in_place=False))
                 return library
         return loaded_from_copy(data)
 
     def _loaded_in_place(self, data: bytes) -> ctypes.CDLL:
         if sys.platform == "win32":
-            return ctypes.CDLL(str(self.folder / self._library))
+            name = self.library_of(hashlib.sha256(data).hexdigest())
+            return ctypes.CDLL(str(self.folder / name))
         if sys.platform != "linux":
-            raise OSError("no name for a file that is open")
-        with self._opened(self._library) as file:  # load exactly the file that is checked
+            raise OSError(errno.ENOTSUP, "no name for a file that is open")
+        name = self.library_of(hashlib.sha256(data).hexdigest())
+        with self._opened(name) as file:  # load exactly the file that is checked
             if file.read(_MOST_BYTES) != data:
-                raise OSError("it has just changed")
+                raise OSError(errno.ESTALE, "it has just changed")
             return _loaded_from_open(file)
 
     def _opened(self, name: str) -> BinaryIO:
@@ -131,7 +146,7 @@ class KernelStore:
         try:
             _check_own(number, 0o022)
             if not stat.S_ISREG(os.fstat(number).st_mode):
-                raise OSError("not a file")
+                raise OSError(errno.EINVAL, "not a file")
             return os.fdopen(number, "rb")
         except OSError:
             os.close(number)
@@ -139,22 +154,15 @@ class KernelStore:
 
     def _remember(self, note: Note) -> None:
         self._make_folder()
-        names = self._note, self._library
-        if self.recall() is None and any(os.path.lexists(self.folder / name) for name in names):
-            raise FileExistsError("something is there that charlm did not make")
+        if self.recall() is None and os.path.lexists(self.folder / self._note):
+            raise FileExistsError(errno.EEXIST, "something is there that charlm did not make")
         write_whole(self.folder / self._note, json.dumps(asdict(note)).encode(), mode=0o600)
 
     def _make_folder(self) -> None:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
             self.folder.mkdir(0o700)
-        if os.name == "nt":
-            return
-        number = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
-            _check_own(number, 0o077)
-        finally:
-            os.close(number)
+        check_private(self.folder)
 
 
 def folder_of_kernels() -> Path:
@@ -170,12 +178,16 @@ def suffix() -> str:
 
 def files_of_kernels() -> list[Path]:
     """Return the files that charlm wrote to this user's folder, and then the folder."""
-    folder, found = folder_of_kernels(), []
+    folder, found = folder_of_kernels(), set[Path]()
     with suppress(OSError):
-        for path in sorted(folder.glob("*.json")):
-            if KernelStore(path.stem).recall() is not None:
-                found += [folder / f"{path.stem}{suffix()}", path]
-    return [*found, folder] if found else []
+        check_private(folder)
+        # Without its note, the name of a library still tells what it is: nobody else writes here.
+        found.update(path for path in folder.iterdir() if _NAMES.fullmatch(path.name))
+        for path in folder.glob("*.json"):
+            store = KernelStore(path.stem)
+            if (note := store.recall()) is not None:
+                found |= {path, folder / store.library_of(note.sha256)}
+    return [*sorted(found), folder] if found else []
 
 
 def loaded_from_copy(data: bytes) -> ctypes.CDLL:
@@ -200,8 +212,27 @@ def _loaded_from_open(file: BinaryIO) -> ctypes.CDLL:
     return ctypes.CDLL(f"/proc/self/fd/{'./' * next(_numbers)}{file.fileno()}")
 
 
+def check_private(folder: Path) -> None:
+    """Raise `OSError` unless this user owns a folder and nobody else can open it."""
+    if os.name == "nt":
+        return
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        _check_own(number, 0o077)
+    finally:
+        os.close(number)
+
+
+def _is_lasting(error: OSError) -> bool:
+    """Return whether the loader failed for a reason that a later start cannot lack.
+
+    The loader's errors have no number; those of the system, which may pass, have one.
+    """
+    return error.errno is None and not any(reason in str(error) for reason in _PASSING)
+
+
 def _check_own(number: int, others: int) -> None:
     """Raise `PermissionError` unless this user owns an open file and others lack permissions."""
     about = os.fstat(number)
     if about.st_uid != os.geteuid() or stat.S_IMODE(about.st_mode) & others:
-        raise PermissionError("others own it, or may write to it")
+        raise PermissionError(errno.EPERM, "others own it, or may write to it")
