@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from charlm.building import remove_abandoned
-from charlm.cache_record import claimed, keep_in_record
+from charlm.cache_record import claimed, forget, record_locked
 from charlm.corpus import FILES, SKETCHES
 from charlm.errors import CorpusError, file_errors
 from charlm.kernels.store import files_of_kernels, folder_of_kernels
@@ -22,21 +22,31 @@ def clear_cache() -> int:
     folder, freed = cache_folder(), 0
     for place in (folder, folder / "texts", folder / "corpora", folder_of_kernels()):
         freed += remove_abandoned(place)
-    reasons, claims = [], claimed()
-    for path in [*files_of_kernels(), *claims]:
-        try:
-            freed += _deleted(path)
-        except OSError as reason:
-            reasons.append(f"{path}: could not be deleted ({reason.strerror})")
-    # A folder that contains other files remains, and stays in the record: charlm made it.
-    left = [path for path in claims if os.path.lexists(path)]
-    with file_errors("be written", folder, "check that it can be written", CorpusError):
-        keep_in_record(left)
+    reasons: list[str] = []
+    freed += _delete(files_of_kernels(), reasons)
+    if claimed():
+        remedy = "check that it can be written"
+        with file_errors("be cleared", folder, remedy, CorpusError), record_locked(is_last=True):
+            claims = claimed()
+            freed += _delete(claims, reasons)
+            # A folder that contains other files remains, and stays in the record: charlm made it.
+            forget([path for path in claims if not os.path.lexists(path)])
     if reasons:
         raise CorpusError(
             f"{reasons[0]}; {len(reasons)} such errors, {freed / 1e6:,.2f} MB freed; close the "
             "programs that use them"
         )
+    return freed
+
+
+def _delete(paths: list[Path], reasons: list[str]) -> int:
+    """Delete files and folders; return the freed bytes, and add failures to `reasons`."""
+    freed = 0
+    for path in paths:
+        try:
+            freed += _deleted(path)
+        except OSError as reason:
+            reasons.append(f"{path}: could not be deleted ({reason.strerror})")
     return freed
 
 

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from filelock import FileLock
 
 from charlm.bounded import InvalidDataError, as_ascii, parse_json, read_bounded
-from charlm.cache_record import claim, make_folder
+from charlm.cache_record import claim, make_folder, record_locked
 from charlm.durable import sync
 from charlm.errors import CorpusError, file_errors
 from charlm.resources import ANOTHER_CACHE, cache_folder
@@ -205,10 +204,9 @@ def keep_corpus(folder: Path, key: str) -> Corpus:
 
 
 def _put(folder: Path, target: Path) -> Corpus | None:
-    lock, key = target.parent / ".charlm-lock", target.name
-    make_folder(target.parent)
-    claim(lock)
-    with FileLock(lock):
+    key = target.name
+    with record_locked():
+        make_folder(target.parent)
         if cached_corpus(key) is None:
             claim(target)
             if target.exists():  # but is damaged

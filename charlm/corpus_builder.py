@@ -53,7 +53,7 @@ def _corpus_of(
         find_files(validation, say=_warn),
         find_files(test, say=_warn),
     ]
-    digests = Digests(cache_folder() / "corpora" / "digests.json")
+    digests = Digests(cache_folder() / "corpora" / "file-digests.json")
     contents = [digests.of(files) for files in groups]
     key = _fingerprint(contents, config, vocabulary)
     corpus = cached_corpus(key)
@@ -105,7 +105,7 @@ def _without_standard_input(paths: Sequence[str], folder: Path) -> list[str]:
 
 def digest_of_text(paths: Sequence[str], config: CorpusConfig) -> str:
     """Return the digest, as in `Part.origin`, of files that are read with the settings `config`."""
-    digests = Digests(cache_folder() / "corpora" / "digests.json")
+    digests = Digests(cache_folder() / "corpora" / "file-digests.json")
     digest = _text_digest(digests.of(find_files(paths)), config)
     digests.remember()
     return digest

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from charlm.bounded import InvalidDataError, as_ascii, parse_json, read_bounded
-from charlm.cache_record import claim, make_folder
+from charlm.cache_record import claim, make_folder, record_locked
 from charlm.durable import write_whole
 from charlm.errors import CorpusError, file_errors
 from charlm.sources import is_packed
@@ -70,7 +70,7 @@ class Digests:
         newest = list(entries.items())[-_MOST_FILES:]
         while len(text := json.dumps(dict(newest))) > _MOST_MEGABYTES << 20:
             newest = newest[len(newest) // 2 :]
-        with suppress(OSError):
+        with suppress(OSError), record_locked():
             make_folder(self._memory.parent)
             claim(self._memory)
             write_whole(self._memory, text.encode())

@@ -115,18 +115,16 @@ def remembered(key: str) -> Any:
 
 def remember(key: str, value: Any) -> None:
     """Keep a measurement for the next process; a folder that cannot be written only costs time."""
-    from charlm.cache_record import claim  # noqa: PLC0415 - its imports are slow
+    from charlm.cache_record import claim, record_locked  # noqa: PLC0415 - its imports are slow
     from charlm.durable import write_whole  # noqa: PLC0415
 
-    with suppress(OSError):
-        path = _notes_file()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        claim(path)
-        write_whole(path, json.dumps(_notes() | {key: value}).encode())
+    with suppress(OSError), record_locked():
+        claim(_notes_file())
+        write_whole(_notes_file(), json.dumps(_notes() | {key: value}).encode())
 
 
 def _notes_file() -> Path:
-    return cache_folder() / "machine.json"
+    return cache_folder() / "measurements.json"
 
 
 def _notes() -> dict[str, Any]:

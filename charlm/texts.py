@@ -17,7 +17,7 @@ from pydantic import (
 
 from charlm.bounded import InvalidDataError, read_bounded
 from charlm.building import building_folder
-from charlm.cache_record import claim, make_folder
+from charlm.cache_record import claim, make_folder, record_locked
 from charlm.config_file import parse_yaml
 from charlm.downloads import sha256_of, taken_out, transfer
 from charlm.durable import sync, sync_folder, write_whole
@@ -138,16 +138,20 @@ def get(
         file_errors("be written", target, ANOTHER_CACHE, CorpusError),
         building_folder(cache_folder()) as folder,
     ):
-        make_folder(target.parent)
-        claim(target)
+        with record_locked():  # refuse before a long download
+            make_folder(target.parent)
+            claim(target)
         arrived = folder / "arrived"
         transfer(where, arrived, entry.size, on_bytes)
         _check(arrived, entry, where)
         if entry.member is not None:
             arrived = taken_out(arrived, entry.member, entry.text_size, where)
         sync(arrived)
-        arrived.replace(target)
-        sync_folder(target.parent)
+        with record_locked():
+            make_folder(target.parent)  # the cache may have been cleared meanwhile
+            claim(target)
+            arrived.replace(target)
+            sync_folder(target.parent)
     return target
 
 
@@ -159,7 +163,7 @@ def _python_docs() -> Path:
     with file_errors("be read", path, ANOTHER_CACHE, CorpusError):
         is_here = path.exists() and path.read_bytes() == text
     if not is_here:
-        with file_errors("be written", path, ANOTHER_CACHE, CorpusError):
+        with file_errors("be written", path, ANOTHER_CACHE, CorpusError), record_locked():
             make_folder(path.parent)
             claim(path)
             write_whole(path, text)

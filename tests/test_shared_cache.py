@@ -76,8 +76,8 @@ def test_what_cannot_be_read_is_left_alone(name: str, text: Path, tmp_path: Path
     machine.remember("x", 1)
     (docs,) = texts.files_of("python-docs")
     cache = tmp_path / "cache"
-    private = [cache / "corpora" / fingerprint / name, docs, cache / "machine.json"]
-    private.append(cache / "corpora" / "digests.json")
+    private = [cache / "corpora" / fingerprint / name, docs, cache / "measurements.json"]
+    private.append(cache / "corpora" / "file-digests.json")
     for path in (cache, *cache.rglob("*")):
         path.chmod(0o777 if path.is_dir() else 0o666)
     for path in private:

@@ -349,7 +349,7 @@ class Targets:
         config = CorpusConfig(paths=(str(self.text),))
         expected = texts_of(build_corpus(config))
         machine.remember("x", 1.0)
-        for name in ("machine.json", "corpora/digests.json"):
+        for name in ("measurements.json", "corpora/file-digests.json"):
             honest = {"x": 1.5, str(self.text): [[1, 2, 3, 4], "00"]}
             content = json.dumps(data.draw(trees | st.just(honest))).encode()
             (cache_folder() / name).write_bytes(data.draw(damages(content) | st.just(content)))
