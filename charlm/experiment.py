@@ -14,6 +14,7 @@ from charlm.config_file import load_config, make_config, override, relocate
 from charlm.corpus_builder import build_corpus
 from charlm.errors import ConfigError, memory_errors
 from charlm.machine import launch_name, launched
+from charlm.member_logs import as_member
 from charlm.members import check_text, train_members
 from charlm.model import choose_device
 from charlm.parallel import processes, together
@@ -136,7 +137,7 @@ def resume(
     reports of the run. Raises `RunError` if a setting changes anything that finished steps depend
     on, and `CorpusError` for another text.
     """
-    folder = single.run_of(from_user(run))
+    folder = as_member(single.run_of(from_user(run)))
     folder.read_config()  # or there is nothing to lock
     with folder.locked():
         written = folder.read_config()

@@ -1,10 +1,13 @@
 """Merge the logs of an ensemble's members, one after another, in the ensemble's folder."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from charlm.config_file import load_config
 from charlm.durable import write_whole
-from charlm.errors import file_errors
+from charlm.errors import CharlmError, file_errors
 from charlm.run import Run
 
 
@@ -29,16 +32,46 @@ class MemberRun(Run):
         merge_logs(self._whole)
 
 
+class LoneMemberRun(MemberRun):
+    """The run of a member that is resumed by itself: it also updates the ensemble's logs."""
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Lock the ensemble's folder, too: its logs are written; they are merged at the end."""
+        with self._whole.locked(), super().locked():
+            try:
+                yield
+            finally:
+                merge_logs(self._whole)
+
+
+def as_member(run: Run) -> Run:
+    """Return the run as that of a member if its folder lies in that of an ensemble."""
+    folder = run.folder if run.folder.name not in ("", "..") else run.folder.resolve()
+    number, whole = _number_of(folder), Run(folder.parent)
+    if type(run) is Run and number:  # another process writes the files of other types
+        with suppress(CharlmError):
+            if whole.config_file.exists() and load_config(whole.config_file).ensemble.is_wanted:
+                return LoneMemberRun(whole, number)
+    return run
+
+
+def _number_of(folder: Path) -> int:
+    """Return the number of the member with this folder, or 0 for other names."""
+    found = re.fullmatch("member-([1-9][0-9]{0,8})", folder.name)
+    return int(found[1]) if found else 0
+
+
 def merge_logs(whole: Run) -> None:
     """Rewrite the logs of an ensemble from those of its members, atomically."""
-    members: list[MemberRun] = []
-    while (member := MemberRun(whole, len(members) + 1)).folder.exists():
-        members.append(member)
+    with file_errors("be read", whole.folder, "check the folder"):
+        numbers = sorted(filter(None, map(_number_of, whole.folder.glob("member-*"))))
+    members = [MemberRun(whole, number) for number in numbers]
     for log in (whole.metrics, whole.samples):
         with file_errors("be written", log, "free some space; then resume the run"):
             parts = [
                 _numbered(path, path.read_bytes().decode("utf-8", "replace"), number)
-                for number, member in enumerate(members, 1)
+                for number, member in zip(numbers, members, strict=True)
                 if (path := member.folder / log.name).exists()
             ]
             if parts or log.exists():

@@ -10,7 +10,10 @@ import pytest
 from test_provenance import TINY, words
 
 from charlm import resume, train
+from charlm.errors import RunError
+from charlm.member_logs import merge_logs
 from charlm.reports import NetworkBegins, Report, Validated
+from charlm.run import Run
 
 SETTINGS = (
     *TINY,
@@ -47,15 +50,16 @@ def lines_of(folder: Path) -> list[dict[str, Any]]:
 def check_logs(folder: Path) -> None:
     """Check that the whole's logs are those of its members, each line with the member's number."""
     members = sorted(folder.glob("member-*"))
+    numbers = [int(member.name.removeprefix("member-")) for member in members]
     lines = [
         {"member": number} | line
-        for number, member in enumerate(members, 1)
+        for number, member in zip(numbers, members, strict=True)
         for line in lines_of(member)
     ]
     assert lines_of(folder) == lines
     samples = [
         (member / "samples.txt").read_text().replace("--- step", f"--- member {number}, step")
-        for number, member in enumerate(members, 1)
+        for number, member in zip(numbers, members, strict=True)
         if (member / "samples.txt").exists()
     ]
     log = folder / "samples.txt"
@@ -117,3 +121,55 @@ def test_an_ensemble_that_goes_on_longer_logs_that(whole: Path, tmp_path: Path) 
     resume(tmp_path / "run", settings=["training.steps=8"])
     check_logs(tmp_path / "run")
     assert max(line["step"] for line in lines_of(tmp_path / "run")) == 8
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_member_that_is_resumed_by_itself_logs_for_the_ensemble(
+    whole: Path, tmp_path: Path, number: int
+) -> None:
+    """At once, so also where it is killed; in the order of the members, once it ends."""
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    member = run / f"member-{number}"
+    with pytest.raises(Killed):
+        resume(member, settings=["training.steps=8"], on_report=after(0, 1))
+    check_logs(run)
+    resume(member, settings=["training.steps=8"])
+    check_logs(run)
+    assert {line["member"] for line in lines_of(run) if line["step"] == 8} == {number}
+
+
+def test_a_line_of_a_lone_member_is_there_at_once(whole: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    seen: list[bool] = []
+
+    def on_report(report: Report) -> None:
+        if isinstance(report, Validated):
+            last = lines_of(run / "member-1")[-1]
+            seen.append({"member": 1} | last in lines_of(run))
+
+    resume(run / "member-1", settings=["training.steps=8"], on_report=on_report)
+    assert seen and all(seen)
+
+
+def test_a_member_is_not_resumed_while_its_ensemble_trains(whole: Path, tmp_path: Path) -> None:
+    """Both would write the logs of the ensemble."""
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    with Run(run).locked(), pytest.raises(RunError, match="another process trains in it"):
+        resume(run / "member-1")
+
+
+def test_a_folder_that_only_looks_like_a_member_is_a_run_of_its_own(
+    whole: Path, tmp_path: Path
+) -> None:
+    alone = Path(shutil.copytree(whole / "member-1", tmp_path / "member-1"))
+    before = set(tmp_path.iterdir())
+    resume(alone, settings=["training.steps=8"])
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_the_logs_of_members_after_a_missing_one_are_kept(whole: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    shutil.rmtree(run / "member-1")
+    merge_logs(Run(run))
+    assert {line["member"] for line in lines_of(run)} == {2}
+    check_logs(run)
