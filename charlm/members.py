@@ -25,7 +25,8 @@ from charlm.model import LanguageModel, choose_device
 from charlm.openings import Opening, choose_passages
 from charlm.predictor import Predictor, final_score, generate
 from charlm.provenance import fitted, merged
-from charlm.reports import Finished, Mixing, NetworkBegins, Report, Stopping
+from charlm.reports import Finished, Mixing, NetworkBegins, Report, Started, Stopping
+from charlm.reproducibility import environment
 from charlm.resumption import MAY_CHANGE, check_not_begun
 from charlm.run import Run, checkpoint_to_use
 from charlm.scored_text import training_corpus
@@ -36,8 +37,14 @@ _FIRST_DERIVED_SEED = 2**61
 
 def train_members(run: Run, config: Config, on_report: Callable[[Report], None]) -> Finished:
     """Train the members that are still to train, each as a run of its own, and mix them."""
+    is_noted = False
 
     def report(of_member: Report) -> None:
+        nonlocal is_noted
+        if isinstance(of_member, Started) and not is_noted:
+            training, fingerprint = of_member.config.training, of_member.corpus.fingerprint
+            run.note_environment(environment(training, of_member.model, fingerprint))
+            is_noted = True
         if not isinstance(of_member, Finished):
             on_report(Stopping(run) if isinstance(of_member, Stopping) else of_member)
 

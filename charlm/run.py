@@ -35,7 +35,8 @@ class Run:
     samples.txt       a sample of text at each validation; both logs of an ensemble repeat those of
                       its members, with their numbers
     checkpoints/      best.safetensors, last.safetensors, and older ones where they are kept;
-                      good.safetensors where last is of a stop between two saves
+                      good.safetensors where last is of a stop between two saves; of an ensemble
+                      only best.safetensors
     """
 
     def __init__(self, folder: Path) -> None:

@@ -173,3 +173,17 @@ def test_the_logs_of_members_after_a_missing_one_are_kept(whole: Path, tmp_path:
     merge_logs(Run(run))
     assert {line["member"] for line in lines_of(run)} == {2}
     check_logs(run)
+
+
+def test_each_start_of_an_ensemble_is_recorded(whole: Path, tmp_path: Path) -> None:
+    """In its own folder, once a start, with the facts of its members."""
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    resume(run, settings=["training.steps=8"])
+    first, second = json.loads((run / "environment.json").read_text("utf-8"))
+    members = [json.loads((run / f"member-{n}" / "environment.json").read_text()) for n in (1, 2)]
+    for own, of_members in zip((first, second), zip(*members, strict=True), strict=True):
+        for one in of_members:
+            assert {**own, "began": "", "seed": 0} == {**one, "began": "", "seed": 0}
+    assert first["seed"] == members[0][0]["seed"]
+    resume(run / "member-1")
+    assert len(json.loads((run / "environment.json").read_text("utf-8"))) == 2
