@@ -17,11 +17,11 @@ import pytest
 
 from charlm import processor
 from charlm.clearing import clear_cache
-from charlm.kernels import compiler, store
+from charlm.kernels import compiler, libraries, store
 from charlm.kernels.store import KernelStore
 
 DATA = b"a library"
-LIBRARY = f"key-{hashlib.sha256(DATA).hexdigest()}{store.suffix()}"
+LIBRARY = f"key-{hashlib.sha256(DATA).hexdigest()}{libraries.suffix()}"
 needs_owners = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such owners")
 needs_root = pytest.mark.skipif(
     sys.platform == "win32" or os.geteuid() != 0, reason="only root can be another user"
@@ -221,7 +221,7 @@ needs_compiler = pytest.mark.skipif(
 
 def small_library(folder: Path) -> bytes:
     """Compile a library of one function."""
-    target = folder / f"small{store.suffix()}"
+    target = folder / f"small{libraries.suffix()}"
     code = 'extern "C" long long charlm_lanes() { return 8; }'
     command = [*compiler._compiler(), "-shared", "-fPIC", "-x", "c++", "-", "-o", str(target)]
     subprocess.run(command, input=code.encode(), check=True)

@@ -9,13 +9,11 @@ failed, and that a library cannot be loaded from this folder.
 import ctypes
 import errno
 import hashlib
-import itertools
 import json
 import os
 import re
 import stat
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -24,6 +22,7 @@ from typing import BinaryIO
 
 from charlm.bounded import parse_json
 from charlm.durable import write_whole
+from charlm.kernels.libraries import is_lasting, loaded_from_copy, loaded_from_open, suffix
 from charlm.resources import cache_folder
 from charlm.stored import checked
 
@@ -32,8 +31,6 @@ _SECONDS_UNTIL_RETRY = 86_400.0
 """charlm repeats a failed build after this time, or when its key changes."""
 _NAMES = re.compile(r"[0-9a-f]{20}(-[0-9a-f]{64}\.(so|dll)|\.json)")
 """Names of libraries and notes, with a key of `kernels_version`."""
-_PASSING = tuple(os.strerror(number) for number in (errno.EMFILE, errno.ENFILE, errno.ENOMEM))
-_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,7 @@ class KernelStore:
                 return self._loaded_in_place(data)
             except OSError as error:
                 library = loaded_from_copy(data)
-                if _is_lasting(error):
+                if is_lasting(error):
                     with suppress(OSError):
                         self._remember(Note(sha256=note.sha256, loads_in_place=False))
                 return library
@@ -130,7 +127,7 @@ class KernelStore:
         with self._opened(name) as file:  # load exactly the file that is checked
             if file.read(_MOST_BYTES) != data:
                 raise OSError(errno.ESTALE, "it has just changed")
-            return _loaded_from_open(file)
+            return loaded_from_open(file)
 
     def _opened(self, name: str) -> BinaryIO:
         """Open a file of the folder; raises `OSError` if others own it or can write to it."""
@@ -171,11 +168,6 @@ def folder_of_kernels() -> Path:
     return cache_folder() / f"kernels{user}"
 
 
-def suffix() -> str:
-    """Return the file name suffix of libraries."""
-    return ".dll" if sys.platform == "win32" else ".so"
-
-
 def files_of_kernels() -> list[Path]:
     """Return the files that charlm wrote to this user's folder, and then the folder."""
     folder, found = folder_of_kernels(), set[Path]()
@@ -190,28 +182,6 @@ def files_of_kernels() -> list[Path]:
     return [*sorted(found), folder] if found else []
 
 
-def loaded_from_copy(data: bytes) -> ctypes.CDLL:
-    """Load a library from a private temporary folder; raises `OSError`."""
-    with tempfile.TemporaryDirectory(prefix="charlm-", ignore_cleanup_errors=True) as folder:
-        path = Path(folder, f"kernels{suffix()}")
-        path.write_bytes(data)
-        try:
-            return ctypes.CDLL(str(path))
-        except OSError:
-            if not hasattr(os, "memfd_create"):
-                raise
-            # The temporary folder may not allow to load code, either.
-            with os.fdopen(os.memfd_create("charlm-kernels"), "w+b") as file:
-                file.write(data)
-                file.flush()
-                return _loaded_from_open(file)
-
-
-def _loaded_from_open(file: BinaryIO) -> ctypes.CDLL:
-    # Use a new name each time: the loader reuses a library that it has loaded by the same name.
-    return ctypes.CDLL(f"/proc/self/fd/{'./' * next(_numbers)}{file.fileno()}")
-
-
 def check_private(folder: Path) -> None:
     """Raise `OSError` unless this user owns a folder and nobody else can open it."""
     if os.name == "nt":
@@ -221,14 +191,6 @@ def check_private(folder: Path) -> None:
         _check_own(number, 0o077)
     finally:
         os.close(number)
-
-
-def _is_lasting(error: OSError) -> bool:
-    """Return whether the loader failed for a reason that a later start cannot lack.
-
-    The loader's errors have no number; those of the system, which may pass, have one.
-    """
-    return error.errno is None and not any(reason in str(error) for reason in _PASSING)
 
 
 def _check_own(number: int, others: int) -> None:
