@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, remedy_for
 from charlm.memory import describe, is_out_of_memory
 from charlm.terminal import for_terminal
 
@@ -16,8 +16,11 @@ class OutputError(Exception):
     """Raised if results cannot be written to standard output."""
 
     def __init__(self, reason: OSError) -> None:
-        closed = reason.errno == errno.EBADF
-        super().__init__("it is closed" if closed else reason.strerror or str(reason))
+        if reason.errno == errno.EBADF:
+            super().__init__("it is closed; redirect it")
+        else:
+            remedy = remedy_for(reason, "free some space, or redirect it")
+            super().__init__(f"{reason.strerror or reason}; {remedy}")
         self.reader_has_left = isinstance(reason, BrokenPipeError)
 
 
@@ -112,7 +115,7 @@ def run(command: Callable[[], object]) -> int:
     except OutputError as error:
         if error.reader_has_left:
             return 0
-        return _failed(f"standard output: {error}; free some space, or redirect it")
+        return _failed(f"standard output: {error}")
     except Exception as error:
         if not is_out_of_memory(error):
             raise

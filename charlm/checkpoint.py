@@ -120,7 +120,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, *, is_new: bool = False
     data = safetensors.torch.save(tensors, {"charlm": json.dumps(about)})
     digest = hashlib.sha256(data).hexdigest()
     data = data.replace(_NO_DIGEST.encode(), digest.encode(), 1)
-    remedy = "free some space; the checkpoint before it is whole"
+    before = "; the checkpoint before it is whole" if path.exists() and not is_new else ""
+    remedy = f"free some space{before}"
     with file_errors("be written", path, remedy, CheckpointError):
         write_whole(path, data, is_new=is_new)
 

@@ -12,6 +12,7 @@
 A message is one line: the thing, the place, the remedy.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,19 @@ class CorpusWarning(UserWarning):
     """
 
 
+_FREE_SPACE = "free some space"
+_OTHER_REMEDIES = {
+    errno.EFBIG: "raise the limit on file sizes (ulimit -f)",
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable"),
+}
+
+
+def remedy_for(reason: BaseException, remedy: str) -> str:
+    """Replace "free some space" in a remedy where the reason is not a full disk."""
+    cause = reason.errno if isinstance(reason, OSError) else None
+    return remedy.replace(_FREE_SPACE, _OTHER_REMEDIES.get(cause or 0, _FREE_SPACE), 1)
+
+
 @contextmanager
 def file_errors(
     action: str, path: Path | str, remedy: str, error: type[CharlmError] = RunError
@@ -75,7 +89,7 @@ def file_errors(
         if not isinstance(reason, OSError) and not is_out_of_memory(reason):
             raise
         why = (reason.strerror or str(reason)) if isinstance(reason, OSError) else describe(reason)
-        raise error(f"{path}: could not {action} ({why}); {remedy}") from reason
+        raise error(f"{path}: could not {action} ({why}); {remedy_for(reason, remedy)}") from reason
 
 
 @contextmanager
