@@ -28,4 +28,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 def describe(error: BaseException) -> str:
     """Say that there is not enough memory, and how much was asked for, where the error says it."""
     amount = _AMOUNT.search(str(error))
-    return f"not enough memory for {amount[1]} more" if amount else "not enough memory"
+    if amount is None:
+        return "not enough memory"
+    number, unit = amount[1].split()
+    if unit == "bytes" and number.isdigit():
+        number, unit = f"{int(number) / 1e9:,.1f}", "GB"
+    return f"not enough memory for {number} {unit} more"

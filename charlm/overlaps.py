@@ -19,6 +19,7 @@ _VERBS = {
     "chosen on": "was selected on",
     "fitted on": "was fitted on",
 }
+_BIASED = "biased score: "
 _FEW = 20
 """With fewer compared passages, the description gives no percentage."""
 
@@ -57,7 +58,7 @@ class Overlap:
         said = f"{actor} {verb} {self._amount()} it"
         if self.is_repetition:
             said = f"{self._amount()} it repeats text that {actor} {verb}"
-        return f"{'biased score: ' if self.is_unfair else ''}{said} ({self.name})"
+        return f"{_BIASED if self.is_unfair else ''}{said} ({self.name})"
 
     def _amount(self) -> str:
         if self.passages is None and self.share == 1:
@@ -89,7 +90,8 @@ def caveats(records: Sequence[Record], found: Sequence[Overlap]) -> str:
     others = [one.name for one in records if one.use == "followed"]
     if others and not any(overlap.use == "followed" for overlap in found):
         said.append(f"the model was also adapted to {', '.join(others)} (eval --dynamic --save)")
-    return "".join(f"; {one}" for one in dict.fromkeys(said))
+    first, mark, others_said = "".join(f"; {one}" for one in dict.fromkeys(said)).partition(_BIASED)
+    return f"{first}{mark}{others_said.replace(_BIASED, '')}"
 
 
 def warnings_of(records: Sequence[Record], corpus: Corpus) -> tuple[str, ...]:

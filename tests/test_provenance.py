@@ -13,6 +13,7 @@ from charlm import dynamic, evaluate, load, resume, train
 from charlm.cli import app
 from charlm.errors import CorpusError
 from charlm.evaluator import Score
+from charlm.overlaps import Overlap, caveats
 from charlm.reports import Report, Started
 
 TINY = (
@@ -251,4 +252,14 @@ def test_a_test_part_that_repeats_the_training_part_is_said(
     protocol = begin(tmp_path, "run", "text.txt")
     assert protocol.endswith(
         f"text; {said} of it repeats text that the model was trained on (text.txt)"
+    )
+
+
+def test_a_protocol_says_once_that_a_score_is_biased() -> None:
+    """Each record that biases it is still named."""
+    learnt = [
+        Overlap(name, "learnt from", "", 1.0, None, is_repetition=False) for name in ("a", "b")
+    ]
+    assert caveats([], learnt) == (
+        f"; {BIASED}the model was trained on all of it (a); the model was trained on all of it (b)"
     )
