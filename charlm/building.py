@@ -31,6 +31,8 @@ _UNMARKED_SECONDS = 60.0
 """An empty folder, whose process has not marked it yet, is abandoned after this.
 
 Whether that process lives cannot be told: on a shared folder it may be in another container."""
+_left: set[str] = set()
+"""Folders of this process that it could not remove, because the disk failed."""
 _in_use: set[str] = set()
 """Names of the folders of this process, whose locks it must not test."""
 
@@ -68,6 +70,8 @@ def built_in(parent: Path) -> Iterator[Path]:
         lock.release()
         _remove(folder)
         _in_use.discard(folder.name)
+        if os.path.lexists(folder):
+            _left.add(folder.name)
         with suppress(OSError):  # another process builds in it
             folder.parent.rmdir()
 
@@ -164,10 +168,12 @@ def _remove_if_empty(folder: Path) -> None:
         return
     maker, _, _ = folder.name.partition("-")
     is_old = time.time() - folder.lstat().st_mtime > _UNMARKED_SECONDS
-    if is_old and maker.isdecimal() and folder.name not in _in_use:
+    is_abandoned = is_old and maker.isdecimal() and folder.name not in _in_use
+    if is_abandoned or folder.name in _left:
         for path in inside:
             path.unlink()
         folder.rmdir()
+        _left.discard(folder.name)
 
 
 def _is_folder(path: Path) -> bool:

@@ -43,9 +43,9 @@ def text_file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def usual_signals() -> Iterator[None]:
-    """Signals as a terminal's shell leaves them; `nohup` and `&` have some ignored."""
+    """Set the signals as a terminal's shell does; `nohup` and `&` make a process ignore some."""
     before = {signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler)}
     if hasattr(signal, "SIGHUP"):
         before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -49,7 +49,6 @@ def when(kind: type, action: Any) -> Any:
     return on_report
 
 
-@pytest.mark.usefixtures("usual_signals")
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 @pytest.mark.parametrize("moment", [Stepped, Validated, Sampled])
 def test_ctrl_c_at_any_moment_saves_and_the_run_goes_on_exactly(
@@ -67,7 +66,6 @@ def test_ctrl_c_at_any_moment_saves_and_the_run_goes_on_exactly(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.mark.usefixtures("usual_signals")
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 @pytest.mark.parametrize("way", [signal.Signals.SIGTERM, getattr(signal, "SIGHUP", None)])
 def test_a_request_to_end_between_training_and_the_end_is_as_ctrl_c(

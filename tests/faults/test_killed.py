@@ -111,7 +111,6 @@ def test_a_run_ended_at_any_moment_goes_on_exactly(
     kill_often(place, [signal.SIGTERM, signal.SIGKILL], each=2)
 
 
-@pytest.mark.usefixtures("usual_signals")
 @pytest.mark.parametrize("way", [signal.SIGTERM, getattr(signal, "SIGHUP", None)])
 def test_a_request_to_end_while_a_text_is_encoded_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: signal.Signals
