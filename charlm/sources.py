@@ -78,10 +78,11 @@ def _pieces(path: Path, config: CorpusConfig, files: Sequence[Path]) -> Iterator
     return map(code_points, texts)
 
 
-def _blocks(path: Path, size: int = _BLOCK) -> Iterator[bytes]:
+def _blocks(path: Path, size: int | None = None) -> Iterator[bytes]:
+    """Read a file in blocks of `size` bytes, or of `_BLOCK`."""
     try:
         with _open(path) as file:
-            while block := file.read(size):
+            while block := file.read(size or _BLOCK):
                 yield block
     except (gzip.BadGzipFile, EOFError, zlib.error) as reason:
         raise CorpusError(f"{path}: {_why_not_gzip(path, reason)}") from None

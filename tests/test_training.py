@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import charlm
+from charlm import checkpoint as checkpoint_module
 from charlm import experiment
 from charlm.batches import Batch, make_batches
 from charlm.checkpoint import read_checkpoint
@@ -452,14 +453,20 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
 ) -> None:
     run = train(text_file, tmp_path, "training.steps=4")
     before = weights(run.last)
-    opened = Path.open
+    opened, written = Path.open, checkpoint_module.write_whole
 
     def full(self: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
         if self.name.startswith(disaster) and mode[0] in "wa":
             raise OSError(28, "No space left on device")
         return opened(self, mode, *arguments, **options)
 
+    def full_for_checkpoints(path: Path, *arguments: Any, **options: Any) -> None:
+        if path.name.startswith(disaster):
+            raise OSError(28, "No space left on device")
+        written(path, *arguments, **options)
+
     monkeypatch.setattr(Path, "open", full)
+    monkeypatch.setattr(checkpoint_module, "write_whole", full_for_checkpoints)
     more = ["training.steps=8", "training.validate_every=1"]
     with pytest.raises(CharlmError, match="No space left on device"):
         charlm.resume(run.folder, settings=more)
