@@ -19,6 +19,7 @@ from charlm.checkpoint import read_checkpoint
 from charlm.config import BatchesConfig, Config, ModelConfig, TrainingConfig
 from charlm.config_file import load_config
 from charlm.dropout import Masks
+from charlm.durable import write_whole
 from charlm.errors import CharlmError, CorpusError, DivergenceError, RunError
 from charlm.kernels import compiler
 from charlm.model import LanguageModel
@@ -453,7 +454,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
 ) -> None:
     run = train(text_file, tmp_path, "training.steps=4")
     before = weights(run.last)
-    opened, written = Path.open, checkpoint_module.write_whole
+    opened, written = Path.open, write_whole
 
     def full(self: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
         if self.name.startswith(disaster) and mode[0] in "wa":
