@@ -25,6 +25,7 @@ from charlm.arguments import (
 )
 from charlm.bounded import InvalidDataError, as_ascii, parse_json, read_bounded
 from charlm.data_cli import data
+from charlm.durable import check_is_new
 from charlm.errors import CharlmError, CorpusWarning, ProcessError, file_errors
 from charlm.interrupt import end_on_request
 from charlm.machine import launched, prepare
@@ -43,7 +44,7 @@ from charlm.options import (
 )
 from charlm.resources import from_user
 from charlm.terminal import RAW_BYTES, for_terminal
-from charlm.text_output import TextOutput, check_is_new
+from charlm.text_output import TextOutput
 
 _UsageError: type[Any] = typer.BadParameter.__mro__[1]  # which typer does not export
 
@@ -328,7 +329,7 @@ def generate(
         raise CharlmError("--prefix and --prefix-file both name the prefix; give one of them")
     if output is not None:
         output = from_user(output)
-        check_is_new(output)
+        check_is_new(output, "--output")
     read_file = read_prefix(prefix_file) if prefix_file is not None else b""
     given, stop = stop, None if stop is None else unescaped(stop)
     if not quiet and stop != given:

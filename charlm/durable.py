@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from charlm.building import built_in
+from charlm.errors import CharlmError
 
 
 def write_whole(path: Path, data: bytes, *, is_new: bool = False, mode: int | None = None) -> None:
@@ -26,6 +27,14 @@ def write_whole(path: Path, data: bytes, *, is_new: bool = False, mode: int | No
         else:
             whole.replace(path)
     sync_folder(path.parent)
+
+
+def check_is_new(path: Path, option: str, error: type[CharlmError] = CharlmError) -> None:
+    """Raise `error`, before minutes of work, if the file of an option cannot be created."""
+    if os.path.lexists(path):
+        raise error(f"{path}: exists already; choose another {option}, or remove it")
+    if not path.absolute().parent.is_dir():
+        raise error(f"{path}: no such folder; make it, or choose another {option}")
 
 
 def _take_place(file: Path, place: Path) -> None:

@@ -12,6 +12,7 @@ from charlm.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.config import Config, TrainingConfig
 from charlm.config_file import make_config
 from charlm.corpus import Corpus, Part, PartName
+from charlm.durable import check_is_new
 from charlm.dynamic import DynamicEvaluation, Rates
 from charlm.ensemble import AnyModel
 from charlm.errors import CheckpointError, VocabularyError
@@ -142,7 +143,7 @@ def evaluate_dynamically(
     checkpoint = predictor.checkpoint
     assert checkpoint is not None, "a model in training scores its own parts"
     if save is not None:
-        _check_is_new(from_user(save))
+        check_is_new(from_user(save), "--save", CheckpointError)
     scored = text_to_score(checkpoint, text, part)
     corpus = scored.corpus or training_corpus(checkpoint, "omit --dynamic, which needs it")
     config, vocabulary = checkpoint.config, checkpoint.vocabulary
@@ -175,14 +176,6 @@ def _explained(score: Score, how: str, checkpoint: Checkpoint, part: Part) -> Sc
     found = overlaps(records, part, checkpoint.vocabulary)
     said = score.unknown_note + caveats(records, found)
     return replace(score, protocol=how + said, overlaps=found)
-
-
-def _check_is_new(path: Path) -> None:
-    """Raise `CheckpointError` now, and not after minutes, where a file cannot be made."""
-    if path.exists():
-        raise CheckpointError(f"{path}: exists already; choose another --save, or remove it")
-    if not path.absolute().parent.is_dir():
-        raise CheckpointError(f"{path}: there is no such folder; make it, or choose another --save")
 
 
 def final_score(

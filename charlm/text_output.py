@@ -56,14 +56,6 @@ class TextOutput:
         print(generated_for_terminal(text, sys.stdout), end="", flush=True)
 
 
-def check_is_new(path: Path) -> None:
-    """Raise `CharlmError` early if the output file cannot be created."""
-    if path.exists() or path.is_symlink():
-        raise CharlmError(f"{path}: exists already; choose another --output, or remove it")
-    if not path.absolute().parent.is_dir():
-        raise CharlmError(f"{path}: its folder does not exist; make it, or choose another --output")
-
-
 def _has_no_bytes() -> bool:
     """Return whether standard output is a text stream without bytes, which a program may set."""
     return not hasattr(sys.stdout, "buffer")
