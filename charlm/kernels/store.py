@@ -106,7 +106,7 @@ class KernelStore:
         Raises `OSError` if neither can be loaded.
         """
         note = self.recall()
-        if note is not None and note.loads_in_place and self.read() == data:
+        if note is not None and note.loads_in_place:
             try:
                 return self._loaded_in_place(data)
             except OSError as error:
@@ -118,12 +118,11 @@ class KernelStore:
         return loaded_from_copy(data)
 
     def _loaded_in_place(self, data: bytes) -> ctypes.CDLL:
+        name = self.library_of(hashlib.sha256(data).hexdigest())
         if sys.platform == "win32":
-            name = self.library_of(hashlib.sha256(data).hexdigest())
             return ctypes.CDLL(str(self.folder / name))
         if sys.platform != "linux":
             raise OSError(errno.ENOTSUP, "no name for a file that is open")
-        name = self.library_of(hashlib.sha256(data).hexdigest())
         with self._opened(name) as file:  # load exactly the file that is checked
             if file.read(_MOST_BYTES) != data:
                 raise OSError(errno.ESTALE, "it has just changed")
