@@ -58,7 +58,7 @@ class Overlap:
         said = f"{actor} {verb} {self._amount()} it"
         if self.is_repetition:
             said = f"{self._amount()} it repeats text that {actor} {verb}"
-        return f"{_BIASED if self.is_unfair else ''}{said} ({self.name})"
+        return f"{said} ({self.name})"
 
     def _amount(self) -> str:
         if self.passages is None and self.share == 1:
@@ -86,12 +86,15 @@ def overlaps(records: Sequence[Record], part: Part, vocabulary: Vocabulary) -> t
 
 def caveats(records: Sequence[Record], found: Sequence[Overlap]) -> str:
     """Describe what biases a score, to append to its protocol; mostly ""."""
-    said = [overlap.describe() for overlap in found]
+    said: dict[str, bool] = {}
+    for overlap in found:
+        description = overlap.describe()
+        said[description] = overlap.is_unfair or said.get(description, False)
     others = [one.name for one in records if one.use == "followed"]
     if others and not any(overlap.use == "followed" for overlap in found):
-        said.append(f"the model was also adapted to {', '.join(others)} (eval --dynamic --save)")
-    first, mark, others_said = "".join(f"; {one}" for one in dict.fromkeys(said)).partition(_BIASED)
-    return f"{first}{mark}{others_said.replace(_BIASED, '')}"
+        said[f"the model was also adapted to {', '.join(others)} (eval --dynamic --save)"] = False
+    first_unfair = next((one for one, is_unfair in said.items() if is_unfair), None)
+    return "".join(f"; {_BIASED if one is first_unfair else ''}{one}" for one in said)
 
 
 def warnings_of(records: Sequence[Record], corpus: Corpus) -> tuple[str, ...]:
@@ -99,7 +102,7 @@ def warnings_of(records: Sequence[Record], corpus: Corpus) -> tuple[str, ...]:
     others = [one for one in records if one.through and one.use in LEARNT]
     names: tuple[PartName, ...] = ("validation", "test")
     return tuple(
-        f"the {name} split: {overlap.describe()}"
+        f"the {name} split: {_BIASED if overlap.is_unfair else ''}{overlap.describe()}"
         for name in names
         for overlap in overlaps(others, corpus.parts[name], corpus.vocabulary)
         if not overlap.is_repetition
