@@ -59,8 +59,8 @@ def train_members(run: Run, config: Config, on_report: Callable[[Report], None])
                 finished.append(_go_on(member, own, report))
         else:
             name = member.folder.name
-            about: Any = {"is_scored": False, "member": member}
-            finished.append(single.begin(own, name, "", run.folder, report, **about))
+            begun = single.begin(own, name, "", run.folder, report, is_scored=False, member=member)
+            finished.append(begun)
     merge_logs(run)
     return _mix(run, config, finished, on_report)
 
