@@ -95,11 +95,8 @@ def be_killed_while_building(parent: Path) -> None:
     os.waitpid(child, 0)
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Path]]:
-    """Make an empty folder to work in, with its runs and its cache."""
-    compiler.library()  # in the cache that all tests share
-    (tmp_path / "text.txt").write_text(TEXT)
+def list_the_tale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `TEXT` the only text of the catalogue, under the name `tale`."""
     entry = texts.DownloadableText(
         title="A tale",
         address="nowhere",
@@ -108,6 +105,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         licence="none",
     )
     monkeypatch.setattr(texts, "catalogue", lambda: {"tale": entry})
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Path]]:
+    """Make an empty folder to work in, with its runs and its cache."""
+    compiler.library()  # in the cache that all tests share
+    (tmp_path / "text.txt").write_text(TEXT)
+    list_the_tale(monkeypatch)
     monkeypatch.setattr("charlm.digests._REST_NS", -(10**18))  # digests are remembered at once
 
     def make() -> Path:

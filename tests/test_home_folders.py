@@ -1,13 +1,11 @@
 """A `~` that no shell has expanded is the home folder, and never the name of a new folder."""
 
-import hashlib
 from pathlib import Path
 
 import pytest
 from test_cli import refused, run
-from test_foreign_files import SMALL, TEXT
+from test_foreign_files import SMALL, TEXT, list_the_tale
 
-from charlm import texts
 from charlm.config import Config
 from charlm.config_file import load_config, to_yaml
 from charlm.kernels import compiler
@@ -33,14 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_path_may_begin_with_the_home_folder(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = texts.DownloadableText(
-        title="A tale",
-        address="nowhere",
-        size=len(TEXT),
-        sha256=hashlib.sha256(TEXT.encode()).hexdigest(),
-        licence="none",
-    )
-    monkeypatch.setattr(texts, "catalogue", lambda: {"tale": entry})
+    list_the_tale(monkeypatch)
     (home / "own.yaml").write_text(to_yaml(Config()))
     runs, name = ("--runs", "~/runs"), ("--name", "x")
     steps = ("--set=training.steps=1", "--quiet")
