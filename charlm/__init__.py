@@ -11,10 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from charlm.environment.process import prepare
     from charlm.errors import CharlmError
-    from charlm.experiment import resume, train
-    from charlm.machine import prepare
-    from charlm.predictor import evaluate, generate, generate_bytes, load
+    from charlm.prediction.predictor import evaluate, generate, generate_bytes, load
+    from charlm.training.start import resume, train
 
 __all__ = [
     "CharlmError",
@@ -29,13 +29,13 @@ __all__ = [
 
 _HOMES = {
     "CharlmError": "errors",
-    "evaluate": "predictor",
-    "generate": "predictor",
-    "generate_bytes": "predictor",
-    "load": "predictor",
-    "prepare": "machine",
-    "resume": "experiment",
-    "train": "experiment",
+    "evaluate": "prediction.predictor",
+    "generate": "prediction.predictor",
+    "generate_bytes": "prediction.predictor",
+    "load": "prediction.predictor",
+    "prepare": "environment.process",
+    "resume": "training.start",
+    "train": "training.start",
 }
 
 

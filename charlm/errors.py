@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from charlm.memory import describe, is_out_of_memory
+from charlm.environment.memory import describe, is_out_of_memory
 
 
 class CharlmError(Exception):

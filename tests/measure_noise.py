@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 import charlm
-from charlm.corpus_builder import build_corpus
-from charlm.predictor import Predictor
+from charlm.corpus.builder import build_corpus
+from charlm.prediction.predictor import Predictor
 
 _ORDER = 5
 _PIECE = 50

@@ -15,11 +15,11 @@ import yaml
 from typer.testing import CliRunner
 
 import charlm
-from charlm import benchmark, sweep
-from charlm.cli import app
-from charlm.config import Config, Section
-from charlm.config_file import config_names, load_config
-from charlm.resources import shipped
+from charlm.bench import benchmark, sweep
+from charlm.cli.main import app
+from charlm.config.load import config_names, load_config
+from charlm.config.schema import Config, Section
+from charlm.files.locations import shipped
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -39,8 +39,8 @@ def test_the_public_names_are_these() -> None:
 
 def test_the_command_line_uses_the_public_names() -> None:
     """What a program imports is what the commands call."""
-    source = (ROOT / "charlm" / "cli.py").read_text("utf-8")
-    for call in ("experiment.train", "experiment.resume", "predictor.load", "predictor.generate"):
+    source = (ROOT / "charlm" / "cli" / "main.py").read_text("utf-8")
+    for call in ("start.train", "start.resume", "predictor.load", "predictor.generate"):
         assert call in source
 
 
@@ -88,7 +88,7 @@ def test_every_command_and_option_is_documented() -> None:
     walk(COMMANDS, "charlm")
 
 
-def test_every_module_stands_on_the_readmes_map() -> None:
+def test_every_package_stands_on_the_readmes_map() -> None:
     for name in modules():
         stem = name.removeprefix("charlm.").split(".")[0]
         assert f"`{stem}`" in README or f"`{stem}/`" in README, stem

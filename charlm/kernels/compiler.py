@@ -20,9 +20,9 @@ from functools import cache
 from pathlib import Path
 from threading import Lock
 
+from charlm.environment.processor import processor
 from charlm.kernels.libraries import suffix
 from charlm.kernels.store import KernelStore
-from charlm.processor import processor
 
 _SOURCE = Path(__file__).with_name("kernels.cpp")
 _FLAGS = (

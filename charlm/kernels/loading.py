@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from charlm.forks import expect_forks
+from charlm.environment.forks import expect_forks
 from charlm.kernels.compiler import library
 
 expect_forks()  # here, because everything that computes imports this module

@@ -1,6 +1,6 @@
 // Counts of what followed which characters, and their predictions mixed with those of networks.
 //
-// The same as `charlm/ngrams.py` says in Python, with the contexts in a hash table and their
+// The same as `charlm/models/ngrams.py` says in Python, with the contexts in a hash table and their
 // followers in one array.
 #pragma once
 

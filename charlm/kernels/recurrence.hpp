@@ -1,4 +1,4 @@
-// The recurrent cells of `charlm/cells/`, over a whole sequence, forward and backward.
+// The recurrent cells of `charlm/models/cells/`, over a whole sequence, forward and backward.
 //
 // The columns of a batch do not know of each other, so each thread takes its share of them through
 // all time steps, and waits for nobody on the way. At a step, a small product multiplies the rows

@@ -20,11 +20,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from charlm.bounded import parse_json
-from charlm.durable import write_whole
+from charlm.files.atomic import write_whole
+from charlm.files.locations import cache_folder
+from charlm.files.stored import checked
+from charlm.files.untrusted import parse_json
 from charlm.kernels.libraries import is_lasting, loaded_from_copy, loaded_from_open, suffix
-from charlm.resources import cache_folder
-from charlm.stored import checked
 
 _MOST_BYTES, _MOST_NOTE_BYTES = 64 << 20, 1 << 16
 _SECONDS_UNTIL_RETRY = 86_400.0

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from charlm import session
-from charlm.cli import main
-from charlm.trainer import StepReport, Trainer
+from charlm.cli.main import main
+from charlm.training import loop
+from charlm.training.trainer import StepReport, Trainer
 
 
 def clock_of_steps(patch: pytest.MonkeyPatch) -> None:
@@ -19,7 +19,7 @@ def clock_of_steps(patch: pytest.MonkeyPatch) -> None:
         return report
 
     patch.setattr(Trainer, "take_step", take_a_second)
-    patch.setattr(session, "seconds_awake", lambda: float(seconds[0]))
+    patch.setattr(loop, "seconds_awake", lambda: float(seconds[0]))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from conftest import TEXT
 from test_cli import run, steps_logged
-from test_parallel import torchrun
+from test_distributed import torchrun
 from test_training import assert_same_state, assert_same_weights
 
-from charlm.checkpoint import read_checkpoint
-from charlm.run import Run
+from charlm.runs.checkpoint import read_checkpoint
+from charlm.runs.folder import Run
 
 CELLS, SAMPLINGS, PRECISIONS = (
     ("rnn", "gru", "lstm", "mogrifier"),

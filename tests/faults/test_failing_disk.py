@@ -13,13 +13,13 @@ from clocked import clock_of_steps
 from harness import Workplace
 from test_cli import refused, run
 
-from charlm import digests
-from charlm.config import CorpusConfig
-from charlm.corpus import cached_corpus
-from charlm.corpus_builder import build_corpus
+from charlm.config.schema import CorpusConfig
+from charlm.corpus import file_digests
+from charlm.corpus.builder import build_corpus
+from charlm.corpus.corpus import cached_corpus
 from charlm.errors import CorpusError
 from charlm.kernels.store import KernelStore
-from charlm.run import Run
+from charlm.runs.folder import Run
 
 
 class Disk:
@@ -136,8 +136,8 @@ def test_a_cache_that_fails_keeps_nothing_half_written(
 ) -> None:
     """While a corpus is built, each call in turn; what is known of files' digests only helps."""
     os.utime(text_file, (1, 1))
-    monkeypatch.setattr(digests, "_REST_NS", -(10**18))  # it has rested, and is remembered
-    monkeypatch.setattr("charlm.corpus._MOST_TO_DIGEST", 4)  # larger files are synchronised
+    monkeypatch.setattr(file_digests, "_REST_NS", -(10**18))  # it has rested, and is remembered
+    monkeypatch.setattr("charlm.corpus.corpus._MOST_TO_DIGEST", 4)  # larger files are synchronised
     whole = build_corpus(CorpusConfig(paths=(str(text_file),)))
     disk = Disk(monkeypatch, tmp_path, kind, FAULTS[kind])
     for call in range(1, 1000):

@@ -20,14 +20,14 @@ import pytest
 from clocked import clock_of_steps
 from harness import Workplace
 from test_cli import command, run, steps_logged
-from test_parallel import worker
+from test_distributed import worker
 
 import charlm
-from charlm import session
-from charlm.building import RESERVED
-from charlm.checkpoint import read_checkpoint
-from charlm.reports import Report, Started, Stepped
-from charlm.run import Run
+from charlm.files.build_folder import RESERVED
+from charlm.runs.checkpoint import read_checkpoint
+from charlm.runs.folder import Run
+from charlm.training import loop
+from charlm.training.events import Report, Started, Stepped
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 
@@ -220,7 +220,7 @@ def test_a_budget_is_not_given_twice(
 ) -> None:
     """By a clock that goes on a second a step, and an hour while nothing runs."""
     now = [0.0]
-    monkeypatch.setattr(session, "seconds_awake", lambda: now[0])
+    monkeypatch.setattr(loop, "seconds_awake", lambda: now[0])
     settings = ["model.hidden_size=16", "training.save_every=5", "training.precision=float32"]
 
     def end_at(last: int) -> Any:

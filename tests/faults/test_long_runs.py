@@ -20,7 +20,7 @@ from typing import NamedTuple
 import pytest
 from test_cli import command
 
-from charlm.texts import files_of
+from charlm.corpus.catalogue import files_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks into Linux' /proc")
 
@@ -128,8 +128,8 @@ def peak_of(code: str, *arguments: object) -> tuple[int, float, float]:
 
 BUILD = """
 import sys, time
-from charlm.config import CorpusConfig
-from charlm.corpus_builder import build_corpus
+from charlm.config.schema import CorpusConfig
+from charlm.corpus.builder import build_corpus
 start = time.perf_counter()
 corpus = build_corpus(CorpusConfig(paths=(sys.argv[1],)))
 assert len(corpus.parts["train"]) > 1e6

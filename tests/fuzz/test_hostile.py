@@ -35,24 +35,27 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 from typer.testing import CliRunner
 
-from charlm import experiment, machine, predictor, texts
-from charlm.checkpoint import FORMAT_VERSION, Checkpoint, read_checkpoint, write_checkpoint
-from charlm.cli import app
-from charlm.config import Config, CorpusConfig, EnsembleConfig, ModelConfig
-from charlm.config_file import load_config, make_config, to_yaml
-from charlm.corpus import FILES, PARTS, SKETCHES, Corpus
-from charlm.corpus_builder import build_corpus
-from charlm.ensemble import Ensemble
+from charlm.cli.main import app
+from charlm.config.load import load_config, make_config, to_yaml
+from charlm.config.schema import Config, CorpusConfig, EnsembleConfig, ModelConfig
+from charlm.corpus import catalogue as texts
+from charlm.corpus.builder import build_corpus
+from charlm.corpus.corpus import FILES, PARTS, SKETCHES, Corpus
+from charlm.corpus.provenance import records_of
+from charlm.corpus.vocabulary import Vocabulary
+from charlm.environment import process
 from charlm.errors import CharlmError, CheckpointError, DivergenceError, RunError, file_errors
-from charlm.evaluator import Score
+from charlm.files.locations import cache_folder
 from charlm.kernels import compiler
 from charlm.kernels.store import KernelStore
-from charlm.model import LanguageModel
-from charlm.openings import Opening, choose_passages
-from charlm.provenance import records_of
-from charlm.resources import cache_folder
-from charlm.run import Run
-from charlm.vocabulary import Vocabulary
+from charlm.models.ensemble import Ensemble
+from charlm.models.language_model import LanguageModel
+from charlm.models.openings import Opening, choose_passages
+from charlm.prediction import predictor
+from charlm.prediction.scoring import Score
+from charlm.runs.checkpoint import FORMAT_VERSION, Checkpoint, read_checkpoint, write_checkpoint
+from charlm.runs.folder import Run
+from charlm.training import start as experiment
 
 TRIED: Counter[str] = Counter()
 """How many inputs each target was given."""
@@ -348,14 +351,14 @@ class Targets:
         """What charlm remembers of files and of the machine."""
         config = CorpusConfig(paths=(str(self.text),))
         expected = texts_of(build_corpus(config))
-        machine.remember("x", 1.0)
+        process.remember("x", 1.0)
         for name in ("measurements.json", "corpora/file-digests.json"):
             honest = {"x": 1.5, str(self.text): [[1, 2, 3, 4], "00"]}
             content = json.dumps(data.draw(trees | st.just(honest))).encode()
             (cache_folder() / name).write_bytes(data.draw(damages(content) | st.just(content)))
-        lawful(lambda: machine.remembered("x"))
-        machine.remember("x", 1.5)
-        assert machine.remembered("x") == 1.5
+        lawful(lambda: process.remembered("x"))
+        process.remember("x", 1.5)
+        assert process.remembered("x") == 1.5
         assert texts_of(build_corpus(config)) == expected
 
     def try_kernels(self, data: st.DataObject) -> None:

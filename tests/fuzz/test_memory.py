@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from charlm.checkpoint import FORMAT_VERSION
+from charlm.runs.checkpoint import FORMAT_VERSION
 
 if sys.platform == "win32":
     pytest.skip("Windows has no module `resource`", allow_module_level=True)
@@ -22,10 +22,10 @@ MEMORY = 64 << 20
 _READ = """
 import json, resource, sys
 from pathlib import Path
-from charlm.checkpoint import read_checkpoint
-from charlm.config import CorpusConfig
-from charlm.config_file import load_config
-from charlm.corpus_builder import build_corpus
+from charlm.runs.checkpoint import read_checkpoint
+from charlm.config.schema import CorpusConfig
+from charlm.config.load import load_config
+from charlm.corpus.builder import build_corpus
 from charlm.errors import CharlmError
 
 def build(path):

@@ -11,11 +11,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from charlm.checkpoint import Checkpoint, write_checkpoint
-from charlm.cli import app
-from charlm.config import Config, ModelConfig
-from charlm.model import LanguageModel
-from charlm.vocabulary import Vocabulary
+from charlm.cli.main import app
+from charlm.config.schema import Config, ModelConfig
+from charlm.corpus.vocabulary import Vocabulary
+from charlm.models.language_model import LanguageModel
+from charlm.runs.checkpoint import Checkpoint, write_checkpoint
 
 pty = pytest.importorskip("pty")
 

@@ -1,0 +1,1 @@
+"""How fast charlm is on this machine."""

@@ -1,0 +1,103 @@
+"""How the cost of training grows with each size: the table of `charlm bench --sweep`."""
+
+import statistics
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from charlm.bench.benchmark import Bench, Shape
+from charlm.bench.plain_loop import PlainLoop
+from charlm.bench.timing import Work, in_own_process, in_turns
+from charlm.config.schema import Config
+from charlm.corpus.builder import build_corpus
+from charlm.training.calibration import resolve
+
+_SIZES = {
+    "hidden_size": (128, 256, 512, 1024),
+    "num_layers": (1, 2, 3),
+    "batch_size": (8, 16, 32, 64, 128),
+    "sequence_length": (16, 32, 64, 128, 256),
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One combination of sizes."""
+
+    sizes: tuple[str | int, ...]
+    """Cell, layers, hidden size, batch size, sequence length."""
+    rate: float
+    """Characters a second."""
+    plain_rate: float
+    """The same in a plain loop of torch.nn."""
+    peak_bytes: int
+    """Of tensors during a training step, beside parameters, gradients and optimiser."""
+    plain_peak_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def sweep(config: Config, seconds: float = 0.5) -> Iterator[Point]:
+    """Change one size of a config at a time; yield each point when it is measured."""
+    config = resolve(config)
+    torch.set_num_threads(int(config.training.threads))
+    corpus = build_corpus(config.corpus)
+    for shape in _shapes(config):
+        bench = Bench(
+            shape, config.training, corpus.parts["train"].ids, len(corpus.vocabulary), seconds
+        )
+        charlm = bench.trainer()
+        with in_own_process(bench.plain_loop) as plain:
+            rates = in_turns({"charlm": charlm, "plain": plain}, seconds)
+        model = shape.model
+        yield Point(
+            (
+                model.cell,
+                model.num_layers,
+                model.hidden_size,
+                shape.batch_size,
+                shape.sequence_length,
+            ),
+            statistics.median(rates["charlm"]),
+            statistics.median(rates["plain"]),
+            peak_bytes(charlm),
+            peak_bytes(PlainLoop(**bench.plain_loop).take_step),
+        )
+
+
+def _shapes(config: Config) -> Iterator[Shape]:
+    for key, values in _SIZES.items():
+        for value in values:
+            sizes = {
+                "batch_size": config.batches.batch_size,
+                "sequence_length": config.batches.sequence_length,
+            }
+            model = config.model
+            if key in sizes:
+                sizes[key] = value
+            else:
+                tied = {"embedding_size": value} if model.tie_weights else {}
+                model = model.model_copy(update={key: value} | tied)
+            yield Shape(f"{key} {value}", model, **sizes)
+
+
+def peak_bytes(step: Work) -> int:
+    """Return the most memory that a step holds in tensors at one time, beyond what it began with.
+
+    What PyTorch's allocator says, whatever the process has kept of the system's memory.
+    """
+    step()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        for _ in range(2):  # one may be the short one at the end of an epoch
+            step()
+    kineto = record.profiler.kineto_results
+    changes = [event for event in kineto.events() if event.name() == "[memory]"]
+    held = highest = 0
+    for event in sorted(changes, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        highest = max(highest, held)
+    return highest

@@ -1,0 +1,1 @@
+"""The command line: what each option does, and what is printed."""

@@ -1,0 +1,115 @@
+"""Check and expand command-line arguments: empty values, lists of texts, escapes."""
+
+import json
+import os
+import re
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from charlm.errors import CharlmError
+
+_MAY_BE_EMPTY = ("--prefix",)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
+ESCAPES_HELP = "\\n, \\t, \\r and \\\\ mean newline, tab, carriage return and backslash."
+"""The help of an option whose value `unescaped` expands."""
+
+
+def flags_of(command: Any) -> set[str]:
+    """Return the options of a command, and of those below it, that take no value."""
+    flags = {
+        option
+        for parameter in command.params
+        for option in parameter.opts
+        if getattr(parameter, "is_flag", False)
+    }
+    return flags.union(*map(flags_of, getattr(command, "commands", {}).values()))
+
+
+def refuse_empty(arguments: Sequence[str], flags: Collection[str] = ()) -> None:
+    """Raise `CharlmError` for an empty argument or value of an option.
+
+    The usual cause is a shell variable that is not set. `flags` are options without a value.
+    """
+    before = ""
+    for argument in arguments:
+        option, equals, value = argument.partition("=")
+        if argument == "":
+            option = before if before not in flags else ""
+        is_empty = argument == "" or (option.startswith("--") and equals and not value)
+        if is_empty and option not in _MAY_BE_EMPTY:
+            what = f"the value of {option}" if option.startswith("--") else "an argument"
+            raise CharlmError(
+                f"{what} is empty (is a shell variable not set?); give a value, or omit it"
+            )
+        before = argument
+
+
+def one_text_an_option(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with `--text a b c` written as `--text a --text b --text c`.
+
+    A shell expands `--text *.txt` to the first form. Only files count as further texts, and not
+    configs or checkpoints.
+    """
+    result: list[str] = []
+    before, is_listing = "", False
+    for argument in arguments:
+        if before == "--text":
+            is_listing = True  # this is the value of the option
+        elif is_listing and _is_text(argument):
+            result.append("--text")
+        else:
+            is_listing = argument.startswith("--text=")
+        result.append(argument)
+        before = argument
+    return result
+
+
+def _is_text(argument: str) -> bool:
+    from charlm.config.load import config_names  # rarely needed, and slow
+
+    if argument.startswith("-") or not os.path.isfile(argument):  # noqa: PTH113 - never raises
+        return False
+    if argument in config_names() or Path(argument).suffix in (".yaml", ".yml"):
+        return False
+    with suppress(OSError), Path(argument).open("rb") as file:
+        return file.read(9)[8:] != b"{"  # where the header of a checkpoint begins
+    return True
+
+
+def unescaped(text: str) -> str:
+    r"""Replace the escapes `\n`, `\t`, `\r` and `\\`; keep other backslashes.
+
+    For --stop only, where a newline is common and only some shells know `$'…'`. A prefix is taken
+    literally: LaTeX, Windows paths and code contain backslashes.
+    """
+    return re.sub(r"\\([ntr\\])", lambda found: _ESCAPES[found[1]], text)
+
+
+def option_settings(
+    options: dict[str, str | int | bool | None], settings: Sequence[str]
+) -> list[str]:
+    """Return `section.key=value` settings of the given options, then the other settings.
+
+    `options` maps the key that an option sets to its value. Raises `CharlmError` if an option and
+    a setting set the same key.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    names = {setting.partition("=")[0].strip() for setting in settings}
+    for key in given:
+        if key in names:
+            option = key.rpartition(".")[2].replace("_", "-")
+            raise CharlmError(f"--{option} and --set {key} set the same key; give one of them")
+    return [*(f"{key}={json.dumps(value)}" for key, value in given.items()), *settings]
+
+
+def naming_options(message: str, arguments: Sequence[str]) -> str:
+    """Replace the keys in a message by the options that set them on this command line."""
+    for argument in arguments:
+        option = argument.partition("=")[0]
+        name = re.escape(option.removeprefix("--").replace("-", "_"))
+        key = r"corpus\.paths" if option == "--text" else rf"(?:training|generation)\.{name}"
+        if option.startswith("--"):
+            message = re.sub(rf"(?<![\w.]){key}(?=:| (?:is|was) )", option, message)
+    return message.removeprefix("--set: ") if message.startswith("--set: --") else message

@@ -1,0 +1,55 @@
+"""The `charlm data` commands: texts by name."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from charlm.cli.options import Quiet
+from charlm.cli.terminal import for_terminal
+
+data = typer.Typer(help="Texts by name: built-in and downloadable ones.", no_args_is_help=True)
+
+
+@data.command("list")
+def data_list() -> None:
+    """List the texts that can be named, and which are on this machine."""
+    from charlm.cli.tables import show_texts
+    from charlm.corpus import catalogue
+    from charlm.files.locations import cache_folder
+
+    rows = [(name, "yes", title) for name, title in catalogue.BUILTIN.items()]
+    for name, entry in catalogue.catalogue().items():
+        here = "yes" if catalogue.downloaded(name).exists() else "no"
+        rows.append((name, here, f"{entry.title} ({entry.size / 1e6:.1f} MB, {entry.licence})"))
+    show_texts(rows, cache_folder())
+
+
+@data.command("get")
+def data_get(
+    name: Annotated[str, typer.Argument(help="A name from `charlm data list`.")],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE|FOLDER", help="Take it from here: no network."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Download a text, check it, and keep it."""
+    from charlm.cli.progress import TransferView
+    from charlm.corpus import catalogue
+
+    view = TransferView(name, catalogue.entry_of(name).size, quiet)
+    try:
+        print(for_terminal(str(catalogue.get(name, source, view)), sys.stdout))
+    finally:
+        view.close()
+
+
+@data.command("clear")
+def data_clear() -> None:
+    """Delete what charlm wrote to the cache: texts, encoded texts, kernels, measurements."""
+    from charlm.cli.clearing import clear_cache
+    from charlm.cli.console import message
+
+    message(f"{clear_cache() / 1e6:,.2f} MB freed")

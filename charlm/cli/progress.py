@@ -1,0 +1,242 @@
+"""How far it has come: a bar on a terminal, a line a validation elsewhere."""
+
+import os
+import sys
+from contextlib import suppress
+from typing import NoReturn
+
+import torch
+from tqdm import tqdm
+
+from charlm.cli.console import PlainConsole, results
+from charlm.cli.tables import show_finished
+from charlm.cli.terminal import for_terminal
+from charlm.config.schema import TrainingConfig
+from charlm.corpus.corpus import Corpus
+from charlm.formatting import count, duration, written_duration
+from charlm.prediction.scoring import perplexity
+from charlm.training.determinism import engine
+from charlm.training.events import (
+    Advised,
+    Finished,
+    Mixing,
+    NetworkBegins,
+    Paused,
+    Report,
+    RolledBack,
+    Sampled,
+    Started,
+    Stepped,
+    Stopping,
+    StopRequested,
+    Validated,
+)
+
+_SMOOTHING = 0.95
+"""How slowly the bar's loss follows the loss of the steps."""
+
+
+class TrainingView:
+    """Shows a run as it goes on: one bar on a terminal, one line a validation elsewhere."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._messages = PlainConsole(stderr=True, quiet=quiet)
+        self._results = results()
+        self._quiet = quiet
+        self._bar: tqdm[NoReturn] | None = None
+        self._loss: float | None = None
+        self._began_at = 0.0
+        """Progress when this process took the run up."""
+
+    def __call__(self, report: Report) -> None:
+        match report:
+            case Advised():
+                for reason in report.reasons:
+                    self._messages.print(reason)
+            case Started():
+                self._start(report)
+            case Stepped():
+                self._step(report)
+            case Validated():
+                self._validated(report)
+            case Sampled():
+                self._sampled(report)
+            case RolledBack() | Paused():
+                self._print_above(_describe_event(report), style="bold")
+            case NetworkBegins() | Mixing():
+                self.close()  # of the network before
+                self._messages.print(_describe_part(report))
+            case StopRequested():
+                self._stop_requested()
+            case Stopping():
+                self.close()
+                self._messages.print("stopped and saved; go on with", style="bold")
+                self._messages.print(f"  charlm train --resume {report.run.folder}")
+                self._results.print(str(report.run.folder))
+            case Finished():
+                self.close()
+                if not self._quiet:
+                    show_finished(report)
+                self._results.print(str(report.run.folder))
+
+    def _start(self, report: Started) -> None:
+        for line in (_describe_corpus(report.corpus), _describe_model(report), *report.warnings):
+            self._messages.print(line)
+        where = f"at step {report.resumed_at} " if report.resumed_at else ""
+        limits = _describe_limits(report.config.training)
+        self._messages.print(f"training {where}in {report.run.folder}, for at most {limits}")
+        if report.config.training.deterministic and report.config.training.budget is not None:
+            self._messages.print(
+                "training.budget makes the number of steps depend on the clock, so another run may "
+                "differ; set it to null, and set training.epochs or training.steps"
+            )
+        if report.progress >= 1:
+            self._messages.print(
+                "the run is finished; to extend it, raise the limit that it reached (--budget, or "
+                "--set training.epochs or training.steps), or replace it (null and another limit)"
+            )
+        if not self._quiet and sys.stderr.isatty():
+            self._bar = tqdm(
+                total=1.0,
+                bar_format="{percentage:3.0f}%|{bar}| {desc}",
+                file=sys.stderr,
+                dynamic_ncols=True,
+                leave=False,
+            )
+
+    def _step(self, report: Stepped) -> None:
+        step = report.step
+        mixed = step.loss if self._loss is None else self._loss
+        self._loss = _SMOOTHING * mixed + (1 - _SMOOTHING) * step.loss
+        if self._bar is None:
+            return
+        if self._bar.n == 0:
+            self._began_at = report.progress
+            self._bar.initial = report.progress
+        self._bar.set_description_str(
+            f"step {step.step:,} · loss {self._loss:.3f} · "
+            f"perplexity {perplexity(self._loss):.2f} · "
+            f"{step.characters / step.step_seconds:,.0f} characters/s · "
+            f"{self._time_left(report)} left",
+            refresh=False,
+        )
+        self._bar.update(min(1.0, report.progress) - self._bar.n)
+
+    def _time_left(self, report: Stepped) -> str:
+        done = report.progress - self._began_at
+        elapsed: float = self._bar.format_dict["elapsed"] if self._bar is not None else 0.0
+        return duration(elapsed / done * (1 - report.progress)) if done > 0 else "?"
+
+    def _stop_requested(self) -> None:
+        """Write past all buffers: a signal may come in the middle of writing to them."""
+        if not self._quiet:
+            with suppress(OSError, ValueError):
+                os.write(sys.stderr.fileno(), b"\nsaving; Ctrl-C again stops at once, unsaved\n")
+
+    def _validated(self, report: Validated) -> None:
+        score = report.score
+        self._print_above(
+            f"step {report.step:>6,}  validation loss {score.nats_per_character:.4f}  "
+            f"perplexity {score.perplexity:.3f}  {score.bits_per_character:.3f} bits/character"
+            + (f"  {score.bits_per_byte:.3f} bits/byte" if score.unknown_characters else "")
+            + ("  (best)" if report.is_best else ""),
+            style="bold" if report.is_best else "",
+        )
+
+    def _sampled(self, report: Sampled) -> None:
+        if self._bar is not None:
+            self._print_above(report.text, style="dim", is_generated=True)
+
+    def _print_above(self, text: str, style: str, is_generated: bool = False) -> None:
+        if self._bar is not None:
+            self._bar.clear()
+        if is_generated:
+            self._messages.print_generated(text, style=style)
+        else:
+            self._messages.print(text, style=style)
+        if self._bar is not None:
+            self._bar.refresh()
+
+    def close(self) -> None:
+        """Leave the terminal as it was, whatever ended the run."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class TransferView:
+    """Shows how much of a download has arrived, on a terminal."""
+
+    def __init__(self, name: str, size: int, quiet: bool = False) -> None:
+        hidden = quiet or not sys.stderr.isatty()
+        self._bar = tqdm(
+            desc=for_terminal(name, sys.stderr),
+            total=size,
+            unit="B",
+            unit_scale=True,
+            disable=hidden,
+        )
+
+    def __call__(self, size: int) -> None:
+        self._bar.update(size)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._bar.close()
+
+
+def _describe_event(report: RolledBack | Paused) -> str:
+    if isinstance(report, Paused):
+        return f"paused for {duration(report.seconds)}; this time does not count"
+    return (
+        f"{report.reason}; rolled back to step {report.step:,}, with the learning rate times "
+        f"{report.learning_rate_scale:g}"
+    )
+
+
+def _describe_part(report: NetworkBegins | Mixing) -> str:
+    if isinstance(report, NetworkBegins):
+        whose = ", the student of the others" if report.is_student else ""
+        return f"network {report.number} of {report.size}{whose}"
+    networks = "the network" if report.size == 1 else f"{report.size} networks"
+    if report.ngram_order is None:
+        return f"mixing {networks}"
+    return f"mixing {networks} and n-grams up to order {report.ngram_order}"
+
+
+def _describe_corpus(corpus: Corpus) -> str:
+    parts = corpus.parts
+    sizes = [f"{len(parts[name]):,} {name}" for name in parts if len(parts[name])]
+    unknown = sum(part.num_unknown for part in parts.values())
+    outside = f"; {count(unknown, 'character')} of the text not in it" if unknown else ""
+    return f"text: {', '.join(sizes)}; vocabulary of {len(corpus.vocabulary):,}{outside}"
+
+
+def _describe_model(report: Started) -> str:
+    config, model = report.config.model, report.model
+    return (
+        f"model: {config.cell}, {count(config.num_layers, 'layer')} of {config.hidden_size}, "
+        f"{model.num_parameters:,} parameters on {_describe_engine(report)}"
+    )
+
+
+def _describe_limits(training: TrainingConfig) -> str:
+    """Name every limit: those of the config apply beside those of the command line."""
+    limits = []
+    if training.epochs is not None:
+        limits.append(f"{training.epochs:g} epoch{'' if training.epochs == 1 else 's'}")
+    if training.steps is not None:
+        limits.append(count(training.steps, "step"))
+    if training.budget is not None:
+        limits.append(written_duration(training.budget))
+    return " or ".join(limits) + ("" if len(limits) == 1 else ", whichever comes first")
+
+
+def _describe_engine(report: Started) -> str:
+    model, training = report.model, report.config.training
+    precision: str = model.precision
+    if training.product_precision != precision:
+        precision += " (training.precision is bfloat16, which needs the compiled kernels on a CPU)"
+    if model.device.type != "cpu":
+        return f"{model.device.type}: {engine(model)}, {precision}"
+    return f"the CPU: {engine(model)}, {precision}, {count(torch.get_num_threads(), 'thread')}"

@@ -1,0 +1,136 @@
+"""Guard the standard streams of the command line, and turn errors into exit codes."""
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from charlm.cli.terminal import for_terminal
+from charlm.environment.memory import describe, is_out_of_memory
+from charlm.errors import CharlmError, remedy_for
+
+
+class OutputError(Exception):
+    """Raised if results cannot be written to standard output."""
+
+    def __init__(self, reason: OSError) -> None:
+        if reason.errno == errno.EBADF:
+            super().__init__("it is closed; redirect it")
+        else:
+            remedy = remedy_for(reason, "free some space, or redirect it")
+            super().__init__(f"{reason.strerror or reason}; {remedy}")
+        self.reader_has_left = isinstance(reason, BrokenPipeError)
+
+
+class _Results(io.RawIOBase):
+    """Raw standard output: raises `OutputError` once, and discards all later output.
+
+    No library catches this error. Rich and Typer would end the process on a broken pipe.
+    """
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        super().__init__()
+        self._raw = raw
+        self.name = getattr(raw, "name", "")
+        self._is_gone = False
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def isatty(self) -> bool:
+        return self._raw.isatty()
+
+    def write(self, data: Any, /) -> int | None:
+        if self._is_gone:
+            return len(data)
+        try:
+            return self._raw.write(data)
+        except OSError as reason:
+            self._is_gone = True
+            raise OutputError(reason) from None
+
+
+class _Messages(_Results):
+    """Raw standard error: discards what it cannot write."""
+
+    def write(self, data: Any, /) -> int | None:
+        try:
+            written = self._raw.write(data)
+        except OSError:
+            written = None
+        return len(data) if written is None else written
+
+
+def guard_streams() -> None:
+    """Open closed standard streams, and handle write errors on all of them."""
+    _open_if_closed()
+    sys.stdout = _guarded(sys.stdout, _Results)
+    sys.stderr = _guarded(sys.stderr, _Messages)
+
+
+def _open_if_closed() -> None:
+    """Open closed streams, because the next opened files would take their descriptors.
+
+    Reading from them and writing results to them fails; messages are discarded.
+    """
+    fails = {"stdin": ("r", os.O_WRONLY), "stdout": ("w", os.O_RDONLY)}
+    for name, (mode, flags) in (fails | {"stderr": ("w", os.O_WRONLY)}).items():
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, flags)  # the lowest free descriptor is the stream's own
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def _guarded(stream: Any, kind: type[_Results]) -> Any:
+    """Wrap a stream; return one without a file, such as that of a test, unchanged."""
+    buffer = getattr(stream, "buffer", None)
+    raw = getattr(buffer, "raw", buffer)  # unbuffered streams have no buffer between
+    if not isinstance(stream, io.TextIOWrapper) or not isinstance(raw, io.RawIOBase):
+        return stream
+    guarded: Any = io.TextIOWrapper(
+        io.BufferedWriter(kind(raw)),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering or stream.write_through,
+    )
+    guarded.mode = "w"  # as `open` sets it
+    guarded.stream = stream  # keep a reference: the stream closes the file when it is collected
+    return guarded
+
+
+def run(command: Callable[[], object]) -> int:
+    """Run a command line and return its exit code; bugs keep their traceback.
+
+    A reader that closes the pipe early, such as `head`, is no error.
+    """
+    try:
+        code = _exit_code(command)
+        sys.stdout.flush()
+    except CharlmError as error:
+        return _failed(str(error))
+    except OutputError as error:
+        if error.reader_has_left:
+            return 0
+        return _failed(f"standard output: {error}")
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return _failed(f"{describe(error)}; close other programs, or process less at a time")
+    return code
+
+
+def _exit_code(command: Callable[[], object]) -> int:
+    try:
+        command()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def _failed(message: str) -> int:
+    print(f"charlm: {for_terminal(message, sys.stderr)}", file=sys.stderr)
+    return 1

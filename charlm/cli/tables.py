@@ -1,0 +1,143 @@
+"""What was measured, as tables."""
+
+from pathlib import Path
+
+from rich.table import Table
+
+from charlm.bench.benchmark import Benchmark
+from charlm.bench.sweep import Point
+from charlm.cli.console import message, print_rows, results
+from charlm.formatting import duration
+from charlm.prediction.scoring import Score, perplexity
+from charlm.training.events import Finished
+
+
+def show_finished(report: Finished) -> None:
+    """Print the sample of a run that is at its end, and what it has come to."""
+    results().print_generated(report.sample, end="\n\n")
+    print_rows(_summary(report))
+
+
+def _summary(report: Finished) -> list[tuple[str, str]]:
+    rate = report.characters / report.seconds if report.seconds else 0.0
+    rows = [
+        (
+            "trained",
+            f"{report.step:,} steps, {report.epochs:.2f} epochs, {report.characters:,} characters "
+            f"in {duration(report.seconds)} ({rate:,.0f} a second)",
+        ),
+        ("parameters", f"{report.num_parameters:,}"),
+    ]
+    if report.training_loss is not None:
+        loss = f"{perplexity(report.training_loss):.3f} (mean over the last epoch, while learning)"
+        rows.append(("training perplexity", loss))
+    if report.networks:
+        rows.append(("validation loss", _of_networks(report)))
+    if report.held_out is not None:
+        name, score = report.held_out
+        rows += [
+            (
+                f"{name} perplexity",
+                f"{score.perplexity:.3f} ({_which_checkpoint(report)})",
+            ),
+            (f"{name} loss", _losses(score)),
+            *_bits_per_byte(name, score),
+            (
+                f"{name} characters",
+                f"{score.characters:,}{_unknown(score)}, {report.protocol}",
+            ),
+        ]
+    if report.kept_characters:
+        kept = f"contains {report.kept_characters:,} characters of the training text, for n-grams"
+        rows.append(("checkpoint", f"{kept}; ensemble.keep_text=false omits them"))
+    return rows
+
+
+def _of_networks(report: Finished) -> str:
+    """Compare the networks with their mixture."""
+    losses = [f"{one.best_loss:.4f}" for one in report.networks if one.best_loss is not None]
+    if report.best_loss is None or not losses:
+        return "none: no part to weigh the networks on, so each counts the same"
+    return f"{', '.join(losses)} alone, {report.best_loss:.4f} mixed (and fitted there)"
+
+
+def _which_checkpoint(report: Finished) -> str:
+    if report.networks:
+        return "best checkpoint of each"
+    return f"best checkpoint, step {report.best_step:,}"
+
+
+def show_score(what: str, score: Score, how: str) -> None:
+    """Print the table of `charlm eval`; `how` is the protocol."""
+    print_rows(
+        [
+            ("text", what),
+            ("perplexity", f"{score.perplexity:.4f}"),
+            ("loss", _losses(score)),
+            ("bits per byte", f"{score.bits_per_byte:.4f}"),
+            ("characters scored", f"{score.characters:,}"),
+            ("unknown characters", f"{score.unknown_characters:,}"),
+            ("protocol", how),
+        ]
+    )
+
+
+def _losses(score: Score) -> str:
+    return f"{score.nats_per_character:.4f} nats, {score.bits_per_character:.4f} bits per character"
+
+
+def _bits_per_byte(name: str, score: Score) -> list[tuple[str, str]]:
+    """Return the row of bits per byte if there are unknown characters, which it includes."""
+    if not score.unknown_characters:
+        return []
+    return [(f"{name} bits per byte", f"{score.bits_per_byte:.4f} (unknown characters included)")]
+
+
+def _unknown(score: Score) -> str:
+    return f", {score.unknown_characters:,} unknown" if score.unknown_characters else ""
+
+
+def show_benchmark(benchmark: Benchmark) -> None:
+    """Print the tables of `charlm bench`."""
+    machine = [(name, str(value)) for name, value in benchmark.machine.items()]
+    rates = [(name, f"{rate:,.0f}") for name, rate in benchmark.rates.items()]
+    ratios = [(name, f"{ratio:.2f}") for name, ratio in benchmark.ratios.items()]
+    print_rows(machine)
+    for heading, rows in (("characters a second, or as named", rates), ("ratios", ratios)):
+        results().print(f"\n{heading}")
+        print_rows(rows)
+
+
+def show_losses(losses: dict[str, tuple[float, float]]) -> None:
+    """Print what has become slower, as `charlm bench --check` found."""
+    for name, (before, now) in losses.items():
+        message(f"slower: {name} was {before:.2f} and is {now:.2f}")
+
+
+def show_sweep(points: list[Point]) -> None:
+    """Print the table of `charlm bench --sweep`."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("cell", "layers", "hidden", "batch", "length"):
+        table.add_column(heading, justify="right")
+    for heading in ("characters/s", "plain loop", "MB a step", "plain loop"):
+        table.add_column(heading, justify="right")
+    for point in points:
+        table.add_row(
+            *(str(size) for size in point.sizes),
+            f"{point.rate:,.0f}",
+            f"{point.plain_rate:,.0f}",
+            f"{point.peak_bytes / 1e6:,.1f}",
+            f"{point.plain_peak_bytes / 1e6:,.1f}",
+        )
+    results().print(table)
+
+
+def show_texts(rows: list[tuple[str, str, str]], folder: Path) -> None:
+    """Print the table of `charlm data list`."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "here", "text"):
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*row)
+    results().print(table)
+    message(f"cache: {folder}")

@@ -1,0 +1,1 @@
+"""The way of a text from its files to batches of ids."""

@@ -1,0 +1,234 @@
+"""Texts become corpora: decoded, counted, split and looked up, in pieces.
+
+The text is decoded once to a file of code points; the vocabulary is counted over the training part
+of it; then the code points are looked up to the ids that take their place. Memory does not grow
+with the text.
+"""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from charlm.config.schema import CorpusConfig
+from charlm.corpus.corpus import (
+    PARTS,
+    Corpus,
+    Origin,
+    PartName,
+    cached_corpus,
+    keep_corpus,
+    write_about,
+)
+from charlm.corpus.decoding import read_symbols, spool_standard_input, web_pages
+from charlm.corpus.file_digests import Digests
+from charlm.corpus.files import find_files, list_of
+from charlm.corpus.symbol_file import Counts, SymbolFile
+from charlm.corpus.vocabulary import Vocabulary
+from charlm.errors import CorpusError, CorpusWarning, file_errors
+from charlm.files.build_folder import building_folder
+from charlm.files.locations import ANOTHER_CACHE, cache_folder
+
+_FORMAT = 3
+"""Part of every key: raise it when the same text and settings would give other ids."""
+
+
+def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> Corpus:
+    """Read a text into a corpus, or take it from the cache.
+
+    `vocabulary` is used if it is given; otherwise it is built from the text.
+    Raises `CorpusError` if a text is missing, unreadable, empty or too short to split. Issues a
+    `CorpusWarning` for named files that are not read.
+    """
+    places = config.paths, config.validation_paths, config.test_paths
+    if any("-" in paths for paths in places):
+        with building_folder(cache_folder()) as building:
+            read = [_without_standard_input(paths, building) for paths in places]
+            return _corpus_of(read, config, vocabulary)
+    return _corpus_of(places, config, vocabulary)
+
+
+def _corpus_of(
+    places: Sequence[Sequence[str]], config: CorpusConfig, vocabulary: Vocabulary | None
+) -> Corpus:
+    """Return the corpus of files; a cached one needs no write permission for the cache."""
+    training, validation, test = places
+    groups = [
+        find_files(training, config.builtin, _warn),
+        find_files(validation, say=_warn),
+        find_files(test, say=_warn),
+    ]
+    digests = Digests(cache_folder() / "corpora" / "file-digests.json")
+    contents = [digests.of(files) for files in groups]
+    key = _fingerprint(contents, config, vocabulary)
+    corpus = cached_corpus(key)
+    if corpus is None:
+        with (
+            building_folder(cache_folder()) as building,
+            file_errors("be written", building, ANOTHER_CACHE, CorpusError),
+        ):
+            _warn_of_web_pages(groups, config)
+            texts = [_text_digest(content, config) for content in contents]
+            _encode(groups, texts, config, vocabulary, building / "corpus")
+            if [digests.of(files) for files in groups] != contents:
+                raise CorpusError("the text changed during reading; start again")
+            corpus = keep_corpus(building / "corpus", key)
+    digests.remember()
+    return corpus
+
+
+def _warn(notice: str) -> None:
+    warnings.warn(" ".join(notice.splitlines()), CorpusWarning, stacklevel=2)
+
+
+def _warn_of_web_pages(groups: Sequence[Sequence[Path]], config: CorpusConfig) -> None:
+    """Warn of HTML, which somebody may mean to train on, but mostly not."""
+    pages = web_pages([path for files in groups for path in files])
+    if pages and config.unit == "character":
+        remedy = "for its text alone, convert it first, such as with `pandoc -t plain`"
+        _warn(list_of(pages, f"HTML, read with its tags; {remedy}"))
+
+
+def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabulary) -> Corpus:
+    """Read files, in the way of `config` but whole, as one test part in a known vocabulary."""
+    whole = config.model_copy(
+        update={
+            "paths": tuple(paths),
+            "builtin": None,
+            "validation_paths": (),
+            "test_paths": (),
+            "max_characters": None,
+            "split": (0.0, 0.0, 1.0),
+        }
+    )
+    return build_corpus(whole, vocabulary)
+
+
+def _without_standard_input(paths: Sequence[str], folder: Path) -> list[str]:
+    return [str(spool_standard_input(folder)) if path == "-" else path for path in paths]
+
+
+def digest_of_text(paths: Sequence[str], config: CorpusConfig) -> str:
+    """Return the digest, as in `Part.origin`, of files that are read with the settings `config`."""
+    digests = Digests(cache_folder() / "corpora" / "file-digests.json")
+    digest = _text_digest(digests.of(find_files(paths)), config)
+    digests.remember()
+    return digest
+
+
+def _text_digest(content: str, config: CorpusConfig) -> str:
+    """Return a digest of files and of the settings that decode them, without limits."""
+    facts = [content, config.unit, config.encoding, config.newlines, config.normal_form]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _fingerprint(contents: list[str], config: CorpusConfig, vocabulary: Vocabulary | None) -> str:
+    # Defaults are left out, so that a key that a later version adds changes no fingerprint.
+    places = {"paths", "builtin", "validation_paths", "test_paths"}
+    settings = config.model_dump(mode="json", exclude=places, exclude_defaults=True)
+    facts = [
+        _FORMAT,
+        contents,
+        settings,
+        vocabulary.to_json() if vocabulary else None,
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+def _encode(
+    groups: list[list[Path]],
+    texts: list[str],
+    config: CorpusConfig,
+    vocabulary: Vocabulary | None,
+    folder: Path,
+) -> None:
+    """Write the ids of all splits, and `corpus.json` with the rest, to a new `folder`.
+
+    `texts` are the digests of the groups of files.
+    """
+    folder.mkdir()
+    symbols = SymbolFile(folder / "symbols")
+    unlimited = config.model_copy(update={"max_characters": None})
+    lengths = [
+        symbols.append(read_symbols(files, config if files is groups[0] else unlimited))
+        for files in groups
+    ]
+    bounds = _split(lengths, config)
+    held_out = [symbols.count(*stretch) for stretch in bounds[1:]]
+    counts = [symbols.counts - sum(held_out), *held_out]
+    if vocabulary is None:
+        vocabulary = _vocabulary_of(counts, config)
+    parts: dict[PartName, tuple[int, int]] = {}
+    for name, (start, end), counted in zip(PARTS, bounds, counts, strict=True):
+        num_unknown = end - start - int(counted[list(vocabulary.symbols)].sum())
+        parts[name] = (end - start, num_unknown)
+        # Most splits have no unknown characters, and then need no search.
+        unknown_from = start if num_unknown else end
+        symbols.write_unknown(unknown_from, end, vocabulary, folder / f"{name}.unknown")
+    for name, (start, end) in zip(PARTS[1:], bounds[1:], strict=True):
+        symbols.write_ids(start, end, vocabulary, folder / f"{name}.ids")
+    symbols.become_ids(*bounds[0], vocabulary, folder / f"{PARTS[0]}.ids")
+    starts = [start for start, _ in bounds]
+    if config.validation_paths or config.test_paths:
+        starts = [0, 0, 0]
+    else:
+        texts = [texts[0]] * len(PARTS)
+    origins = dict(zip(PARTS, map(Origin, texts, starts), strict=True))
+    write_about(
+        folder, vocabulary, parts, origins, _hapaxes(counts[0], vocabulary, config.minimum_count)
+    )
+
+
+def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:
+    """Return where each part starts and ends; raises `CorpusError` where one would be too short."""
+    total = lengths[0]
+    if total == 0:
+        raise CorpusError(
+            "the text is empty; give one with characters in it (--text or corpus.paths)"
+        )
+    if config.validation_paths or config.test_paths:
+        ends = np.cumsum(lengths).tolist()
+        wanted = [True, bool(config.validation_paths), bool(config.test_paths)]
+    else:
+        train, validation, _ = config.split
+        ends = [int(train * total), int(round(train + validation, 9) * total), total]
+        wanted = [fraction > 0 for fraction in config.split]
+    bounds = list(zip([0, *ends], ends, strict=False))
+    if config.validation_first and not (config.validation_paths or config.test_paths):
+        first = ends[1] - ends[0]
+        bounds[:2] = (first, ends[1]), (0, first)
+    for name, (start, end), is_wanted in zip(PARTS, bounds, wanted, strict=True):
+        if is_wanted and end - start < 2:
+            few = f"has {end - start} characters and needs at least 2"
+            if sum(wanted) == 1:
+                raise CorpusError(f"the text {few}; give more")
+            raise CorpusError(
+                f"the {name} part of the text {few} (the whole text has {sum(lengths)}); give more "
+                "text, or another corpus.split"
+            )
+    return bounds
+
+
+def _vocabulary_of(counts: list[Counts], config: CorpusConfig) -> Vocabulary:
+    if config.unit == "byte":
+        return Vocabulary.of_bytes()
+    counted = counts[0] if config.vocabulary_from == "train" else sum(counts[1:], counts[0])
+    if counted.max() < config.minimum_count:
+        raise CorpusError(
+            f"no character of the text occurs {config.minimum_count} times; lower "
+            "corpus.minimum_count or give more text"
+        )
+    return Vocabulary.from_counts(counted, config.minimum_count)
+
+
+def _hapaxes(counts: Counts, vocabulary: Vocabulary, minimum_count: int) -> list[int]:
+    """Return the ids of rare characters: known, but fewer than twice `minimum_count`."""
+    if vocabulary.unit == "byte":
+        return []
+    of_known = counts[list(vocabulary.symbols)]
+    is_rare = (of_known > 0) & (of_known < 2 * minimum_count)
+    ids: list[int] = (1 + np.flatnonzero(is_rare)).tolist()
+    return ids

@@ -1,0 +1,261 @@
+"""A text as ids on disk, in training, validation and test parts; and its place in the cache.
+
+The folder that holds the ids is named by a digest of the files' contents and of every setting that
+changes the ids, so a changed text is never served stale; digests inside it tell whether it still is
+what was written.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from charlm.corpus.vocabulary import UNKNOWN_TYPE, Ids, Sizes, Vocabulary
+from charlm.errors import CorpusError, file_errors
+from charlm.files.atomic import sync
+from charlm.files.cache_record import claim, make_folder, record_locked
+from charlm.files.locations import ANOTHER_CACHE, cache_folder
+from charlm.files.stored import item
+from charlm.files.untrusted import InvalidDataError, as_ascii, parse_json, read_bounded
+
+_MOST_TO_DIGEST = 64 << 20
+"""Bytes: of a longer file of ids, only the length and the time are checked each time it is used.
+
+To read 2 GB takes a second or more, which would be most of a second start. What is not checked was
+synchronised before it took its place, so that a power cut leaves none of it unwritten.
+"""
+
+_PIECE = 1 << 20
+"""Number of characters or bytes to read at a time."""
+
+PartName = Literal["train", "validation", "test"]
+PARTS: tuple[PartName, ...] = ("train", "validation", "test")
+FILES = (*(f"{name}.{kind}" for name in PARTS for kind in ("ids", "unknown")), "corpus.json")
+"""Names of the files of a corpus in the cache."""
+SKETCHES: dict[PartName, str] = {name: f"{name}.sketch" for name in ("train", "validation")}
+"""Names of files that `provenance` may add later."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Identify a text by its content, and the position of a split in it."""
+
+    digest: str
+    """Digest of the files' content and of the settings that decode them, but not of paths."""
+    start: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """A split of a text as ids, with sizes and unknown characters, which ids do not contain."""
+
+    ids: Ids
+    sizes: Sizes
+    """Bytes of the symbol of each id; 0 for the unknown symbol."""
+    unknown: np.ndarray
+    """The characters outside the vocabulary, in order, as `UNKNOWN_TYPE`."""
+    origin: Origin = Origin("", 0)
+    """The text of which it is a split."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def num_unknown(self) -> int:
+        return len(self.unknown)
+
+    def measure(self, start: int, end: int) -> tuple[int, int]:
+        """Return the number of bytes, and of unknown characters, from `start` to `end`."""
+        first, last = np.searchsorted(self.unknown["place"], (start, end))
+        size = int(self.unknown["bytes"][first:last].sum(dtype=np.int64))
+        for begin in range(start, end, _PIECE):
+            ids = self.ids[begin : min(begin + _PIECE, end)]
+            size += int(np.bincount(ids, minlength=len(self.sizes)) @ self.sizes.astype(np.int64))
+        return size, int(last - first)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A vocabulary and the three parts of a text, memory-mapped."""
+
+    vocabulary: Vocabulary
+    fingerprint: str
+    """Digest of the text and of every setting that changes the ids."""
+    parts: dict[PartName, Part]
+    hapaxes: tuple[int, ...]
+    """Ids of the rare characters that `batches.hapax_dropout` hides: they occur in the training
+    split fewer than twice `minimum_count` times (once, by default). Empty with `unit: byte`."""
+
+
+def cached_corpus(fingerprint: str) -> Corpus | None:
+    """Open the corpus with this fingerprint; return None if the cache has no intact one.
+
+    Raises `CorpusError` if this user has no permission to read it.
+    """
+    folder = cache_folder() / "corpora" / fingerprint
+    try:
+        written = as_ascii(read_bounded(folder / "corpus.json", megabytes=19))
+        about = parse_json(written, most_numbers=2_400_000)  # a vocabulary, and what is rare in it
+        digest = item(about, "sha256", str)
+        if digest != _digest_of({key: about[key] for key in about if key != "sha256"}):
+            raise InvalidDataError(f"{folder}: changed since it was written")
+        vocabulary = Vocabulary.from_json(item(about, "vocabulary", dict))
+        parts: dict[PartName, Part] = {}
+        for name in PARTS:
+            lengths = item(item(about, "parts", dict), name, list)
+            if list(map(type, lengths)) != [int, int]:
+                raise InvalidDataError("the lengths of a split are invalid")
+            length, num_unknown = lengths
+            unknown = _map(folder / f"{name}.unknown", about, UNKNOWN_TYPE, num_unknown)
+            check = _IdsCheck(vocabulary, unknown)
+            ids = _map(folder / f"{name}.ids", about, vocabulary.id_type, length, check)
+            origin = _origin_of(*item(item(about, "origins", dict), name, list))
+            parts[name] = Part(ids, vocabulary.sizes, unknown, origin)
+        hapaxes = tuple(item(about, "hapaxes", list))
+        if not all(type(one) is int and 0 < one < len(vocabulary) for one in hapaxes):
+            raise InvalidDataError("hapaxes are outside the vocabulary")
+        return Corpus(vocabulary, fingerprint, parts, hapaxes)
+    except PermissionError as reason:
+        raise CorpusError(
+            f"{folder}: could not be read ({reason.strerror}), it belongs to another user; set "
+            "CHARLM_CACHE to a folder of your own"
+        ) from None
+    except (OSError, InvalidDataError):
+        return None
+
+
+def _origin_of(*written: Any) -> Origin:
+    if list(map(type, written)) != [str, int] or written[1] < 0:
+        raise InvalidDataError("the origin of a text is invalid")
+    return Origin(*written)
+
+
+class _IdsCheck:
+    """Raise `InvalidDataError` for ids that no text gives; a digest does not exclude them."""
+
+    def __init__(self, vocabulary: Vocabulary, unknown: np.ndarray) -> None:
+        sizes = unknown["bytes"]
+        if not ((sizes >= 1) & (sizes <= 4)).all():
+            raise InvalidDataError("the sizes of unknown characters are invalid")
+        self._vocabulary = vocabulary
+        self._unknown = unknown["place"]
+        self._place = self._found = 0
+
+    def __call__(self, block: bytes) -> None:
+        """Check the next ids, given as bytes."""
+        ids = np.frombuffer(block, self._vocabulary.id_type)
+        if ids.max() >= len(self._vocabulary):
+            raise InvalidDataError("ids are outside the vocabulary")
+        if self._vocabulary.unknown_id is not None:
+            places = self._place + np.flatnonzero(ids == self._vocabulary.unknown_id)
+            stated = self._unknown[self._found : self._found + len(places)]
+            if not np.array_equal(stated, places):
+                raise InvalidDataError("the places of unknown characters are invalid")
+            self._found += len(places)
+        self._place += len(ids)
+
+
+def write_about(
+    folder: Path,
+    vocabulary: Vocabulary,
+    parts: dict[PartName, tuple[int, int]],
+    origins: dict[PartName, Origin],
+    hapaxes: Sequence[int],
+) -> None:
+    """Write `corpus.json` beside the other files of a corpus.
+
+    `parts` gives the number of characters, and of unknown characters, of each split.
+    """
+    files = [folder / f"{name}.{kind}" for name in PARTS for kind in ("ids", "unknown")]
+    digests: dict[str, str | None] = {}
+    for path in files:
+        with path.open("rb") as file:
+            digests[path.name] = _digest_of_file(file)
+        if digests[path.name] is None:
+            sync(path)
+    about = {
+        "vocabulary": vocabulary.to_json(),
+        "parts": parts,
+        "origins": {name: [origin.digest, origin.start] for name, origin in origins.items()},
+        "written": {file.name: file.stat().st_mtime_ns for file in files},
+        "digests": digests,
+        "hapaxes": list(hapaxes),
+    }
+    about["sha256"] = _digest_of(about)
+    (folder / "corpus.json").write_text(json.dumps(about), encoding="utf-8")
+
+
+def keep_corpus(folder: Path, key: str) -> Corpus:
+    """Move a finished corpus to its place in the cache, unless another process was first.
+
+    Raises `CorpusError` if that fails, or if something that charlm did not make has this path.
+    """
+    target = cache_folder() / "corpora" / key
+    with file_errors("be written", target, ANOTHER_CACHE, CorpusError):
+        corpus = _put(folder, target)
+    assert corpus is not None, "what was just written is whole"
+    return corpus
+
+
+def _put(folder: Path, target: Path) -> Corpus | None:
+    key = target.name
+    with record_locked():
+        make_folder(target.parent)
+        if cached_corpus(key) is None:
+            claim(target)
+            if target.exists():  # but is damaged
+                for name in FILES:  # `corpus.json`, with the digests of the others, comes last
+                    (folder / name).replace(target / name)
+            else:
+                folder.rename(target)
+        return cached_corpus(key)
+
+
+def _digest_of(about: dict[str, Any]) -> str:
+    try:
+        return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+    except RecursionError:  # JSON may be nested as deeply as the parser allows
+        raise InvalidDataError("it is nested too deeply") from None
+
+
+def _digest_of_file(
+    file: BufferedReader, see: Callable[[bytes], None] = lambda block: None
+) -> str | None:
+    """Return the SHA-256 of a file, and pass every block to `see`; None for a large file.
+
+    Reading a large file at each start would take too long.
+    """
+    if os.fstat(file.fileno()).st_size > _MOST_TO_DIGEST:
+        return None
+    digest = hashlib.sha256()
+    while block := file.read(_PIECE):
+        digest.update(block)
+        see(block)
+    return digest.hexdigest()
+
+
+def _map(
+    path: Path,
+    about: dict[str, Any],
+    kind: Any,
+    length: int,
+    see: Callable[[bytes], None] = lambda block: None,
+) -> np.ndarray:
+    """Map a file of a corpus to memory; raises `InvalidDataError` if it has changed."""
+    with path.open("rb") as file:  # opened once, because another file may replace it
+        facts = os.fstat(file.fileno())
+        if facts.st_mtime_ns != item(about, "written", dict).get(path.name):
+            raise InvalidDataError(f"{path}: modified since it was written")
+        if facts.st_size != length * np.dtype(kind).itemsize:
+            raise InvalidDataError(f"{path}: incomplete")
+        if _digest_of_file(file, see) != item(about, "digests", dict).get(path.name, ""):
+            raise InvalidDataError(f"{path}: changed since it was written")
+        if length == 0:  # an empty file cannot be mapped
+            return np.zeros(0, kind)
+        return np.memmap(file, kind, "r", shape=(length,))

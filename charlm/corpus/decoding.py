@@ -1,0 +1,208 @@
+"""Files in any encoding, plain or gzipped, as a stream of symbols in pieces of bounded size."""
+
+import codecs
+import gzip
+import io
+import string
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from charlm.config.schema import CorpusConfig
+from charlm.corpus.file_kinds import (
+    BEGINNING,
+    LEAVE_IT_OUT,
+    is_web_page,
+    kind_of,
+    misread,
+    place_of_wide,
+)
+from charlm.corpus.files import how_to_leave_out
+from charlm.corpus.normalization import normalised
+from charlm.corpus.vocabulary import Symbols, code_points
+from charlm.errors import CorpusError, file_errors
+
+_BLOCK = 1 << 19
+"""Bytes read at a time: what becomes of so many fits in a processor's cache."""
+_FIRST_BYTES = 1024
+"""Bytes in which HTML shows."""
+_BYTE_ORDER_MARK = "\ufeff"
+_MOST_ACCENTED = 1 / 3
+"""Fraction of the letters of a text in a Latin script that are not ASCII, at most."""
+_REMOVE_THE_MARK_THEMSELVES = ("utf-16", "utf-32")
+_MOST_PENDING = 1 << 20
+"""Bytes that a decoder may keep until they make a character: UTF-7 may begin what has no end."""
+
+
+def spool_standard_input(folder: Path) -> Path:
+    """Copy standard input to a file in `folder`, where it can be read more than once."""
+    remedy = "free some space or set CHARLM_CACHE"
+    with (
+        file_errors("be written", folder, remedy, CorpusError),
+        tempfile.NamedTemporaryFile(dir=folder, prefix="standard-input-", delete=False) as file,
+    ):
+        while block := _read_standard_input():
+            file.write(block)
+    return Path(file.name)
+
+
+def _read_standard_input() -> bytes:
+    with file_errors("be read", "standard input", "redirect a text to it", CorpusError):
+        return sys.stdin.buffer.read(_BLOCK)
+
+
+def read_symbols(files: Sequence[Path], config: CorpusConfig) -> Iterator[Symbols]:
+    """Read files one after the other as pieces of code points, or of bytes with `unit: byte`."""
+    left = config.max_characters
+    for path in files:
+        for piece in _pieces(path, config, files):
+            if left is not None:
+                piece, left = piece[:left], left - len(piece[:left])  # noqa: PLW2901
+            if len(piece):
+                yield piece
+            if left == 0:
+                return
+
+
+def web_pages(files: Sequence[Path]) -> list[Path]:
+    """Return the files that are HTML; raises `CorpusError` for one that cannot be read."""
+    return [path for path in files if is_web_page(next(_blocks(path, _FIRST_BYTES), b""))]
+
+
+def _pieces(path: Path, config: CorpusConfig, files: Sequence[Path]) -> Iterator[Symbols]:
+    blocks = _blocks(path)
+    if config.unit == "byte":
+        return (np.frombuffer(block, np.uint8) for block in blocks)
+    named = (*config.paths, *config.validation_paths, *config.test_paths)
+    texts = _decoded(blocks, path, config, how_to_leave_out(path, named, files))
+    if config.normal_form != "none":
+        texts = normalised(texts, config.normal_form, path)
+    return map(code_points, texts)
+
+
+def _blocks(path: Path, size: int | None = None) -> Iterator[bytes]:
+    """Read a file in blocks of `size` bytes, or of `_BLOCK`."""
+    try:
+        with _open(path) as file:
+            while block := file.read(size or _BLOCK):
+                yield block
+    except (gzip.BadGzipFile, EOFError, zlib.error) as reason:
+        raise CorpusError(f"{path}: {_why_not_gzip(path, reason)}") from None
+    except OSError as reason:
+        why = reason.strerror or reason
+        raise CorpusError(f"{path}: cannot be read ({why}); check the file") from None
+
+
+def _why_not_gzip(path: Path, reason: Exception) -> str:
+    with path.open("rb") as file:
+        beginning = file.read(BEGINNING)
+    if beginning.startswith(b"\x1f\x8b"):
+        return f"incomplete or damaged gzip file ({reason}); compress it again"
+    kind = kind_of(beginning)
+    if kind is None or kind.encoding is not None:
+        return f"not a gzip file ({reason}); if it is text, remove .gz from its name"
+    return f"{kind.name}, not a gzip file; {kind.remedy}"
+
+
+def _open(path: Path) -> io.BufferedIOBase:
+    if is_packed(path):
+        return gzip.GzipFile(path)
+    return path.open("rb")
+
+
+def is_packed(path: Path) -> bool:
+    """Return whether a file is read as gzip."""
+    return path.suffix == ".gz"
+
+
+def _recognised(
+    blocks: Iterator[bytes], path: Path, config: CorpusConfig, leave_out: str
+) -> Iterator[bytes]:
+    """Pass blocks on; raise `CorpusError` if their first bytes show that they are not text."""
+    first: list[bytes] = []
+    while sum(map(len, first)) < BEGINNING and (block := next(blocks, b"")):
+        first.append(block)
+    if kind := misread(b"".join(first), config.encoding):
+        expected = "plain" if kind.encoding is None else config.encoding.upper()
+        remedy = leave_out if leave_out and kind.remedy == LEAVE_IT_OUT else kind.remedy
+        also = "" if remedy is leave_out or not leave_out else f"; or {leave_out}"
+        raise CorpusError(f"{path}: {kind.name}, not {expected} text; {remedy}{also}")
+    offset = 0
+    for block in chain(first, blocks):
+        if (place := place_of_wide(block, config.encoding)) is not None:
+            also = f"; or {leave_out}" if leave_out else ""
+            raise CorpusError(
+                f"{path}: UTF-16 text from byte {offset + place} on, within "
+                f"{config.encoding.upper()} text, such as PowerShell's >> appends; convert the "
+                f"file to one encoding{also}"
+            )
+        offset += len(block)
+        yield block
+
+
+def _decoded(
+    blocks: Iterator[bytes], path: Path, config: CorpusConfig, leave_out: str
+) -> Iterator[str]:
+    bytes_decoder = codecs.getincrementaldecoder(config.encoding)()
+    decoder: io.IncrementalNewlineDecoder | codecs.IncrementalDecoder = bytes_decoder
+    if config.newlines != "keep":
+        decoder = io.IncrementalNewlineDecoder(bytes_decoder, translate=True)
+    offset, at_start = 0, True
+    also = f"; or {leave_out}" if leave_out else ""
+    for block in _with_end(_recognised(blocks, path, config, leave_out)):
+        pending = len(bytes_decoder.getstate()[0])
+        if pending > _MOST_PENDING:
+            raise CorpusError(
+                f"{path}: {_MOST_PENDING:,} bytes are not yet a character; convert the file, or "
+                "check corpus.encoding"
+            )
+        try:
+            text = decoder.decode(block, final=not block)
+        except UnicodeDecodeError as reason:
+            place = offset - pending + reason.start
+            wrong = reason.object[reason.start]
+            raise CorpusError(
+                f"{path}: byte {place} is not {config.encoding.upper()} (0x{wrong:02x}); convert "
+                "the file, or set corpus.encoding to its encoding, such as "
+                f"{_encodings_like(reason.object)}, or corpus.unit to byte{also}"
+            ) from None
+        except UnicodeError as reason:
+            raise CorpusError(
+                f"{path}: not {config.encoding} ({reason}); set corpus.encoding"
+            ) from None
+        offset += len(block)
+        if at_start and text:
+            if config.encoding not in _REMOVE_THE_MARK_THEMSELVES:
+                text = text.removeprefix(_BYTE_ORDER_MARK)
+            at_start = False
+        yield text.replace("\n", " ") if config.newlines == "space" else text
+
+
+def _encodings_like(block: bytes) -> str:
+    """Name encodings that a block can be in: in Latin scripts, few letters are not ASCII."""
+    others = len(block.translate(None, bytes(range(0x80))))
+    letters = len(block) - len(block.translate(None, string.ascii_letters.encode()))
+    if others > _MOST_ACCENTED * (others + letters):
+        return "koi8-r, cp1251, gb18030 or shift_jis"
+    return "cp1252 (Windows) or cp437 (DOS)"
+
+
+def _with_end(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Add the empty block that tells a decoder that the file ends."""
+    yield from blocks
+    yield b""
+
+
+def as_read(text: str, config: CorpusConfig) -> str:
+    """Bring a typed text into the newlines and normal form of a corpus."""
+    if config.newlines != "keep":
+        newline = " " if config.newlines == "space" else "\n"
+        text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", newline)
+    if config.normal_form != "none":
+        text = "".join(normalised(iter([text]), config.normal_form, "the prefix"))
+    return text

@@ -1,0 +1,59 @@
+"""Choose the vocabulary of a run that starts from an initial model.
+
+Characters of the text outside the vocabulary of the model become one unknown symbol. With
+`corpus.vocabulary: extend` they are added to the vocabulary.
+"""
+
+from charlm.config.schema import Config, CorpusConfig
+from charlm.corpus.builder import build_corpus
+from charlm.corpus.corpus import Corpus, PartName
+from charlm.corpus.vocabulary import Vocabulary
+from charlm.errors import ConfigError, CorpusError
+
+MOST_UNKNOWN = 0.1
+"""Largest fraction of a text that may be outside the vocabulary.
+
+Above it about every second word has an unknown character, and scores are too good: the unknown
+symbol is easy to predict, because it replaces many characters.
+"""
+
+
+def corpus_of(config: Config, known: Vocabulary | None) -> Corpus:
+    """Build the corpus to train on, with the known vocabulary or its extension by the config.
+
+    Raises `CorpusError` if too much of the text is outside the vocabulary.
+    """
+    vocabulary = known
+    if known is not None and config.corpus.vocabulary == "extend":
+        vocabulary = _extended(known, config.corpus)
+    corpus = build_corpus(config.corpus, vocabulary)
+    _check_known(corpus, config.corpus, is_own=known is None)
+    return corpus
+
+
+def _extended(known: Vocabulary, config: CorpusConfig) -> Vocabulary:
+    """Return the known vocabulary with the characters that the text alone would give."""
+    if "-" in (*config.paths, *config.validation_paths, *config.test_paths):
+        raise ConfigError(
+            "corpus.vocabulary: extend reads the text twice; save it to a file and name it "
+            "with --text"
+        )
+    own = build_corpus(config.model_copy(update={"vocabulary": "keep"})).vocabulary
+    return Vocabulary(tuple(sorted({*known.symbols, *own.symbols})), known.unit)
+
+
+def _check_known(corpus: Corpus, config: CorpusConfig, is_own: bool) -> None:
+    names: tuple[PartName, ...] = ("train",) if is_own else ("train", "validation")
+    for name in names:
+        part = corpus.parts[name]
+        if part.num_unknown <= MOST_UNKNOWN * len(part):
+            continue
+        remedy = (
+            f"lower corpus.minimum_count ({config.minimum_count})"
+            if is_own or config.vocabulary == "extend"
+            else "learn its characters with --set corpus.vocabulary=extend"
+        )
+        raise CorpusError(
+            f"{part.num_unknown / len(part):.0%} of the characters of the {name} split are not in "
+            f"the vocabulary, so that the scores of the model would be misleading; {remedy}"
+        )

@@ -1,0 +1,123 @@
+"""Measure how much of a scored text the model has seen, and report it with the score."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from charlm.corpus.corpus import Corpus, Part, PartName
+from charlm.corpus.provenance import LEARNT, Record, Through, Use
+from charlm.corpus.shingles import count_common
+from charlm.corpus.vocabulary import Vocabulary
+
+_WORTH_SAYING = {"learnt from": 0.01, "followed": 0.01, "chosen on": 0.1, "fitted on": 0.1}
+_UNFAIR, _UNFAIR_REPETITION = 0.1, 0.5
+"""Fractions from which a score is biased: of a text that was trained on, and of a held-out split
+that repeats the rest of its text."""
+_VERBS = {
+    "learnt from": "was trained on",
+    "followed": "was adapted to",
+    "chosen on": "was selected on",
+    "fitted on": "was fitted on",
+}
+_BIASED = "biased score: "
+_FEW = 20
+"""With fewer compared passages, the description gives no percentage."""
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How much of a scored text the model has seen, in one of its records."""
+
+    name: str
+    use: Use
+    through: Through
+    share: float
+    passages: int | None
+    """Number of compared passages if the share is an estimate; None if it is exact."""
+    is_repetition: bool
+    """Whether the scored text is another split of the same text, which repeats itself."""
+
+    @property
+    def is_worth_saying(self) -> bool:
+        """Whether it matters for a score; the repetition of a text is reported only once."""
+        repeats_only = self.is_repetition and self.use not in LEARNT
+        return self.share > _WORTH_SAYING[self.use] and not repeats_only
+
+    @property
+    def is_unfair(self) -> bool:
+        """Whether a score of the text says little about other texts."""
+        limit = _UNFAIR_REPETITION if self.is_repetition else _UNFAIR
+        return self.use in LEARNT and self.share >= limit
+
+    def describe(self) -> str:
+        """Describe the overlap in a few words."""
+        models = {"": "", "teacher": "a teacher", "start": "the initial model"}
+        actors = {"chosen on": "the checkpoint", "fitted on": "the mixture"}
+        actor = models[self.through] or actors.get(self.use, "the model")
+        verb = _VERBS[self.use]
+        said = f"{actor} {verb} {self._amount()} it"
+        if self.is_repetition:
+            said = f"{self._amount()} it repeats text that {actor} {verb}"
+        return f"{said} ({self.name})"
+
+    def _amount(self) -> str:
+        if self.passages is None and self.share == 1:
+            return "all of"
+        if self.passages is not None and self.passages < _FEW:
+            return "some of"
+        return f"about {self.share:.0%} of".replace("%", " %")
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "text": self.name,
+            "use": self.use,
+            "through": self.through,
+            "share": self.share,
+            "passages_compared": self.passages,
+            "is_repetition": self.is_repetition,
+        }
+
+
+def overlaps(records: Sequence[Record], part: Part, vocabulary: Vocabulary) -> tuple[Overlap, ...]:
+    """Return the overlaps of a text with the records that matter for its score."""
+    found = [_overlap(one, part, vocabulary) for one in records]
+    return tuple(one for one in found if one.is_worth_saying)
+
+
+def caveats(records: Sequence[Record], found: Sequence[Overlap]) -> str:
+    """Describe what biases a score, to append to its protocol; mostly ""."""
+    said: dict[str, bool] = {}
+    for overlap in found:
+        description = overlap.describe()
+        said[description] = overlap.is_unfair or said.get(description, False)
+    others = [one.name for one in records if one.use == "followed"]
+    if others and not any(overlap.use == "followed" for overlap in found):
+        said[f"the model was also adapted to {', '.join(others)} (eval --dynamic --save)"] = False
+    first_unfair = next((one for one, is_unfair in said.items() if is_unfair), None)
+    return "".join(f"; {_BIASED if one is first_unfair else ''}{one}" for one in said)
+
+
+def warnings_of(records: Sequence[Record], corpus: Corpus) -> tuple[str, ...]:
+    """Warn, before a run, of held-out splits that its teachers or initial model were trained on."""
+    others = [one for one in records if one.through and one.use in LEARNT]
+    names: tuple[PartName, ...] = ("validation", "test")
+    return tuple(
+        f"the {name} split: {_BIASED if overlap.is_unfair else ''}{overlap.describe()}"
+        for name in names
+        for overlap in overlaps(others, corpus.parts[name], corpus.vocabulary)
+        if not overlap.is_repetition
+    )
+
+
+def _overlap(record: Record, part: Part, vocabulary: Vocabulary) -> Overlap:
+    """Compare by character ranges if the texts are the same, and by passages otherwise."""
+    start, length = part.origin.start, len(part)
+    is_same = bool(part.origin.digest) and part.origin.digest == record.digest
+    common = min(start + length, record.end) - max(start, record.start) if is_same else 0
+    share, passages = max(0, common) / max(1, length), None
+    if share < 1:
+        found, compared = count_common(record.sketch, part.ids, vocabulary)
+        if found / max(1, compared) > share:
+            share, passages = found / compared, compared
+    is_repetition = is_same and common <= 0
+    return Overlap(record.name, record.use, record.through, share, passages, is_repetition)

@@ -1,0 +1,153 @@
+"""Record which texts the weights of a model have seen, by content.
+
+Every checkpoint has a `Record` of each text: those of the run itself, and those of its initial
+model and teachers. Paths do not matter: a record contains a digest of the text, the range of its
+characters, and a sketch of its passages.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from charlm.config.schema import CorpusConfig
+from charlm.corpus.corpus import SKETCHES, Corpus, Part, PartName
+from charlm.corpus.shingles import MOST_ANCHOR_BITS, Sketch, sketch
+from charlm.corpus.vocabulary import Vocabulary
+from charlm.files.build_folder import built_in
+from charlm.files.locations import cache_folder
+from charlm.files.stored import item
+from charlm.files.untrusted import InvalidDataError, read_bounded
+
+Use = Literal["learnt from", "followed", "chosen on", "fitted on"]
+"""followed: the model was adapted to the text while it was scored (`eval --dynamic --save`)."""
+Through = Literal["", "teacher", "start"]
+"""Whose text it is: the run's own, that of a teacher, or that of the initial model."""
+LEARNT: tuple[Use, ...] = ("learnt from", "followed")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A text that a model has seen, and its use."""
+
+    name: str = field(compare=False)
+    """For messages only: a copy of the text may have another name."""
+    use: Use
+    digest: str
+    start: int
+    end: int
+    sketch: Sketch = field(compare=False, repr=False)
+    through: Through = ""
+    paths: tuple[str, ...] = field(compare=False, default=())
+    """Paths of a text that the model was adapted to, if it is not a split of the training text."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON, without the hashes of its sketch."""
+        return {
+            "name": self.name,
+            "use": self.use,
+            "through": self.through,
+            "digest": self.digest,
+            "start": self.start,
+            "end": self.end,
+            "anchor_bits": self.sketch.anchor_bits,
+            "paths": self.paths,
+        }
+
+    @classmethod
+    def from_json(cls, about: dict[str, Any], hashes: np.ndarray) -> "Record":
+        """Restore a record; raises `InvalidDataError` for invalid data."""
+        name, digest = item(about, "name", str), item(about, "digest", str)
+        paths = tuple(item(about, "paths", list))
+        use: Any = about.get("use")
+        through: Any = about.get("through")
+        start, end, bits = (item(about, key, int) for key in ("start", "end", "anchor_bits"))
+        if not all(type(path) is str for path in paths):
+            raise InvalidDataError("a record of a text without its paths")
+        if use not in get_args(Use) or through not in get_args(Through):
+            raise InvalidDataError("a record of a text with an unknown use")
+        if not 0 <= start <= end:
+            raise InvalidDataError("a record of a text without a range")
+        if not 0 <= bits <= 16 or hashes.dtype != np.int64 or hashes.ndim != 1:
+            raise InvalidDataError("a record of a text without a sketch")
+        its_sketch = Sketch(hashes.view(np.uint64), bits)
+        return cls(name, use, digest, start, end, its_sketch, through, paths)
+
+
+def records_of(corpus: Corpus, config: CorpusConfig) -> tuple[Record, ...]:
+    """Return the records of a run's own text: its training split and its validation split."""
+    uses: dict[PartName, Use] = {"train": "learnt from", "validation": "chosen on"}
+    return tuple(
+        _record(name_of_part(name, config), use, corpus.parts[name], _kept_sketch(corpus, name))
+        for name, use in uses.items()
+        if len(corpus.parts[name])
+    )
+
+
+def followed(name: str, paths: tuple[str, ...], part: Part, vocabulary: Vocabulary) -> Record:
+    """Return the record of a text that a model was adapted to while it was scored."""
+    read = _record(name, "followed", part, sketch(part.ids, vocabulary))
+    return replace(read, paths=paths)
+
+
+def _record(name: str, use: Use, part: Part, its_sketch: Sketch) -> Record:
+    origin = part.origin
+    return Record(name, use, origin.digest, origin.start, origin.start + len(part), its_sketch)
+
+
+def inherited(records: Iterable[Record], through: Through) -> tuple[Record, ...]:
+    """Return the records of a teacher or initial model, marked as such."""
+    return tuple(replace(one, through=one.through or through) for one in records)
+
+
+def merged(*groups: Iterable[Record]) -> tuple[Record, ...]:
+    """Merge records without duplicates; a record of the run itself replaces an inherited one."""
+    kept: dict[Record, Record] = {}
+    for record in chain(*groups):
+        same = replace(record, through="")
+        if same not in kept or not record.through:
+            kept[same] = record
+    return tuple(kept.values())
+
+
+def fitted(records: Iterable[Record]) -> tuple[Record, ...]:
+    """Return the records of a mixture, which is fitted on the split that selects its members."""
+    return tuple(
+        replace(one, use="fitted on") if (one.use, one.through) == ("chosen on", "") else one
+        for one in records
+    )
+
+
+def name_of_part(part: PartName, config: CorpusConfig) -> str:
+    """Return the name of the text that a split belongs to."""
+    own = {"validation": config.validation_paths, "test": config.test_paths}.get(part, ())
+    return name_of(own or config.paths) or str(config.builtin)
+
+
+def name_of(paths: Sequence[str | Path]) -> str:
+    """Return the names of files without their folders."""
+    names = ["standard input" if path == "-" else Path(path).name for path in map(str, paths)]
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _kept_sketch(corpus: Corpus, name: PartName) -> Sketch:
+    """Return the sketch of a part, from the cache beside its ids or made anew."""
+    file = cache_folder() / "corpora" / corpus.fingerprint / SKETCHES[name]
+    with suppress(OSError):
+        data = read_bounded(file, 1)
+        digest, body = data[:32], data[32:]
+        is_whole = len(body) % 8 == 1 and hashlib.sha256(body).digest() == digest
+        if is_whole and body[0] <= MOST_ANCHOR_BITS:
+            return Sketch(np.frombuffer(body[1:], "<u8").astype(np.uint64), body[0])
+    made = sketch(corpus.parts[name].ids, corpus.vocabulary)
+    body = bytes([made.anchor_bits]) + made.hashes.astype("<u8").tobytes()
+    with suppress(OSError), built_in(cache_folder()) as folder:  # it only saves time
+        (folder / file.name).write_bytes(hashlib.sha256(body).digest() + body)
+        (folder / file.name).replace(file)
+    return made

@@ -1,0 +1,102 @@
+"""The symbols of a text on disk, on their way from files to ids."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from jaxtyping import Int64
+
+from charlm.corpus.vocabulary import NUM_CODE_POINTS, UNKNOWN_TYPE, Symbols, Vocabulary, sizes_of
+
+Counts = Int64[np.ndarray, "code_points"]
+"""How often each code point (or byte value, with `unit: byte`) occurs."""
+
+
+class SymbolFile:
+    """Code points or bytes on disk: written and counted once, in pieces as narrow as they come.
+
+    Memory holds one piece at a time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.counts: Counts = np.zeros(NUM_CODE_POINTS, np.int64)
+        """Of all that was appended."""
+        self._pieces: list[tuple[int, np.dtype[Any]]] = []
+
+    def append(self, pieces: Iterable[Symbols]) -> int:
+        """Write pieces at the end and count their symbols; return how many these are."""
+        total = 0
+        with self.path.open("ab") as file:
+            for piece in pieces:
+                file.write(piece.data)
+                _add(self.counts, piece)
+                self._pieces.append((len(piece), piece.dtype))
+                total += len(piece)
+        return total
+
+    def read(self, start: int, end: int) -> Iterator[Symbols]:
+        """Read a stretch, piece by piece."""
+        first = place = 0  # of the piece: its first symbol, and that symbol's byte in the file
+        for length, dtype in self._pieces:
+            begin, stop = max(start - first, 0), min(end - first, length)
+            if begin < stop:
+                offset = place + begin * dtype.itemsize
+                yield np.fromfile(self.path, dtype, stop - begin, offset=offset)
+            first += length
+            place += length * dtype.itemsize
+
+    def count(self, start: int, end: int) -> Counts:
+        """Count the symbols of a stretch alone."""
+        counts: Counts = np.zeros(NUM_CODE_POINTS, np.int64)
+        for piece in self.read(start, end):
+            _add(counts, piece)
+        return counts
+
+    def write_ids(self, start: int, end: int, vocabulary: Vocabulary, target: Path) -> None:
+        """Look a stretch up in a vocabulary, into a new file."""
+        with target.open("wb") as file:
+            self._write_ids(start, end, vocabulary, file)
+
+    def write_unknown(self, start: int, end: int, vocabulary: Vocabulary, target: Path) -> None:
+        """Write the symbols of a range that are outside a vocabulary to a new file."""
+        first = 0
+        with target.open("wb") as file:
+            for piece in self.read(start, end):
+                places = np.flatnonzero(vocabulary.encode(piece) == vocabulary.unknown_id)
+                unknown = np.empty(len(places), UNKNOWN_TYPE)
+                unknown["place"] = first + places
+                unknown["bytes"] = sizes_of(piece[places], vocabulary.unit)
+                file.write(unknown.data)
+                first += len(piece)
+
+    def become_ids(self, start: int, end: int, vocabulary: Vocabulary, target: Path) -> None:
+        """Look a stretch up in a vocabulary and drop the rest: the symbols are gone then.
+
+        Ids that are no wider than the symbols are written over them: to write a second file of this
+        size would take its space on disk, and often more time than all else.
+        """
+        id_size = np.dtype(vocabulary.id_type).itemsize
+        if any(dtype.itemsize < id_size for _, dtype in self._pieces):
+            self.write_ids(start, end, vocabulary, target)
+            self.path.unlink()
+            return
+        with self.path.open("r+b") as file:
+            self._write_ids(start, end, vocabulary, file)
+            file.truncate()
+        self.path.rename(target)
+
+    def _write_ids(self, start: int, end: int, vocabulary: Vocabulary, file: BinaryIO) -> None:
+        for piece in self.read(start, end):
+            file.write(vocabulary.encode(piece).data)
+
+
+def _add(counts: Counts, piece: Symbols) -> None:
+    if piece.dtype == np.uint8:  # two at a time, as one number of 16 bits, is twice as fast
+        even = len(piece) & ~1
+        pairs = np.bincount(piece[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)
+        counts[:256] += pairs.sum(0) + pairs.sum(1)
+        piece = piece[even:]
+    seen = np.bincount(piece)
+    counts[: len(seen)] += seen

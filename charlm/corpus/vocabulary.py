@@ -1,0 +1,182 @@
+"""Characters and their ids, and what becomes of a character that has none."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Integer, UInt8
+
+from charlm.errors import VocabularyError
+from charlm.files.stored import item
+from charlm.files.untrusted import InvalidDataError
+
+NUM_CODE_POINTS = 0x110000
+UNKNOWN_SIGN = "\N{REPLACEMENT CHARACTER}"
+_LISTED = 5
+"""So many more unknown characters are named, once the first is."""
+
+Symbols = Integer[np.ndarray, "length"]
+"""Code points, or byte values with `unit: byte`."""
+Ids = Integer[np.ndarray, "length"]
+Sizes = UInt8[np.ndarray, "symbols"]
+"""How many bytes each of some symbols takes: characters in UTF-8, bytes as they are."""
+UNKNOWN_TYPE = np.dtype([("place", "<i8"), ("bytes", "u1")])
+"""A character outside a vocabulary: its position in the text, and its length in bytes."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """An ordered alphabet: id 0 stands for every unknown character, then the symbols ascending.
+
+    A vocabulary of bytes holds all 256 and has no unknown.
+    """
+
+    symbols: tuple[int, ...]
+    unit: Literal["character", "byte"] = "character"
+
+    @classmethod
+    def from_counts(
+        cls, counts: Integer[np.ndarray, "symbols"], minimum_count: int = 1
+    ) -> "Vocabulary":
+        """Keep the characters that occur at least `minimum_count` times, by code point."""
+        return cls(tuple(np.flatnonzero(counts >= max(1, minimum_count)).tolist()))
+
+    @classmethod
+    def of_bytes(cls) -> "Vocabulary":
+        return cls(tuple(range(256)), "byte")
+
+    @property
+    def unknown_id(self) -> int | None:
+        return 0 if self.unit == "character" else None
+
+    def __len__(self) -> int:
+        """Return the number of ids, the unknown included: the size of the softmax layer."""
+        return len(self.symbols) + (self.unknown_id is not None)
+
+    @property
+    def id_type(self) -> type[np.unsignedinteger[Any]]:
+        """The narrowest unsigned integer that holds every id."""
+        return next(t for t in (np.uint8, np.uint16, np.uint32) if len(self) - 1 <= np.iinfo(t).max)
+
+    @cached_property
+    def sizes(self) -> Sizes:
+        """How many bytes the symbol of each id takes; 0 for the unknown one, which has many."""
+        sizes = sizes_of(np.asarray(self.symbols, np.uint32), self.unit)
+        return sizes if self.unknown_id is None else np.append(np.uint8(0), sizes)
+
+    @cached_property
+    def _id_of_symbol(self) -> Ids:
+        """The id of every code point or byte value: encoding is one look-up in this table."""
+        table = np.zeros(256 if self.unit == "byte" else NUM_CODE_POINTS, self.id_type)
+        table[np.asarray(self.symbols, np.int64)] = np.arange(
+            len(self) - len(self.symbols), len(self)
+        )
+        return table
+
+    @cached_property
+    def _id_of_byte(self) -> bytes:
+        return self._id_of_symbol[:256].tobytes()
+
+    def encode(self, symbols: Symbols) -> Ids:
+        """Map symbols to ids; those outside the vocabulary get `unknown_id`."""
+        if symbols.dtype == self.id_type == np.uint8:  # the fastest way from bytes to bytes
+            return np.frombuffer(symbols.tobytes().translate(self._id_of_byte), np.uint8)
+        ids: Ids = np.take(self._id_of_symbol, symbols)
+        return ids
+
+    def symbols_of(self, text: str) -> Symbols:
+        """Split a text into the units that this vocabulary counts."""
+        if self.unit == "byte":
+            return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
+        return code_points(text)
+
+    def encode_text(self, text: str, unknown: Literal["error", "skip", "map"] = "error") -> Ids:
+        """Encode what a person typed.
+
+        A character outside the vocabulary raises `VocabularyError`, is left out, or becomes the
+        unknown symbol.
+        """
+        ids = self.encode(self.symbols_of(text))
+        if self.unknown_id is None or unknown == "map":
+            return ids
+        known = ids != self.unknown_id
+        if unknown == "error" and not known.all():
+            places = np.flatnonzero(~known)
+            first, *others = dict.fromkeys(text[place] for place in places)
+            listed = "".join(f", nor {describe_character(other)}" for other in others[:_LISTED])
+            more = f", nor {len(others) - _LISTED:,} more" if len(others) > _LISTED else ""
+            raise VocabularyError(
+                f"{describe_character(first)}, character {places[0] + 1} of the prefix, is not "
+                f"in the model's vocabulary{listed}{more}; leave out what it has not, or give "
+                "--unknown skip or --unknown map"
+            )
+        known_ids: Ids = ids[known]
+        return known_ids
+
+    def decode(self, ids: Sequence[int] | Ids) -> str:
+        """Return the text of ids; the unknown symbol shows as U+FFFD."""
+        if self.unit == "byte":
+            return bytes(int(i) for i in ids).decode("utf-8", "replace")
+        return "".join(UNKNOWN_SIGN if i == 0 else chr(self.symbols[int(i) - 1]) for i in ids)
+
+    def decode_bytes(self, ids: Sequence[int] | Ids) -> bytes:
+        """Return the bytes of ids: themselves with `unit: byte`, else the text in UTF-8."""
+        if self.unit == "byte":
+            return bytes(int(i) for i in ids)
+        return self.decode(ids).encode("utf-8", "replace")
+
+    def to_json(self) -> dict[str, Any]:
+        return {"unit": self.unit, "symbols": list(self.symbols)}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Vocabulary":
+        """Raises `InvalidDataError` for what `to_json` does not write."""
+        symbols, unit = tuple(item(fields, "symbols", list)), item(fields, "unit", str)
+        is_possible = set(map(type, symbols)) == {int} and all(
+            low < high for low, high in pairwise((-1, *symbols, NUM_CODE_POINTS))
+        )
+        if unit == "byte" and is_possible and symbols == tuple(range(256)):
+            return cls(symbols, "byte")
+        if unit == "character" and is_possible:
+            return cls(symbols)
+        raise InvalidDataError("the vocabulary is invalid")
+
+
+def bytes_of(text: str) -> bytes:
+    """Encode as UTF-8; surrogates that stand for raw bytes (PEP 383) become those bytes."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # other lone surrogates
+        return text.encode("utf-8", "surrogatepass")
+
+
+def code_points(text: str) -> Symbols:
+    """Return the code points of a text, lone surrogates included, as narrow as they allow.
+
+    They are uint8 for ASCII, uint16 up to U+FFFF, else uint32.
+    """
+    if text.isascii():
+        return np.frombuffer(text.encode("ascii"), np.uint8)
+    narrow = text.encode("utf-16-le", "surrogatepass")
+    if len(narrow) == 2 * len(text):  # beyond U+FFFF a character takes two units
+        return np.frombuffer(narrow, "<u2")
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+
+
+def sizes_of(symbols: Symbols, unit: str) -> Sizes:
+    """Return how many bytes each symbol takes."""
+    longer_from = () if unit == "byte" else (0x80, 0x800, 0x10000)
+    sizes: Sizes = np.ones(len(symbols), np.uint8)
+    for first in longer_from:
+        sizes += symbols >= first
+    return sizes
+
+
+def describe_character(character: str) -> str:
+    """Name a character so that it can be found: itself, code point and Unicode name."""
+    shown = f"{character!r} " if character.isprintable() else ""
+    return f"{shown}U+{ord(character):04X} {unicodedata.name(character, 'without a name')}"

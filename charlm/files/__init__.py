@@ -1,0 +1,1 @@
+"""Write files safely, and read files that cannot be trusted."""

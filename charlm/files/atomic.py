@@ -1,0 +1,67 @@
+"""Crash-safe file writes: after a crash either the old or the new content is there."""
+
+import errno
+import os
+from pathlib import Path
+
+from charlm.errors import CharlmError
+from charlm.files.build_folder import built_in
+
+
+def write_whole(path: Path, data: bytes, *, is_new: bool = False, mode: int | None = None) -> None:
+    """Write a temporary file, synchronise it, and rename it, so that it is never incomplete.
+
+    With `is_new`, raise `FileExistsError` if the file exists. Without `mode`, it has the default
+    permissions of the process.
+    """
+    with built_in(path.parent) as folder:
+        whole = folder / "whole"  # not `path.name`, which the lock or the marker may have
+        with whole.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            whole.chmod(mode)
+        if is_new:
+            _take_place(whole, path)
+        else:
+            whole.replace(path)
+    sync_folder(path.parent)
+
+
+def check_is_new(path: Path, option: str, error: type[CharlmError] = CharlmError) -> None:
+    """Raise `error`, before minutes of work, if the file of an option cannot be created."""
+    if os.path.lexists(path):
+        raise error(f"{path}: exists already; choose another {option}, or remove it")
+    if not path.absolute().parent.is_dir():
+        raise error(f"{path}: no such folder; make it, or choose another {option}")
+
+
+def _take_place(file: Path, place: Path) -> None:
+    """Rename a file unless the target exists; a hard link checks and renames in one step."""
+    try:
+        place.hardlink_to(file)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if os.path.lexists(place):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        file.rename(place)
+
+
+def sync(path: Path) -> None:
+    """Let what was appended to a file be on the disk, not on its way there."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Let new names in a folder be on the disk; Windows has no such call."""
+    if os.name == "nt":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -1,0 +1,134 @@
+"""Record which files in the cache charlm made: it replaces and deletes only those.
+
+Other programs may keep files in the same folder, so a name proves nothing. charlm adds a name to
+the record before it writes the file, and replaces nothing that is not in the record. One lock
+protects both steps, and all that `charlm data clear` does.
+"""
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock
+
+from charlm.files.atomic import sync_folder, write_whole
+from charlm.files.locations import cache_folder
+from charlm.files.untrusted import read_bounded
+
+_TITLE = "charlm has put these here, and `charlm data clear` deletes them:"
+_MOST_MEGABYTES = 16
+_NAMES = re.compile(
+    r"measurements\.json|corpora(/file-digests\.json|/[0-9a-f]{32})?|texts(/[\w-]{1,80}\.txt)?"
+)
+"""Names that charlm may write to its cache; it ignores all others in a record."""
+
+
+@contextmanager
+def record_locked(*, is_last: bool = False) -> Iterator[None]:
+    """Hold the lock under which names are recorded, and their files made or deleted.
+
+    No claim is lost while another process clears the cache. With `is_last`, delete the lock file
+    after the block. Raises `OSError`.
+    """
+    lock = cache_folder() / ".charlm-lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        about = lock.lstat()
+        if about.st_size or not stat.S_ISREG(about.st_mode):
+            raise _not_ours(lock)
+    with FileLock(lock):
+        yield
+        if is_last:
+            with suppress(OSError):  # Windows deletes no open file
+                lock.unlink()
+
+
+def claim(path: Path) -> None:
+    """Record that charlm is about to write `path` in its cache; the caller holds the lock.
+
+    Raises `FileExistsError` if the path exists and is not in the record, and `PermissionError` if
+    this user cannot read it, because it belongs to another user.
+    """
+    name = path.relative_to(cache_folder()).as_posix()
+    assert _NAMES.fullmatch(name), f"{name}: charlm would not find it again"
+    is_there, is_recorded = os.path.lexists(path), name in _names()
+    if is_there and not is_recorded:
+        raise _not_ours(path)
+    is_effective = os.access in os.supports_effective_ids
+    is_readable = os.access(path, os.R_OK, effective_ids=is_effective)
+    if is_there and (path.is_symlink() or not is_readable):
+        raise PermissionError(errno.EACCES, f"{path} is a link, or belongs to another user")
+    if not is_recorded:
+        _append(name)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder of the cache, or use an existing one, also one that charlm did not make.
+
+    The caller holds the lock.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.path.lexists(path):
+        claim(path)
+        path.mkdir(exist_ok=True)
+
+
+def claimed() -> list[Path]:
+    """Return the recorded paths: first the contents of folders, then the folders."""
+    names = sorted(_names(), key=lambda name: (-name.count("/"), name))
+    return [cache_folder() / name for name in names]
+
+
+def forget(paths: Iterable[Path]) -> None:
+    """Remove paths from the record; delete a record without names. The caller holds the lock."""
+    before = _names()
+    names = sorted(before - {path.relative_to(cache_folder()).as_posix() for path in paths})
+    if names:
+        write_whole(_record(), "\n".join([_TITLE, *names, ""]).encode())
+    elif before:
+        _record().unlink()
+
+
+def _not_ours(path: Path) -> FileExistsError:
+    why = f"{path} is something that charlm did not make; move it away"
+    return FileExistsError(errno.EEXIST, why)
+
+
+def _record() -> Path:
+    return cache_folder() / ".charlm-made"
+
+
+def _names() -> set[str]:
+    """Return the names in the record; none if the file is not a record of charlm."""
+    with suppress(FileNotFoundError, UnicodeDecodeError):
+        if _record().is_file() and not _record().is_symlink():
+            title, *names = read_bounded(_record(), _MOST_MEGABYTES).decode().split("\n")
+            if title == _TITLE:
+                return set(filter(_NAMES.fullmatch, names))
+    return set()
+
+
+def _append(name: str) -> None:
+    """Add a name to the record, on the disk before the file that it names is there."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    number = os.open(_record(), flags, 0o666)
+    try:
+        if os.fstat(number).st_size and not _is_record():
+            why = f"{_record()} is not charlm's record; move it away"
+            raise FileExistsError(errno.EEXIST, why)
+        is_begun = os.fstat(number).st_size > 0
+        os.write(number, f"\n{name}\n".encode() if is_begun else f"{_TITLE}\n{name}\n".encode())
+        os.fsync(number)
+    finally:
+        os.close(number)
+    if not is_begun:
+        sync_folder(_record().parent)
+
+
+def _is_record() -> bool:
+    with _record().open("rb") as file:
+        return file.readline(len(_TITLE) + 1) == f"{_TITLE}\n".encode()

@@ -1,0 +1,46 @@
+"""Where things lie: the configs and texts that ship with charlm, and its cache folder."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+from charlm.errors import CharlmError
+
+ANOTHER_CACHE = "free some space or set CHARLM_CACHE to a folder of your own"
+"""Remedy if the cache cannot be written."""
+_PACKAGE = Path(__file__).parent.parent
+
+
+def shipped(kind: str) -> Path:
+    """Return the folder `configs` or `data`: in an installed package, beside it in a checkout."""
+    installed = _PACKAGE / kind
+    return installed if installed.is_dir() else _PACKAGE.parent / kind
+
+
+def cache_folder() -> Path:
+    """Return the folder for encoded texts and downloads: `CHARLM_CACHE`, or the system's."""
+    named = os.environ.get("CHARLM_CACHE")
+    return from_user(named) if named else _system_cache()
+
+
+def _system_cache() -> Path:
+    try:
+        path = platformdirs.user_cache_path("charlm")
+    except RuntimeError:  # the system does not know this user, as in a container
+        path = Path()
+    if not path.is_absolute():
+        raise CharlmError("no home folder is known; set CHARLM_CACHE to a folder of your own")
+    return path
+
+
+def from_user(path: str | Path) -> Path:
+    """Return a path that a user gave, with `~` expanded to a home folder.
+
+    Raises `CharlmError` if there is no such home folder, and no file of that name.
+    """
+    expanded = os.path.expanduser(path)  # noqa: PTH111 - Path's raises for an unknown home
+    first = Path(expanded).parts[:1]
+    if first and first[0].startswith("~") and not os.path.lexists(first[0]):
+        raise CharlmError(f"{path}: no home folder {first[0]} exists; give the full path")
+    return Path(expanded)

@@ -1,0 +1,1 @@
+"""The network and its cells, n-grams, and their mixture."""

@@ -1,0 +1,44 @@
+"""The gated recurrent unit (Cho and others, 2014)."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from charlm.kernels.recurrence import Kernel
+from charlm.models.cells.cell import Cell, State
+
+
+class GRUCell(Cell):
+    """A reset gate R, an update gate Z, and a candidate that they mix with the hidden state.
+
+        R_t = σ(X_t W_xr + H_{t-1} W_hr + b_r)
+        Z_t = σ(X_t W_xz + H_{t-1} W_hz + b_z)
+        H̃_t = tanh(X_t W_xh + R_t ⊙ (H_{t-1} W_hh) + b_h)
+        H_t = Z_t ⊙ H_{t-1} + (1 − Z_t) ⊙ H̃_t
+
+    The reset gate acts after the product with W_hh, as in the first version of the paper
+    (arXiv 1406.1078v1) and in cuDNN; books often print (R_t ⊙ H_{t-1}) W_hh, the later version,
+    which needs the gate before the product and so cannot do all three products in one.
+    Columns of the matrices: R, Z, candidate.
+    """
+
+    num_gates = 3
+    kernel = Kernel("gru", num_gates=3, num_saved=4, splits_projection=True)
+
+    def step(self, X: Float[Tensor, "batch input"], state: State) -> State:
+        (H,) = state
+        X_r, X_z, X_h = (X @ self.W_xh + self.b_h).chunk(3, dim=1)
+        H_r, H_z, H_h = (H @ self.W_hh).chunk(3, dim=1)
+        R = torch.sigmoid(X_r + H_r)
+        Z = torch.sigmoid(X_z + H_z)
+        candidate = torch.tanh(X_h + R * H_h)
+        return (Z * H + (1 - Z) * candidate,)
+
+    def fused(
+        self, inputs: Float[Tensor, "time batch input"], state: State
+    ) -> tuple[Float[Tensor, "time batch hidden"], State]:
+        (H,) = state
+        outputs, H_last = torch.gru(
+            inputs, H.unsqueeze(0), self.kernel_weights(), True, 1, 0.0, self.training, False, False
+        )
+        return outputs, (H_last.squeeze(0),)

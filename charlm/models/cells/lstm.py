@@ -1,0 +1,51 @@
+"""Long short-term memory (Hochreiter and Schmidhuber, 1997; forget gate: Gers and others, 2000)."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from charlm.kernels.recurrence import Kernel
+from charlm.models.cells.cell import Cell, State
+
+
+class LSTMCell(Cell):
+    """A memory C that input, forget and output gates write, keep and read.
+
+        I_t = σ(X_t W_xi + H_{t-1} W_hi + b_i)
+        F_t = σ(X_t W_xf + H_{t-1} W_hf + b_f)
+        C̃_t = tanh(X_t W_xc + H_{t-1} W_hc + b_c)
+        O_t = σ(X_t W_xo + H_{t-1} W_ho + b_o)
+        C_t = F_t ⊙ C_{t-1} + I_t ⊙ C̃_t
+        H_t = O_t ⊙ tanh(C_t)
+
+    Columns of the matrices: I, F, candidate, O.
+    """
+
+    num_gates = 4
+    num_states = 2
+    kernel = Kernel("lstm", num_gates=4, num_saved=4, has_memory=True)
+
+    def step(self, X: Float[Tensor, "batch input"], state: State) -> State:
+        H, C = state
+        gates = X @ self.W_xh + H @ self.W_hh + self.b_h
+        I, F, candidate, O = gates.chunk(4, dim=1)  # noqa: E741 - the book's letters
+        C = torch.sigmoid(F) * C + torch.sigmoid(I) * torch.tanh(candidate)
+        H = torch.sigmoid(O) * torch.tanh(C)
+        return H, C
+
+    def fused(
+        self, inputs: Float[Tensor, "time batch input"], state: State
+    ) -> tuple[Float[Tensor, "time batch hidden"], State]:
+        H, C = state
+        outputs, H_last, C_last = torch.lstm(
+            inputs,
+            (H.unsqueeze(0), C.unsqueeze(0)),
+            self.kernel_weights(),
+            True,
+            1,
+            0.0,
+            self.training,
+            False,
+            False,
+        )
+        return outputs, (H_last.squeeze(0), C_last.squeeze(0))

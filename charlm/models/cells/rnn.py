@@ -1,0 +1,44 @@
+"""The simple recurrent network (Elman, "Finding structure in time", 1990; the book's 6.2.2)."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from charlm.kernels.recurrence import Kernel
+from charlm.models.cells.cell import Cell, State
+
+
+class RNNCell(Cell):
+    """H_t = φ(X_t W_xh + H_{t-1} W_hh + b_h); φ = tanh here, and ReLU in the subclass."""
+
+    kernel = Kernel("rnn_tanh", num_gates=1, num_saved=0)
+
+    def step(self, X: Float[Tensor, "batch input"], state: State) -> State:
+        (H,) = state
+        return (self.nonlinearity(X @ self.W_xh + H @ self.W_hh + self.b_h),)
+
+    def fused(
+        self, inputs: Float[Tensor, "time batch input"], state: State
+    ) -> tuple[Float[Tensor, "time batch hidden"], State]:
+        (H,) = state
+        weights, train = self.kernel_weights(), self.training
+        outputs, H_last = self.torch_kernel(
+            inputs, H.unsqueeze(0), weights, True, 1, 0.0, train, False, False
+        )
+        return outputs, (H_last.squeeze(0),)
+
+    nonlinearity = staticmethod(torch.tanh)
+    """φ."""
+    torch_kernel: Callable[..., tuple[Tensor, Tensor]] = staticmethod(torch.rnn_tanh)
+    """PyTorch's kernel for a sequence with this φ."""
+
+
+class ReLUCell(RNNCell):
+    """φ = ReLU."""
+
+    kernel = Kernel("rnn_relu", num_gates=1, num_saved=0)
+
+    nonlinearity = staticmethod(torch.relu)  # type: ignore[assignment] # the same but for `out=`
+    torch_kernel = staticmethod(torch.rnn_relu)

@@ -1,0 +1,284 @@
+"""The language model: characters → embedding → recurrent cells → softmax layer."""
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from charlm.config.schema import ModelConfig
+from charlm.errors import ConfigError
+from charlm.files.untrusted import InvalidDataError
+from charlm.kernels.cross_entropy import Targets, cross_entropy
+from charlm.kernels.loading import Precision, precision_here
+from charlm.kernels.products import product
+from charlm.models.cells import CELLS, Cell, LSTMCell, ReLUCell
+from charlm.models.dropout import Masks, drop_units, drop_vectors
+
+ModelState = tuple[tuple[Float[Tensor, "batch _"], ...], ...]
+"""The state of every layer, from the lowest up."""
+AnyState = tuple[tuple[Tensor, ...], ...]
+"""The same, of whatever columns."""
+
+
+class LanguageModel(nn.Module):
+    """A character-level recurrent language model.
+
+    Its output at a step are the logits of the next character, given every character so far:
+    `O_t = H_t W_hq + b_q` for the hidden state `H_t` of the highest layer. The state is the
+    caller's to carry.
+    """
+
+    def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.vocabulary_size = vocabulary_size
+        hidden_size = config.hidden_size
+        input_size = config.embedding_size or vocabulary_size
+        self.embedding = (
+            nn.Parameter(torch.empty(vocabulary_size, input_size))
+            if config.embedding_size
+            else None
+        )
+        cell = (
+            ReLUCell
+            if (config.cell, config.nonlinearity) == ("rnn", "relu")
+            else CELLS[config.cell]
+        )
+        self.layers: list[Cell] = nn.ModuleList(  # type: ignore[assignment] # a list of cells to us
+            cell(size, hidden_size, config.implementation)
+            for size in [input_size] + [hidden_size] * (config.num_layers - 1)
+        )
+        self.W_hq = (
+            None if config.tie_weights else nn.Parameter(torch.empty(hidden_size, vocabulary_size))
+        )
+        self.b_q = nn.Parameter(torch.zeros(vocabulary_size))
+
+    @property
+    def precision(self) -> Precision:
+        """Actual precision of the operands of products; states and parameters are in float32.
+
+        It can be set, but only the compiled kernels compute in bfloat16. `computing_in` overrides
+        it within a block.
+        """
+        return precision_here(self.layers[0].precision) if self.is_compiled() else "float32"
+
+    @precision.setter
+    def precision(self, precision: Precision) -> None:
+        for layer in self.layers:
+            layer.precision = precision
+
+    @contextmanager
+    def having(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        """Take other weights for a while, by parameters' names; none is copied."""
+        before = {name: parameter.data for name, parameter in self.named_parameters()}
+        try:
+            for name, parameter in self.named_parameters():
+                parameter.data = weights[name].to(parameter.device)
+            yield
+        finally:
+            for name, parameter in self.named_parameters():
+                parameter.data = before[name]
+
+    @property
+    def device(self) -> torch.device:
+        return self.b_q.device
+
+    @property
+    def output_weights(self) -> Float[Tensor, "hidden vocabulary"]:
+        """W_hq, which may be the embedding's."""
+        return self.W_hq if self.W_hq is not None else self.embedding.t()  # type: ignore[union-attr]
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that it is made of."""
+        return self.state_dict()
+
+    def digest(self) -> str:
+        """Return what tells these weights from others."""
+        digest = hashlib.sha256()
+        for tensor in self.state_dict().values():
+            digest.update(tensor.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def is_compiled(self) -> bool:
+        """Say whether the compiled kernels run this model where its parameters are."""
+        fused = self.config.implementation == "fused"
+        return fused and all(layer.is_compiled() for layer in self.layers)
+
+    def initialize(
+        self,
+        generator: torch.Generator,
+        frequencies: Float[Tensor, " vocabulary"] | None = None,
+    ) -> None:
+        """Draw the weights, in the way that the config names.
+
+        `normal` is the book's N(0, 0.01²) with biases zero. `uniform` draws from ±1/√hidden, and
+        characters' vectors from N(0, 1), so that they, and not what is remembered, drive the cells
+        at first; an LSTM's forget gate is opened with a bias of 1 (Jozefowicz and others, 2015).
+        `orthogonal` has, beside that, recurrent matrices that keep the length of the hidden state
+        (Saxe and others, 2014). With the characters' `frequencies`, b_q is their logarithms, except
+        for `normal`: without information from its state, the network then predicts them.
+        """
+        bound = 1 / math.sqrt(self.config.hidden_size)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 1:
+                nn.init.zeros_(parameter)
+            elif self.config.initialization == "normal":
+                nn.init.normal_(parameter, std=0.01, generator=generator)
+            elif name == "embedding":
+                std = bound if self.config.tie_weights else 1.0
+                nn.init.normal_(parameter, std=std, generator=generator)
+            elif name.endswith("W_hh") and self.config.initialization == "orthogonal":
+                with torch.no_grad():
+                    for gate in parameter.chunk(parameter.shape[1] // parameter.shape[0], dim=1):
+                        gate.copy_(nn.init.orthogonal_(torch.empty_like(gate), generator=generator))
+            else:
+                nn.init.uniform_(parameter, -bound, bound, generator=generator)
+        if self.config.initialization != "normal":
+            for layer in self.layers:
+                if isinstance(layer, LSTMCell):
+                    with torch.no_grad():
+                        layer.b_h.view(4, -1)[1] = 1.0
+            if frequencies is not None:
+                with torch.no_grad():
+                    self.b_q.copy_(frequencies.log())
+
+    def initial_state(self, batch_size: int) -> ModelState:
+        """Return the state before the first character: zeros."""
+        return tuple(layer.initial_state(batch_size) for layer in self.layers)
+
+    def forward(
+        self,
+        inputs: Int64[Tensor, "time batch"],
+        state: ModelState,
+        masks: Masks | None = None,
+    ) -> tuple[Float[Tensor, "time batch vocabulary"], ModelState]:
+        """Read characters on from `state`; return the logits of each next one, and the new state.
+
+        `masks` draws those of dropout while the model is in training mode.
+        """
+        hidden, new_state = self._read(inputs, state, masks)
+        return product(hidden, self.output_weights, self.precision) + self.b_q, new_state
+
+    def advance(self, inputs: Int64[Tensor, "time batch"], state: ModelState) -> ModelState:
+        """Read characters from `state` on; return only the new state."""
+        return self._read(inputs, state, None)[1]
+
+    def loss(
+        self,
+        inputs: Int64[Tensor, "time batch"],
+        targets: Targets,
+        state: ModelState,
+        masks: Masks | None = None,
+    ) -> tuple[Float[Tensor, ""], ModelState]:
+        """Return the mean cross-entropy of all predictions in nats, and the new state.
+
+        `targets` are the characters' ids, or distributions over the vocabulary.
+        """
+        hidden, new_state = self._read(inputs, state, masks)
+        return self._cross_entropy(hidden, targets), new_state
+
+    def distillation_loss(
+        self,
+        inputs: Int64[Tensor, "time batch"],
+        distributions: Float[Tensor, "time batch vocabulary"],
+        targets: Int64[Tensor, "time batch"],
+        state: ModelState,
+        masks: Masks | None = None,
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], ModelState]:
+        """Return the mean cross-entropies with distributions and with ids, and the new state.
+
+        Both are of the same predictions, in nats. Only the first has gradients.
+        """
+        hidden, new_state = self._read(inputs, state, masks)
+        loss = self._cross_entropy(hidden, distributions)
+        with torch.no_grad():
+            return loss, self._cross_entropy(hidden, targets), new_state
+
+    def _cross_entropy(
+        self, hidden: Float[Tensor, "time batch hidden"], targets: Targets
+    ) -> Float[Tensor, ""]:
+        return cross_entropy(hidden, self.output_weights, self.b_q, targets, self.precision)
+
+    def _read(
+        self,
+        inputs: Int64[Tensor, "time batch"],
+        state: ModelState,
+        masks: Masks | None,
+    ) -> tuple[Float[Tensor, "time batch hidden"], ModelState]:
+        """Return what the softmax layer takes: the highest layer's hidden states."""
+        vectors: Tensor | None = self.embedding
+        if vectors is not None and self.training:
+            vectors = drop_vectors(vectors, self.config.embedding_dropout, masks)
+        first, *others = self.layers
+        hidden, first_state = first.read(inputs, vectors, state[0])
+        new_state = [first_state]
+        for layer, layer_state in zip(others, state[1:], strict=True):
+            hidden, last = layer(self._drop(hidden, masks), layer_state)
+            new_state.append(last)
+        return self._drop(hidden, masks), tuple(new_state)
+
+    def _drop(
+        self, hidden: Float[Tensor, "time batch hidden"], masks: Masks | None
+    ) -> Float[Tensor, "time batch hidden"]:
+        config = self.config
+        if not self.training:
+            return hidden
+        return drop_units(hidden, config.dropout, masks, over_time=config.locked_dropout)
+
+
+def checked_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy the weights of a file for `model`; raises `InvalidDataError` if they do not match."""
+    own = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    for name in (*own, *(name for name in weights if name not in own)):
+        if name not in weights or name not in own:
+            there, other = ("the config", "file") if name in own else ("the file", "config")
+            raise InvalidDataError(f"{name:.60} is in {there}, but not in the {other}")
+        tensor = weights[name]
+        if tensor.shape != own[name]:
+            shapes = f"{tuple(own[name])}, but has {tuple(tensor.shape)}"
+            raise InvalidDataError(f"{name} should have the shape {shapes}")
+        if tensor.dtype is not torch.float32 or not tensor.isfinite().all():
+            raise InvalidDataError(f"{name} should hold finite numbers in float32")
+    return {name: tensor.clone() for name, tensor in weights.items()}
+
+
+def detach(state: ModelState) -> ModelState:
+    """Cut a state off from the graph that made it: gradients stop at this step."""
+    return tuple(tuple(tensor.detach() for tensor in layer_state) for layer_state in state)
+
+
+def select_columns(state: ModelState, columns: slice) -> AnyState:
+    """Return the state of some columns."""
+    return tuple(tuple(tensor[columns] for tensor in layer_state) for layer_state in state)
+
+
+def join_columns(states: Sequence[AnyState]) -> AnyState:
+    """Put states of columns beside each other."""
+    if len(states) == 1:
+        return states[0]
+    layers = zip(*states, strict=True)
+    return tuple(tuple(map(torch.cat, zip(*layer, strict=True))) for layer in layers)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of a name; `auto` is CUDA, then MPS, then the CPU. Raises `ConfigError`."""
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(device for device, is_present in present.items() if is_present)
+    if not present.get(name):
+        raise ConfigError(
+            f"device {name}: not on this machine; set training.device or --device to auto"
+        )
+    return torch.device(name)

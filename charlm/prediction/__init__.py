@@ -1,0 +1,1 @@
+"""Score a text with a trained model, and generate text from it."""

@@ -1,0 +1,86 @@
+"""Store the text of an ensemble's n-grams in its checkpoint, or read it again."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from charlm.corpus.builder import encode_files
+from charlm.corpus.corpus import Corpus
+from charlm.corpus.provenance import Record
+from charlm.corpus.vocabulary import Ids
+from charlm.errors import CorpusError
+from charlm.models.ensemble import AnyModel, Ensemble
+from charlm.prediction.scored_text import at_paths, training_corpus
+from charlm.runs.checkpoint import Checkpoint
+
+_MOST_COUNTED = 4_000_000
+"""Number of the last characters of the training split that are counted: ~100 bytes each."""
+
+
+def text_to_count(corpus: Corpus) -> Ids:
+    """Return the part of the training split from which n-grams are counted, in memory."""
+    return np.array(corpus.parts["train"].ids[-_MOST_COUNTED:])
+
+
+def tensors_to_save(model: AnyModel, checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Return the tensors to save of a model; `ensemble.keep_text` decides about the text."""
+    tensors = model.tensors()
+    if isinstance(model, Ensemble) and not checkpoint.config.ensemble.keep_text:
+        del tensors["counted"]
+    return tensors
+
+
+def kept_characters(checkpoint: Checkpoint) -> int:
+    """Return how many characters of running text a checkpoint contains."""
+    if not checkpoint.config.ensemble.ngram_order:  # the checkpoint has only character counts
+        return 0
+    counted = checkpoint.weights.get("counted")
+    return 0 if counted is None else int((counted >= 0).sum())  # −1 stands between two texts
+
+
+def count_again(
+    model: AnyModel, checkpoint: Checkpoint, path: Path, text: Sequence[str | Path] = ()
+) -> None:
+    """Count the n-grams of a model whose checkpoint, at `path`, does not contain their text.
+
+    `text` is used if it is the training text at another path. Raises `CorpusError` if the text has
+    moved or changed.
+    """
+    if not isinstance(model, Ensemble) or "counted" in checkpoint.weights:
+        return
+    remedy = _remedy(path)
+    corpus = training_corpus(at_paths(checkpoint, text) or checkpoint, remedy)
+    model.count(text_to_count(corpus))
+    for record in checkpoint.provenance:
+        if record.use == "followed" and not record.through:
+            model.count(_followed_ids(record, corpus, checkpoint, remedy))
+
+
+def _remedy(path: Path) -> str:
+    """Return what can be done with a checkpoint whose training text is missing."""
+    is_of_run = path.parent.name == "checkpoints"
+    folder = path.parent.parent if is_of_run else path.parent
+    command = f"train --resume {folder}" if is_of_run else f"eval {path}"
+    remedy = f"name its new path with `charlm {command} --text FILE`"
+    if not is_of_run:
+        remedy += ", in Python with load(…, text=FILE)"
+    members = sorted(folder.glob("member-*/checkpoints"))
+    return f"{remedy}; {members[0].parent} needs no text" if members else remedy
+
+
+def _followed_ids(record: Record, corpus: Corpus, checkpoint: Checkpoint, remedy: str) -> Ids:
+    """Return a text that the model was adapted to: a split of the training text, or another."""
+    where = (record.digest, record.start, record.end)
+    for part in corpus.parts.values():
+        if (part.origin.digest, part.origin.start, part.origin.start + len(part)) == where:
+            return np.array(part.ids)
+    text = encode_files(record.paths, checkpoint.config.corpus, checkpoint.vocabulary)
+    part = text.parts["test"]
+    if (part.origin.digest, 0, len(part)) != where:
+        raise CorpusError(
+            f"{record.name}: the text has changed since the model was adapted to it; restore it, "
+            f"or {remedy}"
+        )
+    return np.array(part.ids)

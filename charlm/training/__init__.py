@@ -1,0 +1,1 @@
+"""What happens when a model is trained: start, steps, validation, saving, resuming."""

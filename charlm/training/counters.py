@@ -1,0 +1,80 @@
+"""What a run counts between its steps: means for the log, and the best validation so far."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from charlm.files.stored import Count, Finite, Seconds, checked
+from charlm.training.divergence import LossWatch
+from charlm.training.trainer import StepReport
+
+
+@dataclass
+class Mean:
+    """A mean over characters, kept as totals."""
+
+    nats: Finite = 0.0
+    characters: Count = 0
+    seconds: Seconds = 0.0
+    distillation_nats: Finite | None = None
+    """Sum of the distillation loss, which training minimises if there are teachers."""
+
+    def add(self, step: StepReport) -> None:
+        self.nats += step.loss * step.characters
+        if step.distillation_loss is not None:
+            nats = step.distillation_loss * step.characters
+            self.distillation_nats = nats + (self.distillation_nats or 0.0)
+        self.characters += step.characters
+        self.seconds += step.step_seconds
+
+    @property
+    def loss(self) -> float | None:
+        return self.nats / self.characters if self.characters else None
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Return the mean losses by name: on the text, and of the distillation."""
+        nats = {"loss": self.nats, "distillation_loss": self.distillation_nats}
+        return {name: sum / self.characters for name, sum in nats.items() if sum is not None}
+
+
+@dataclass
+class Counters:
+    """What a run counts beside its trainer; saved and restored with it."""
+
+    elapsed: Seconds = 0.0
+    """Seconds since the run began, validation included, up to the last resumption."""
+    best_loss: Finite | None = None
+    validated_step: Count = 0
+    validations_since_best: Count = 0
+    last_epoch_loss: Finite | None = None
+    line: Mean = field(default_factory=Mean)
+    """Since the last training line."""
+    epoch: Mean = field(default_factory=Mean)
+    """Since the epoch's start."""
+    watch: LossWatch = field(default_factory=LossWatch)
+    save_is_late: bool = False
+    """Whether a save was due while the loss was suspiciously high."""
+    rollbacks: Count = 0
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Counters":
+        """Restore saved counters; older runs have fewer. Raises `InvalidDataError`."""
+        return checked(cls, fields)
+
+    def training_loss(self, epochs: float) -> float | None:
+        """Return the mean of the epoch in progress, if half of it is done, else the last whole one.
+
+        `epochs` is how many have been taken, in fractions.
+        """
+        if self.last_epoch_loss is None or epochs % 1 >= 0.5:
+            return self.epoch.loss
+        return self.last_epoch_loss
+
+    def note_validation(self, loss: float) -> bool:
+        """Count a validation; return whether it is the best so far."""
+        is_best = self.best_loss is None or loss < self.best_loss
+        if is_best:
+            self.best_loss, self.validations_since_best = loss, 0
+        else:
+            self.validations_since_best += 1
+        return is_best

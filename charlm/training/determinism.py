@@ -1,0 +1,95 @@
+"""The same bits again: deterministic algorithms, and a record of what computed a run."""
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import torch
+
+from charlm.config.schema import TrainingConfig
+from charlm.environment.process import launched
+from charlm.environment.processor import processor_name
+from charlm.errors import ConfigError
+from charlm.kernels import compiler
+from charlm.models.language_model import LanguageModel
+
+_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+_SWITCH = "torch.use_deterministic_algorithms(True)"
+"""Which PyTorch names where an operation has no deterministic algorithm."""
+
+
+@contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """Let PyTorch take only algorithms that give the same bits each time; afterwards as before.
+
+    What CUDA's matrix products take is decided when a process first uses them. Raises
+    `ConfigError` where an operation has no such algorithm on its device.
+    """
+    if not wanted:
+        yield
+        return
+    was_set = _CUBLAS in os.environ
+    os.environ.setdefault(_CUBLAS, ":4096:8")
+    cudnn = torch.backends.cudnn
+    was_wanted = torch.are_deterministic_algorithms_enabled()
+    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    of_cudnn = cudnn.deterministic, cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    except RuntimeError as reason:
+        if _SWITCH not in str(reason):
+            raise
+        raise ConfigError(
+            f"training.deterministic: this device has no such algorithm ({reason!s:.80}); "
+            "set training.device=cpu, or leave it out"
+        ) from None
+    finally:
+        torch.use_deterministic_algorithms(was_wanted, warn_only=only_warned)
+        cudnn.deterministic, cudnn.benchmark = of_cudnn
+        if not was_set:
+            del os.environ[_CUBLAS]
+
+
+def engine(model: LanguageModel) -> str:
+    """Describe the engine that computes a model's cells on its device, in a few words."""
+    asked = model.config.implementation == "equations"
+    gated = any(layer.has_hidden_gate for layer in model.layers)  # which PyTorch has no kernel for
+    if asked or (gated and not model.is_compiled()):
+        return "the equations, step by step"
+    return compiler.description() if model.device.type == "cpu" else "PyTorch's kernels"
+
+
+def environment(training: TrainingConfig, model: LanguageModel, fingerprint: str) -> dict[str, Any]:
+    """Return what the bits of a run depend on beside its config, and when it is.
+
+    `training` is resolved; `fingerprint` is the text's.
+    """
+    try:
+        own = version("charlm-rnn")
+    except PackageNotFoundError:  # run from its source
+        own = "not installed"
+    device, on_gpu = model.device, model.device.type == "cuda"
+    return {
+        "began": datetime.now(UTC).isoformat(timespec="seconds"),
+        "charlm": own,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "system": platform.platform(),
+        "processor": processor_name(),
+        "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
+        "kernels": engine(model),
+        "processes": launched().size,
+        "threads": torch.get_num_threads(),
+        "precision": model.precision,
+        "deterministic": training.deterministic,
+        "seed": training.seed,
+        "fingerprint": fingerprint,
+    }

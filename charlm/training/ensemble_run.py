@@ -1,0 +1,223 @@
+"""The run of an ensemble: its networks trained one after another, then mixed with n-grams."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from charlm.config.load import make_config
+from charlm.config.schema import Config
+from charlm.corpus.builder import build_corpus
+from charlm.corpus.corpus import Corpus, Part
+from charlm.corpus.provenance import fitted, merged
+from charlm.errors import CorpusError, RunError, file_errors
+from charlm.models.ensemble import AnyModel, Ensemble
+from charlm.models.language_model import LanguageModel, choose_device
+from charlm.models.openings import Opening, choose_passages
+from charlm.prediction.kept_text import kept_characters, tensors_to_save, text_to_count
+from charlm.prediction.predictor import Predictor, final_score, generate
+from charlm.prediction.scored_text import training_corpus
+from charlm.prediction.scoring import evaluate_part
+from charlm.runs.checkpoint import Checkpoint, read_checkpoint
+from charlm.runs.folder import Run, checkpoint_to_use
+from charlm.training import network_run
+from charlm.training.determinism import environment
+from charlm.training.events import Finished, Mixing, NetworkBegins, Report, Started, Stopping
+from charlm.training.fine_tuning import NETWORK_LOSSES
+from charlm.training.member_logs import MemberRun, merge_logs
+from charlm.training.resume_rules import MAY_CHANGE, check_not_begun
+
+_FIRST_DERIVED_SEED = 2**61
+"""Half of the largest seed that a config takes."""
+
+
+def train_members(run: Run, config: Config, on_report: Callable[[Report], None]) -> Finished:
+    """Train the members that are still to train, each as a run of its own, and mix them."""
+    is_noted = False
+
+    def report(of_member: Report) -> None:
+        nonlocal is_noted
+        if isinstance(of_member, Started) and not is_noted:
+            training, fingerprint = of_member.config.training, of_member.corpus.fingerprint
+            run.note_environment(environment(training, of_member.model, fingerprint))
+            is_noted = True
+        if not isinstance(of_member, Finished):
+            on_report(Stopping(run) if isinstance(of_member, Stopping) else of_member)
+
+    finished = []
+    for number in range(config.ensemble.size):
+        merge_logs(run)
+        member, is_student = _member(run, number), number == config.ensemble.members
+        on_report(NetworkBegins(number + 1, config.ensemble.size, is_student))
+        own = _member_config(run, config, number)
+        if _is_begun(member):
+            with member.locked():
+                finished.append(_go_on(member, own, report))
+        else:
+            name = member.folder.name
+            begun = network_run.begin(
+                own, name, "", run.folder, report, is_scored=False, member=member
+            )
+            finished.append(begun)
+    merge_logs(run)
+    return _mix(run, config, finished, on_report)
+
+
+def check_text(run: Run, config: Config) -> None:
+    """Raise `CorpusError` if the text is not the one that the members were trained on."""
+    begun = [_member(run, number) for number in range(config.ensemble.size)]
+    last = next((member.last for member in begun if member.last.exists()), None)
+    if last is None:
+        build_corpus(config.corpus)
+    else:
+        _corpus_at(config, read_checkpoint(last))
+
+
+def _corpus_at(config: Config, checkpoint: Checkpoint) -> Corpus:
+    """Return the corpus of a member's checkpoint from where the ensemble's config says it is."""
+    now = checkpoint.config.model_copy(update={"corpus": config.corpus})
+    return training_corpus(replace(checkpoint, config=now))
+
+
+def _is_begun(member: Run) -> bool:
+    """Return whether there is a run to resume; raises `RunError` for a folder without a run."""
+    folder = member.folder
+    with file_errors("be read", folder, "check the folder"):
+        if member.last.exists() or member.config_file.exists():
+            return True
+        check_not_begun(member)
+        if not os.path.lexists(folder):
+            return False
+        try:
+            folder.rmdir()  # an empty one
+        except OSError:
+            raise RunError(f"{folder}: not a run of charlm; move it away, and resume") from None
+    return False
+
+
+def _go_on(member: Run, own: Config, on_report: Callable[[Report], None]) -> Finished:
+    settings = [
+        f"{section}.{key}={json.dumps(value, ensure_ascii=False)}"
+        for section, keys in MAY_CHANGE.items()
+        for key, value in getattr(own, section).model_dump(include=keys).items()
+    ]
+    written = member.read_config()
+    return network_run.go_on(member, written, on_report, settings=settings, is_scored=False)
+
+
+def _member(run: Run, number: int) -> Run:
+    return MemberRun(run, number + 1)
+
+
+def member_seed(seed: int, number: int) -> int:
+    """Return the seed of a member: the ensemble's own for the first, derived ones for the others.
+
+    Derived seeds are at least 2⁶¹ and come from SHA-256, so that no ensemble with another seed and
+    no run of one network shares a network with this one.
+    """
+    if number == 0:
+        return seed
+    digest = hashlib.sha256(f"seed {seed}, member {number}".encode()).digest()
+    return _FIRST_DERIVED_SEED + int.from_bytes(digest[:8], "big") % _FIRST_DERIVED_SEED
+
+
+def _member_config(run: Run, config: Config, number: int) -> Config:
+    """Return what a member trains, in its share of the time; a student comes last."""
+    training, others = config.training, range(config.ensemble.members)
+    own: dict[str, Any] = {"seed": member_seed(training.seed, number)}
+    if training.budget:
+        own["budget"] = training.budget * config.ensemble.share(number)
+    if number not in others:
+        folders = [str(_member(run, other).folder.resolve()) for other in others]
+        own["teachers"] = (*training.teachers, *folders)
+    keys = {"training": training.model_dump() | own, "ensemble": {}}
+    return make_config(config.model_dump() | keys, "a member of the ensemble")
+
+
+def _mix(
+    run: Run, config: Config, finished: list[Finished], on_report: Callable[[Report], None]
+) -> Finished:
+    """Mix the best of each member, write it as the best checkpoint of `run`, and score it.
+
+    The mixture is fitted on the validation part, by which the members were chosen, too. Raises
+    `CorpusError` if the text has changed from one member to another.
+    """
+    on_report(Mixing(config.ensemble.size, config.ensemble.ngram_order))
+    checkpoints = [read_checkpoint(checkpoint_to_use(member.run.folder)) for member in finished]
+    vocabulary = checkpoints[0].vocabulary
+    if len({checkpoint.fingerprint for checkpoint in checkpoints}) > 1:
+        raise CorpusError(
+            f"{run.folder}: its members learnt from different texts; remove those of one, "
+            "and resume"
+        )
+    corpus = _corpus_at(config, checkpoints[0])
+    device = choose_device(config.training.device)
+    models = [checkpoint.make_model(device) for checkpoint in checkpoints]
+    members = [model for model in models if isinstance(model, LanguageModel)]
+    train, validation = corpus.parts["train"].ids, corpus.parts["validation"]
+    ensemble = Ensemble(members, config.ensemble.ngram_order or 0, text_to_count(corpus))
+    if is_fitted := len(validation) > 1:
+        before = train if config.corpus.validation_follows_training else train[:0]
+        ensemble.fit(before, np.array(validation.ids))
+    # What was decided for the members: shape (that of `start_from`), precision.
+    trained = checkpoints[0].config
+    decided = {"precision": trained.training.precision, "threads": trained.training.threads}
+    training = config.training.model_copy(update=decided)
+    config = config.model_copy(update={"model": trained.model, "training": training})
+    run.write_config(config)
+    opening = Opening.of_passages(ensemble, choose_passages(train, vocabulary, training.seed))
+    records = merged(*(one.provenance for one in checkpoints))
+    records = fitted(records) if is_fitted else records
+    ensemble.precision = config.training.product_precision
+    *alone, together = _validation_losses([*members, ensemble], validation, config)
+    checkpoint = Checkpoint(
+        config,
+        vocabulary,
+        corpus.fingerprint,
+        {},
+        training_counters={NETWORK_LOSSES: alone},
+        opening_tensors=opening.tensors() if opening else {},
+        provenance=records,
+    )
+    checkpoint = replace(checkpoint, weights=tensors_to_save(ensemble, checkpoint))
+    run.save_best(checkpoint)
+    held_out, protocol = final_score(ensemble, corpus, config.training, records)
+    predictor = Predictor(ensemble, vocabulary, config, opening=opening)
+    sample = "".join(generate(predictor, seed=config.training.seed))
+    whole = Finished(
+        run,
+        step=sum(member.step for member in finished),
+        epochs=sum(member.epochs for member in finished),
+        characters=sum(member.characters for member in finished),
+        seconds=sum(member.seconds for member in finished),
+        num_parameters=ensemble.num_parameters,
+        training_loss=None,
+        best_step=sum(member.best_step for member in finished),
+        best_loss=together,
+        held_out=held_out,
+        protocol=protocol,
+        sample=predictor.prefix + sample,
+        networks=tuple(
+            replace(member, best_loss=loss) for member, loss in zip(finished, alone, strict=True)
+        ),
+        kept_characters=kept_characters(checkpoint),
+    )
+    on_report(whole)
+    return whole
+
+
+def _validation_losses(
+    models: Sequence[AnyModel], validation: Part, config: Config
+) -> list[float | None]:
+    """Score models on the same characters of the validation split; None where there is none."""
+    rows, characters = config.training.validation_rows, config.training.validation_characters
+    return [
+        evaluate_part(model, validation, rows, characters=characters).nats_per_character
+        if len(validation) > 1
+        else None
+        for model in models
+    ]

@@ -1,0 +1,155 @@
+"""The run of one network: begun, and gone on with."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from charlm.config.load import relocate
+from charlm.config.schema import Config
+from charlm.corpus.known_characters import corpus_of
+from charlm.distributed.processes import processes
+from charlm.environment.memory import is_out_of_memory
+from charlm.environment.process import launch_name, launched
+from charlm.errors import CheckpointError, ConfigError, RunError
+from charlm.prediction.scored_text import training_corpus
+from charlm.runs.checkpoint import is_readable, read_checkpoint
+from charlm.runs.folder import OthersRun, Run
+from charlm.training.events import Advised, Finished, Report
+from charlm.training.fine_tuning import read_start
+from charlm.training.loop import Session
+from charlm.training.resume_rules import check_not_begun, check_resumable, decided
+
+
+def begin(
+    config: Config,
+    name: str | None,
+    stem: str,
+    runs: Path,
+    on_report: Callable[[Report], None],
+    *,
+    is_scored: bool = True,
+    member: Run | None = None,
+) -> Finished:
+    """Train a network in a new folder below `runs`; `is_scored` is as in `Session`.
+
+    `member` is the run object of that folder if the network is a member of an ensemble.
+    """
+    session = _begun(config, on_report, is_scored)
+
+    def make() -> Path:
+        launch = launch_name() if launched().most_restarts else None
+        return Run.create(runs, name, stem, session.config, launch).folder
+
+    folder = session.processes.of_first(make)
+    run = run_of(folder) if member is None else member
+    try:
+        with run.locked():
+            return session.run_in(run)
+    except Exception as error:
+        if is_out_of_memory(error) and session.state.trainer.step == 0:
+            run.discard()  # it contains nothing of value
+        raise
+
+
+def go_on(
+    run: Run,
+    written: Config | None,
+    on_report: Callable[[Report], None],
+    *,
+    text: str | Path | Iterable[str | Path] = (),
+    settings: Iterable[str] = (),
+    is_scored: bool = True,
+) -> Finished:
+    """Go on from the last checkpoint of a run, which is locked.
+
+    `written` is the config in its folder, where a crash has left one.
+    """
+    if written is None or run.last.exists():
+        session = _restored(run, written, text, settings, on_report, is_scored)
+        run.write_config(session.config)
+        return session.run_in(run)
+    config = relocate(written, settings, text)
+    check_resumable(run.folder, written, config)
+    check_not_begun(run)
+    session = _begun(config, on_report, is_scored)
+    run.write_config(session.config)
+    run.go_back(0, {})
+    return session.run_in(run)
+
+
+def run_of(folder: Path) -> Run:
+    """Return the run of a folder, whose files the first process alone writes."""
+    return Run(folder) if processes().is_first else OthersRun(folder)
+
+
+def check_text(config: Config) -> None:
+    """Check the text of a run before its folder is made; raises the error."""
+    vocabulary = None
+    if config.training.start_from is not None:
+        begin_with, _ = read_start(config.training.start_from)
+        config, vocabulary = _shaped_like(begin_with.config, config), begin_with.vocabulary
+    corpus_of(config, vocabulary)
+
+
+def _begun(config: Config, on_report: Callable[[Report], None], is_scored: bool) -> Session:
+    """Return a session before its first step."""
+    begin_with = None
+    if config.training.start_from is not None:
+        begin_with, remark = read_start(config.training.start_from)
+        if remark and processes().is_first:
+            on_report(Advised((remark,)))
+        config = _shaped_like(begin_with.config, config)
+    vocabulary = begin_with.vocabulary if begin_with else None
+    corpus = processes().in_turn(lambda: corpus_of(config, vocabulary))
+    session = Session(config, corpus, on_report, is_scored)
+    if begin_with is not None:
+        session.state.begin_from(begin_with)
+    return session
+
+
+def _restored(
+    run: Run,
+    written: Config | None,
+    text: str | Path | Iterable[str | Path],
+    settings: Iterable[str],
+    on_report: Callable[[Report], None],
+    is_scored: bool,
+) -> Session:
+    """Return a session where the last checkpoint was saved, and the logs as they were then."""
+    try:
+        checkpoint = read_checkpoint(run.last)
+    except CheckpointError as reason:
+        others = [path for path in (run.good, run.best) if is_readable(path)]
+        begin = f"; or begin a run with --set training.start_from={others[0]}" if others else ""
+        raise CheckpointError(f"{reason}{begin}") from None
+    checkpoint.make_model()  # or it is refused
+    if not checkpoint.training_tensors:
+        raise RunError(
+            f"{run.last}: contains no training state to resume; start a new run from its weights: "
+            f"--set training.start_from={run.last}"
+        )
+    checkpoint = replace(checkpoint, config=decided(checkpoint.config))
+    before = decided(written) if written is not None else checkpoint.config
+    config = relocate(before, settings, text)
+    check_resumable(run.folder, checkpoint.config, config)
+    corpus = processes().in_turn(lambda: training_corpus(replace(checkpoint, config=config)))
+    session = Session(config, corpus, on_report, is_scored)
+    sizes = session.state.restore(run.last, checkpoint)
+    run.go_back(session.state.trainer.step, sizes)
+    if config.corpus != checkpoint.config.corpus:
+        run.note_text(config.corpus)
+    if checkpoint.training_counters.get("is_good", True):  # what else is there, a crash has left
+        run.forget_good()
+    return session
+
+
+def _shaped_like(source: Config, config: Config) -> Config:
+    """Take over the network's shape from the checkpoint that training starts from."""
+    if source.corpus.unit != config.corpus.unit:
+        raise ConfigError(
+            f"training.start_from: that model has corpus.unit {source.corpus.unit}, this config "
+            f"{config.corpus.unit}; set them alike"
+        )
+    kept = {"dropout", "locked_dropout", "embedding_dropout", "implementation"}
+    ours = config.model.model_dump(include=kept)
+    return config.model_copy(update={"model": source.model.model_copy(update=ours)})

@@ -1,0 +1,87 @@
+"""Gradient clipping, optimisers, averages of weights, and the learning rate's way to its end."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from charlm.config.schema import TrainingConfig
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float | None) -> Float[Tensor, ""]:
+    """Scale all gradients g by min(θ / ‖g‖, 1), in place; return ‖g‖, their global L2 norm before.
+
+    Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm: Tensor = torch.linalg.vector_norm(
+        torch.stack([torch.linalg.vector_norm(g) for g in gradients])
+    )
+    if max_norm is not None and norm > max_norm:
+        for gradient in gradients:
+            gradient.mul_(max_norm / norm)
+    return norm
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Return the optimiser that the config names; weight decay acts on matrices, not on biases."""
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
+    fused = parameters[0].device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
+
+
+def state_shapes(optimizer: torch.optim.Optimizer) -> dict[str, torch.Size]:
+    """Return the shape of all that an optimiser keeps once it has taken a step.
+
+    Names are as in its `state_dict`: the parameter's number, then what is kept of it.
+    """
+    shapes = {}
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for number, parameter in enumerate(parameters):
+        if isinstance(optimizer, torch.optim.AdamW):
+            shapes[f"{number}.step"] = torch.Size([])
+            shapes[f"{number}.exp_avg"] = shapes[f"{number}.exp_avg_sq"] = parameter.shape
+        elif optimizer.defaults["momentum"]:
+            shapes[f"{number}.momentum_buffer"] = parameter.shape
+    return shapes
+
+
+def follow(averages: list[Tensor], weights: Sequence[Tensor], decay: float, num_steps: int) -> None:
+    """Move averages ā towards weights w, in place: ā ← d ā + (1 − d) w.
+
+    d is `decay`, but at most (1 + t) / (10 + t) after t earlier steps, as the first weights should
+    not be remembered for long. The first time, `averages` is empty and gets copies of the weights.
+    Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
+    """
+    if not averages:
+        averages += [weight.clone() for weight in weights]
+        return
+    decay = min(decay, (1 + num_steps) / (10 + num_steps))
+    torch._foreach_lerp_(averages, list(weights), 1 - decay)
+
+
+def learning_rate(config: TrainingConfig, step: int, progress: float) -> float:
+    """Return the learning rate of a step (the first is 0) when `progress` of the run is done.
+
+    It rises in a line over `warmup_steps`, and follows the schedule's curve over `progress` from 0
+    to 1, which may be of epochs, steps or time, down to `final_learning_rate` of the peak.
+    """
+    warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
+    lowest = config.final_learning_rate
+    progress = min(1.0, progress)
+    match config.schedule:
+        case "constant":
+            shape = 1.0
+        case "linear":
+            shape = 1 - (1 - lowest) * progress
+        case "cosine":
+            shape = lowest + (1 - lowest) * (1 + math.cos(math.pi * progress)) / 2
+    return config.learning_rate * warmup * shape

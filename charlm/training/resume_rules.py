@@ -1,0 +1,64 @@
+"""Which runs may be gone on with, and under which config."""
+
+from pathlib import Path
+
+from charlm.config.load import load_config
+from charlm.config.schema import Config
+from charlm.errors import RunError
+from charlm.runs.folder import Run
+
+MAY_CHANGE = {
+    # Where the text lies, and its teachers: digests say whether they are the same.
+    "corpus": {"paths", "builtin", "validation_paths", "test_paths"},
+    "training": {
+        *("epochs", "steps", "budget", "patience", "max_rollbacks"),
+        *("device", "threads", "deterministic", "accumulate", "teachers"),
+        *("validate_every", "validation_rows", "save_every", "log_every", "keep_checkpoints"),
+    },
+    "ensemble": {"keep_text"},
+}
+"""Keys that the steps already taken do not depend on."""
+
+
+def check_resumable(run: str | Path, before: Config, now: Config) -> None:
+    """Raise `RunError` if something else has changed than may change."""
+    changed = []
+    for section in ("corpus", "batches", "model", "training", "ensemble"):
+        old, new = getattr(before, section).model_dump(), getattr(now, section).model_dump()
+        changed += [
+            f"{section}.{key} was {old[key]} and is {new[key]}"
+            for key in old
+            if old[key] != new[key] and key not in MAY_CHANGE.get(section, ())
+        ]
+    if changed:
+        raise RunError(
+            f"{run}: cannot go on with a changed config: {'; '.join(changed)}; set it back"
+        )
+
+
+def check_same(run: Run, config: Config) -> None:
+    """Refuse to go on with another run that happens to have the same name."""
+    written = load_config(run.config_file)
+    precision = {"precision": written.training.precision}
+    training = config.training.model_copy(update=precision)
+    model = written.model if config.training.start_from is not None else config.model
+    now = config.model_copy(update={"training": training, "model": model})
+    check_resumable(run.folder, written, now)
+
+
+def check_not_begun(run: Run) -> None:
+    """Refuse to begin a run anew that has anything to lose."""
+    first = run.numbered(0)  # of which a crash may have left the older copy alone
+    if any(path != first for path in run.checkpoints.glob("*.safetensors")):
+        raise RunError(
+            f"{run.last}: missing, and other checkpoints are there; copy one of "
+            f"{run.checkpoints} to it, or begin another run with --set training.start_from=…"
+        )
+
+
+def decided(config: Config) -> Config:
+    """Read a run of a charlm that knew float32 alone, and recorded no precision."""
+    if config.training.precision != "auto":
+        return config
+    training = config.training.model_copy(update={"precision": "float32"})
+    return config.model_copy(update={"training": training})

@@ -1,0 +1,268 @@
+"""All that a run has in memory: made, saved, restored, and taken back when it comes to harm."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from charlm.config.schema import Config
+from charlm.corpus.batches import make_batches
+from charlm.corpus.corpus import Corpus
+from charlm.corpus.frequencies import estimate_frequencies
+from charlm.corpus.provenance import Record, inherited, merged, records_of
+from charlm.distributed.processes import Processes
+from charlm.environment.forks import most_threads
+from charlm.environment.process import launched
+from charlm.errors import CheckpointError, ConfigError, DivergenceError, RunError
+from charlm.files.stored import item
+from charlm.files.untrusted import InvalidDataError
+from charlm.models.ensemble import Ensemble
+from charlm.models.language_model import LanguageModel, checked_weights, choose_device
+from charlm.models.new_characters import load_extended
+from charlm.models.openings import Opening, choose_passages
+from charlm.runs.checkpoint import Checkpoint, read_checkpoint
+from charlm.runs.folder import Run, checkpoint_to_use
+from charlm.training.counters import Counters
+from charlm.training.determinism import deterministic
+from charlm.training.distillation import Teacher
+from charlm.training.divergence import LossWatch, advice, is_harm
+from charlm.training.events import RolledBack
+from charlm.training.resumable import ResumableTrainer
+
+
+class TrainingState:
+    """Model, trainer and counters of a run, and their way to the run's folder and back."""
+
+    def __init__(self, config: Config, corpus: Corpus, processes: Processes) -> None:
+        self.config = config
+        self.corpus = corpus
+        self.processes = processes
+        training = config.training
+        cores = max(1, (os.cpu_count() or 1) // launched().local_size)
+        self.most_threads = most_threads(min(int(training.threads), cores))
+        torch.set_num_threads(self.most_threads)
+        device = choose_device(training.device)
+        model = LanguageModel(config.model, len(corpus.vocabulary))
+        train, share = corpus.parts["train"].ids, processes.share
+        self._frequencies = estimate_frequencies(train, len(corpus.vocabulary))
+        model.initialize(torch.Generator().manual_seed(training.seed), self._frequencies)
+        self.model = model.to(device)
+        self.model.precision = training.product_precision
+        batches = make_batches(train, config.batches, training.seed, share, corpus.hapaxes)
+        self._passages = choose_passages(train, corpus.vocabulary, training.seed)
+        teacher, self._teachers, taught = _teacher(config, corpus, device)
+        self.provenance = merged(records_of(corpus, config.corpus), taught)
+        self.trainer = ResumableTrainer(
+            self.model, batches, training, self.clock, processes, teacher
+        )
+        self.counters = Counters(watch=LossWatch.of_vocabulary(len(corpus.vocabulary)))
+
+    def clock(self) -> float:
+        """Return the seconds that the run has taken, in this process and in those before."""
+        return self.counters.elapsed + self.processes.clock()
+
+    def begin_from(self, checkpoint: Checkpoint) -> None:
+        """Load the weights of the initial model, and record the texts that it has seen."""
+        with deterministic(self.config.training.deterministic):
+            load_extended(
+                self.model,
+                checkpoint.weights,
+                checkpoint.vocabulary,
+                self.corpus.vocabulary,
+                self._frequencies,
+                self._passages,
+                self.processes,
+            )
+        self.provenance = merged(self.provenance, inherited(checkpoint.provenance, "start"))
+
+    def restore(self, path: Path, checkpoint: Checkpoint) -> dict[str, int]:
+        """Go back to where a checkpoint was written; return how long the logs were then.
+
+        Raises `CheckpointError` for one that no run like this has written, and names its `path`.
+        """
+        try:
+            return self._restore(checkpoint)
+        except InvalidDataError as reason:
+            raise CheckpointError(
+                f"{path}: its training state does not match its config ({reason!s:.100}); replace "
+                "it by a copy or another checkpoint of the run, or start a new run from its "
+                f"weights: --set training.start_from={path}"
+            ) from None
+
+    def _restore(self, checkpoint: Checkpoint) -> dict[str, int]:
+        self.model.load_state_dict(checked_weights(self.model, checkpoint.weights))
+        counters = checkpoint.training_counters
+        if counters.get("teachers", []) != self._teachers:
+            raise RunError(
+                "training.teachers: not those that this run has learnt from so far; name them, in "
+                "their order"
+            )
+        self.trainer.restore(checkpoint.training_tensors, item(counters, "trainer", dict))
+        self.provenance = merged(self.provenance, checkpoint.provenance)
+        self.counters = Counters.from_json(item(counters, "run", dict))
+        sizes = item(counters, "log_sizes", dict)
+        return {name: item(sizes, name, int) for name in sizes}
+
+    def checkpoint(self) -> Checkpoint:
+        """Return what predicts as the run does now."""
+        weights = self.trainer.weights()
+        with self.model.having(weights):
+            opening = self.opening()
+        return Checkpoint(
+            self.config,
+            self.corpus.vocabulary,
+            self.corpus.fingerprint,
+            weights,
+            provenance=self.provenance,
+            opening_tensors=opening.tensors() if opening else {},
+        )
+
+    def opening(self) -> Opening | None:
+        """Return the opening for text without a prefix, with the current weights."""
+        with self.all_threads():
+            return Opening.of_passages(self.model, self._passages)
+
+    def save(self, run: Run, is_good: bool) -> None:
+        """Save all of it; `is_good` says whether a roll-back may go to this state.
+
+        Raises `DivergenceError` instead if a weight is not finite.
+        """
+        self.processes.agree()  # on the elapsed time
+        if is_good:
+            self.counters.save_is_late = False
+        counters = {
+            "is_good": is_good,
+            "teachers": self._teachers,
+            "trainer": self.trainer.counters(),
+            "run": asdict(replace(self.counters, elapsed=self.clock())),
+            "log_sizes": run.log_sizes(),
+        }
+        if not all(tensor.isfinite().all() for tensor in self.model.state_dict().values()):
+            raise DivergenceError(f"step {self.trainer.step}: a weight is not finite")
+        checkpoint = replace(
+            self.checkpoint(),
+            training_tensors=self.trainer.tensors(),
+            training_counters=counters,
+        )
+        keep = self.config.training.keep_checkpoints
+        run.save_last(checkpoint, self.trainer.step, keep, is_good)
+
+    def is_good_to_save(self) -> bool:
+        """Whether the config wants a save now; it waits while something is wrong with the loss."""
+        counters = self.counters
+        is_due_now = is_due(self.trainer.step, self.config.training.save_every)
+        counters.save_is_late = is_due_now or counters.save_is_late
+        return counters.save_is_late and not counters.watch.is_suspicious
+
+    def check_loss(self, run: Run, loss: float) -> None:
+        """Raise `DivergenceError` if the loss has leapt up because the weights are bad.
+
+        The text may have become harder instead: then the last good weights do no better on it.
+        With teachers, `loss` is still the loss on the text: a uniform guess bounds it, and it
+        compares weights independently of the teachers.
+        """
+        watch, trainer = self.counters.watch, self.trainer
+        watch.see(loss)
+        if not watch.has_leapt:
+            return
+        with self.all_threads():
+            now = trainer.loss_again()
+            with self.model.having(self.read_own(_good(run)).weights):
+                then = trainer.loss_again()
+        if is_harm(now, then):
+            raise DivergenceError(f"step {trainer.step}: {watch.describe()}")
+        self.counters.watch = watch.renewed(now)
+
+    def roll_back(self, run: Run, reason: str) -> RolledBack:
+        """Go back to the last good save with a lower learning rate; or say that it is no use.
+
+        A crash on the way leaves the run as that save left it, and so it comes here again.
+        """
+        training, before, diverged_at = self.config.training, self.counters, self.trainer.step
+        scale = self.trainer.learning_rate_scale * training.rollback_factor
+        if before.rollbacks >= training.max_rollbacks:
+            raise self._no_use(run, reason)
+        good = _good(run)
+        sizes = self.restore(good, self.read_own(good))
+        self.counters.elapsed = before.elapsed  # time is not given back
+        if self.counters.best_loss != before.best_loss:  # found since, and still there
+            self.counters.best_loss, self.counters.validations_since_best = before.best_loss, 0
+        self.counters.rollbacks = before.rollbacks + 1
+        self.trainer.learning_rate_scale = scale
+        self.processes.agree()  # all have read it
+        run.take_up_good()  # before the logs that belong to a later one are cut
+        run.go_back(self.trainer.step, sizes)
+        report = RolledBack(self.trainer.step, diverged_at, reason, scale, before.rollbacks + 1)
+        run.log_metrics({"event": "rollback"} | asdict(report))
+        self.save(run, is_good=True)
+        return report
+
+    def read_own(self, path: Path) -> Checkpoint:
+        """Read a checkpoint of this run; raises `CheckpointError` for another model's."""
+        checkpoint = read_checkpoint(path)
+        try:
+            checked_weights(self.model, checkpoint.weights)
+        except InvalidDataError as reason:
+            raise CheckpointError(
+                f"{path}: the checkpoint is of another model than this run's ({reason!s:.100}); "
+                "replace it by a copy of the run's own"
+            ) from None
+        return checkpoint
+
+    def _no_use(self, run: Run, reason: str) -> DivergenceError:
+        number = self.counters.rollbacks
+        tried = f", after {number} roll-back{'' if number == 1 else 's'}" if number else ""
+        return DivergenceError(
+            f"{reason}{tried}; {advice(self.config)}; the last good checkpoint is {_good(run)}"
+        )
+
+    @contextmanager
+    def all_threads(self) -> Iterator[None]:
+        """Compute on as many as ever: in float32 a sum may depend on the number."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.most_threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def _teacher(
+    config: Config, corpus: Corpus, device: torch.device
+) -> tuple[Teacher | None, list[str], tuple[Record, ...]]:
+    """Return the teacher networks of the config or None, their digests, and their records.
+
+    The records describe the texts that they have seen.
+
+    Raises `ConfigError` for those of another text.
+    """
+    networks: list[LanguageModel] = []
+    records: tuple[Record, ...] = ()
+    for path in config.training.teachers:
+        checkpoint = read_checkpoint(checkpoint_to_use(Path(path)))
+        if checkpoint.vocabulary != corpus.vocabulary:
+            raise ConfigError(
+                f"training.teachers: {path} knows other characters than this text has; name runs "
+                "that learnt from this text"
+            )
+        model = checkpoint.make_model(device)
+        networks += model.members if isinstance(model, Ensemble) else [model]
+        records = merged(records, inherited(checkpoint.provenance, "teacher"))
+    for network in networks:
+        network.precision = config.training.product_precision
+    digests = [network.digest() for network in networks]
+    teacher = Teacher(networks, config.training.teacher_share) if networks else None
+    return teacher, digests, records
+
+
+def _good(run: Run) -> Path:
+    """Return the checkpoint to roll back to."""
+    return run.good if run.good.exists() else run.last
+
+
+def is_due(step: int, every: int | None) -> bool:
+    """Say whether something that comes every so many steps, or never, comes now."""
+    return every is not None and step % every == 0

@@ -1,0 +1,146 @@
+"""The benchmark: ratios of what was measured in turns, and the check against a saved one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from charlm.bench import benchmark, sweep, timing
+from charlm.bench.benchmark import Benchmark
+from charlm.bench.plain_loop import PlainLoop
+from charlm.bench.timing import in_turns, median_ratio
+from charlm.cli.main import app
+
+SMALL = ["--seconds=0.001", "--set=model.hidden_size=8", "--set=batches.batch_size=2"]
+
+
+@pytest.fixture(autouse=True)
+def _little_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "_PRODUCT", 64)
+    monkeypatch.setattr(timing, "_TURNS", 2)
+    monkeypatch.setattr(benchmark, "_TEXT_BYTES", 200_000)
+    monkeypatch.setattr(sweep, "_SIZES", {"sequence_length": (16, 512)})
+
+
+def bench(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["bench", *map(str, arguments), *SMALL])
+
+
+def test_a_benchmark_names_rates_bounds_and_ratios(text_file: Path) -> None:
+    result = bench("--no-cells", "--text", text_file, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["machine"].keys() == {"threads", "precision", "engine", "torch"}
+    assert all(rate > 0 for rate in found["rates"].values())
+    for words in ("plain loop", "float32 products", "encoding", "reading the weights", "16 rows"):
+        assert any(words in name for name in found["rates"]), words
+    times = found["ratios"]["config: training, times the plain loop"]
+    rates = [found["rates"]["config: training"]]
+    rates.append(found["rates"]["config: training in a plain loop of torch.nn"])
+    assert times == pytest.approx(rates[0] / rates[1], rel=1.0)  # medians of few turns
+
+
+def test_the_table_has_what_the_json_has(text_file: Path) -> None:
+    shown = bench("--no-cells", "--text", text_file)
+    assert shown.exit_code == 0, shown.output
+    for words in ("threads", "characters", "config: training", "times the plain loop"):
+        assert words in shown.stdout
+
+
+def test_check_fails_where_a_ratio_was_lost_and_not_before(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ratios = {"config: training, times the plain loop": 2.0, "config: generation": 0.9}
+    monkeypatch.setattr(benchmark, "measure", lambda *arguments: Benchmark({}, {}, ratios))
+    names = ("--no-cells", "--text", text_file)
+    saved = tmp_path / "before.json"
+    saved.write_text(json.dumps({"ratios": {name: ratio / 100 for name, ratio in ratios.items()}}))
+    assert bench(*names, "--check", saved).exit_code == 0
+    saved.write_text(json.dumps({"ratios": {name: ratio * 100 for name, ratio in ratios.items()}}))
+    result = bench(*names, "--check", saved)
+    assert result.exit_code == 1
+    assert f"{len(ratios)} ratios are more than 15 %" in result.output
+    assert "slower: config: training" in result.output
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"ratios": 3}', '{"ratios": {"a": "b"}}'])
+def test_a_file_that_is_no_benchmark_is_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "before.json"
+    path.write_text(text)
+    result = bench("--check", path)
+    assert result.exit_code == 1
+    assert str(path) in result.output
+    assert bench("--check", tmp_path / "none.json").exit_code == 1
+
+
+def test_fifteen_in_a_hundred_may_be_lost() -> None:
+    now = Benchmark({}, ratios={"a": 0.86, "b": 0.84, "new": 1.0})
+    assert now.losses({"a": 1.0, "b": 1.0, "gone": 9.0}) == {"b": (1.0, 0.84)}
+
+
+def test_a_ratio_compares_turn_with_turn() -> None:
+    assert median_ratio([10.0, 1.0, 30.0], [5.0, 1.0, 10.0]) == 2
+    turns: list[str] = []
+
+    def work(name: str) -> float:
+        turns.append(name)
+        return 1.0
+
+    rates = in_turns({"a": lambda: work("a"), "b": lambda: work("b")}, 1e-9)
+    assert [len(rates[name]) for name in "ab"] == [2, 2]
+    assert turns == ["a", "b"] * 3  # once to warm up
+
+
+def test_the_sweep_shows_every_size_and_memory_grows_with_the_length(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = bench("--sweep", "--text", text_file, "--json")
+    assert result.exit_code == 0, result.output
+    points = json.loads(result.stdout)
+    short, long = points
+    assert long["sizes"][-1] == 32 * short["sizes"][-1]
+    assert long["peak_bytes"] > 4 * short["peak_bytes"]
+    measured = [sweep.Point(**{**point, "sizes": tuple(point["sizes"])}) for point in points]
+    monkeypatch.setattr(sweep, "sweep", lambda *arguments: measured)
+    table = bench("--sweep", "--text", text_file)
+    assert "hidden" in table.stdout
+    assert "MB a step" in table.stdout
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_the_plain_loop_learns(cell: str) -> None:
+    """It is a fair opponent only if it does the work."""
+    plain = PlainLoop(
+        cell=cell,
+        hidden_size=16,
+        num_layers=2,
+        dropout=0.0,
+        nonlinearity="tanh",
+        vocabulary_size=5,
+        embedding_size=8,
+        batch_size=4,
+        sequence_length=8,
+        max_gradient_norm=1.0,
+        device="cpu",
+    )
+    before = plain.loss().item()
+    assert [plain.take_step() for _ in range(400)] == [32] * 400
+    assert plain.loss().item() < before / 2
+
+
+def test_the_plain_loop_is_spared_what_charlm_sets() -> None:
+    script = (
+        "import os; before = dict(os.environ); import charlm.environment.process as machine; "
+        "machine.prepare(); "
+        "assert machine.environment_found() == before; assert 'OMP_WAIT_POLICY' in os.environ"
+    )
+    environment = {name: value for name, value in os.environ.items() if name[:4] not in _THREADS}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+
+
+_THREADS = ("OMP_", "GOMP", "KMP_")

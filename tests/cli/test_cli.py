@@ -1,0 +1,479 @@
+"""The command line as a person or a script uses it."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
+
+from charlm.cli.main import app
+
+SMALL = [
+    "--set=model.hidden_size=16",
+    "--set=batches.batch_size=4",
+    "--set=batches.sequence_length=16",
+    "--set=training.budget=null",
+    "--set=training.log_every=1",
+    "--set=training.precision=float32",
+    "--set=training.validate_every=20",
+    "--set=training.save_every=20",
+    "--set=generation.length=20",
+]
+
+
+def run(*arguments: object, stdin: bytes | None = None) -> Result:
+    """Run the command in this process."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+
+
+def command(*arguments: object) -> list[str]:
+    """Return the command line of a process of its own."""
+    return [sys.executable, "-m", "charlm", *map(str, arguments)]
+
+
+def train(text: Path, runs: Path, *arguments: object, steps: int = 4) -> Path:
+    """Train a small model and return its folder."""
+    result = run(
+        "train", "--text", text, "--runs", runs, f"--set=training.steps={steps}", *SMALL, *arguments
+    )
+    assert result.exit_code == 0, result.output
+    return Path(result.stdout.splitlines()[-1])
+
+
+def refused(result: Result, *words: str) -> None:
+    """Assert that a command ended with one line on standard error that holds all words."""
+    assert result.exit_code == 1, result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("charlm: ")]
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.output
+    assert result.stderr.splitlines()[-1] == lines[0]
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from conftest import TEXT
+
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "text.txt").write_text(TEXT, "utf-8")
+    return train(folder / "text.txt", folder / "runs", "--name", "small", steps=30)
+
+
+# --- what the commands print ------------------------------------------------------------------
+
+
+def test_help_and_version_need_no_torch() -> None:
+    heavy = "{'torch', 'numpy', 'pydantic'}"
+    code = f"import sys; import charlm.cli.main; assert not {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert "train" in run("--help").stdout
+    assert run("--version").stdout.startswith("charlm ")
+
+
+def test_train_prints_a_sample_a_table_and_last_its_folder(trained: Path) -> None:
+    result = run(
+        "train", "--text", trained.parent.parent / "text.txt", "--runs", trained.parent,
+        "--set=training.steps=3", *SMALL,
+    )  # fmt: skip
+    folder = Path(result.stdout.splitlines()[-1])
+    assert folder == trained.parent / "quickstart-1"
+    assert "test perplexity" in result.stdout
+    assert "validation loss" in result.stderr
+    assert {path.name for path in folder.iterdir() if path.name != ".lock"} == {
+        *("config.yaml", "environment.json", "metrics.jsonl", "samples.txt", "checkpoints"),
+    }
+
+
+def test_quiet_prints_the_folder_alone(trained: Path, tmp_path: Path) -> None:
+    text = trained.parent.parent / "text.txt"
+    result = run(
+        "train", "--text", text, "--runs", tmp_path, "--quiet", "--set=training.steps=2", *SMALL
+    )
+    assert result.stdout == f"{tmp_path / 'quickstart-1'}\n"
+    assert result.stderr == ""
+
+
+def test_eval_as_json(trained: Path) -> None:
+    result = run("eval", trained, "--json")
+    score = json.loads(result.stdout)
+    assert set(score) == {
+        *("nats_per_character", "perplexity", "bits_per_character", "bits_per_byte"),
+        *("characters", "unknown_characters", "protocol", "overlaps"),
+    }
+    assert score["perplexity"] == pytest.approx(math.exp(score["nats_per_character"]))
+    rows = json.loads(run("eval", trained, "--json", "--rows", 4).stdout)
+    assert rows["characters"] == score["characters"]
+
+
+def test_eval_of_parts_files_and_standard_input(trained: Path, tmp_path: Path) -> None:
+    text = tmp_path / "other.txt"
+    text.write_text("The train came in. Ünïcode ☃!\r\n", "utf-8", newline="")
+    of_file = json.loads(run("eval", trained, "--text", text, "--json").stdout)
+    of_input = json.loads(
+        run("eval", trained, "--text", "-", "--json", stdin=text.read_bytes()).stdout
+    )
+    assert of_file == of_input
+    assert of_file["characters"] == len("The train came in. Ünïcode ☃!\r\n") - 1
+    assert of_file["unknown_characters"] >= 4
+    size = len(text.read_bytes()) - 1
+    bits = of_file["nats_per_character"] * of_file["characters"] / math.log(2)
+    bits += of_file["unknown_characters"] * math.log2(0x110000)
+    assert of_file["bits_per_byte"] == pytest.approx(bits / size)
+    table = run("eval", trained, "--part", "validation")
+    assert "perplexity" in table.stdout
+    assert "exact" in table.stdout
+    assert "approximate" in run("eval", trained, "--part", "train", "--rows", 2).stdout
+
+
+def test_eval_and_generate_take_the_newest_run_and_say_which(trained: Path, tmp_path: Path) -> None:
+    text = trained.parent.parent / "text.txt"
+    train(text, tmp_path, "--name", "older")
+    newer = train(text, tmp_path, "--name", "newer")
+    os.utime(tmp_path / "older" / "checkpoints" / "last.safetensors", (1, 1))
+    for name in ("eval", "generate"):
+        result = run(name, "--runs", tmp_path)
+        assert result.exit_code == 0
+        assert str(newer / "checkpoints" / "best.safetensors") in result.stderr
+
+
+def test_generate_needs_nothing_but_the_checkpoint(trained: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "model.safetensors"
+    alone.write_bytes((trained / "checkpoints" / "best.safetensors").read_bytes())
+    options = ("--prefix", "The ", "--length", 30, "--seed", 5)
+    result = run("generate", alone, *options)
+    assert result.stdout.startswith("The ")
+    assert len(result.stdout) == 4 + 30 + 1
+    assert run("generate", trained, *options).stdout == result.stdout
+
+
+def test_generate_options(trained: Path, tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix.txt"
+    prefix.write_text("The train", "utf-8")
+    options = (
+        "--length=20", "--temperature=0.7", "--top-k=5", "--top-p=0.9", "--min-p=0.01", "--seed=1",
+    )  # fmt: skip
+    one = run("generate", trained, "--prefix-file", prefix, *options)
+    assert one.stdout.startswith("The train")
+    assert one.exit_code == 0
+    many = run("generate", trained, "--prefix", "The", "--num-samples", 3, *options)
+    assert many.stdout.count("--- sample ") == 3
+    greedy = [run("generate", trained, "--prefix=The", "--greedy").stdout for _ in range(2)]
+    assert greedy[0] == greedy[1]
+    assert run("generate", trained, "--prefix=The☃ ", "--unknown=skip").exit_code == 0
+    stopped = run("generate", trained, "--prefix=The", "--seed=1", "--length=200", "--stop= ")
+    assert " " not in stopped.stdout
+
+
+def test_characters_stream_as_they_come(trained: Path) -> None:
+    """The first of very many characters arrives long before the last could."""
+    process = subprocess.Popen(
+        command("generate", trained, "--prefix", "The ", "--length", 10**9),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    with process, process.stdout:
+        assert process.stdout.read(20).startswith(b"The ")
+        process.stdout.close()  # as `| head -c 20` does
+        assert process.wait(timeout=60) == 0
+
+
+def test_print_config_is_a_config(tmp_path: Path) -> None:
+    first = run("train", "--print-config", "--set", "model.hidden_size=99", "--budget=3m")
+    assert "hidden_size: 99" in first.stdout
+    assert "budget: 180.0" in first.stdout
+    (tmp_path / "config.yaml").write_text(first.stdout, "utf-8")
+    assert run("train", tmp_path / "config.yaml", "--print-config").stdout == first.stdout
+
+
+def test_seed_and_budget_on_the_command_line(trained: Path, tmp_path: Path) -> None:
+    text = trained.parent.parent / "text.txt"
+    result = run(
+        "train",
+        "--text",
+        text,
+        "--runs",
+        tmp_path,
+        "--budget",
+        "0.5s",
+        "--seed",
+        7,
+        *(option for option in SMALL if "budget" not in option),
+    )
+    assert result.exit_code == 0, result.output
+    records = (tmp_path / "quickstart-1" / "metrics.jsonl").read_text("utf-8").splitlines()
+    rates = [json.loads(record)["learning_rate"] for record in records if '"loss"' in record]
+    assert rates[-1] < max(rates), "the schedule is laid over the time"
+    assert "budget: 0.5" in (tmp_path / "quickstart-1" / "config.yaml").read_text("utf-8")
+
+
+def test_training_on_standard_input(trained: Path, tmp_path: Path) -> None:
+    text = (trained.parent.parent / "text.txt").read_bytes()
+    result = run(
+        "train", "--text", "-", "--runs", tmp_path, "--set=training.steps=2", *SMALL, stdin=text
+    )
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "quickstart-1"
+    assert run("train", "--resume", folder, "--set=training.steps=4").exit_code == 0
+    assert run("eval", folder).exit_code == 0
+
+
+def test_data_list_names_every_text() -> None:
+    listed = run("data", "list").stdout
+    for name in ("python-docs", "python-stdlib", "lyrics-zh", "tiny-shakespeare"):
+        assert name in listed
+
+
+def test_no_colour_outside_a_terminal(trained: Path) -> None:
+    for environment in ({}, {"NO_COLOR": "1"}):
+        result = subprocess.run(
+            command("eval", trained),
+            capture_output=True,
+            env={**os.environ, **environment},
+            check=True,
+        )
+        assert b"\x1b" not in result.stdout + result.stderr
+
+
+# --- interrupted and killed -------------------------------------------------------------------
+
+
+def start_long(text: Path, runs: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command(
+            "train", "--text", text, "--runs", runs, "--name", "long", *SMALL,
+            "--set=training.steps=2000", "--set=model.dropout=0.2",
+        ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if done():
+            return
+        time.sleep(0.1)
+    raise AssertionError("waited a minute")
+
+
+def steps_logged(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "metrics.jsonl"
+    if not path.exists():
+        return []
+    whole_lines = path.read_text("utf-8").rpartition("\n")[0]
+    clock = ("seconds", "characters_per_second")
+    records = [json.loads(line) for line in whole_lines.splitlines()]
+    return [{k: v for k, v in record.items() if k not in clock} for record in records]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_run_ended_from_outside_goes_on_exactly(
+    text_file: Path, tmp_path: Path, way: signal.Signals
+) -> None:
+    folder = tmp_path / "long"
+    with start_long(text_file, tmp_path) as process:
+        wait_until(lambda: len(steps_logged(folder)) > 50)
+        process.send_signal(way)
+        stdout, stderr = process.communicate()
+    reached = steps_logged(folder)[-1]["step"]
+    assert reached < 2000
+    if way != signal.SIGKILL:
+        assert process.returncode == 130
+        assert f"charlm train --resume {folder}" in stderr
+        assert stdout.splitlines()[-1] == str(folder)
+    end = reached + 30
+    settings = ("--set", f"training.steps={end}")
+    assert run("train", "--resume", folder, *settings).exit_code == 0
+    assert steps_logged(folder)[-1]["step"] == end
+
+
+@pytest.mark.parametrize("sampling", ["random", "sequential"])
+def test_killed_and_resumed_equals_uninterrupted_across_processes(
+    text_file: Path, tmp_path: Path, sampling: str
+) -> None:
+    arguments = (
+        "train", "--text", text_file, "--runs", tmp_path, *SMALL, "--set=training.steps=200",
+        "--set=model.dropout=0.2", f"--set=batches.sampling={sampling}",
+    )  # fmt: skip
+    with subprocess.Popen(
+        command(*arguments, "--name", "killed"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        wait_until(lambda: len(steps_logged(tmp_path / "killed")) > 45)
+        process.kill()
+    subprocess.run(
+        command("train", "--resume", tmp_path / "killed"), check=True, capture_output=True
+    )
+    subprocess.run(command(*arguments, "--name", "whole"), check=True, capture_output=True)
+    assert steps_logged(tmp_path / "killed") == steps_logged(tmp_path / "whole")
+    files = [tmp_path / name / "samples.txt" for name in ("killed", "whole")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+# --- bad input --------------------------------------------------------------------------------
+
+
+def test_texts_that_cannot_be_used(tmp_path: Path) -> None:
+    def refuse(content: bytes, *words: str, settings: tuple[str, ...] = ()) -> None:
+        path = tmp_path / "bad.txt"
+        path.write_bytes(content)
+        refused(
+            run("train", "--text", path, "--runs", tmp_path / "runs", *SMALL, *settings), *words
+        )
+        assert not (tmp_path / "runs").exists()
+
+    missing = tmp_path / "missing.txt"
+    refused(
+        run("train", "--text", missing, "--runs", tmp_path / "runs"), str(missing), "no such file"
+    )
+    refuse(b"", "empty")
+    refuse(b"abc", "part", "corpus.split")
+    refuse(
+        b"a" * 300,
+        "sequence_length",
+        settings=("--set=batches.sampling=random", "--set=batches.sequence_length=500"),
+    )
+    refuse(b"a" * 300, "batch_size", settings=("--set=batches.batch_size=500",))
+    refuse(b"abc\xff" * 1000, "byte 3 ", "UTF-8", "0xff", "corpus.encoding")
+    refuse("abc".encode("utf-16"), "at byte 0", "corpus.encoding=utf-16")
+
+
+def test_configs_that_cannot_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("training:\n  epochs: many\n  seeed: 1\nmodle: {}\n", "utf-8")
+    refused(run("train", path), "3 mistakes", "training.epochs", "'many'", "seed", "model")
+    refused(run("train", "quickstrat"), "did you mean quickstart")
+    refused(run("train", "--set", "model.hidden_size=big"), "model.hidden_size", "big")
+    refused(run("train", "--set", "nonsense"), "section.key=value")
+    path.write_text("training: [\n", "utf-8")
+    refused(run("train", path), "line 2")
+    novel = tmp_path / "novel.txt"
+    novel.write_text("It was a dark and stormy night.", "utf-8")
+    refused(run("train", novel), "--text")
+    refused(run("train", "--print-config", "--budget", "soon"), "--budget is", "3m")
+
+
+def test_checkpoints_that_cannot_be_used(trained: Path, tmp_path: Path) -> None:
+    data = (trained / "checkpoints" / "best.safetensors").read_bytes()
+    flipped = bytearray(data)
+    flipped[len(data) // 2] ^= 1
+    newer = data.replace(b'\\"format_version\\": 2', b'\\"format_version\\": 7')
+    assert newer != data
+    path = tmp_path / "checkpoint"
+    for content, word in (
+        (data[:-100], "cut short"), (data[:50], "cut short"), (bytes(flipped), "damaged"),
+        (newer, "upgrade"), (b"PK\x03\x04 something else", "not a charlm checkpoint"),
+    ):  # fmt: skip
+        path.write_bytes(content)
+        for name in ("eval", "generate"):
+            refused(run(name, path), str(path), word)
+    refused(run("eval", tmp_path / "missing"), "missing", "no such run")
+    refused(run("eval", tmp_path), "contains no checkpoint")
+    refused(run("generate", "--runs", tmp_path), "charlm train")
+    refused(run("train", "--resume", tmp_path), "no checkpoint to resume")
+
+
+def test_where_the_last_checkpoint_is_damaged_another_one_is_named(
+    trained: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    last = folder / "checkpoints" / "last.safetensors"
+    last.write_bytes(last.read_bytes()[:-100])
+    best = folder / "checkpoints" / "best.safetensors"
+    setting = f"training.start_from={best}"
+    refused(run("train", "--resume", folder), "last.safetensors", "cut short", f"--set {setting}")
+    text = trained.parent.parent / "text.txt"
+    begun = run("train", "--text", text, "--runs", tmp_path, *SMALL, "--set", setting)
+    assert begun.exit_code == 0
+    best.unlink()
+    result = run("train", "--resume", folder)
+    refused(result, "cut short")
+    assert "start_from" not in result.output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has it")
+@pytest.mark.parametrize("arguments", [["eval"], ["generate", "--length", "10000"]])
+def test_a_full_disk_behind_standard_output_is_one_line(
+    trained: Path, arguments: list[str]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command(*arguments, trained),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    line = "charlm: standard output: No space left on device; free some space, or redirect it"
+    assert done.stderr.endswith(f"{line}\n")
+    assert "Traceback" not in done.stderr
+
+
+def test_runs_that_cannot_be_started_or_resumed(trained: Path, tmp_path: Path) -> None:
+    text = trained.parent.parent / "text.txt"
+    refused(
+        run("train", "--text", text, "--runs", trained.parent, "--name", trained.name, *SMALL),
+        "exists already", "--name",
+    )  # fmt: skip
+    refused(run("train", "--resume", trained, "--set=model.cell=gru"), "model.cell was lstm")
+    refused(
+        run("generate", trained, "--prefix", "☃"),
+        "☃", "U+2603", "SNOWMAN", "--unknown",
+    )  # fmt: skip
+    refused(run("generate", trained, "--top-p", 7), "--top-p is 7")
+    refused(run("generate", trained, "--prefix=a", "--prefix-file=b"), "--prefix-file")
+    refused(run("data", "get", "nothing"), "tiny-shakespeare")
+    refused(run("train", "--set=corpus.builtin=enwik8"), "charlm data get enwik8")
+
+
+def test_a_folder_that_cannot_be_written(text_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", "utf-8")
+    refused(run("train", "--text", text_file, "--runs", tmp_path / "file", *SMALL), "file")
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=300),
+        st.text(max_size=300).map(lambda text: text.encode("utf-8", "surrogatepass")),
+        st.text("ab\r\n\0\ufeff\U0001f600", min_size=100, max_size=300).map(lambda t: t.encode()),
+    ),
+    st.sampled_from(["character", "byte"]),
+    st.sampled_from(["keep", "normalise", "space"]),
+    st.sampled_from(["random", "sequential"]),
+)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_file_trains_or_is_refused_in_one_line(
+    tmp_path: Path, content: bytes, unit: str, newlines: str, sampling: str
+) -> None:
+    path = tmp_path / "any.txt"
+    path.write_bytes(content)
+    keys = (f"corpus.unit={unit}", f"corpus.newlines={newlines}", f"batches.sampling={sampling}")
+    result = run(
+        "train", "--text", path, "--runs", tmp_path / "runs", *SMALL, "--set=training.steps=1",
+        "--quiet", *(f"--set={key}" for key in keys),
+    )  # fmt: skip
+    if result.exit_code == 0:
+        assert run("generate", result.stdout.strip(), "--length", 5).exit_code == 0
+        assert run("eval", result.stdout.strip(), "--text", path).exit_code == 0
+    else:
+        refused(result)

@@ -1,0 +1,345 @@
+"""Streams, signals and stops of a process: no run ends by them, and no result is lost unsaid."""
+
+import contextlib
+import errno
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import pytest
+import torch
+from test_cli import SMALL
+from test_process import python
+from test_training import train as train_here
+
+import charlm
+from charlm.cli import main
+from charlm.environment import clock
+from charlm.errors import CharlmError, RunError
+from charlm.files import locations
+from charlm.runs.folder import Run
+from charlm.signals import end_on_request, stop_on_interrupt
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such streams or signals")
+
+
+class Failing(io.RawIOBase):
+    """A file that can hold so many bytes, and then fails."""
+
+    def __init__(self, room: int, code: int) -> None:
+        super().__init__()
+        self.held, self._room, self._code = b"", room, code
+        self.name = "failing"
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        if len(self.held) + len(data) > self._room:
+            raise OSError(self._code, os.strerror(self._code))
+        self.held += bytes(data)
+        return len(data)
+
+
+def stream(room: int = 10**6, code: int = 0) -> tuple[Failing, io.TextIOWrapper]:
+    raw = Failing(room, code)
+    text = io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", line_buffering=True)
+    return raw, text
+
+
+def charlm_with(
+    patch: pytest.MonkeyPatch, arguments: list[str], out: io.TextIOWrapper, err: io.TextIOWrapper
+) -> int:
+    """Run the command line in this process with these streams; return its exit code."""
+    patch.setattr(sys, "stdout", out)
+    patch.setattr(sys, "stderr", err)
+    patch.setattr(sys, "argv", ["charlm", *arguments])
+    patch.setattr(main, "prepare", lambda: None)
+    with pytest.raises(SystemExit) as end:
+        main.main()
+    assert isinstance(end.value.code, int)
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.close()  # as at the end of a process, where it is flushed once more
+    return end.value.code
+
+
+@pytest.fixture
+def training(text_file: Path, tmp_path: Path) -> list[str]:
+    limits = ["--set=training.steps=4", "--set=training.validate_every=2"]
+    return [
+        "train",
+        "--text",
+        str(text_file),
+        "--runs",
+        str(tmp_path),
+        "--name=run",
+        *limits,
+        *SMALL,
+    ]
+
+
+FAULTS = [errno.EPIPE, errno.EIO, errno.ENOSPC, errno.EFBIG, errno.EBADF, errno.EAGAIN]
+
+
+@pytest.mark.parametrize(("code", "room"), [(code, 70 * (code % 2)) for code in FAULTS])
+def test_a_message_that_cannot_be_written_ends_no_run(
+    code: int, room: int, training: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, text = stream()
+    with monkeypatch.context() as patch:
+        assert charlm_with(patch, training, text, stream(room, code)[1]) == 0
+    assert out.held.decode().strip().endswith(str(tmp_path / "run"))
+    assert Run(tmp_path / "run").best.exists()
+
+
+@pytest.mark.parametrize(
+    ("does", "code"),
+    [
+        *(("train", errno.EPIPE), ("train", errno.EFBIG), ("train", errno.EBADF)),
+        *(("eval", errno.EPIPE), ("eval", errno.EIO)),
+        *(("generate", errno.EPIPE), ("generate", errno.ENOSPC), ("generate", errno.EAGAIN)),
+        *(("data list", errno.EPIPE), ("data list", errno.EIO)),
+        *(("--help", errno.EPIPE), ("--help", errno.EIO)),
+        *(("bench", errno.EPIPE), ("bench", errno.EIO)),
+    ],
+)
+def test_results_that_cannot_be_written_are_a_line_and_a_reader_that_left_is_none(
+    does: str, code: int, training: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is for all commands, and a run is saved whatever becomes of what it prints."""
+    run = str(tmp_path / "run")
+    arguments = {"train": training, "eval": ["eval", run], "generate": ["generate", run]}
+    if does in ("eval", "generate"):
+        with monkeypatch.context() as patch:
+            assert charlm_with(patch, training, stream()[1], stream()[1]) == 0
+    if does == "bench":
+        monkeypatch.setattr(main, "_read_ratios", lambda path: print("results") or {})
+        monkeypatch.setattr("charlm.bench.benchmark.measure", lambda *_: sys.exit(0))
+        arguments["bench"] = ["bench", "--check=x", "--no-cells"]
+    messages, err = stream()
+    with monkeypatch.context() as patch:
+        ended = charlm_with(patch, arguments.get(does, does.split()), stream(0, code)[1], err)
+    said = messages.held.decode()
+    assert ended == (0 if code == errno.EPIPE else 1)
+    assert ("charlm: standard output: " in said) == (code != errno.EPIPE)
+    assert "Traceback" not in said
+    if does == "train":
+        assert Run(tmp_path / "run").best.exists()
+
+
+@POSIX
+@pytest.mark.parametrize("closed", [">&-", "<&- 2>&-", "<&- >&- 2>&-", "2>&1 | true"])
+def test_closed_streams_do_no_harm(closed: str, training: list[str], tmp_path: Path) -> None:
+    """The next file that is opened does not take a closed stream's place."""
+    program = "import sys; from charlm.cli import main; main.main()"
+    words = " ".join(f"'{word}'" for word in [sys.executable, "-c", program, *training])
+    script = f"set -o pipefail; {words} {closed}"
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode == int(">&-" in closed.replace("2>&-", ""))
+    assert Run(tmp_path / "run").best.exists()
+    for path in Run(tmp_path / "run").folder.glob("*.*"):
+        assert b"charlm" not in path.read_bytes().split(b"\n")[0]
+    assert all(json.loads(line) for line in Run(tmp_path / "run").metrics.read_text().splitlines())
+
+
+def test_a_standard_input_that_cannot_be_read_is_a_line(
+    training: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = os.open(os.devnull, os.O_WRONLY)
+    messages, err = stream()
+    with os.fdopen(number, "r", closefd=True) as closed, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", closed)
+        training[training.index("--text") + 1] = "-"
+        assert charlm_with(patch, training, stream()[1], err) == 1
+    assert "charlm: standard input: could not be read" in messages.held.decode()
+
+
+MALFORMED = [
+    {"RANK": None},
+    {"RANK": ""},
+    {"RANK": "x"},
+    {"RANK": "2"},
+    {"RANK": "-1"},
+    {"WORLD_SIZE": "0"},
+    {"WORLD_SIZE": "9" * 5000},
+    {"LOCAL_RANK": "7"},
+    {"TORCHELASTIC_MAX_RESTARTS": "many"},
+    {"MASTER_ADDR": None},
+    {"MASTER_PORT": "http"},
+]
+LAUNCH = {
+    **{"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"},
+    **{"LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RESTART_COUNT": "0"},
+    **{"TORCHELASTIC_MAX_RESTARTS": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29400"},
+}
+
+
+@pytest.mark.parametrize("change", [dict.fromkeys(list(LAUNCH)[1:]), *MALFORMED])
+def test_what_torchrun_never_says_is_a_line(
+    change: dict[str, str | None], training: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (LAUNCH | change).items():
+        monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(
+            name, value
+        )
+    messages, err = stream()
+    with monkeypatch.context() as patch:
+        assert charlm_with(patch, training, stream()[1], err) == 1
+    said = messages.held.decode()
+    assert said.count("\n") == 1 and next(iter(change)) in said and "torchrun" in said
+
+
+@pytest.mark.parametrize("name", ["x\ny", "x\x1b[2J", "x\x7f", "a\u202eb", "tab\t", "\x85"])
+def test_the_name_of_a_run_is_printable(name: str, text_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="--name"):
+        train_here(text_file, tmp_path / "runs", "training.steps=1", name=name)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_that_is_named_for_a_file_is_printable(text_file: Path, tmp_path: Path) -> None:
+    config = tmp_path / "a\nb.yaml"
+    config.write_text("training: {steps: 1}\nmodel: {hidden_size: 8}\n")
+    run = charlm.train(config, text=text_file, runs=tmp_path / "runs").run
+    assert run.folder.name.isprintable()
+
+
+def test_names_in_any_language_are_taken(text_file: Path, tmp_path: Path) -> None:
+    for name in ("Übung 1", "練習", "شعر", "a\u3000b"):
+        assert train_here(text_file, tmp_path, "training.steps=1", name=name).folder.name == name
+
+
+def test_without_a_home_the_cache_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a user that the system does not know, in a container."""
+
+    def unknown(name: str) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.delenv("CHARLM_CACHE")
+    for of_system in (unknown, lambda name: Path("~/.cache") / name):
+        monkeypatch.setattr(platformdirs, "user_cache_path", of_system)
+        with pytest.raises(CharlmError, match="set CHARLM_CACHE"):
+            locations.cache_folder()
+
+
+def test_a_lack_of_memory_is_a_line_for_every_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("charlm.prediction.predictor.load", lambda *_, **__: torch.empty(1 << 45))
+    messages, err = stream()
+    with monkeypatch.context() as patch:
+        assert charlm_with(patch, ["generate", str(tmp_path)], stream()[1], err) == 1
+    assert "charlm: not enough memory" in messages.held.decode()
+    assert messages.held.count(b"\n") == 1
+
+
+@POSIX
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_that_is_ignored_at_the_start_stays_ignored(name: str) -> None:
+    """Scripts start what runs in the background so: Ctrl-C is for what runs in front."""
+    number = signal.Signals[name]
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with end_on_request(), stop_on_interrupt(lambda: None) as stop:
+            os.kill(os.getpid(), number)
+            assert not stop.requested
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+STOPPED = """
+import json, os, signal, subprocess, time
+
+import charlm
+import charlm.training.trainer
+from charlm.environment import clock
+from charlm.runs.checkpoint import read_checkpoint
+from charlm.training.events import Paused, Stepped
+
+def stop_for(seconds):
+    with subprocess.Popen(["sh", "-c", f"sleep {seconds}; kill -CONT {os.getpid()}"]):
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+with clock.noticing_pauses():
+    start, really = clock.seconds_awake(), time.perf_counter()
+    stop_for(0.7)
+    assert time.perf_counter() - really > 0.7
+    assert clock.seconds_awake() - start < 0.4
+    assert 0.4 < clock.take_pause() < 1.2
+    assert clock.take_pause() < 0.1
+assert signal.getsignal(signal.SIGCONT) == signal.SIG_DFL
+
+reports = []
+differentiate = charlm.training.trainer.Trainer._differentiate
+def stop_within_a_step(trainer, batch):
+    if trainer.step == 3:
+        stop_for(2.0)
+    return differentiate(trainer, batch)
+
+small = ["model.hidden_size=8", "training.steps=6", "training.log_every=1", "generation.length=5"]
+small += ["training.device=cpu", "training.precision=float32"]
+whole = charlm.train(text="text", name="whole", settings=small).run
+charlm.training.trainer.Trainer._differentiate = stop_within_a_step
+really = time.perf_counter()
+stopped = charlm.train(text="text", name="run", settings=small, on_report=reports.append).run
+really = time.perf_counter() - really
+charlm.training.trainer.Trainer._differentiate = differentiate
+[pause] = [report for report in reports if isinstance(report, Paused)]
+assert 1.6 < pause.seconds < 4, pause
+logs = [[json.loads(x) for x in run.metrics.read_text().splitlines()] for run in (whole, stopped)]
+assert [x["seconds"] for x in logs[1] if x.get("event") == "paused"] == [pause.seconds]
+losses = [[x["loss"] for x in log if "loss" in x] for log in logs]
+assert losses[0] == losses[1], losses
+trained = [x for x in logs[1] if "loss" in x][-1]["seconds"]
+assert trained < really - 1.7, (trained, really)
+elapsed = read_checkpoint(stopped.last).training_counters["run"]["elapsed"]
+assert elapsed < really - 1.7, (elapsed, really)
+
+def stop_within_a_budget(report):
+    if isinstance(report, Stepped) and report.step.step == 2:
+        stop_for(3.0)
+
+budget = ["training.budget=2", *small[:1], *small[2:], "training.validate_every=null"]
+end = charlm.train(text="text", name="budget", settings=budget, on_report=stop_within_a_budget)
+assert end.step > 4, end.step
+print("no time lost")
+"""
+
+
+@POSIX
+def test_time_in_which_the_process_was_stopped_is_not_training_time(
+    text_file: Path, tmp_path: Path
+) -> None:
+    """It counts towards no budget and no rate, is logged and told, and changes no step."""
+    text_file.rename(tmp_path / "text")
+    assert python(STOPPED, tmp_path).endswith("no time lost")
+
+
+def test_working_is_no_pause() -> None:
+    with clock.noticing_pauses():
+        start = time.perf_counter()
+        while time.perf_counter() - start < 0.2:
+            pass
+        clock.seconds_awake()
+        assert clock.take_pause() == pytest.approx(0, abs=0.01)
+
+
+def test_where_no_signal_tells_a_long_time_without_computing_is_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clock, "_looks", clock._Looks())  # other tests keep their clock
+    before = clock.seconds_awake()
+    really = time.perf_counter()
+    monkeypatch.setattr(time, "perf_counter", lambda: really + 7200.0)
+    assert clock.seconds_awake() - before < 1
+    assert clock.take_pause() == pytest.approx(7200, abs=5)

@@ -1,0 +1,370 @@
+"""What goes wrong around a run: signals, other processes, sizes, devices, extreme settings."""
+
+import json
+import math
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_cli import SMALL, refused, run, train
+from test_generation import make_predictor, text_of
+from test_training import lines
+from test_training import train as train_here
+
+import charlm
+from charlm import signals as interrupt
+from charlm.cli.clearing import clear_cache
+from charlm.config.load import load_config
+from charlm.config.schema import Config, CorpusConfig, TrainingConfig
+from charlm.corpus.batches import Position, SequentialBatches
+from charlm.corpus.builder import build_corpus
+from charlm.errors import ConfigError, CorpusError, DivergenceError, RunError
+from charlm.models.language_model import choose_device
+from charlm.prediction.generation import choose
+from charlm.prediction.scoring import Score
+from charlm.runs.checkpoint import read_checkpoint
+from charlm.runs.folder import Run
+from charlm.training import loop
+from charlm.training.events import Report, Sampled, Stepped, Validated
+
+
+def resumed_step(run: Run) -> int:
+    step: int = read_checkpoint(run.last).training_counters["trainer"]["step"]
+    return step
+
+
+def when(kind: type, action: Any) -> Any:
+    """Return an observer that acts on the first report of a kind."""
+    seen: list[Report] = []
+
+    def on_report(report: Report) -> None:
+        if isinstance(report, kind) and not seen:
+            seen.append(report)
+            action()
+
+    return on_report
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+@pytest.mark.parametrize("moment", [Stepped, Validated, Sampled])
+def test_ctrl_c_at_any_moment_saves_and_the_run_goes_on_exactly(
+    text_file: Path, tmp_path: Path, moment: type
+) -> None:
+    settings = ["training.steps=12", "training.validate_every=5", "training.save_every=null"]
+    whole = train_here(text_file, tmp_path, *settings, name="whole")
+    interrupt = when(moment, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        train_here(text_file, tmp_path, *settings, name="stopped", on_report=interrupt)
+    stopped = Run(tmp_path / "stopped")
+    assert 0 < resumed_step(stopped) < 12
+    charlm.resume(stopped.folder)
+    assert lines(stopped) == lines(whole)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("way", [signal.Signals.SIGTERM, getattr(signal, "SIGHUP", None)])
+def test_a_request_to_end_between_training_and_the_end_is_as_ctrl_c(
+    way: signal.Signals, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "final_score", lambda *_: os.kill(os.getpid(), way))
+    result = run("train", "--text", text_file, "--runs", tmp_path, "--set=training.steps=2", *SMALL)
+    assert result.exit_code == 130
+    assert signal.getsignal(way) == signal.SIG_DFL
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("trains", [False, True])
+def test_a_request_to_end_is_obeyed_once(trains: bool) -> None:
+    """Schedulers send two, and the second is not to break what the first lets tidy up."""
+    tidied = False
+    with pytest.raises(KeyboardInterrupt), interrupt.end_on_request():
+        try:
+            if trains:
+                with interrupt.stop_on_interrupt(lambda: None) as stop:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    assert stop.requested
+                    raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            tidied = True
+    assert tidied
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_what_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interrupt.end_on_request(), interrupt.stop_on_interrupt(lambda: None) as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.requested
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_reader_that_goes_away_costs_nothing(text_file: Path, tmp_path: Path) -> None:
+    def gone(report: Report) -> None:
+        if isinstance(report, Stepped) and report.step.step == 7:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        train_here(text_file, tmp_path, "training.steps=12", name="run", on_report=gone)
+    assert resumed_step(Run(tmp_path / "run")) == 7
+
+
+def test_a_run_that_died_before_its_first_save_can_be_resumed(
+    text_file: Path, tmp_path: Path
+) -> None:
+    def die(report: Report) -> None:
+        if isinstance(report, Stepped):
+            raise RuntimeError("power loss")
+
+    settings = ["training.steps=6", "training.save_every=null"]
+    with pytest.raises(RuntimeError, match="power loss"):
+        train_here(text_file, tmp_path, *settings, name="run", on_report=die)
+    assert charlm.resume(tmp_path / "run").step == 6
+    whole = train_here(text_file, tmp_path, *settings, name="whole")
+    assert lines(Run(tmp_path / "run")) == lines(whole)
+
+
+@pytest.mark.parametrize("fine_tunes", [False, True])
+def test_a_run_that_died_while_it_was_made_is_begun_again(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fine_tunes: bool
+) -> None:
+    base = train_here(text_file, tmp_path, "training.steps=2", "model.hidden_size=24")
+    settings = ["training.steps=3"]
+    if fine_tunes:
+        settings.append(f"training.start_from={base.folder}")
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save_last", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train_here(text_file, tmp_path, *settings, name="run")
+    with pytest.raises(RunError, match=r"training\.seed"):
+        charlm.resume(tmp_path / "run", settings=["training.seed=5"])
+    assert charlm.resume(tmp_path / "run").step == 3
+    whole = train_here(text_file, tmp_path, *settings, name="whole")
+    assert lines(Run(tmp_path / "run")) == lines(whole)
+
+
+def test_a_run_that_could_not_be_made_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "runs"
+
+    def fail(folder: Path) -> None:
+        if folder == runs:
+            raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("charlm.runs.folder.sync_folder", fail)
+        with pytest.raises(RunError, match=r"could not be made .*Input"):
+            Run.create(runs, "mine", "stem", Config())
+    assert list(runs.iterdir()) == []
+    assert Run.create(runs, "mine", "stem", Config()).config_file.exists()
+    assert [folder.name for folder in runs.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff", b"mine", b"mine" + bytes(1 << 21)])
+def test_a_damaged_note_of_the_launch_is_another_launch_s(tmp_path: Path, damage: bytes) -> None:
+    made = Run.create(tmp_path, "mine", "stem", Config(), launch="mine")
+    assert made.was_made_by("mine") and not made.was_made_by("yours")
+    made.launch.write_bytes(damage)
+    if len(damage) > 1 << 20:
+        with pytest.raises(RunError, match=r"\.launch: could not be read"):
+            made.was_made_by("mine")
+    else:
+        assert made.was_made_by("mine") == (damage == b"mine")
+
+
+def test_a_run_that_died_between_the_copies_of_its_first_save_is_begun_again(
+    text_file: Path, tmp_path: Path
+) -> None:
+    settings = ["training.steps=3", "training.keep_checkpoints=2"]
+    whole = train_here(text_file, tmp_path, *settings, name="whole")
+    broken = train_here(text_file, tmp_path, *settings, name="run")
+    for path in broken.checkpoints.iterdir():
+        if path != broken.numbered(0):
+            path.unlink()
+    assert broken.numbered(0).exists()
+    assert charlm.resume(broken.folder).step == 3
+    assert lines(broken) == lines(whole)
+    broken.last.unlink()
+    with pytest.raises(RunError, match="other checkpoints are there"):
+        charlm.resume(broken.folder)
+
+
+def test_two_processes_do_not_train_in_one_folder(text_file: Path, tmp_path: Path) -> None:
+    run = train_here(text_file, tmp_path, "training.steps=2", name="run")
+    with run.locked(), pytest.raises(RunError, match="another process"):
+        charlm.resume(run.folder)
+    assert charlm.resume(run.folder, settings=["training.steps=3"]).step == 3
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty"])
+def test_a_run_whose_config_file_is_lost_is_resumed_from_its_checkpoint(
+    text_file: Path, tmp_path: Path, damage: str
+) -> None:
+    run = train_here(text_file, tmp_path, "training.steps=2", name="run")
+    run.config_file.unlink()
+    if damage == "empty":
+        run.config_file.touch()
+    assert charlm.resume(run.folder).step == 2
+    assert load_config(run.config_file) == read_checkpoint(run.last).config
+
+
+def test_a_checkpoint_without_the_state_of_training_is_not_resumed(
+    text_file: Path, tmp_path: Path
+) -> None:
+    run = train_here(text_file, tmp_path, "training.steps=2")
+    run.last.write_bytes(run.best.read_bytes())
+    with pytest.raises(RunError, match="no training state"):
+        charlm.resume(run.folder)
+
+
+def test_a_validation_that_is_not_finite_ends_the_run_and_is_never_best(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "evaluate_part", lambda *_: Score(math.nan, 1, 1, 0))
+    with pytest.raises(DivergenceError, match=r"step 3: the validation loss is nan.*last"):
+        train_here(text_file, tmp_path, "training.steps=3", name="run")
+    assert not Run(tmp_path / "run").best.exists()
+
+
+@pytest.mark.parametrize("nats", [1e6, math.inf, math.nan])
+def test_what_is_not_finite_is_null_in_json(nats: float) -> None:
+    score = Score(nats=nats, characters=1, bytes=1, unknown_characters=0)
+    as_json = json.loads(json.dumps(score.to_json(), allow_nan=False))
+    assert as_json["perplexity"] is None
+    assert (as_json["nats_per_character"] is None) == (not math.isfinite(nats))
+    assert as_json["characters"] == 1
+
+
+def test_clearing_the_cache_leaves_what_is_not_charlms(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "disk"))
+    build_corpus(CorpusConfig(paths=(str(text_file),)))
+    mine = tmp_path / "disk" / "thesis.tex"
+    mine.write_text("years of work", "utf-8")
+    assert clear_cache() > 0
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["thesis.tex"]
+
+
+def test_fingerprints_do_not_change_between_versions(tmp_path: Path) -> None:
+    """Should they, every older run would be told that its text has changed."""
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"a text that stays as it is, character by character\n" * 3)
+    assert build_corpus(CorpusConfig(paths=(str(path),))).fingerprint == GOLDEN_FINGERPRINT
+
+
+GOLDEN_FINGERPRINT = "c3353c8d618f2f97b58a7cf9a8b1cc3d"
+
+
+def test_a_vocabulary_of_nothing_is_refused(text_file: Path) -> None:
+    config = CorpusConfig(paths=(str(text_file),), minimum_count=10**6)
+    with pytest.raises(CorpusError, match=r"corpus\.minimum_count"):
+        build_corpus(config)
+
+
+def test_an_unset_variable_is_not_the_current_folder(tmp_path: Path) -> None:
+    refused(run("train", "--text", "", "--runs", tmp_path, *SMALL), "--text is empty")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_device_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="auto"):
+        choose_device("cuda")
+    refused(run("train", "--set=training.device=cuda", "--runs", tmp_path, *SMALL), "auto")
+
+
+def test_seeds_at_their_ends(text_file: Path, tmp_path: Path) -> None:
+    train_here(text_file, tmp_path, "training.steps=2", f"training.seed={2**62 - 1}")
+    with pytest.raises(ConfigError, match=r"training\.seed"):
+        train_here(text_file, tmp_path, f"training.seed={2**62}")
+    assert text_of(make_predictor(), "a", seed=10**30) == text_of(
+        make_predictor(), "a", seed=10**30 % 2**63
+    )
+
+
+def test_settings_at_their_ends(text_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="betas"):
+        train_here(text_file, tmp_path, "training.betas=[1.0, 0.9]")
+    logits = torch.tensor([[0.0, 3.0, 1.0]])
+    config = Config().generation.model_copy(update={"temperature": 1e-320})
+    assert choose(logits, config, torch.tensor([0.5]).double()).tolist() == [1]
+
+
+def test_a_model_that_does_not_fit_in_memory_is_one_line(text_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"not enough memory.*model\.hidden_size"):
+        train_here(text_file, tmp_path, "model.hidden_size=10000000")
+
+
+def test_a_state_is_reset_with_the_probability_that_is_set_and_the_seed_decides() -> None:
+    ids = np.zeros(40_001, np.uint8)
+
+    def fresh(seed: int) -> list[bool]:
+        batches = SequentialBatches(ids, 4, 5, seed, reset_probability=0.2)
+        return [not next(batches).continues for _ in range(1900)]
+
+    first = fresh(0)
+    assert 0.15 < np.mean(first) < 0.25
+    assert fresh(0) == first
+    assert fresh(1) != first
+    resumed = SequentialBatches(ids, 4, 5, 0, reset_probability=0.2)
+    resumed.restore(Position(0, 1000))
+    assert [not next(resumed).continues for _ in range(900)] == first[1000:]
+
+
+def test_what_is_no_config_says_what_to_do(text_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").touch()
+    for text in (text_file, tmp_path / "empty.txt"):
+        refused(run("train", text), "--text")
+    refused(run("train", tmp_path), "--resume")
+    for name in ("../elsewhere", "", "a/b"):
+        refused(run("train", "--text", text_file, "--name", name, *SMALL), "--name")
+
+
+def test_a_text_that_is_set_replaces_the_configs() -> None:
+    corpus = load_config("quickstart", ["corpus.paths=novel.txt"]).corpus
+    assert corpus.builtin is None
+    assert TrainingConfig().epochs == 10
+
+
+def test_the_prefix_is_read_as_the_corpus_was(text_file: Path, tmp_path: Path) -> None:
+    run_ = train_here(text_file, tmp_path, "training.steps=2", "corpus.newlines=space")
+    predictor = charlm.load(run_.folder)
+    texts = [
+        "".join(charlm.generate(predictor, f"The rain{newline}had", seed=1))
+        for newline in (" ", "\n", "\r\n")
+    ]
+    assert len(set(texts)) == 1
+
+
+def test_a_long_prefix_conditions_whole_and_in_pieces() -> None:
+    predictor = make_predictor()
+    prefix = "abcdefgh" * 400
+    from charlm.prediction import generation
+
+    whole = text_of(predictor, prefix, greedy=True)
+    before, generation._PIECE = generation._PIECE, 7
+    try:
+        assert text_of(predictor, prefix, greedy=True) == whole
+    finally:
+        generation._PIECE = before
+
+
+def test_resume_takes_no_other_run_s_options(text_file: Path, tmp_path: Path) -> None:
+    folder = train(text_file, tmp_path)
+    for option in (["tiny-shakespeare"], ["--name", "other"], ["--print-config"]):
+        refused(run("train", "--resume", folder, *option), "--resume")
+    done = run("train", "--resume", folder)
+    assert done.exit_code == 0
+    assert "the run is finished" in done.stderr

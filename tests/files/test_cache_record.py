@@ -1,0 +1,105 @@
+"""The record of the cache names what is there, whatever happens beside a start."""
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from charlm.cli import clearing
+from charlm.cli.clearing import clear_cache
+from charlm.config.schema import CorpusConfig
+from charlm.corpus.builder import build_corpus
+from charlm.environment import process
+from charlm.errors import CorpusError
+from charlm.files.cache_record import claim, record_locked
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own."""
+    monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(
+        "charlm.corpus.file_digests._REST_NS", -(10**18)
+    )  # digests are remembered at once
+    return tmp_path / "cache"
+
+
+def build(folder: Path, text: str) -> None:
+    """Build the corpus of a text."""
+    (folder / f"{text}.txt").write_text(f"{text}, and some more of it\n" * 20, "utf-8")
+    build_corpus(CorpusConfig(paths=(str(folder / f"{text}.txt"),)))
+
+
+@pytest.mark.parametrize("moment", ["corpora", "measurements.json"])
+def test_a_start_beside_a_clearing_loses_no_claim(
+    moment: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it writes while `data clear` deletes is found in the record afterwards."""
+    build(tmp_path, "first")
+    process.remember("x", 1)
+    beside = threading.Thread(target=build, args=(tmp_path, "second"))
+    delete = clearing._deleted
+
+    def delete_beside_a_build(path: Path) -> Any:
+        freed = delete(path)
+        if path.name == moment and beside.ident is None:
+            beside.start()
+            beside.join(0.3)  # it may have to wait for the lock
+        return freed
+
+    monkeypatch.setattr(clearing, "_deleted", delete_beside_a_build)
+    clear_cache()
+    beside.join()
+    build(tmp_path, "second")
+    build(tmp_path, "third")
+    process.remember("x", 2)
+    assert process.remembered("x") == 2
+    clear_cache()
+    assert list(cache.iterdir()) == []
+
+
+def test_a_lost_record_stops_no_build(cache: Path, tmp_path: Path) -> None:
+    build(tmp_path, "first")
+    (cache / ".charlm-made").unlink()
+    build(tmp_path, "second")
+
+
+def test_a_claim_is_on_the_disk_before_its_file(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synchronised, fsync = set(), os.fsync
+
+    def note(number: int) -> None:
+        synchronised.add((os.fstat(number).st_ino, os.fstat(number).st_size))
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", note)
+    with record_locked():
+        claim(cache / "measurements.json")
+    about = (cache / ".charlm-made").stat()
+    assert (about.st_ino, about.st_size) in synchronised
+
+
+@pytest.mark.parametrize("name", [".charlm-lock", "corpora"])
+def test_an_error_names_the_path_that_is_in_the_way(name: str, cache: Path, tmp_path: Path) -> None:
+    cache.mkdir()
+    (cache / name).write_text("mine")
+    with pytest.raises(CorpusError, match=f"cache/{name}"):
+        build(tmp_path, "first")
+    assert (cache / name).read_text() == "mine"
+
+
+def test_files_of_another_format_do_not_stop_measurements(cache: Path, tmp_path: Path) -> None:
+    """A cache of another version, which kept no record, may have the same path."""
+    (cache / "corpora").mkdir(parents=True)
+    old = [cache / "machine.json", cache / "corpora" / "digests.json"]
+    for path in old:
+        path.write_text("{}")
+    process.remember("x", 1)
+    assert process.remembered("x") == 1
+    build(tmp_path, "first")
+    remembered = cache / "corpora" / "file-digests.json"
+    assert "first.txt" in remembered.read_text("utf-8")
+    assert [path.read_text() for path in old] == ["{}"] * 2

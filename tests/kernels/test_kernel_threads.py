@@ -1,0 +1,105 @@
+"""Threads that ask for the kernels at once, anywhere in charlm, get one build of them."""
+
+import ctypes
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
+
+import pytest
+import torch
+from test_forks import exit_code_of_child
+
+from charlm.config.schema import Config, ModelConfig
+from charlm.kernels import compiler, loading
+from charlm.models.language_model import LanguageModel
+from charlm.models.ngrams import KernelNGrams, make_ngrams
+from charlm.training.calibration import can_compile
+from charlm.training.determinism import engine
+
+pytestmark = pytest.mark.skipif(
+    compiler.library() is None, reason="no C++ compiler on this machine"
+)
+
+
+def _model() -> LanguageModel:
+    return LanguageModel(ModelConfig(hidden_size=8), 12)
+
+
+ENTRY_POINTS: dict[str, Callable[[], bool]] = {
+    "library": lambda: compiler.library() is not None,
+    "description": lambda: compiler.description() == "compiled kernels",
+    "is_available": lambda: loading.is_available(torch.zeros(1)),
+    "make_ngrams": lambda: isinstance(make_ngrams(2, 12), KernelNGrams),
+    "can_compile": lambda: can_compile(Config()),
+    "engine": lambda: engine(_model()) == "compiled kernels",
+}
+
+
+class Build:
+    """A slow build whose result can be fetched once, as its folder is removed then."""
+
+    def __init__(self) -> None:
+        self.fetched = 0
+        self.begins = Event()
+
+    def finish(self) -> tuple[bytes | None, str]:
+        self.fetched += 1
+        is_first = self.fetched == 1
+        self.begins.set()
+        time.sleep(0.1)
+        return (b"library", "") if is_first else (None, "[Errno 2] No such file or directory")
+
+
+@pytest.fixture
+def build(monkeypatch: pytest.MonkeyPatch) -> Iterator[Build]:
+    """Replace the compiler by a slow one, and the store by an empty one; nothing is loaded."""
+    build, library = Build(), compiler.library()
+
+    class Store:
+        """Stores nothing; what it loads is the library that was loaded before."""
+
+        def read(self) -> None:
+            return None
+
+        def failure(self) -> str:
+            return ""
+
+        def keep(self, data: bytes) -> None:
+            pass
+
+        def load(self, data: bytes) -> ctypes.CDLL | None:
+            return library
+
+    monkeypatch.setattr(compiler, "_store", Store)
+    monkeypatch.setattr(compiler, "_building", lambda: build)
+    compiler._load.cache_clear()
+    yield build
+    compiler._load.cache_clear()
+
+
+@pytest.mark.parametrize("names", [*((name,) * 3 for name in ENTRY_POINTS), tuple(ENTRY_POINTS)])
+def test_all_threads_get_the_one_build(build: Build, names: tuple[str, ...]) -> None:
+    """Whichever way they ask; one that came second used to lose the kernels for all of them."""
+    begin = Barrier(len(names))
+
+    def ask(name: str) -> bool:
+        begin.wait()
+        return ENTRY_POINTS[name]()
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        assert all(pool.map(ask, names))
+    assert build.fetched == 1
+    assert all(is_compiled() for is_compiled in ENTRY_POINTS.values())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_fork_during_a_build_gets_the_kernels(build: Build) -> None:
+    """The fork waits for the build: a lock that is held in the child would never be released."""
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(compiler.library)
+        build.begins.wait()
+        assert exit_code_of_child(lambda: compiler.library() is not None) == 0
+        assert found.result() is not None
+    assert build.fetched == 1

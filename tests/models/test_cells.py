@@ -1,0 +1,423 @@
+"""Laws that hold for every cell, stack and kind of input, and how weights and masks are drawn."""
+
+import math
+from collections.abc import Callable
+from itertools import accumulate
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from charlm.config.schema import ModelConfig
+from charlm.models.cells import Cell, LSTMCell, MogrifierCell
+from charlm.models.dropout import Masks, drop_units
+from charlm.models.language_model import LanguageModel, ModelState
+
+CELLS = ["rnn-tanh", "rnn-relu", "gru", "lstm", "mogrifier"]
+NUM_GATES = {"rnn-tanh": 1, "rnn-relu": 1, "gru": 3, "lstm": 4, "mogrifier": 4}
+VOCABULARY_SIZE, HIDDEN_SIZE, EMBEDDING_SIZE = 7, 8, 3
+TIME, BATCH = 9, 4
+
+MakeModel = Callable[..., LanguageModel]
+
+
+def model_config(cell: str, **keys: object) -> ModelConfig:
+    """A config by the cell's name in `CELLS`; small sizes unless `keys` say otherwise."""
+    name, _, nonlinearity = cell.partition("-")
+    sizes = {"hidden_size": HIDDEN_SIZE, "embedding_size": EMBEDDING_SIZE}
+    phi = {"nonlinearity": nonlinearity} if nonlinearity else {}
+    return ModelConfig.model_validate({"cell": name} | phi | sizes | keys)
+
+
+@pytest.fixture(params=CELLS)
+def cell(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=[1, 2, 3], ids=["1-layer", "2-layers", "3-layers"])
+def num_layers(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture(params=[None, EMBEDDING_SIZE], ids=["one-hot", "embedding"])
+def embedding_size(request: pytest.FixtureRequest) -> int | None:
+    return None if request.param is None else int(request.param)
+
+
+@pytest.fixture
+def make_model(
+    cell: str, num_layers: int, embedding_size: int | None, random: torch.Generator
+) -> MakeModel:
+    """Makes models in float64 with weights and biases far from zero."""
+
+    def make(**keys: object) -> LanguageModel:
+        keys = {"num_layers": num_layers, "embedding_size": embedding_size} | keys
+        model = LanguageModel(model_config(cell, **keys), VOCABULARY_SIZE).double()
+        for parameter in model.parameters():
+            nn.init.normal_(parameter, std=0.5, generator=random)
+        return model
+
+    return make
+
+
+@pytest.fixture
+def model(make_model: MakeModel) -> LanguageModel:
+    return make_model()
+
+
+def some_ids(random: torch.Generator, batch: int = BATCH) -> Tensor:
+    return torch.randint(VOCABULARY_SIZE, (TIME, batch), generator=random)
+
+
+def some_state(model: LanguageModel, random: torch.Generator) -> ModelState:
+    """What a model might remember after a text."""
+    return tuple(
+        tuple(torch.randn(tensor.shape, generator=random).to(tensor) for tensor in layer_state)
+        for layer_state in model.initial_state(BATCH)
+    )
+
+
+def flat(state: ModelState) -> list[Tensor]:
+    return [tensor for layer_state in state for tensor in layer_state]
+
+
+def twin(model: LanguageModel, **keys: object) -> LanguageModel:
+    """The same weights under a config that differs in `keys`."""
+    config = ModelConfig.model_validate(model.config.model_dump() | keys)
+    other = LanguageModel(config, model.vocabulary_size).to(model.b_q.dtype)
+    other.load_state_dict(model.state_dict())
+    return other
+
+
+# Two implementations, one result
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-11)], ids=["f32", "f64"]
+)
+def test_fused_equals_equations_forward_and_backward(
+    model: LanguageModel, random: torch.Generator, dtype: torch.dtype, tolerance: float
+) -> None:
+    model = model.to(dtype)
+    ids, state = some_ids(random), some_state(model, random)
+    weighting = torch.randn(TIME, BATCH, VOCABULARY_SIZE, generator=random).to(dtype)
+    results = []
+    for implementation in ("fused", "equations"):
+        other = twin(model, implementation=implementation)
+        begin = tuple(tuple(t.clone().requires_grad_() for t in layer) for layer in state)
+        logits, end = other(ids, begin)
+        total = (logits * weighting).sum() + sum(tensor.sum() for tensor in flat(end))
+        gradients = torch.autograd.grad(total, [*other.parameters(), *flat(begin)])
+        results.append([logits, *flat(end), *gradients])
+    for fused, equations in zip(*results, strict=True):
+        torch.testing.assert_close(fused, equations, rtol=tolerance, atol=tolerance)
+
+
+def test_equals_pytorchs_module_with_the_same_weights(
+    model: LanguageModel, cell: str, num_layers: int, random: torch.Generator
+) -> None:
+    for layer in model.layers:
+        if isinstance(layer, MogrifierCell):  # with its gate open it is an LSTM
+            nn.init.zeros_(layer.W_xg)
+            nn.init.zeros_(layer.b_g)
+    input_size = model.layers[0].W_xh.shape[0]
+    sizes = (input_size, HIDDEN_SIZE, num_layers)
+    module: nn.RNNBase
+    if cell.startswith("rnn"):
+        module = nn.RNN(*sizes, nonlinearity=cell.removeprefix("rnn-"))
+    else:
+        module = nn.GRU(*sizes) if cell == "gru" else nn.LSTM(*sizes)
+    module.double().load_state_dict(
+        {
+            name: weight
+            for number, layer in enumerate(model.layers)
+            for name, weight in {
+                f"weight_ih_l{number}": layer.W_xh.T,
+                f"weight_hh_l{number}": layer.W_hh.T,
+                f"bias_ih_l{number}": layer.b_h,
+                f"bias_hh_l{number}": torch.zeros_like(layer.b_h),
+            }.items()
+        }
+    )
+    ids = some_ids(random)
+    vectors = torch.eye(VOCABULARY_SIZE).double() if model.embedding is None else model.embedding
+    hidden, theirs = module(vectors[ids])
+    logits, ours = model(ids, model.initial_state(BATCH))
+    assert model.W_hq is not None
+    torch.testing.assert_close(logits, hidden @ model.W_hq + model.b_q)
+    for number, state in enumerate(zip(*ours, strict=True)):  # (H of every layer), (C of every ...)
+        expected = theirs[number] if cell in ("lstm", "mogrifier") else theirs
+        torch.testing.assert_close(torch.stack(state), expected)
+
+
+def test_a_mogrifier_whose_gate_is_shut_sees_no_hidden_state(random: torch.Generator) -> None:
+    cell = MogrifierCell(5, HIDDEN_SIZE)
+    for parameter in cell.parameters():
+        nn.init.normal_(parameter, std=0.5, generator=random)
+    X, C = torch.randn(1, BATCH, 5, generator=random), torch.zeros(BATCH, HIDDEN_SIZE)
+    one, other = ((torch.randn(BATCH, HIDDEN_SIZE, generator=random), C) for _ in range(2))
+    assert not torch.allclose(cell(X, one)[0], cell(X, other)[0])
+    nn.init.constant_(cell.b_g, -1e4)
+    torch.testing.assert_close(cell(X, one)[0], cell(X, other)[0])
+
+
+# State
+
+
+@pytest.mark.parametrize("lengths", [[4, 5], [2, 1, 6], [1] * TIME], ids=str)
+@pytest.mark.parametrize("implementation", ["fused", "equations"])
+def test_reading_at_once_equals_reading_in_pieces(
+    make_model: MakeModel, random: torch.Generator, implementation: str, lengths: list[int]
+) -> None:
+    model = make_model(implementation=implementation)
+    ids = some_ids(random)
+    ends = list(accumulate(lengths))[:-1]
+    logits, state = model(ids, model.initial_state(BATCH))
+    carried, pieces = model.initial_state(BATCH), []
+    for piece in torch.tensor_split(ids, ends):
+        piece_logits, carried = model(piece, carried)
+        pieces.append(piece_logits)
+    torch.testing.assert_close(torch.cat(pieces), logits)
+    torch.testing.assert_close(carried, state)
+
+
+def test_the_initial_state_is_zeros_for_every_layer(
+    model: LanguageModel, cell: str, num_layers: int
+) -> None:
+    state = model.initial_state(BATCH)
+    tensors_per_layer = 2 if cell in ("lstm", "mogrifier") else 1
+    assert [len(layer_state) for layer_state in state] == [tensors_per_layer] * num_layers
+    for tensor in flat(state):
+        assert torch.equal(tensor, torch.zeros(BATCH, HIDDEN_SIZE, dtype=torch.float64))
+
+
+def test_the_state_conditions_what_follows(model: LanguageModel, random: torch.Generator) -> None:
+    ids = some_ids(random)
+    from_nothing, _ = model(ids, model.initial_state(BATCH))
+    from_something, _ = model(ids, some_state(model, random))
+    assert not torch.allclose(from_nothing[0], from_something[0])
+
+
+# What an output depends on
+
+
+def test_a_later_character_changes_no_earlier_output(
+    model: LanguageModel, random: torch.Generator
+) -> None:
+    ids = some_ids(random)
+    logits, _ = model(ids, model.initial_state(BATCH))
+    for place in range(TIME):
+        changed = ids.clone()
+        changed[place] = (ids[place] + 1) % VOCABULARY_SIZE
+        changed_logits, _ = model(changed, model.initial_state(BATCH))
+        assert torch.equal(changed_logits[:place], logits[:place])
+        assert not torch.allclose(changed_logits[place], logits[place])
+
+
+def test_columns_of_a_batch_do_not_influence_each_other(
+    model: LanguageModel, random: torch.Generator
+) -> None:
+    ids, state = some_ids(random), some_state(model, random)
+    together, end = model(ids, state)
+    for column in range(BATCH):
+        mine = slice(column, column + 1)
+        alone, end_alone = model(ids[:, mine], tuple(tuple(t[mine] for t in s) for s in state))
+        torch.testing.assert_close(alone, together[:, mine])
+        torch.testing.assert_close(flat(end_alone), [tensor[mine] for tensor in flat(end)])
+
+
+# Parameters
+
+
+def test_the_number_of_parameters_is_a_formula_of_the_sizes(
+    model: LanguageModel, cell: str, num_layers: int, embedding_size: int | None
+) -> None:
+    q, h, e, gates = VOCABULARY_SIZE, HIDDEN_SIZE, embedding_size or 0, NUM_GATES[cell]
+    gate_of_hidden = 1 if cell == "mogrifier" else 0  # which has no recurrent weights
+    lowest = (gates + gate_of_hidden) * ((e or q) * h + h) + gates * h * h
+    higher = (gates + gate_of_hidden) * (h * h + h) + gates * h * h
+    assert model.num_parameters == q * e + lowest + (num_layers - 1) * higher + h * q + q
+
+
+def test_tied_weights_are_the_embeddings_weights(cell: str, random: torch.Generator) -> None:
+    sizes = {"embedding_size": HIDDEN_SIZE, "num_layers": 2}
+    tied = LanguageModel(model_config(cell, tie_weights=True, **sizes), VOCABULARY_SIZE)
+    untied = LanguageModel(model_config(cell, **sizes), VOCABULARY_SIZE)
+    assert untied.num_parameters - tied.num_parameters == HIDDEN_SIZE * VOCABULARY_SIZE
+    assert set(untied.state_dict()) - set(tied.state_dict()) == {"W_hq"}
+
+    tied.initialize(random)
+    assert tied.embedding is not None
+    weights = tied.state_dict() | {"W_hq": tied.embedding.detach().T}
+    untied.load_state_dict(weights)
+    ids = some_ids(random)
+    logits, _ = tied(ids, tied.initial_state(BATCH))
+    expected, _ = untied(ids, untied.initial_state(BATCH))
+    torch.testing.assert_close(logits, expected)
+
+
+# Dropout
+
+
+def test_without_training_nothing_is_dropped(
+    make_model: MakeModel, random: torch.Generator
+) -> None:
+    with_dropout = make_model(dropout=0.5).eval()
+    without = twin(with_dropout, dropout=0.0).train()
+    ids = some_ids(random)
+    masks = Masks([0], BATCH)
+    logits, _ = with_dropout(ids, with_dropout.initial_state(BATCH), masks)
+    untouched = Masks([0], BATCH).for_columns(1, 64)
+    assert (masks.for_columns(1, 64) == untouched).all(), "nothing was drawn before"
+    expected, _ = without(ids, without.initial_state(BATCH))
+    torch.testing.assert_close(logits, expected)
+
+
+def test_masks_are_drawn_from_the_given_generator_alone(
+    make_model: MakeModel, random: torch.Generator
+) -> None:
+    model = make_model(dropout=0.5).train()
+    ids = some_ids(random)
+    before = torch.get_rng_state()
+    first, again, other = (
+        model(ids, model.initial_state(BATCH), Masks([seed], BATCH))[0] for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_state_itself_is_never_dropped(make_model: MakeModel, random: torch.Generator) -> None:
+    with_dropout = make_model(dropout=0.5).train()
+    without = twin(with_dropout, dropout=0.0)
+    ids = some_ids(random)
+    _, (lowest, *_) = with_dropout(ids, with_dropout.initial_state(BATCH), Masks([0], BATCH))
+    _, (expected, *_) = without(ids, without.initial_state(BATCH))
+    torch.testing.assert_close(lowest, expected)
+
+
+def test_masks_are_the_same_for_both_implementations(
+    make_model: MakeModel, random: torch.Generator
+) -> None:
+    fused = make_model(dropout=0.5).train()
+    equations = twin(fused, implementation="equations").train()
+    ids = some_ids(random)
+    logits, expected = (
+        model(ids, model.initial_state(BATCH), Masks([1], BATCH))[0] for model in (fused, equations)
+    )
+    torch.testing.assert_close(logits, expected)
+
+
+def test_a_dropped_unit_is_zero_and_the_others_grow_to_keep_the_mean() -> None:
+    dropped = drop_units(torch.ones(100, 10, 20), 0.2, Masks([0], 10))
+    kept = dropped > 0
+    torch.testing.assert_close(dropped[kept], torch.full_like(dropped[kept], 256 / (256 - 51)))
+    assert kept.float().mean().item() == pytest.approx(0.8, abs=0.015)  # five deviations
+    assert (dropped[~kept] == 0).all()
+
+
+def test_locked_dropout_drops_the_same_units_at_every_step_and_others_in_every_column() -> None:
+    dropped = drop_units(torch.ones(7, 10, 400), 0.5, Masks([0], 10), over_time=True)
+    assert (dropped == dropped[0]).all()
+    assert not (dropped[0] == dropped[0, 0]).all()
+    assert (dropped[0] > 0).float().mean().item() == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_character_loses_the_same_components_wherever_it_stands(
+    make_model: MakeModel, random: torch.Generator
+) -> None:
+    model = make_model(embedding_dropout=0.5).train()
+    if model.embedding is None:
+        pytest.skip("one-hot vectors are not dropped")
+    ids = torch.zeros(1, BATCH, dtype=torch.long)  # one character in every column, from one state
+    logits, _ = model(ids, model.initial_state(BATCH), Masks([0], BATCH))
+    torch.testing.assert_close(logits, logits[:, :1].expand_as(logits))
+    expected, _ = model.eval()(ids, model.initial_state(BATCH))
+    assert not torch.allclose(logits, expected)
+
+
+def test_the_loss_of_training_is_the_mean_over_what_forward_predicts(
+    make_model: MakeModel, random: torch.Generator
+) -> None:
+    model = make_model(dropout=0.5).train()
+    ids, targets = some_ids(random), some_ids(random)
+    state = model.initial_state(BATCH)
+    loss, last = model.loss(ids, targets, state, Masks([1], BATCH))
+    logits, expected = model(ids, state, Masks([1], BATCH))
+    mean = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    torch.testing.assert_close(loss, mean)
+    torch.testing.assert_close(last, expected)
+
+
+# Initialization
+
+
+def large_model(cell: str, initialization: str, seed: int = 0) -> LanguageModel:
+    """Large enough for statistics of its weights."""
+    sizes = {"hidden_size": 96, "embedding_size": 64, "num_layers": 2}
+    model = LanguageModel(model_config(cell, initialization=initialization, **sizes), 80)
+    model.initialize(torch.Generator().manual_seed(seed))
+    return model
+
+
+def gates(layer: Cell) -> list[Tensor]:
+    """The blocks of W_hh."""
+    return list(layer.W_hh.detach().chunk(layer.num_gates, dim=1))
+
+
+def test_normal_draws_matrices_with_deviation_one_hundredth(cell: str) -> None:
+    for name, weights in large_model(cell, "normal").state_dict().items():
+        if weights.ndim == 1:
+            assert (weights == 0).all(), name
+        else:
+            assert weights.std().item() == pytest.approx(0.01, rel=0.05), name
+            assert weights.mean().item() == pytest.approx(0, abs=5e-4), name
+
+
+def test_orthogonal_gates_keep_the_length_of_the_hidden_state(cell: str) -> None:
+    for layer in large_model(cell, "orthogonal").layers:
+        for gate in gates(layer):
+            torch.testing.assert_close(gate.T @ gate, torch.eye(96), rtol=0, atol=1e-5)
+
+
+def test_orthogonal_gates_are_drawn_one_by_one(cell: str) -> None:
+    drawn = [gate for layer in large_model(cell, "orthogonal").layers for gate in gates(layer)]
+    assert len(drawn) == 2 * NUM_GATES[cell]
+    assert len({tuple(gate[0].tolist()) for gate in drawn}) == len(drawn)
+
+
+@pytest.mark.parametrize("initialization", ["uniform", "orthogonal"])
+def test_the_other_matrices_are_drawn_uniformly_below_their_bound(
+    cell: str, initialization: str
+) -> None:
+    model = large_model(cell, initialization)
+    assert model.W_hq is not None
+    assert model.embedding is not None
+    bound = 1 / math.sqrt(96)
+    recurrent = [layer.W_hh for layer in model.layers if initialization == "uniform"]
+    for matrix in [model.W_hq, *(layer.W_xh for layer in model.layers), *recurrent]:
+        assert matrix.abs().max().item() <= bound
+        assert matrix.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+    assert model.embedding.std().item() == pytest.approx(1.0, rel=0.05)
+
+
+@pytest.mark.parametrize("initialization", ["uniform", "orthogonal"])
+def test_the_forget_gate_of_an_lstm_is_opened_and_no_other(cell: str, initialization: str) -> None:
+    model = large_model(cell, initialization)
+    assert (model.b_q == 0).all()
+    for layer in model.layers:
+        expected = torch.zeros(NUM_GATES[cell], 96)
+        if isinstance(layer, LSTMCell):
+            expected[1] = 1.0  # I, F, candidate, O
+        assert torch.equal(layer.b_h.detach(), expected.flatten())
+
+
+@pytest.mark.parametrize("initialization", ["normal", "uniform", "orthogonal"])
+def test_weights_follow_from_the_given_generator_alone(cell: str, initialization: str) -> None:
+    before = torch.get_rng_state()
+    first, again, other = (
+        large_model(cell, initialization, seed).state_dict() for seed in (1, 1, 2)
+    )
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not any(torch.equal(first[name], other[name]) for name in first if "W_" in name)
+    assert torch.equal(torch.get_rng_state(), before)

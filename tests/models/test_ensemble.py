@@ -1,0 +1,332 @@
+"""N-grams, ensembles and dynamic evaluation: normalised, causal, the same in Python and C++."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from charlm import evaluate, generate, load
+from charlm.cli.main import app
+from charlm.config.schema import Config, EnsembleConfig, ModelConfig
+from charlm.corpus.corpus import Part
+from charlm.corpus.vocabulary import UNKNOWN_TYPE
+from charlm.kernels import compiler
+from charlm.models.ensemble import AnyModel, Ensemble
+from charlm.models.language_model import LanguageModel
+from charlm.models.ngrams import KernelNGrams, NGrams, PythonNGrams, first_weights, make_ngrams
+from charlm.prediction import dynamic
+from charlm.prediction.dynamic import DynamicEvaluation, Rates
+from charlm.prediction.scoring import total_nats
+from charlm.runs.folder import Run
+
+SIZE = 5
+needs_compiler = pytest.mark.skipif(compiler.library() is None, reason="no C++ compiler")
+
+
+def some_ids(seed: int, length: int = 300) -> np.ndarray:
+    """A text with something to learn: mostly cycles, some noise."""
+    random = np.random.default_rng(seed)
+    ids = np.arange(length) % SIZE
+    noise = random.random(length) < 0.2
+    ids[noise] = random.integers(SIZE, size=noise.sum())
+    return ids.astype(np.int64)
+
+
+def log_probabilities(steps: int, members: int, seed: int = 0) -> np.ndarray:
+    logits = torch.randn(steps, members, SIZE, generator=torch.Generator().manual_seed(seed))
+    return logits.log_softmax(2).numpy()
+
+
+@needs_compiler
+@pytest.mark.parametrize("order", [0, 1, 4])
+@pytest.mark.parametrize("members", [0, 2])
+@pytest.mark.parametrize("never", [None, 0])
+def test_the_kernel_counts_and_mixes_as_python_does(
+    order: int, members: int, never: int | None
+) -> None:
+    before, text = some_ids(1), some_ids(2, order + 80)
+    before = before[before != never]
+    text[: min(order, 2)] = -1  # the text begins here
+    given = log_probabilities(80, members)
+    found = []
+    for kind in (KernelNGrams, PythonNGrams):
+        ngrams, weights = kind(order, SIZE), first_weights(order, members)
+        ngrams.count(np.concatenate([np.full(order, -1), before]))
+        frozen = ngrams.mix(text, given, weights)
+        online = ngrams.mix(text, given, weights, rate=0.05, counts=True)
+        found.append((frozen, online, weights, ngrams.mix(text, given, weights)))
+    for compiled, meant in zip(*found, strict=True):
+        np.testing.assert_allclose(compiled, meant, atol=1e-4)
+
+
+@given(st.integers(0, 4), st.integers(0, 3), st.integers(0, 10_000), st.integers(0, 200))
+@settings(max_examples=60, deadline=None)
+def test_a_mixture_is_a_distribution_over_the_vocabulary(
+    order: int, members: int, seed: int, length: int
+) -> None:
+    ngrams = make_ngrams(order, SIZE)
+    ngrams.count(np.concatenate([np.full(order, -1), some_ids(seed, length)]))
+    random = np.random.default_rng(seed)
+    weights = first_weights(order, members) * random.uniform(0, 2, (order + 1, 1))
+    mixed = ngrams.mix(some_ids(seed + 1, order + 20), log_probabilities(20, members), weights, 0.1)
+    np.testing.assert_allclose(np.exp(mixed).sum(1), 1, atol=1e-5)
+
+
+def test_python_counts_as_its_docstring_says() -> None:
+    ngrams = PythonNGrams(2, 3)
+    ngrams.count(np.array([-1, -1, 0, 1, 0, 1]))
+    # 0 1 came twice after "0"; the second time, the context (1, 0) was new, and (0,) knew 1.
+    assert ngrams._followers[(0,)] == {1: 2}
+    assert ngrams._followers[(1, 0)] == {1: 1}
+    distributions, longest = ngrams.predict(np.array([1, 0]))
+    assert longest == 2
+    assert distributions[2].argmax() == 1
+    np.testing.assert_allclose(distributions.sum(1), 1)
+
+
+@pytest.mark.parametrize("kind", [PythonNGrams, pytest.param(KernelNGrams, marks=needs_compiler)])
+def test_a_symbol_that_was_never_counted_is_as_likely_as_a_new_one(kind: type[NGrams]) -> None:
+    ngrams = kind(0, 3)
+    ngrams.count(np.array([1] * 8 + [2]))
+    mixed = ngrams.mix(np.array([1]), np.empty((1, 0, 3), np.float32), np.ones((1, 1)))
+    taken_off = 1.4 + 0.9  # of a count of 8, and of 1
+    np.testing.assert_allclose(np.exp(mixed[0]), np.array([taken_off, 8 - 1.4, 0.1]) / 9, rtol=1e-5)
+
+
+@needs_compiler
+def test_an_id_outside_of_the_vocabulary_is_refused() -> None:
+    ngrams = KernelNGrams(1, SIZE)
+    for bad in (SIZE, -1):
+        with pytest.raises(IndexError, match="outside of the 5 symbols"):
+            ngrams.count(np.array([0, bad]))
+
+
+def make_member(seed: int) -> LanguageModel:
+    model = LanguageModel(ModelConfig(hidden_size=16, embedding_size=8), SIZE)
+    model.initialize(torch.Generator().manual_seed(seed))
+    return model.eval()
+
+
+@pytest.fixture
+def ensemble() -> Ensemble:
+    return Ensemble([make_member(0), make_member(1)], 3, some_ids(0).astype(np.uint8))
+
+
+@torch.no_grad()
+def read(model: AnyModel, ids: torch.Tensor, *cuts: int) -> torch.Tensor:
+    state, outputs = model.initial_state(ids.shape[1]), []
+    for piece in torch.tensor_split(ids, cuts):
+        output, state = model(piece, state)
+        outputs.append(output)
+    return torch.cat(outputs)
+
+
+def test_an_ensemble_reads_in_pieces_as_at_once_and_columns_apart(ensemble: Ensemble) -> None:
+    ids = torch.from_numpy(np.stack([some_ids(3, 40), some_ids(4, 40)], axis=1))
+    whole = read(ensemble, ids)
+    torch.testing.assert_close(read(ensemble, ids, 1, 2, 17, 18), whole)
+    torch.testing.assert_close(read(ensemble, ids[:, 1:])[:, 0], whole[:, 1])
+    torch.testing.assert_close(whole.exp().sum(2), torch.ones(40, 2))
+    later = ids.clone()
+    later[30:] = (later[30:] + 1) % SIZE
+    torch.testing.assert_close(read(ensemble, later)[:30], whole[:30])
+
+
+def test_fitting_the_mixture_helps_on_texts_of_its_kind(ensemble: Ensemble) -> None:
+    text, other = some_ids(5, 2000).astype(np.uint8), some_ids(6, 2000).astype(np.uint8)
+    before = total_nats(ensemble, other)
+    ensemble.fit(some_ids(0).astype(np.uint8), text)
+    assert total_nats(ensemble, other) < before - 100
+    assert total_nats(ensemble, other, rows=4) == pytest.approx(
+        total_nats(ensemble, other), rel=0.1
+    )
+
+
+def part_of(ids: np.ndarray) -> Part:
+    return Part(ids.astype(np.uint8), np.ones(SIZE, np.uint8), np.zeros(0, UNKNOWN_TYPE))
+
+
+@pytest.mark.parametrize("kind", ["network", "ensemble"])
+def test_dynamic_evaluation_scores_first_and_then_learns(kind: str, ensemble: Ensemble) -> None:
+    model = ensemble if kind == "ensemble" else make_member(2)
+    training, text = some_ids(7).astype(np.uint8), some_ids(8, 1500)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    first, frozen = total_nats(model, text[:33]), total_nats(model, text)
+    evaluation = DynamicEvaluation(model, training, Rates(learning=1e-3))
+    score = evaluation.score(part_of(text))
+    assert score.characters == 1499
+    assert score.nats < frozen - 50
+    assert any(not torch.equal(before[n], tensor) for n, tensor in model.state_dict().items())
+    evaluation.forget()
+    assert all(torch.equal(before[n], tensor) for n, tensor in model.state_dict().items())
+    if kind == "network":
+        assert evaluation.score(part_of(text[:33])).nats == pytest.approx(first, rel=1e-5)
+        evaluation.forget()
+        assert evaluation.score(part_of(text)).nats == pytest.approx(score.nats, abs=1)
+
+
+@pytest.mark.parametrize("kind", ["network", "ensemble"])
+@pytest.mark.parametrize("length", [2, 20, 32, 33, 34, 50, 66])
+def test_nothing_is_learnt_from_a_character_before_it_is_scored(
+    kind: str, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the probabilities of all that could come next would not add up to one."""
+    monkeypatch.setattr(dynamic, "_BATCHES", 2)
+    training, text = some_ids(7).astype(np.uint8), some_ids(8, length)
+
+    def nats_of(ids: np.ndarray) -> float:
+        networks = [make_member(3), make_member(4)]
+        model = Ensemble(networks, 3, training) if kind == "ensemble" else networks[0]
+        return DynamicEvaluation(model, training, Rates(learning=1e-2)).score(part_of(ids)).nats
+
+    before = nats_of(text)
+    after = [nats_of(np.append(text, symbol)) for symbol in range(SIZE)]
+    assert sum(math.exp(before - total) for total in after) == pytest.approx(1, abs=1e-4)
+
+
+def test_networks_alone_are_their_geometric_mean_until_they_are_weighed() -> None:
+    members, ids = [make_member(0), make_member(1)], torch.from_numpy(some_ids(3, 40)).unsqueeze(1)
+    alone = torch.stack([read(member, ids).log_softmax(dim=2) for member in members])
+    mixed = read(Ensemble(members, 0, some_ids(0).astype(np.uint8)), ids)
+    torch.testing.assert_close(mixed, alone.mean(dim=0).log_softmax(dim=2))
+
+
+def test_rates_are_those_that_do_best_on_the_text_kept_for_them() -> None:
+    training = some_ids(7).astype(np.uint8)
+    evaluation = DynamicEvaluation(make_member(4), training, tried_on=some_ids(9, 900))
+    assert evaluation.rates.learning == 4e-4  # it has learnt nothing yet: faster is better
+
+
+SETTINGS = (
+    "--set=model.hidden_size=16",
+    "--set=training.steps=30",
+    "--set=training.budget=null",
+    "--set=ensemble.members=2",
+    "--set=ensemble.ngram_order=3",
+    "--set=generation.length=20",
+)
+
+
+def charlm(*arguments: object) -> Any:
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    if result.exit_code and result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_one_command_trains_an_ensemble_which_is_used_as_a_model_is(
+    text_file: Path, tmp_path: Path
+) -> None:
+    runs = ("--runs", tmp_path)
+    result = charlm("train", "--text", text_file, "--name", "both", *runs, *SETTINGS, "--quiet")
+    assert result.stdout == f"{tmp_path / 'both'}\n"
+    alone = evaluate(load(tmp_path / "both" / "member-1")).nats_per_character
+    predictor = load(tmp_path / "both")
+    assert isinstance(predictor.model, Ensemble)
+    assert evaluate(predictor).nats_per_character < alone
+    assert len("".join(generate(predictor, "The rain", length=30, seed=1))) == 30
+    assert "sample 2" in charlm("generate", *runs, "--num-samples", 2, "--length", 5).stdout
+    saved = tmp_path / "adapted.safetensors"
+    shown = charlm("eval", tmp_path / "both", "--dynamic", "--save", saved)
+    assert "scored, then trained on" in shown.stdout
+    assert evaluate(load(saved)).nats < evaluate(predictor).nats
+    assert "scored, then" in charlm("eval", tmp_path / "both" / "member-2", "--dynamic").stdout
+    assert "biased score" in charlm("eval", saved).stdout
+    other = tmp_path / "other.txt"
+    other.write_text("Nobody had stopped before.\n" * 10, encoding="utf-8")
+    shown = charlm("eval", saved, "--text", other).stdout
+    assert "was also adapted to the test split of text.txt" in " ".join(shown.split())
+    again = CliRunner().invoke(app, ["eval", str(saved), "--dynamic", "--save", str(saved)])
+    assert "exists already" in again.output
+    shown = charlm("eval", tmp_path / "both", "--part", "validation").stdout
+    assert "the mixture was fitted on all of it" in " ".join(shown.split())
+    assert "fitted" not in charlm("eval", tmp_path / "both").stdout
+
+
+def test_an_ensemble_goes_on_where_it_stopped(text_file: Path, tmp_path: Path) -> None:
+    for name in ("whole", "cut"):
+        charlm("train", "--text", text_file, "--name", name, "--runs", tmp_path, *SETTINGS)
+    cut = tmp_path / "cut"
+    Run(cut).best.unlink()
+    for path in sorted((cut / "member-2").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    assert isinstance(load(cut).model, LanguageModel)  # of the member that there is
+    charlm("train", "--resume", cut)
+    whole, resumed = load(tmp_path / "whole").model.tensors(), load(cut).model.tensors()
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
+
+
+def test_a_run_that_is_no_ensemble_does_not_become_one(text_file: Path, tmp_path: Path) -> None:
+    plain = [s for s in SETTINGS if "ensemble" not in s]
+    charlm("train", "--text", text_file, "--name", "one", "--runs", tmp_path, *plain)
+    command = ["train", "--resume", str(tmp_path / "one"), "--set=ensemble.ngram_order=2"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1
+    assert "ensemble.ngram_order was None and is 2" in result.output
+
+
+def test_a_run_without_its_last_checkpoint_is_not_begun_anew(
+    text_file: Path, tmp_path: Path
+) -> None:
+    charlm("train", "--text", text_file, "--name", "both", "--runs", tmp_path, *SETTINGS)
+    for folder in (tmp_path / "both", tmp_path / "both" / "member-1"):
+        Run(tmp_path / "both" / "member-1").last.unlink(missing_ok=True)
+        result = CliRunner().invoke(app, ["train", "--resume", str(folder)])
+        assert result.exit_code == 1
+        assert "last.safetensors: missing" in result.output
+    assert Run(tmp_path / "both" / "member-1").best.exists()
+
+
+def test_an_ensemble_reloaded_predicts_as_it_did(ensemble: Ensemble) -> None:
+    config = Config(
+        model=ModelConfig(hidden_size=16, embedding_size=8),
+        ensemble=EnsembleConfig(members=2, ngram_order=3),
+    )
+    text, other = part_of(some_ids(8, 300)), some_ids(9, 300)
+    DynamicEvaluation(ensemble, some_ids(7).astype(np.uint8), Rates()).score(text)
+    again = Ensemble.from_tensors(config, SIZE, ensemble.tensors())
+    assert total_nats(again, other) == pytest.approx(total_nats(ensemble, other), rel=1e-6)
+
+
+def test_standard_input_cannot_be_read_twice() -> None:
+    for arguments in (["--auto"], ["--set=ensemble.members=2"]):
+        result = CliRunner().invoke(app, ["train", "--text", "-", *arguments], input="text")
+        assert result.exit_code == 1
+        assert "save it in a file" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--dynamic", "--rows", "2"], "--dynamic reads in one row"),
+        (["--save", "file"], "give --dynamic, too"),
+        (["--text", __file__, "--part", "test"], "is another text; omit --part"),
+        (["--dynamic", "--save", "missing/file"], "no such folder"),
+        (["--dynamic", "--save", "."], "exists already"),
+    ],
+)
+def test_what_eval_cannot_do_is_said_before_it_begins(
+    arguments: list[str], why: str, run_of_both: Path
+) -> None:
+    result = CliRunner().invoke(app, ["eval", str(run_of_both), *arguments])
+    assert result.exit_code == 1
+    assert why in result.output
+
+
+@pytest.fixture(scope="module")
+def run_of_both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("both")
+    (folder / "text").write_text("the rain came in. " * 200, "utf-8")
+    shown = charlm("train", "--text", folder / "text", "--name", "r", "--runs", folder, *SETTINGS)
+    assert "network 2 of 2" in shown.stderr
+    assert "mixing 2 networks and n-grams up to order 3" in shown.stderr
+    assert "mixed (and fitted there)" in shown.stdout
+    return folder / "r"

@@ -1,0 +1,115 @@
+"""The text in the checkpoint of an ensemble: said, and left out where that is asked for."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_provenance import TINY, words
+from typer.testing import CliRunner
+
+from charlm import evaluate, generate, load, resume, train
+from charlm.cli.main import app
+from charlm.errors import CorpusError
+from charlm.models.ensemble import Ensemble
+from charlm.prediction import dynamic
+from charlm.runs.checkpoint import read_checkpoint
+from charlm.runs.folder import Run
+
+NGRAMS = (*TINY, "ensemble.ngram_order=2")
+WITHOUT = (*NGRAMS, "ensemble.keep_text=false")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text, and a run of it with the text in its checkpoint; and the same, freed of it later."""
+    folder = tmp_path_factory.mktemp("kept")
+    (folder / "o.txt").write_text(words(1), encoding="utf-8")
+    (folder / "other.txt").write_text(words(2, 500), encoding="utf-8")
+    train(text=folder / "o.txt", name="with", runs=folder, settings=NGRAMS)
+    shutil.copytree(folder / "with", folder / "without")  # to train twice may differ in a bit
+    resume(folder / "without", settings=["ensemble.keep_text=false"])
+    return folder
+
+
+def holds_text(checkpoint: Path, text: str) -> bool:
+    """Say whether a run of 30 characters of a text stands in a checkpoint, as ids of any width."""
+    about, data = read_checkpoint(checkpoint), checkpoint.read_bytes()
+    ids = about.vocabulary.encode_text(text[100:130], "map")
+    widths = (np.uint8, np.uint16, np.int32, np.int64)
+    return text[100:130].encode() in data or any(ids.astype(w).tobytes() in data for w in widths)
+
+
+def invoke(*arguments: object) -> str:
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_run_says_that_its_checkpoint_holds_the_text(folder: Path, tmp_path: Path) -> None:
+    """Where it ends and where it is scored; a run without n-grams or without the text does not."""
+    for settings, says in ((NGRAMS, True), (WITHOUT, False), (TINY, False)):
+        name = f"run-{len(settings)}"
+        options = [option for setting in settings for option in ("--set", setting)]
+        options += ["--runs", str(tmp_path), "--name", name]
+        shown = invoke("train", "--text", folder / "o.txt", *options)
+        said = "contains 2,700 characters of the training text"
+        assert (said in " ".join(shown.split())) is says
+        scored = invoke("eval", tmp_path / name)
+        assert ("(contains 2,700 characters of its training text)" in scored) is says
+
+
+@pytest.mark.parametrize("order", ["2", "null"])
+def test_a_checkpoint_holds_the_text_only_where_that_is_said(tmp_path: Path, order: str) -> None:
+    """Without n-grams two networks keep counts of characters, but not the text."""
+    text = tmp_path / "o.txt"
+    text.write_text(words(1), encoding="utf-8")
+    settings = (*TINY, "ensemble.members=2", f"ensemble.ngram_order={order}")
+    finished = train(text=text, name="run", runs=tmp_path, settings=settings)
+    is_kept = finished.kept_characters > 0
+    assert is_kept is (order == "2")
+    assert holds_text(finished.run.best, words(1)) is is_kept
+
+
+def test_without_the_text_the_model_is_the_same(folder: Path) -> None:
+    """N-grams are counted again; the checkpoint holds no passage of the text."""
+    assert not holds_text(Run(folder / "without").best, words(1))
+    kept, without = load(folder / "with"), load(folder / "without")
+    assert evaluate(kept).nats == evaluate(without).nats
+    texts = ["".join(generate(one, "a", seed=1, length=20)) for one in (kept, without)]
+    assert texts[0] == texts[1]
+
+
+def test_a_text_that_is_gone_is_named_with_what_works_without(tmp_path: Path) -> None:
+    text = tmp_path / "o.txt"
+    text.write_text(words(3), encoding="utf-8")
+    train(text=text, name="run", runs=tmp_path, settings=WITHOUT)
+    before = evaluate(load(tmp_path / "run")).nats
+    text.rename(tmp_path / "moved.txt")
+    run = tmp_path / "run"
+    with pytest.raises(CorpusError, match=rf"{text}.* {run} --text FILE`; {run}/member-1 needs no"):
+        load(run)
+    assert load(run / "member-1").model
+    resume(run, text=tmp_path / "moved.txt")
+    assert evaluate(load(run)).nats == before
+
+
+@pytest.mark.parametrize("what", ["test", "other"])
+def test_what_was_followed_is_counted_again_too(
+    folder: Path, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that was saved by `eval --dynamic --save` is the same with and without the text."""
+    monkeypatch.setattr(dynamic, "_BATCHES", 2)
+    where = ["--text", folder / "other.txt"] if what == "other" else []
+    found: list[Any] = []
+    for run in ("with", "without"):
+        saved = tmp_path / run
+        invoke("eval", folder / run, "--dynamic", "--save", saved, *where)
+        found.append(load(saved))
+        followed = words(2, 500) if what == "other" else words(1)[2850:]
+        assert holds_text(saved, words(1)) is holds_text(saved, followed) is (run == "with")
+    models = [one.model for one in found]
+    assert all(isinstance(model, Ensemble) for model in models)
+    np.testing.assert_array_equal(models[0].counted, models[1].counted)
+    assert evaluate(found[0], part="validation").nats == evaluate(found[1], part="validation").nats

@@ -1,0 +1,134 @@
+"""A text that is lost, moved or changed: what the message says can really be done."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_provenance import TINY, words
+from typer.testing import CliRunner
+
+from charlm import evaluate, load, resume, train
+from charlm.cli.main import app
+from charlm.errors import CorpusError
+
+WITHOUT = (*TINY, "ensemble.ngram_order=2", "ensemble.keep_text=false")
+
+
+def refusal(action: Callable[[], object]) -> str:
+    with pytest.raises(CorpusError) as caught:
+        action()
+    return str(caught.value)
+
+
+def invoke(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    return result.exit_code, " ".join(result.output.split())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Texts in files of their own, and runs of them in `runs`; tests work on copies of these."""
+    folder = tmp_path_factory.mktemp("trained")
+    for number, name in enumerate(("novel.txt", "v.txt", "e.txt")):
+        (folder / name).write_text(words(number, 1500), encoding="utf-8")
+    files = {"validation": "v.txt", "test": "e.txt"}
+    separate = [f"corpus.{part}_paths={folder / name}" for part, name in files.items()]
+    for name, settings in (("sep", (*TINY, *separate)), ("one", TINY), ("bare", WITHOUT)):
+        train(text=folder / "novel.txt", name=name, runs=folder / "runs", settings=settings)
+    return folder
+
+
+@pytest.fixture
+def folder(trained: Path) -> Any:
+    """The same folder, whose files a test may change: they are restored afterwards."""
+    copy = trained.parent / "copy"
+    shutil.copytree(trained, copy)
+    yield trained
+    shutil.rmtree(trained)
+    copy.rename(trained)
+
+
+@pytest.mark.parametrize(("part", "file"), [("validation", "v.txt"), ("test", "e.txt")])
+def test_a_lost_file_of_a_split_is_named_with_its_own_setting(
+    folder: Path, part: str, file: str
+) -> None:
+    """--text names the training file, and is no remedy for the others."""
+    run, lost = folder / "runs" / "sep", folder / file
+    (folder / "moved").mkdir()
+    lost.rename(folder / "moved" / file)
+    remedy = f"resume the run with --set corpus.{part}_paths=FILE"
+    text = folder / "novel.txt"
+    for action in (
+        lambda: resume(run),
+        lambda: resume(run, text=text),
+        lambda: evaluate(load(run)),
+        lambda: evaluate(load(run), text=text, part="validation"),
+        lambda: evaluate(load(run), text=text),
+    ):
+        said = refusal(action)
+        assert said.startswith(f"{lost}: no such file") and said.endswith(remedy)
+        assert "?," not in said and "--text" not in said
+        assert ("? If not, " in said) == ("did you mean" in said)
+    resume(run, settings=[f"corpus.{part}_paths={folder / 'moved' / file}"])
+    assert evaluate(load(run), part="validation").nats > 0
+
+
+@pytest.mark.parametrize(("part", "file"), [("validation", "v.txt"), ("test", "e.txt")])
+def test_a_changed_file_of_a_split_is_the_one_that_is_named(
+    folder: Path, part: str, file: str
+) -> None:
+    (folder / file).write_text(words(9, 1500), encoding="utf-8")
+    remedy = f"restore it, or resume the run with --set corpus.{part}_paths=FILE"
+    run = folder / "runs" / "sep"
+    for action in (
+        lambda: resume(run),
+        lambda: evaluate(load(run), text=folder / "novel.txt", part="validation"),
+    ):
+        said = refusal(action)
+        assert said.startswith(f"{folder / file}: the text has changed") and said.endswith(remedy)
+
+
+def test_a_lost_training_text_with_similar_names_is_a_sentence(folder: Path) -> None:
+    """A question ends; what else can be done follows it."""
+    (folder / "novel.txt").rename(folder / "novels.txt")
+    said = refusal(lambda: evaluate(load(folder / "runs" / "one")))
+    assert "did you mean" in said
+    assert said.endswith("? If not, name a copy of it with --text")
+
+
+def test_a_part_of_a_text_that_has_changed(folder: Path) -> None:
+    """The user did name the training text, by its path or by a copy that goes on."""
+    text, run = folder / "novel.txt", folder / "runs" / "one"
+    text.write_text(words(0, 1500) + words(8, 300), encoding="utf-8")
+    copy = shutil.copy(text, folder / "longer.txt")
+    said = refusal(lambda: evaluate(load(run), text=text, part="test"))
+    assert said == (
+        "novel.txt has changed since the model was trained on it; omit --part to score all of it "
+        "as a new text, or restore it"
+    )
+    said = refusal(lambda: evaluate(load(run), text=copy, part="test"))
+    assert said.startswith("longer.txt repeats the training text, but differs from it; omit --part")
+    said = refusal(lambda: evaluate(load(run), text=folder / "e.txt", part="test"))
+    assert said.startswith("--part test needs the training text, and e.txt is another text")
+    assert evaluate(load(run), text=text).nats > 0
+
+
+def test_eval_counts_the_ngrams_of_a_text_that_has_moved(folder: Path) -> None:
+    run, lone = folder / "runs" / "bare", folder / "lone"
+    shutil.copy(run / "checkpoints" / "best.safetensors", lone)
+    before = evaluate(load(run)).nats
+    moved = (folder / "novel.txt").rename(folder / "moved.txt")
+    for place in (run, lone):
+        assert evaluate(load(place, text=moved), text=moved).nats == before
+        code, said = invoke("eval", place, "--text", moved)
+        assert code == 0 and "is the training text" in said
+        code, said = invoke("eval", place, "--text", folder / "e.txt")
+        assert code == 1 and "novel.txt: no such file" in said, "another text is no place to count"
+    said = refusal(lambda: load(lone))
+    assert said.endswith(f"`charlm eval {lone} --text FILE`, in Python with load(…, text=FILE)")
+    assert "RUN" not in said
+    shutil.copytree(run / "member-1", folder / "member-1")
+    assert refusal(lambda: load(lone)).endswith(f"; {folder / 'member-1'} needs no text")
+    assert load(folder / "member-1").model

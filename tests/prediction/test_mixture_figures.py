@@ -1,0 +1,147 @@
+"""A mixture is compared with its members on one text, and knows what really precedes a text."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_cli import SMALL
+from test_ensemble import SIZE, make_member, part_of, some_ids
+
+import charlm
+from charlm.cli.tables import _summary
+from charlm.config.schema import CorpusConfig
+from charlm.corpus.builder import build_corpus
+from charlm.models.ensemble import Ensemble
+from charlm.models.ngrams import make_ngrams
+from charlm.prediction.dynamic import DynamicEvaluation, Rates
+from charlm.prediction.scoring import evaluate_part, total_nats
+from charlm.runs.checkpoint import read_checkpoint
+
+SETTINGS = [
+    *(setting.removeprefix("--set=") for setting in SMALL),
+    *("training.steps=3", "ensemble.ngram_order=2", "corpus.split=[0.5,0.3,0.2]"),
+]
+
+
+def test_members_and_mixture_are_scored_on_the_same_characters(tmp_path: Path) -> None:
+    """Those of the validation while training; the table shows both."""
+    (path := tmp_path / "text").write_text("rain and snow\n" * 100 + "trains, doors\n" * 100)
+    settings = [*SETTINGS, "ensemble.members=2", "training.validation_characters=600"]
+    settings.append("training.validation_rows=2")
+    finished = charlm.train(text=path, runs=tmp_path, settings=settings)
+    folder = finished.run.folder
+    part = build_corpus(read_checkpoint(finished.run.best).config.corpus).parts["validation"]
+    losses = [
+        evaluate_part(charlm.load(where).model, part, 2, characters=600).nats_per_character
+        for where in (folder / "member-1", folder / "member-2", folder)
+    ]
+    assert [one.best_loss for one in finished.networks] == pytest.approx(losses[:2], rel=1e-6)
+    assert finished.best_loss == pytest.approx(losses[2], rel=1e-6)
+    first, second, both = (f"{loss:.4f}" for loss in losses)
+    row = dict(_summary(finished))["validation loss"]
+    assert row.startswith(f"{first}, {second} alone, {both} mixed")
+
+
+@pytest.mark.parametrize(
+    ("settings", "precedes"),
+    [
+        ([], True),
+        (["corpus.validation_first=true"], False),
+        (["corpus.validation_paths=VALIDATION"], False),
+    ],
+)
+def test_a_mixture_is_fitted_after_what_really_precedes_the_validation_split(
+    settings: list[str], precedes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path := tmp_path / "text").write_text("rain and snow\n" * 60)
+    (other := tmp_path / "other").write_text("snow and rain\n" * 20)
+    given: list[int] = []
+    true_fit = Ensemble.fit
+
+    def fit(ensemble: Ensemble, before: Any, text: Any) -> float:
+        given.append(len(before))
+        return true_fit(ensemble, before, text)
+
+    monkeypatch.setattr(Ensemble, "fit", fit)
+    kept = [setting.replace("VALIDATION", str(other)) for setting in settings]
+    charlm.train(text=path, runs=tmp_path, settings=[*SETTINGS, *kept])
+    assert given == [420 if precedes else 0]
+
+
+def test_the_first_character_of_a_text_that_nothing_precedes_is_only_read() -> None:
+    text, networks = some_ids(5, 300).astype(np.uint8), [make_member(0), make_member(1)]
+    fitted = []
+    for before, rest in ((text[:0], text), (text[:1], text[1:])):
+        ensemble = Ensemble(networks, 3, some_ids(7).astype(np.uint8))
+        nats = ensemble.fit(before, rest)
+        fitted.append((nats, ensemble.weights.tolist()))
+    assert fitted[0] == fitted[1]
+
+
+def counts_of(*texts: np.ndarray) -> Any:
+    """Count texts apart."""
+    ngrams = make_ngrams(3, SIZE)
+    for text in texts:
+        ngrams.count(np.concatenate([np.full(3, -1), text.astype(np.int64)]))
+    return ngrams
+
+
+def test_a_text_that_is_counted_follows_no_other(tmp_path: Path) -> None:
+    """Neither the n-grams that a second text adds, nor those of a checkpoint, cross the seam."""
+    first, second = some_ids(1, 40).astype(np.uint8), some_ids(2, 40).astype(np.uint8)
+    ensemble = Ensemble([make_member(0)], 3, first)
+    ensemble.count(second)
+    expected = Ensemble([make_member(0)], 3, first)
+    expected.ngrams = counts_of(first, second)
+    again = Ensemble([make_member(0)], 3, ensemble.tensors()["counted"].numpy())
+    probe = np.concatenate([first[-3:], second[:3], some_ids(3, 60).astype(np.uint8)])
+    nats = total_nats(expected, probe)
+    assert total_nats(ensemble, probe) == nats
+    assert total_nats(again, probe) == nats
+
+
+def test_dynamic_evaluation_takes_no_text_for_what_precedes_the_scored_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("charlm.prediction.dynamic._BATCHES", 2)
+    training, text = some_ids(7).astype(np.uint8), some_ids(8, 20).astype(np.uint8)
+    ensemble = Ensemble([make_member(3)], 3, training)
+    seen: list[list[int]] = []
+    true_mix = ensemble.ngrams.mix
+
+    def mix(ids: np.ndarray, *rest: Any) -> Any:
+        seen.append(ids[:3].tolist())
+        return true_mix(ids, *rest)
+
+    ensemble.ngrams.mix = mix  # type: ignore[method-assign, assignment]
+    DynamicEvaluation(ensemble, training, Rates()).score(part_of(text))
+    assert seen[0] == [-1, -1, int(text[0])]
+    counts = Ensemble([make_member(3)], 3, training)
+    counts.ngrams = counts_of(training, text)
+    ensemble.ngrams.mix = true_mix  # type: ignore[method-assign]
+    again = Ensemble([make_member(3)], 3, ensemble.tensors()["counted"].numpy())
+    again.weights = counts.weights
+    assert total_nats(again, text) == total_nats(counts, text)
+
+
+def test_what_an_ensemble_counted_is_checked_when_it_is_loaded(tmp_path: Path) -> None:
+    (path := tmp_path / "text").write_text("rain and snow\n" * 60)
+    checkpoint = read_checkpoint(charlm.train(text=path, runs=tmp_path, settings=SETTINGS).run.best)
+    tensors = dict(checkpoint.weights)
+    tensors["counted"] = torch.tensor([1, 2, -2, 1], dtype=torch.int32)
+    with pytest.raises(ValueError, match="counted"):
+        Ensemble.from_tensors(checkpoint.config, len(checkpoint.vocabulary), tensors)
+
+
+def test_where_validation_follows_training() -> None:
+    keys: list[tuple[dict[str, Any], bool]] = [
+        ({}, True),
+        ({"validation_first": True}, False),
+        ({"validation_paths": "x"}, False),
+        ({"test_paths": "x"}, False),
+    ]
+    for given, follows in keys:
+        config = CorpusConfig.model_validate(given)
+        assert config.validation_follows_training is follows

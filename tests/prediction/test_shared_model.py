@@ -1,0 +1,85 @@
+"""One loaded model, used by several threads at once: each gets what it would get alone."""
+
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from charlm import evaluate, generate, load
+from charlm.config.schema import Config, EnsembleConfig, ModelConfig, TrainingConfig
+from charlm.corpus.vocabulary import Vocabulary
+from charlm.models.ensemble import Ensemble
+from charlm.models.language_model import LanguageModel
+from charlm.prediction.predictor import Predictor, generate_many
+from charlm.runs.checkpoint import Checkpoint, write_checkpoint
+
+LETTERS = Vocabulary(tuple(map(ord, "\n abcdefgh")))
+TURNS = {"lstm": 12, "gru": 12, "ensemble": 3}
+
+
+@pytest.fixture(autouse=True)
+def _threads_in_turns_of_microseconds() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+def checkpoint_of(folder: Path, kind: str) -> Path:
+    """A checkpoint of a network trained in bfloat16, or of two and n-grams."""
+    number = 2 if kind == "ensemble" else 1
+    config = Config(
+        model=ModelConfig(cell="gru" if kind == "gru" else "lstm", hidden_size=48, dropout=0.3),
+        training=TrainingConfig(precision="bfloat16"),
+        ensemble=EnsembleConfig(members=number, ngram_order=3 if number > 1 else None),
+    )
+    networks = []
+    for seed in range(number):
+        network = LanguageModel(config.model, len(LETTERS))
+        network.initialize(torch.Generator().manual_seed(seed))
+        networks.append(network)
+    model = networks[0] if number == 1 else Ensemble(networks, 3, text_ids()[:500])
+    path = folder / "checkpoint.safetensors"
+    write_checkpoint(path, Checkpoint(config, LETTERS, "0", model.tensors()))
+    return path
+
+
+def text_ids() -> np.ndarray:
+    return np.random.default_rng(0).integers(1, len(LETTERS), 700).astype(np.uint8)
+
+
+def uses(model: Predictor, folder: Path) -> dict[str, Callable[[], object]]:
+    """What people do with a model."""
+    text = folder / "text.txt"
+    text.write_text(LETTERS.decode(text_ids()), "utf-8")
+    about: dict[str, Any] = {"length": 25, "seed": 3}
+    return {
+        "score exactly": lambda: evaluate(model, text=text),
+        "score in rows": lambda: evaluate(model, text=text, rows=4),
+        "generate": lambda: "".join(generate(model, "abc", **about)),
+        "generate many": lambda: generate_many(model, "bad", num_samples=3, **about),
+    }
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "ensemble"])
+def test_threads_that_share_a_model_get_what_each_gets_alone(kind: str, tmp_path: Path) -> None:
+    """Bit for bit: scores in either precision, and texts."""
+    model = load(checkpoint_of(tmp_path, kind), device="cpu")
+    actions = uses(model, tmp_path)
+    alone = {name: action() for name, action in actions.items()}
+    begin = Barrier(len(actions))
+
+    def repeat(name: str) -> list[object]:
+        begin.wait()
+        return [actions[name]() for _ in range(TURNS[kind])]
+
+    with ThreadPoolExecutor(len(actions)) as pool:
+        together = dict(zip(actions, pool.map(repeat, actions), strict=True))
+    for name, found in together.items():
+        assert found == [alone[name]] * TURNS[kind], name

@@ -1,0 +1,180 @@
+"""The same bits again: in one process, in two, and what is recorded of where they were computed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_cli import command, refused, run, steps_logged
+from test_training import assert_same_weights, losses, train
+
+import charlm
+from charlm.config.schema import Config
+from charlm.distributed.processes import Processes
+from charlm.environment.processor import processor, processor_name
+from charlm.errors import ConfigError
+from charlm.runs.folder import Run
+from charlm.training import calibration, loop
+from charlm.training.determinism import deterministic
+from charlm.training.events import Report, Stepped
+
+
+@pytest.mark.parametrize("sampling", ["random", "sequential"])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mogrifier"])
+@pytest.mark.parametrize("implementation", ["fused", "equations"])
+def test_every_cell_and_sampling_has_deterministic_algorithms(
+    text_file: Path, tmp_path: Path, cell: str, sampling: str, implementation: str
+) -> None:
+    """And on a CPU they are those that it takes anyway."""
+    settings = [
+        *(f"model.cell={cell}", f"batches.sampling={sampling}", "model.dropout=0.2"),
+        *(f"model.implementation={implementation}", "training.steps=6", "model.num_layers=2"),
+    ]
+    enabled = set()
+
+    def on_report(report: Report) -> None:
+        if isinstance(report, Stepped):
+            enabled.add(torch.are_deterministic_algorithms_enabled())
+
+    plain = train(text_file, tmp_path, *settings)
+    strict = train(
+        text_file, tmp_path, *settings, "training.deterministic=true", on_report=on_report
+    )
+    assert enabled == {True}
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert losses(strict) == losses(plain)
+    assert_same_weights(strict.last, plain.last)
+
+
+@pytest.mark.parametrize(
+    ("threads", "given"),
+    [
+        (1, ["--deterministic"]),
+        (2, ["--deterministic", "--set=model.cell=gru"]),
+        (2, ["--set=model.cell=mogrifier", "--set=batches.sampling=random"]),
+    ],
+)
+def test_two_processes_give_the_same_bits(
+    text_file: Path, tmp_path: Path, threads: int, given: list[str]
+) -> None:
+    """Each with a hash seed and caches of memory of its own."""
+    for name in ("one", "other"):
+        arguments = command(
+            *("train", "--quiet", *given, "--text", text_file, "--runs", tmp_path),
+            *("--name", name, "--set=training.steps=40", f"--set=training.threads={threads}"),
+            "--set=training.budget=null",
+            *(
+                "--set=model.hidden_size=48",
+                "--set=model.dropout=0.2",
+                "--set=training.log_every=1",
+            ),
+            *("--set=training.average=0.9", "--set=training.validate_every=15"),
+        )
+        subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
+    one, other = Run(tmp_path / "one"), Run(tmp_path / "other")
+    assert steps_logged(one.folder) == steps_logged(other.folder)
+    assert one.samples.read_bytes() == other.samples.read_bytes()
+    for path in ("last", "best"):
+        assert_same_weights(getattr(one, path), getattr(other, path))
+
+
+def test_no_measurement_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(*_: Any) -> Any:
+        raise AssertionError("a clock was asked")
+
+    monkeypatch.setattr(calibration, "choose_precision", measured)
+    monkeypatch.setattr(calibration, "choose_threads", measured)
+    config = Config.model_validate({"training": {"deterministic": True}})
+    decided = calibration.resolve(config).training
+    assert (decided.precision, decided.threads) == ("float32", calibration._ALL)
+
+
+def test_a_device_without_such_an_algorithm_is_one_line() -> None:
+    remedy = r"training\.deterministic.*training\.device=cpu"
+    with pytest.raises(ConfigError, match=remedy), deterministic(True):
+        torch.zeros(2).put_(torch.tensor([0]), torch.ones(1))
+    with pytest.raises(RuntimeError, match="another"), deterministic(True):
+        raise RuntimeError("another")
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_each_start_is_recorded(text_file: Path, tmp_path: Path) -> None:
+    folder = train(text_file, tmp_path, "training.steps=2", "training.seed=5").folder
+    charlm.resume(folder, settings=["training.steps=3"])
+    first, second = json.loads((folder / "environment.json").read_text("utf-8"))
+    assert set(first) == {
+        *("began", "charlm", "python", "torch", "numpy", "system", "processor", "device"),
+        "processes",
+        *("kernels", "threads", "precision", "deterministic", "seed", "fingerprint"),
+    }
+    assert {**first, "began": ""} == {**second, "began": ""}
+    assert first["began"] <= second["began"]
+    assert (first["seed"], first["precision"], first["threads"]) == (5, "float32", 1)
+    assert first["torch"] == torch.__version__
+    assert first["processor"] in processor()
+    assert processor_name()
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[" * 100_000, '{"a": 1}'])
+def test_a_damaged_record_is_begun_anew(text_file: Path, tmp_path: Path, damage: str) -> None:
+    made = train(text_file, tmp_path, "training.steps=2")
+    made.environment.write_text(damage, "utf-8")
+    charlm.resume(made.folder)
+    assert len(json.loads(made.environment.read_text("utf-8"))) == 1
+    made.environment.unlink()
+    made.environment.mkdir()
+    refused(run("train", "--resume", made.folder), "environment.json")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such file")
+@pytest.mark.parametrize(
+    "name", ["environment.json", "metrics.jsonl", "samples.txt", ".launch", "config.yaml.partial"]
+)
+def test_a_pipe_in_a_run_is_refused(text_file: Path, tmp_path: Path, name: str) -> None:
+    """Whoever opened it would wait for somebody at its other end."""
+    made = train(text_file, tmp_path, "training.steps=2")
+    (made.folder / name).unlink(missing_ok=True)
+    os.mkfifo(made.folder / name)
+    refused(run("train", "--resume", made.folder), name, "neither a file nor a folder")
+
+
+def test_what_counts_is_set_before_the_first_product(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With several processes, sharing gradients begins with one; cuBLAS reads it then."""
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    seen: list[object] = []
+    share = Processes.share_gradients
+
+    def share_gradients(self: Processes, model: torch.nn.Module) -> torch.nn.Module:
+        seen.append(os.environ.get("CUBLAS_WORKSPACE_CONFIG"))
+        seen.append(torch.are_deterministic_algorithms_enabled())
+        return share(self, model)
+
+    monkeypatch.setattr(Processes, "share_gradients", share_gradients)
+    train(text_file, tmp_path, "training.steps=1", "training.deterministic=true")
+    assert seen == [":4096:8", True]
+
+
+def test_threads_are_not_changed_on_the_way(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[float] = []
+    true_watch = calibration.watch_threads
+
+    def watch(most: int) -> Any:
+        inner = true_watch(most)
+        next(inner)
+        while True:
+            sent.append((yield))
+
+    monkeypatch.setattr(loop, "watch_threads", watch)
+    half = ["training.steps=3", "training.precision=bfloat16"]
+    train(text_file, tmp_path, *half, "training.deterministic=true")
+    assert sent == []
+    train(text_file, tmp_path, *half)
+    assert len(sent) == 3

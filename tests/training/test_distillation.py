@@ -1,0 +1,206 @@
+"""Learning from other models' predictions: what a target is, and that no state is forgotten."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_cli import SMALL, refused, run, steps_logged, train
+from test_training import PowerLossError, assert_same_weights, crash_at
+
+import charlm
+from charlm.config.schema import BatchesConfig, EnsembleConfig, ModelConfig, TrainingConfig
+from charlm.corpus.batches import Batch, make_batches
+from charlm.models.ensemble import Ensemble
+from charlm.models.language_model import LanguageModel
+from charlm.runs.checkpoint import read_checkpoint
+from charlm.runs.folder import Run
+from charlm.training.distillation import Teacher
+from charlm.training.events import Report, Stepped
+from charlm.training.trainer import Trainer
+
+SIZE = 5
+
+
+def network(seed: int, hidden_size: int = 12) -> LanguageModel:
+    model = LanguageModel(ModelConfig(hidden_size=hidden_size, embedding_size=4), SIZE)
+    model.initialize(torch.Generator().manual_seed(seed))
+    return model
+
+
+def batch(seed: int, continues: bool) -> Batch:
+    ids = torch.randint(SIZE, (8, 3), generator=torch.Generator().manual_seed(seed))
+    return Batch(ids[:-1], ids[1:], continues)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_target_is_a_distribution_between_what_came_and_what_the_teachers_say(
+    share: float,
+) -> None:
+    networks = [network(1), network(2)]
+    one = batch(0, continues=False)
+    targets = Teacher(networks, share).targets(one)
+    said = torch.stack(
+        [net(one.inputs, net.initial_state(3))[0].softmax(2) for net in networks]
+    ).mean(0)
+    came = torch.nn.functional.one_hot(one.targets, SIZE)
+    torch.testing.assert_close(targets, (1 - share) * came + share * said)
+    torch.testing.assert_close(targets.sum(2), torch.ones(7, 3))
+
+
+def test_teachers_read_on_where_they_were_or_begin_anew() -> None:
+    first, second = batch(0, continues=False), batch(1, continues=True)
+    carrying, fresh = Teacher([network(1)], 1.0), Teacher([network(1)], 1.0)
+    carrying.targets(first)
+    together = torch.cat([first.inputs, second.inputs])
+    expected = network(1)(together, network(1).initial_state(3))[0].softmax(2)[7:]
+    torch.testing.assert_close(carrying.targets(second), expected)
+    begun = carrying.targets(second._replace(continues=False))
+    torch.testing.assert_close(begun, fresh.targets(second._replace(continues=False)))
+    assert not torch.allclose(begun, expected)
+
+
+def test_with_no_share_a_teacher_changes_nothing() -> None:
+    losses = []
+    for teacher in (None, Teacher([network(7)], 0.0)):
+        ids = np.random.default_rng(0).integers(SIZE, size=400)
+        batches = make_batches(ids, BatchesConfig(batch_size=4, sequence_length=10), seed=0)
+        config = TrainingConfig(steps=12, learning_rate=0.01)
+        trainer = Trainer(network(0), batches, config, lambda: 0.0, teacher=teacher)
+        losses.append([report.loss for report in trainer])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
+def test_a_student_comes_nearer_to_its_teacher_than_the_text_alone_brings_it() -> None:
+    ids = np.random.default_rng(0).integers(SIZE, size=600)  # nothing to learn but the teacher
+    batches = BatchesConfig(batch_size=4, sequence_length=10)
+    teacher = network(3)
+    with torch.no_grad():
+        for parameter in teacher.parameters():
+            parameter.mul_(3)
+    one = batch(0, continues=False)
+    said = teacher(one.inputs, teacher.initial_state(3))[0].log_softmax(2)
+    distances = []
+    for teaching in (None, Teacher([teacher], 1.0)):
+        student = network(0)
+        config = TrainingConfig(steps=150, learning_rate=0.02)
+        trainer = Trainer(student, make_batches(ids, batches, 0), config, float, teacher=teaching)
+        list(trainer)
+        learnt = student.eval()(one.inputs, student.initial_state(3))[0].log_softmax(2)
+        distances.append((said.exp() * (said - learnt)).sum(2).mean().item())
+    assert distances[1] < 0.2 * distances[0]
+
+
+@pytest.mark.parametrize("sampling", ["sequential", "random"])
+def test_a_student_that_is_resumed_is_the_uninterrupted_one(
+    text_file: Path, tmp_path: Path, sampling: str
+) -> None:
+    teacher = train(text_file, tmp_path, "--name", "teacher")
+    settings = [
+        *(s.removeprefix("--set=") for s in SMALL if s.startswith("--set=")),
+        *(f"training.teachers={teacher}", f"batches.sampling={sampling}", "model.dropout=0.2"),
+        *("training.steps=30", "training.save_every=7", "training.budget=null"),
+    ]
+    for name in ("whole", "broken"):
+        on_report = crash_at(18 if name == "broken" else 0)
+        try:
+            charlm.train(
+                text=text_file, runs=tmp_path, name=name, settings=settings, on_report=on_report
+            )
+        except PowerLossError:
+            charlm.resume(tmp_path / name)
+    whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
+    assert_same_weights(broken.last, whole.last)
+    state = read_checkpoint(whole.last).training_tensors["teacher-0.0.0"]
+    assert torch.equal(read_checkpoint(broken.last).training_tensors["teacher-0.0.0"], state)
+
+
+def test_an_ensemble_trains_a_student_of_its_members(text_file: Path, tmp_path: Path) -> None:
+    folder = train(text_file, tmp_path, "--set=ensemble.student=0.4", "--set=ensemble.members=2")
+    members = [read_checkpoint(Run(folder / f"member-{n}").best).config.training for n in (1, 2, 3)]
+    assert [len(training.teachers) for training in members] == [0, 0, 2]
+    assert len({training.seed for training in members}) == 3
+    mixture = read_checkpoint(Run(folder).best).make_model()
+    assert isinstance(mixture, Ensemble)
+    assert len(mixture.members) == 3
+    assert run("eval", folder / "member-3").exit_code == 0
+    assert run("eval", folder).exit_code == 0
+
+
+def test_a_teacher_of_another_text_is_refused(text_file: Path, tmp_path: Path) -> None:
+    teacher = train(text_file, tmp_path, "--name", "teacher")
+    (other := tmp_path / "other.txt").write_text("0123456789" * 500)
+    result = run(
+        "train", "--text", other, "--runs", tmp_path, f"--set=training.teachers={teacher}", *SMALL
+    )
+    refused(result, "training.teachers", "other characters")
+    refused(run("train", "--set=training.teachers=nowhere", *SMALL), "nowhere", "no such run")
+
+
+def test_a_student_in_groups_of_columns_is_the_whole(text_file: Path, tmp_path: Path) -> None:
+    teacher = train(text_file, tmp_path, "--name", "teacher")
+    runs = [
+        train(
+            *(text_file, tmp_path, "--name", f"groups-{groups}"),
+            *(f"--set=training.accumulate={groups}", f"--set=training.teachers={teacher}"),
+            "--set=training.log_every=1",
+        )
+        for groups in (1, 3)
+    ]
+    whole, grouped = (
+        [line["loss"] for line in steps_logged(run) if "loss" in line] for run in runs
+    )
+    assert grouped == pytest.approx(whole, rel=1e-4)
+
+
+def test_a_student_goes_on_with_the_teachers_that_it_began_with(
+    text_file: Path, tmp_path: Path
+) -> None:
+    first, second = (train(text_file, tmp_path, f"--seed={seed}") for seed in (1, 2))
+    student = train(text_file, tmp_path, f"--set=training.teachers=[{first}, {second}]")
+    moved = tmp_path / "moved"
+    first.rename(moved)
+    go_on = ["train", "--quiet", "--resume", student, "--set=training.steps=6"]
+    for others in ("[]", f"[{second}, {moved}]", str(moved)):
+        result = run(*go_on, f"--set=training.teachers={others}")
+        refused(result, "training.teachers", "in their order")
+    assert run(*go_on, f"--set=training.teachers=[{moved}, {second}]").exit_code == 0
+
+
+def test_an_ensemble_with_a_student_is_resumed_where_it_was_stopped(
+    text_file: Path, tmp_path: Path
+) -> None:
+    (other := tmp_path / "other.txt").write_text(text_file.read_text()[:600])
+    settings = [
+        *(s.removeprefix("--set=") for s in SMALL if s.startswith("--set=")),
+        *("ensemble.members=2", "ensemble.student=0.3", "training.steps=9"),
+        f"corpus.validation_paths={other}",
+    ]
+    finished = []
+    for name in ("whole", "über-🙂"):
+        steps = iter(range(100))
+
+        def stop(report: Report, name: str = name, steps: Iterator[int] = steps) -> None:
+            if isinstance(report, Stepped) and next(steps) == 22 and name != "whole":
+                raise PowerLossError
+
+        try:
+            done = charlm.train(
+                text=text_file, runs=tmp_path, name=name, settings=settings, on_report=stop
+            )
+        except PowerLossError:
+            done = charlm.resume(tmp_path / name)
+        finished.append(done)
+    whole, broken = (done.run for done in finished)
+    for number in (1, 2, 3):
+        last = f"member-{number}/checkpoints/last.safetensors"
+        assert_same_weights(broken.folder / last, whole.folder / last)
+
+
+def test_the_student_gets_its_share_of_the_time_and_the_others_the_rest() -> None:
+    config = EnsembleConfig(members=3, student=0.4)
+    shares = [config.share(number) for number in range(config.size)]
+    assert shares == pytest.approx([0.2, 0.2, 0.2, 0.4])
+    config = EnsembleConfig(members=2)
+    assert [config.share(number) for number in range(config.size)] == [0.5, 0.5]

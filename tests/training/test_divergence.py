@@ -1,0 +1,365 @@
+"""A run that comes to harm: what is noticed and what is not, and that it goes on exactly."""
+
+import json
+import math
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from test_training import (
+    PowerLossError,
+    assert_same_state,
+    assert_same_weights,
+    crash_at,
+    lines,
+    losses,
+    train,
+    weights,
+)
+
+import charlm
+from charlm.config.schema import Config
+from charlm.errors import DivergenceError
+from charlm.models.language_model import LanguageModel
+from charlm.runs.checkpoint import read_checkpoint
+from charlm.runs.folder import Run
+from charlm.training import loop
+from charlm.training import state as training_state
+from charlm.training.divergence import LossWatch, advice, is_harm
+from charlm.training.events import Report, RolledBack, Stepped
+from charlm.training.state import TrainingState
+
+UNCLIPPED = [
+    "training.optimizer=sgd",
+    "training.max_gradient_norm=null",
+    "training.schedule=constant",
+    "training.save_every=15",
+]
+NOT_A_NUMBER = [  # at step 39
+    *UNCLIPPED,
+    *("model.cell=rnn", "model.nonlinearity=relu", "batches.sampling=random"),
+    *("training.learning_rate=17", "training.warmup_steps=60", "training.steps=120"),
+]
+LEAPS = [  # three times, and learns after that
+    *UNCLIPPED,
+    *("model.cell=rnn", "training.learning_rate=31", "training.warmup_steps=200"),
+    *("training.steps=300", "training.validate_every=70", "training.average=0.9"),
+]
+
+
+def of_kind(seen: list[Report], kind: type) -> Callable[[Report], None]:
+    return lambda report: seen.append(report) if isinstance(report, kind) else None
+
+
+def events(run: Run) -> list[dict[str, Any]]:
+    return [line for line in lines(run) if "event" in line]
+
+
+# --- what is noticed -----------------------------------------------------------------------------
+
+
+@given(
+    st.integers(0, 2**31),
+    st.floats(0.0, 1.5),
+    st.floats(1.0, 6.0),
+    st.floats(0.0, 1.0),
+)
+def test_ordinary_training_raises_no_alarm(
+    seed: int, noise: float, first: float, fall: float
+) -> None:
+    """Losses that fall, with noise, and are high for half a sequence at each epoch's start."""
+    random = np.random.default_rng(seed)
+    watch = LossWatch.of_vocabulary(round(math.exp(first)) + 1)
+    for step in range(600):
+        begins = 2.0 if step % 100 < 20 else 0.0
+        level = first * (1 - fall * step / 600)
+        watch.see(max(0.0, level + begins + noise * random.standard_normal()))
+        assert not watch.has_leapt
+
+
+@pytest.mark.parametrize("height", [1.5, 40.0])
+def test_a_leap_counts_when_it_has_lasted(height: float) -> None:
+    random = np.random.default_rng(0)
+    watch = LossWatch()
+    for _ in range(300):
+        watch.see(2 + 0.1 * random.standard_normal())
+    for _ in range(49):
+        watch.see(2 + height)
+        assert watch.is_suspicious
+        assert not watch.has_leapt
+    resumed = LossWatch(**json.loads(json.dumps(asdict(watch))))
+    assert resumed == watch
+    watch.see(2 + height)
+    assert watch.has_leapt
+    assert "for 50 steps, after 1.99" in watch.describe()
+    resumed.see(2.0)
+    assert not resumed.is_suspicious
+
+
+def test_a_loss_that_climbs_slowly_is_noticed_once_it_is_worse_than_a_guess() -> None:
+    watch = LossWatch.of_vocabulary(30)
+    reached = 0.0
+    while not watch.has_leapt:
+        reached += 0.005
+        watch.see(2.0 + reached)
+    assert math.log(30) < 2.0 + reached < math.log(30) + 1.5
+
+
+def test_harm_is_what_the_text_does_not_explain() -> None:
+    assert is_harm(math.nan, 2.0)
+    assert is_harm(3.0, 2.0)
+    assert not is_harm(9.0, 10.0)
+
+
+def test_the_advice_fits_the_config() -> None:
+    def advised(**keys: Any) -> str:
+        model = {"cell": "rnn", "nonlinearity": keys.pop("nonlinearity", "tanh")}
+        return advice(Config.model_validate({"model": model, "training": keys}))
+
+    assert "training.max_gradient_norm=1" in advised(max_gradient_norm=None)
+    assert "nonlinearity=tanh" in advised(nonlinearity="relu")
+    assert "training.learning_rate (now 7)" in advised(learning_rate=7.0)
+
+
+# --- roll back, and go on ------------------------------------------------------------------------
+
+
+def test_a_run_that_diverges_goes_on_with_half_the_rate(text_file: Path, tmp_path: Path) -> None:
+    seen: list[Any] = []
+    run = train(text_file, tmp_path, *NOT_A_NUMBER, on_report=of_kind(seen, RolledBack))
+    (report,) = seen
+    assert events(run) == [{"event": "rollback"} | asdict(report)]
+    assert (report.step, report.diverged_at, report.learning_rate_scale) == (30, 38, 0.5)
+    assert report.reason.startswith("step 39: the ")
+    steps = [line for line in lines(run) if "loss" in line]
+    assert [line["step"] for line in steps] == list(range(1, 121)), "each once"
+    for line in steps:
+        warmup = min(1.0, line["step"] / 61)
+        scale = 0.5 if line["step"] > 30 else 1.0
+        assert line["learning_rate"] == pytest.approx(17 * warmup * scale)
+    assert all(tensor.isfinite().all() for tensor in weights(run.last).values())
+    assert not run.good.exists()
+
+
+def test_a_run_that_leaps_learns_after_all(text_file: Path, tmp_path: Path) -> None:
+    run = train(text_file, tmp_path, *LEAPS)
+    scales = [event["learning_rate_scale"] for event in events(run)]
+    assert scales == [0.5, 0.25, 0.125]
+    assert all("the loss has been above" in event["reason"] for event in events(run))
+    assert np.mean(losses(run)[-20:]) < 2.6 < losses(run)[0]
+    given_up = train(text_file, tmp_path, *LEAPS, "training.rollback_factor=0.1")
+    assert events(given_up)[0]["learning_rate_scale"] == 0.1
+
+
+@pytest.mark.parametrize("most", [0, 3])
+def test_after_the_last_roll_back_the_run_ends_with_advice(
+    text_file: Path, tmp_path: Path, most: int
+) -> None:
+    settings = ["training.learning_rate=1e4", f"training.max_rollbacks={most}"]
+    count = "after 3 roll-backs; " if most else "; "
+    advised = rf"{count}.*max_gradient_norm=1 .*\(now 10000\).*last\.safetensors"
+    with pytest.raises(DivergenceError, match=advised):
+        train(text_file, tmp_path, *NOT_A_NUMBER, *settings, name="run")
+    run = Run(tmp_path / "run")
+    assert [event["learning_rate_scale"] for event in events(run)] == [0.5, 0.25, 0.125][:most]
+    assert all(tensor.isfinite().all() for tensor in weights(run.last).values())
+
+
+def test_a_harder_text_is_not_harm(text_file: Path, tmp_path: Path) -> None:
+    """Read once in its order, with a second half of other letters: the loss leaps and stays."""
+    letters = list("cdefghijklmnopqrstuvwxyz")
+    other = "".join(np.random.default_rng(0).choice(letters, 1600))
+    text_file.write_text("ab" * 1500 + other, "utf-8")
+    settings = [
+        *("batches.batch_size=1", "batches.sequence_length=8", "batches.random_offset=false"),
+        *("training.epochs=1", "training.learning_rate=1e-2", "training.save_every=50"),
+        *("training.max_rollbacks=0", "corpus.split=[1, 0, 0]"),
+    ]
+    compared: list[tuple[float, float]] = []
+
+    def compare(now: float, then: float) -> bool:
+        compared.append((now, then))
+        return is_harm(now, then)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_state, "is_harm", compare)
+        run = train(text_file, tmp_path, *settings)
+    assert compared
+    assert events(run) == []
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(DivergenceError):
+        patch.setattr(training_state, "is_harm", lambda *_: True)
+        train(text_file, tmp_path, *settings)
+
+
+def test_a_weight_that_is_not_finite_counts_the_same(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adam = torch.optim.AdamW.step
+    calls: list[int] = []
+
+    def poison(self: Any, *arguments: Any) -> Any:
+        adam(self, *arguments)
+        calls.append(1)
+        if len(calls) == 8:
+            self.param_groups[1]["params"][0].data[0] = math.inf
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", poison)
+    monkeypatch.setattr(LanguageModel, "loss", finite_loss(LanguageModel.loss))
+    run = train(text_file, tmp_path, "training.steps=12", "training.save_every=4")
+    (event,) = events(run)
+    assert (event["step"], event["reason"]) == (4, "step 8: a weight is not finite")
+    assert all(tensor.isfinite().all() for tensor in weights(run.last).values())
+
+
+def finite_loss(loss: Any) -> Any:
+    """Keep the loss from being what notices."""
+
+    def finite(*arguments: Any) -> Any:
+        value, state = loss(*arguments)
+        return value.nan_to_num(0.0, 0.0, 0.0), state
+
+    return finite
+
+
+# --- exactly -------------------------------------------------------------------------------------
+
+
+def assert_same_run(one: Run, other: Run) -> None:
+    assert lines(one) == lines(other)
+    assert one.samples.read_bytes() == other.samples.read_bytes()
+    assert_same_state(one.last, other.last)
+    assert_same_weights(one.best, other.best)
+    here, there = ({path.name for path in run.checkpoints.iterdir()} for run in (one, other))
+    assert here == there
+
+
+def stop_at(step: int) -> Callable[[Report], None]:
+    def on_report(report: Report) -> None:
+        if isinstance(report, Stepped) and report.step.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return on_report
+
+
+def crash_after_rollback(report: Report) -> None:
+    if isinstance(report, RolledBack):
+        raise PowerLossError
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+@pytest.mark.parametrize("settings", [NOT_A_NUMBER, LEAPS])
+def test_a_run_resumed_across_roll_backs_equals_the_uninterrupted_one(
+    text_file: Path, tmp_path: Path, settings: list[str]
+) -> None:
+    """Killed, and stopped between two saves, where a roll-back goes behind the stop."""
+    whole = train(text_file, tmp_path, *settings, name="whole")
+    assert len(events(whole)) in (1, 3)
+    folder = tmp_path / "broken"
+    with pytest.raises(KeyboardInterrupt):
+        train(text_file, tmp_path, *settings, name="broken", on_report=stop_at(33))
+    assert Run(folder).good.exists()
+    ends: list[tuple[type[BaseException], Callable[[Report], None]]] = [
+        (KeyboardInterrupt, stop_at(34)),
+        (PowerLossError, crash_after_rollback),
+        (KeyboardInterrupt, stop_at(61)),
+        (PowerLossError, crash_at(93)),
+        (KeyboardInterrupt, stop_at(105)),  # where a save is due, and waits if the loss has leapt
+    ]
+    for ending, on_report in ends:
+        with pytest.raises(ending):
+            charlm.resume(folder, on_report=on_report)
+    counted = read_checkpoint(Run(folder).last).training_counters["run"]
+    assert counted["save_is_late"] == (counted["watch"]["above"] > 0) == (settings is LEAPS)
+    charlm.resume(folder)
+    assert_same_run(Run(folder), whole)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+def test_a_crash_within_a_roll_back_leaves_a_run_that_rolls_back(
+    text_file: Path, tmp_path: Path
+) -> None:
+    """Where the last save is that of a stop, later than the one that is gone back to."""
+    settings = [*NOT_A_NUMBER, "training.keep_checkpoints=1", "training.steps=61"]
+    whole = train(text_file, tmp_path, *settings, name="whole")
+    broken = Run(tmp_path / "broken")
+    with pytest.raises(KeyboardInterrupt):
+        train(text_file, tmp_path, *settings, name="broken", on_report=stop_at(33))
+    for call in ("Run.take_up_good", "Run.go_back", "Run.log_metrics", "Run.save_last", "sync"):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(PowerLossError):
+            patch.setattr(
+                TrainingState, "roll_back", crashing_at(f"charlm.runs.folder.{call}", patch)
+            )
+            charlm.resume(broken.folder)
+        saved = read_checkpoint(broken.last).training_counters["trainer"]["step"]
+        assert len(losses(broken)) >= saved == (33 if call == "Run.take_up_good" else 30), call
+    charlm.resume(broken.folder)
+    assert_same_run(broken, whole)
+
+
+def crashing_at(call: str, patch: pytest.MonkeyPatch) -> Any:
+    """Return `roll_back` that loses power where it comes to a call."""
+    roll_back = TrainingState.roll_back
+
+    def crash(*_: Any) -> None:
+        raise PowerLossError
+
+    def crashing(self: TrainingState, run: Run, reason: str) -> RolledBack:
+        patch.setattr(call, crash)
+        return roll_back(self, run, reason)
+
+    return crashing
+
+
+def test_nothing_replaces_the_last_good_save_while_a_leap_lasts(
+    text_file: Path, tmp_path: Path
+) -> None:
+    saved: dict[int, float] = {}
+    run = Run(tmp_path / "run")
+
+    def on_report(report: Report) -> None:
+        if isinstance(report, Stepped):
+            saved[report.step.step] = read_checkpoint(run.last).training_counters["trainer"]["step"]
+
+    train(text_file, tmp_path, *LEAPS, "training.max_rollbacks=1", "training.steps=95", name="run",
+          on_report=on_report)  # fmt: skip
+    assert saved[94] < 60 < 94 - 15, "two saves were due and waited"
+    assert read_checkpoint(run.last).training_counters["trainer"]["step"] == 95
+    assert run.good.exists(), "the last was saved in the leap, because the run has ended"
+    assert read_checkpoint(run.good).training_counters["trainer"]["step"] == saved[94]
+
+
+def test_a_stale_good_checkpoint_is_not_gone_back_to(text_file: Path, tmp_path: Path) -> None:
+    """As a crash leaves one, between the next save and its removal."""
+    run = train(text_file, tmp_path, *NOT_A_NUMBER, "training.steps=30")
+    run.good.write_bytes(run.last.read_bytes())
+    charlm.resume(run.folder, settings=["training.steps=32"])
+    assert not run.good.exists()
+
+
+def test_time_is_not_given_back(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that goes on a second a step: roll-backs take steps from a budget."""
+    now = [0.0]
+    monkeypatch.setattr(loop, "seconds_awake", lambda: now[0])
+
+    def on_report(report: Report) -> None:
+        now[0] += isinstance(report, Stepped)
+
+    settings = [s for s in NOT_A_NUMBER if not s.startswith("training.steps")]
+    run = train(text_file, tmp_path, *settings, "training.budget=50s", on_report=on_report)
+    (event,) = events(run)
+    counters = read_checkpoint(run.last).training_counters
+    lost = event["diverged_at"] - event["step"]
+    assert lost > 0
+    assert counters["trainer"]["step"] == 50 - lost
+    assert counters["run"]["elapsed"] == 50

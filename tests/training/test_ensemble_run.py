@@ -1,0 +1,42 @@
+"""The runs of an ensemble's members: their seeds."""
+
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charlm.config.load import override
+from charlm.config.schema import Config, TrainingConfig
+from charlm.runs.folder import Run
+from charlm.training.ensemble_run import _member_config
+
+RUN = Run(Path("runs/ensemble"))
+
+
+def seeds_of(seed: int, members: int = 3) -> list[int]:
+    """Return the seeds of all members of an ensemble, a student included."""
+    wanted = [f"training.seed={seed}", f"ensemble.members={members}", "ensemble.student=0.3"]
+    config = override(Config(), wanted)
+    return [_member_config(RUN, config, number).training.seed for number in range(members + 1)]
+
+
+def test_ensembles_of_neighbouring_seeds_share_no_network() -> None:
+    """No member of seeds 0 to 19 has the seed of another member, or of a run of one network."""
+    firsts = list(range(20))
+    others = [seed for first in firsts for seed in seeds_of(first)[1:]]
+    assert len({*firsts, *others}) == len(firsts) + len(others)
+
+
+@given(st.integers(0, 2**62 - 1), st.integers(-3, 3).filter(bool))
+@settings(max_examples=20, deadline=None)
+def test_any_two_ensembles_have_networks_of_their_own(seed: int, distance: int) -> None:
+    """So of any seeds that lie near each other; every derived seed is one that a config takes."""
+    neighbour = (seed + distance) % 2**62
+    ours, theirs = seeds_of(seed), seeds_of(neighbour)
+    assert not {*ours} & {*theirs}
+    assert all(TrainingConfig(seed=one).seed == one for one in ours)
+
+
+def test_the_first_network_is_the_one_of_a_single_run() -> None:
+    """An ensemble of one network and n-grams has the network that a run without n-grams has."""
+    assert seeds_of(7)[0] == 7

@@ -1,0 +1,189 @@
+"""An ensemble's folder has one log of all its members, which follows from theirs."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_provenance import TINY, words
+
+from charlm import resume, train
+from charlm.errors import RunError
+from charlm.runs.folder import Run
+from charlm.training.events import NetworkBegins, Report, Validated
+from charlm.training.member_logs import merge_logs
+
+SETTINGS = (
+    *TINY,
+    "ensemble.members=2",
+    "training.steps=6",
+    "training.validate_every=2",
+    "training.save_every=3",
+    "training.log_every=1",
+)
+
+
+class Killed(BaseException):
+    """Ends a run at once: no code of it expects this."""
+
+
+def after(member: int, validations: int) -> Callable[[Report], None]:
+    """Return what ends a run in a member, once it has validated so often."""
+    counts = {"member": 0, "validations": 0}
+
+    def on_report(report: Report) -> None:
+        if isinstance(report, NetworkBegins):
+            counts.update(member=report.number, validations=0)
+        counts["validations"] += isinstance(report, Validated)
+        if (counts["member"], counts["validations"]) == (member, validations):
+            raise Killed
+
+    return on_report
+
+
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def check_logs(folder: Path) -> None:
+    """Check that the whole's logs are those of its members, each line with the member's number."""
+    members = sorted(folder.glob("member-*"))
+    numbers = [int(member.name.removeprefix("member-")) for member in members]
+    lines = [
+        {"member": number} | line
+        for number, member in zip(numbers, members, strict=True)
+        for line in lines_of(member)
+    ]
+    assert lines_of(folder) == lines
+    samples = [
+        (member / "samples.txt").read_text().replace("--- step", f"--- member {number}, step")
+        for number, member in zip(numbers, members, strict=True)
+        if (member / "samples.txt").exists()
+    ]
+    log = folder / "samples.txt"
+    assert (log.read_text() if log.exists() else "") == "".join(samples)
+
+
+def steps_of(folder: Path) -> list[tuple[int, int, bool]]:
+    return [(one["member"], one["step"], "loss" in one) for one in lines_of(folder)]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "o.txt"
+    path.write_text(words(1), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(text: Path) -> Path:
+    """A run that nothing has ended."""
+    train(text=text, name="whole", runs=text.parent, settings=SETTINGS)
+    return text.parent / "whole"
+
+
+def test_an_ensemble_has_one_log_of_all_members(whole: Path) -> None:
+    check_logs(whole)
+    assert {line["member"] for line in lines_of(whole)} == {1, 2}
+    assert (whole / "samples.txt").read_text().count("--- member 2, step") == 3
+
+
+@pytest.mark.parametrize(("member", "validations"), [(1, 1), (1, 3), (2, 2)])
+def test_it_is_the_same_after_a_crash(
+    text: Path, whole: Path, tmp_path: Path, member: int, validations: int
+) -> None:
+    """It grows as training goes; resumed, it has each line once."""
+    with pytest.raises(Killed):
+        about: Any = {"name": "cut", "runs": tmp_path, "settings": SETTINGS}
+        train(text=text, on_report=after(member, validations), **about)
+    check_logs(tmp_path / "cut")
+    resume(tmp_path / "cut")
+    check_logs(tmp_path / "cut")
+    assert steps_of(tmp_path / "cut") == steps_of(whole)
+
+
+@pytest.mark.parametrize("log", ["metrics.jsonl", "samples.txt"])
+def test_a_crash_between_the_two_logs_is_mended(whole: Path, tmp_path: Path, log: str) -> None:
+    """Whatever stands in the whole's log, half a line or nothing, it is written anew."""
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    data = (run / log).read_bytes()
+    (run / log).write_bytes(data[: len(data) // 2 + 3])
+    (run / f"{log}.partial").write_bytes(b"{")
+    resume(run)
+    assert (run / log).read_bytes() == data
+
+
+def test_an_ensemble_that_goes_on_longer_logs_that(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    resume(tmp_path / "run", settings=["training.steps=8"])
+    check_logs(tmp_path / "run")
+    assert max(line["step"] for line in lines_of(tmp_path / "run")) == 8
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_member_that_is_resumed_by_itself_logs_for_the_ensemble(
+    whole: Path, tmp_path: Path, number: int
+) -> None:
+    """At once, so also where it is killed; in the order of the members, once it ends."""
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    member = run / f"member-{number}"
+    with pytest.raises(Killed):
+        resume(member, settings=["training.steps=8"], on_report=after(0, 1))
+    check_logs(run)
+    resume(member, settings=["training.steps=8"])
+    check_logs(run)
+    assert {line["member"] for line in lines_of(run) if line["step"] == 8} == {number}
+
+
+def test_a_line_of_a_lone_member_is_there_at_once(whole: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    seen: list[bool] = []
+
+    def on_report(report: Report) -> None:
+        if isinstance(report, Validated):
+            last = lines_of(run / "member-1")[-1]
+            seen.append({"member": 1} | last in lines_of(run))
+
+    resume(run / "member-1", settings=["training.steps=8"], on_report=on_report)
+    assert seen and all(seen)
+
+
+def test_a_member_is_not_resumed_while_its_ensemble_trains(whole: Path, tmp_path: Path) -> None:
+    """Both would write the logs of the ensemble."""
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    with Run(run).locked(), pytest.raises(RunError, match="another process trains in it"):
+        resume(run / "member-1")
+
+
+def test_a_folder_that_only_looks_like_a_member_is_a_run_of_its_own(
+    whole: Path, tmp_path: Path
+) -> None:
+    alone = Path(shutil.copytree(whole / "member-1", tmp_path / "member-1"))
+    before = set(tmp_path.iterdir())
+    resume(alone, settings=["training.steps=8"])
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_the_logs_of_members_after_a_missing_one_are_kept(whole: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    shutil.rmtree(run / "member-1")
+    merge_logs(Run(run))
+    assert {line["member"] for line in lines_of(run)} == {2}
+    check_logs(run)
+
+
+def test_each_start_of_an_ensemble_is_recorded(whole: Path, tmp_path: Path) -> None:
+    """In its own folder, once a start, with the facts of its members."""
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    resume(run, settings=["training.steps=8"])
+    first, second = json.loads((run / "environment.json").read_text("utf-8"))
+    members = [json.loads((run / f"member-{n}" / "environment.json").read_text()) for n in (1, 2)]
+    for own, of_members in zip((first, second), zip(*members, strict=True), strict=True):
+        for one in of_members:
+            assert {**own, "began": "", "seed": 0} == {**one, "began": "", "seed": 0}
+    assert first["seed"] == members[0][0]["seed"]
+    resume(run / "member-1")
+    assert len(json.loads((run / "environment.json").read_text("utf-8"))) == 2

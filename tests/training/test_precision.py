@@ -1,0 +1,177 @@
+"""What computed is what is recorded, and a precision that is asked for belongs to one thread."""
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_cli import SMALL
+from test_cli import run as command
+from test_training import train
+
+from charlm.cli.progress import _describe_engine
+from charlm.config.load import load_config
+from charlm.config.schema import ModelConfig
+from charlm.kernels import compiler, loading
+from charlm.kernels.loading import Precision, computing_in
+from charlm.models.language_model import LanguageModel
+from charlm.prediction.scoring import protocol
+from charlm.runs.folder import Run
+from charlm.training import calibration, loop
+from charlm.training.determinism import engine
+from charlm.training.events import Report, Started
+
+needs_compiler = pytest.mark.skipif(
+    compiler.library() is None, reason="no C++ compiler on this machine"
+)
+BFLOAT16 = "training.precision=bfloat16"
+EQUATIONS = "model.implementation=equations"
+
+
+def make_model(**keys: Any) -> LanguageModel:
+    sizes = {"hidden_size": 24, "embedding_size": 8}
+    model = LanguageModel(ModelConfig.model_validate(sizes | keys), 12)
+    model.initialize(torch.Generator().manual_seed(0))
+    return model
+
+
+def in_use(model: LanguageModel) -> str:
+    return model.precision
+
+
+def results(model: LanguageModel, precision: Precision) -> list[torch.Tensor]:
+    """Everything that a model computes, when it is asked for this precision."""
+    ids = torch.randint(12, (9, 5), generator=torch.Generator().manual_seed(1))
+    model.precision = precision
+    loss, state = model.eval().loss(ids[:-1], ids[1:], model.initial_state(5))
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    with torch.no_grad():
+        logits, _ = model(ids, model.initial_state(5))
+    return [loss, logits, *gradients, *state[0]]
+
+
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (loading, calibration):
+        monkeypatch.setattr(module, "library", lambda: None)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mogrifier"])
+@pytest.mark.parametrize("engine", ["fused", "equations", "no kernels"])
+def test_a_models_precision_is_what_it_computes_in(
+    cell: str, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the kernels do not run, not a bit differs from float32, the softmax layer included."""
+    if engine == "no kernels":
+        without_kernels(monkeypatch)
+    model = make_model(cell=cell, implementation="equations" if engine == "equations" else "fused")
+    single, half = results(model, "float32"), results(model, "bfloat16")
+    expected = "bfloat16" if engine == "fused" and compiler.library() else "float32"
+    assert model.precision == expected
+    same = [torch.equal(one, other) for one, other in zip(single, half, strict=True)]
+    assert all(same) if expected == "float32" else not any(same)
+
+
+def test_another_device_computes_in_float32() -> None:
+    model = make_model().to("meta")
+    model.precision = "bfloat16"
+    assert in_use(model) == "float32"
+    assert engine(model) == "PyTorch's kernels"
+
+
+def started(text: Path, runs: Path, *settings: str) -> tuple[Run, Started]:
+    reports: list[Report] = []
+    run = train(text, runs, "training.steps=2", *settings, on_report=reports.append)
+    return run, next(report for report in reports if isinstance(report, Started))
+
+
+def recorded(run: Run, name: str = "precision") -> str:
+    (entry,) = json.loads((run.folder / "environment.json").read_text("utf-8"))
+    return str(entry[name])
+
+
+@pytest.mark.parametrize("reason", ["equations", "no kernels"])
+def test_a_run_records_the_precision_that_it_computed_in(
+    reason: str, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the screen, too, with what its config asks for; the config keeps that for elsewhere."""
+    if reason == "no kernels":
+        without_kernels(monkeypatch)
+    how = [EQUATIONS] if reason == "equations" else []
+    run, report = started(text_file, tmp_path, BFLOAT16, *how)
+    assert recorded(run) == "float32"
+    assert recorded(run, "kernels") == engine(report.model)
+    assert ("equations" in engine(report.model)) == (reason == "equations")
+    assert "float32 (training.precision is bfloat16, which needs" in _describe_engine(report)
+    assert load_config(run.config_file).training.precision == "bfloat16"
+    run, report = started(text_file, tmp_path, "training.precision=auto", *how)
+    assert recorded(run) == load_config(run.config_file).training.precision == "float32"
+    assert "bfloat16" not in _describe_engine(report)
+
+
+@needs_compiler
+def test_a_run_in_bfloat16_says_so(text_file: Path, tmp_path: Path) -> None:
+    run, report = started(text_file, tmp_path, BFLOAT16)
+    assert recorded(run) == "bfloat16"
+    assert ", bfloat16, " in _describe_engine(report)
+
+
+def test_threads_are_watched_only_where_no_bit_depends_on_them(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is in bfloat16 as it is computed, not as it is asked for."""
+    sent: list[float] = []
+
+    def watch(most: int) -> Any:
+        while True:
+            sent.append((yield))
+
+    monkeypatch.setattr(loop, "watch_threads", watch)
+    train(text_file, tmp_path, "training.steps=2", BFLOAT16, EQUATIONS)
+    assert sent == []
+
+
+def test_a_protocol_names_products_that_are_not_in_float32() -> None:
+    assert protocol(1, "bfloat16") == protocol(1, "float32")
+    assert protocol(4, "bfloat16") == f"{protocol(4, 'float32')}, products in bfloat16"
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("precision", "rows", "is_said"),
+    [("bfloat16", 2, True), ("bfloat16", 1, False), ("float32", 2, False)],
+)
+def test_a_score_in_bfloat16_says_so(
+    precision: str, rows: int, is_said: bool, text_file: Path, tmp_path: Path
+) -> None:
+    result = command(
+        *("train", "--text", text_file, "--runs", tmp_path, *SMALL, "--quiet"),
+        *("--set=training.steps=2", "--set", f"training.precision={precision}"),
+    )
+    run = result.stdout.strip()
+    options = ["--rows", rows, "--part", "train"]
+    said = json.loads(command("eval", run, *options, "--json").stdout)["protocol"]
+    assert ("products in bfloat16" in said) == is_said
+    assert ("in bfloat16" in " ".join(command("eval", run, *options).stdout.split())) == is_said
+
+
+def in_another_thread(action: Callable[[], object]) -> None:
+    thread = threading.Thread(target=action)
+    thread.start()
+    thread.join()
+
+
+@needs_compiler
+def test_a_precision_that_is_asked_for_belongs_to_one_thread() -> None:
+    model, elsewhere = make_model(), list[str]()
+    model.precision = "bfloat16"
+    with computing_in("float32"):
+        assert in_use(model) == "float32"
+        in_another_thread(lambda: elsewhere.append(in_use(model)))
+        with computing_in("bfloat16"):
+            assert in_use(model) == "bfloat16"
+        assert in_use(model) == "float32"
+    assert in_use(model) == "bfloat16"
+    assert elsewhere == ["bfloat16"]

@@ -1,0 +1,633 @@
+"""Training: rates, clipping and limits, and that a resumed run is the uninterrupted one."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import charlm
+from charlm.config.load import load_config
+from charlm.config.schema import BatchesConfig, Config, ModelConfig, TrainingConfig
+from charlm.corpus.batches import Batch, make_batches
+from charlm.errors import CharlmError, CorpusError, DivergenceError, RunError
+from charlm.files.atomic import write_whole
+from charlm.kernels import compiler
+from charlm.models.dropout import Masks
+from charlm.models.language_model import LanguageModel
+from charlm.runs import checkpoint as checkpoint_module
+from charlm.runs.checkpoint import read_checkpoint
+from charlm.runs.folder import Run
+from charlm.training import start
+from charlm.training.events import Report, Stepped, Validated
+from charlm.training.optimizer import clip_gradients, learning_rate
+from charlm.training.trainer import Trainer
+
+TINY = [
+    "training.precision=float32",
+    "model.hidden_size=16",
+    "model.embedding_size=8",
+    "batches.batch_size=4",
+    "batches.sequence_length=16",
+    "training.budget=null",
+    "training.log_every=1",
+    "training.warmup_steps=3",
+    "generation.length=20",
+]
+
+
+class PowerLossError(Exception):
+    """Ends a run from within, as losing power would."""
+
+
+def train(text: Path, runs: Path, *settings: str, **options: Any) -> Run:
+    finished = charlm.train(text=text, runs=runs, settings=[*TINY, *settings], **options)
+    return Run(finished.run.folder)
+
+
+def lines(run: Run) -> list[dict[str, Any]]:
+    """Return the metrics without what a clock decides."""
+    clock = ("seconds", "characters_per_second")
+    records = [json.loads(line) for line in run.metrics.read_text("utf-8").splitlines()]
+    return [{k: v for k, v in record.items() if k not in clock} for record in records]
+
+
+def losses(run: Run) -> list[float]:
+    return [line["loss"] for line in lines(run) if "loss" in line]
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return read_checkpoint(path).weights
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    mine, theirs = weights(one), weights(other)
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def assert_same_state(one: Path, other: Path) -> None:
+    """All that a run goes on from is the same, but for what the clock said."""
+    assert_same_weights(one, other)
+    mine, theirs = (read_checkpoint(path) for path in (one, other))
+    assert mine.training_tensors.keys() == theirs.training_tensors.keys()
+    for name, tensor in mine.training_tensors.items():
+        assert torch.equal(tensor, theirs.training_tensors[name]), name
+    assert timeless(mine.training_counters) == timeless(theirs.training_counters)
+
+
+def timeless(counters: dict[str, Any]) -> dict[str, Any]:
+    clock = ("seconds", "elapsed", "log_sizes")
+    return {
+        key: timeless(value) if isinstance(value, dict) else value
+        for key, value in counters.items()
+        if key not in clock
+    }
+
+
+def crash_at(step: int) -> Any:
+    def on_report(report: Report) -> None:
+        if isinstance(report, Stepped) and report.step.step == step:
+            raise PowerLossError
+
+    return on_report
+
+
+RESUMABLE = [
+    ("sequential", "adamw", "lstm", 0.3, 0.99),
+    ("random", "adamw", "gru", 0.3, 0.0),
+    ("sequential", "sgd", "rnn", 0.0, 0.0),
+    ("random", "sgd", "lstm", 0.2, 0.9),
+    ("sequential", "adamw", "mogrifier", 0.2, 0.0),
+]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("sampling", "optimizer", "cell", "dropout", "average"), RESUMABLE)
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    text_file: Path,
+    tmp_path: Path,
+    sampling: str,
+    optimizer: str,
+    cell: str,
+    dropout: float,
+    average: float,
+    precision: str,
+) -> None:
+    settings = [
+        f"training.precision={precision}",
+        f"batches.sampling={sampling}",
+        f"training.optimizer={optimizer}",
+        "training.momentum=0.9",
+        f"model.cell={cell}",
+        f"model.dropout={dropout}",
+        f"training.average={average}",
+        "model.num_layers=2",
+        "training.steps=180",  # more than two epochs of about 74 steps
+        "training.validate_every=40",
+        "training.save_every=25",
+    ]
+    whole = train(text_file, tmp_path, *settings, name="whole")
+    for crash in (60, 133):  # between saves: what was done since is done again
+        with pytest.raises(PowerLossError):
+            if crash == 60:
+                train(text_file, tmp_path, *settings, name="broken", on_report=crash_at(crash))
+            else:
+                charlm.resume(tmp_path / "broken", on_report=crash_at(crash))
+    charlm.resume(tmp_path / "broken")
+    broken = Run(tmp_path / "broken")
+
+    assert lines(broken) == lines(whole)
+    assert broken.samples.read_bytes() == whole.samples.read_bytes()
+    assert_same_weights(broken.last, whole.last)
+    assert_same_weights(broken.best, whole.best)
+    mine, theirs = (read_checkpoint(run.last).training_tensors for run in (broken, whole))
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_validating_sampling_saving_and_logging_change_no_loss(
+    text_file: Path, tmp_path: Path
+) -> None:
+    steps = ["training.steps=40", "model.dropout=0.3"]
+    seldom = train(text_file, tmp_path, *steps, "training.validate_every=null")
+    often = train(
+        text_file,
+        tmp_path,
+        *steps,
+        "training.validate_every=3",
+        "training.save_every=2",
+        "training.keep_checkpoints=3",
+        "generation.length=7",
+    )
+    assert losses(seldom) == losses(often)
+    assert_same_weights(seldom.last, often.last)
+
+
+def test_averages_are_what_predicts_and_change_no_training_loss(
+    text_file: Path, tmp_path: Path
+) -> None:
+    steps = ["training.steps=60", "training.schedule=constant", "training.learning_rate=0.03"]
+    plain = train(text_file, tmp_path, *steps)
+    run = train(text_file, tmp_path, *steps, "training.average=0.9")
+    assert losses(run) == losses(plain)
+    own = read_checkpoint(run.last).training_tensors
+    for name, tensor in weights(plain.last).items():
+        assert torch.equal(own[f"weights.{name}"], tensor)
+    scores = [line["validation_loss"] for line in lines(run) if "validation_loss" in line]
+    for path in (run.last, run.best):
+        score = charlm.evaluate(charlm.load(path), part="validation").nats_per_character
+        assert score == pytest.approx(min(scores), rel=1e-4)
+        assert not torch.equal(weights(path)["b_q"], weights(plain.last)["b_q"])
+
+
+def test_a_run_without_held_out_text_scores_and_keeps_the_average(
+    text_file: Path, tmp_path: Path
+) -> None:
+    settings = ["training.steps=9", "corpus.split=[1, 0, 0]", "training.average=0.9"]
+    finished = charlm.train(text=text_file, runs=tmp_path, settings=[*TINY, *settings])
+    samples = finished.run.samples.read_text("utf-8")
+    assert finished.sample in samples, "the same weights wrote both"
+    tuned = train(
+        text_file,
+        tmp_path,
+        f"training.start_from={finished.run.folder}",
+        "training.steps=1",
+        "training.learning_rate=1e-9",
+        "training.average=0.9",
+    )
+    for name, tensor in weights(tuned.last).items():
+        assert torch.allclose(tensor, weights(finished.run.last)[name], atol=1e-6)
+
+
+def test_the_seed_decides_and_nothing_global_does(text_file: Path, tmp_path: Path) -> None:
+    settings = ["training.steps=12", "model.dropout=0.3"]
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = train(text_file, tmp_path, *settings)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    again = train(text_file, tmp_path, *settings)
+    other = train(text_file, tmp_path, *settings, "training.seed=1")
+    assert losses(first) == losses(again)
+    assert losses(first) != losses(other)
+
+
+def test_golden_losses(text_file: Path, tmp_path: Path) -> None:
+    """A change of these figures is a change of the mathematics: explain it, or take it back."""
+    run = train(text_file, tmp_path, "training.steps=30")
+    assert losses(run)[0] == pytest.approx(2.86516, abs=1e-4)
+    assert losses(run)[-1] == pytest.approx(2.92077, abs=2e-3)
+
+
+def test_both_precisions_learn_alike(text_file: Path, tmp_path: Path) -> None:
+    settings = ("training.steps=60", "model.hidden_size=48")
+    single, half = (
+        losses(train(text_file, tmp_path, *settings, f"training.precision={precision}"))
+        for precision in ("float32", "bfloat16")
+    )
+    assert single != half or compiler.library() is None
+    assert half == pytest.approx(single, abs=0.05)
+
+
+def test_what_auto_has_chosen_stands_in_the_runs_config(text_file: Path, tmp_path: Path) -> None:
+    run = train(text_file, tmp_path, "training.steps=2", "training.precision=auto")
+    chosen = load_config(run.config_file).training
+    assert chosen.precision in ("float32", "bfloat16")
+    assert chosen.threads == torch.get_num_threads()
+    assert chosen == read_checkpoint(run.last).config.training
+
+
+def test_metrics_have_the_promised_keys(text_file: Path, tmp_path: Path) -> None:
+    run = train(text_file, tmp_path, "training.steps=80", "training.validate_every=40")
+    records = [json.loads(line) for line in run.metrics.read_text("utf-8").splitlines()]
+    common = {"step", "epoch", "characters", "seconds"}
+    training = common | {"loss", "gradient_norm", "learning_rate", "characters_per_second"}
+    validation = common | {
+        "validation_loss",
+        "validation_perplexity",
+        "validation_bits_per_character",
+        "validation_bits_per_byte",
+        "validation_unknown_characters",
+    }
+    kinds = [set(record) - {"epoch_loss"} for record in records]
+    assert kinds.count(training) == 80
+    assert kinds.count(validation) == 2
+    assert len(kinds) == 82
+    assert records[9]["characters"] == 10 * 4 * 16
+    epoch_end = next(record for record in records if "epoch_loss" in record)
+    assert epoch_end["epoch"] == 1.0
+    of_epoch = [r for r in records if "loss" in r and r["step"] <= epoch_end["step"]]
+    sizes = np.diff([0, *(r["characters"] for r in of_epoch)])
+    mean = np.average([r["loss"] for r in of_epoch], weights=sizes)
+    assert epoch_end["epoch_loss"] == pytest.approx(mean)
+    score = next(record for record in records if "validation_loss" in record)
+    assert score["validation_perplexity"] == pytest.approx(math.exp(score["validation_loss"]))
+    bits = score["validation_loss"] / math.log(2)
+    assert score["validation_bits_per_character"] == pytest.approx(bits)
+    assert score["validation_bits_per_byte"] == pytest.approx(bits)  # of ASCII, all of it known
+
+
+def test_validation_scores_the_whole_part(text_file: Path, tmp_path: Path) -> None:
+    seen: list[Validated] = []
+    run = train(
+        text_file,
+        tmp_path,
+        "training.steps=5",
+        on_report=lambda report: seen.append(report) if isinstance(report, Validated) else None,
+    )
+    part = charlm.load(run.folder)
+    whole = charlm.evaluate(part, part="validation")
+    assert [report.score.characters for report in seen] == [whole.characters]
+    assert seen[0].score.nats == pytest.approx(whole.nats, rel=1e-4)
+
+
+def test_validation_scores_a_share_of_a_part_that_is_long(text_file: Path, tmp_path: Path) -> None:
+    seen: list[Validated] = []
+    train(
+        text_file,
+        tmp_path,
+        *("training.steps=5", "training.validation_characters=120"),
+        on_report=lambda report: seen.append(report) if isinstance(report, Validated) else None,
+    )
+    assert 100 <= seen[0].score.characters <= 120
+
+
+def test_the_best_checkpoint_is_the_best_and_the_last_is_the_last(
+    text_file: Path, tmp_path: Path
+) -> None:
+    run = train(
+        text_file,
+        tmp_path,
+        "training.steps=60",
+        "training.validate_every=5",
+        "training.learning_rate=0.2",
+        "training.schedule=constant",
+    )
+    of_step = {r["step"]: r["validation_loss"] for r in lines(run) if "validation_loss" in r}
+    assert charlm.evaluate(charlm.load(run.best), part="validation").nats_per_character == (
+        pytest.approx(min(of_step.values()), rel=1e-4)
+    )
+    assert charlm.evaluate(charlm.load(run.last), part="validation").nats_per_character == (
+        pytest.approx(of_step[60], rel=1e-4)
+    )
+
+
+def test_early_stopping_counts_validations_without_a_new_best(
+    text_file: Path, tmp_path: Path
+) -> None:
+    run = train(
+        text_file,
+        tmp_path,
+        "training.steps=1000",
+        "training.validate_every=2",
+        "training.learning_rate=1e-12",
+        "training.patience=3",
+    )
+    scores = [r["validation_loss"] for r in lines(run) if "validation_loss" in r]
+    best = scores.index(min(scores))
+    assert len(scores) == best + 1 + 3
+    finished = charlm.resume(run.folder)  # it stays stopped
+    assert finished.step == lines(run)[-1]["step"]
+
+
+def test_retention_keeps_the_newest(text_file: Path, tmp_path: Path) -> None:
+    run = train(
+        text_file,
+        tmp_path,
+        "training.steps=50",
+        "training.save_every=10",
+        "training.keep_checkpoints=2",
+    )
+    names = sorted(path.name for path in run.checkpoints.iterdir())
+    assert names == [
+        "best.safetensors",
+        "last.safetensors",
+        "step-00000030.safetensors",
+        "step-00000040.safetensors",
+        "step-00000050.safetensors",
+    ]
+
+
+def test_a_run_without_held_out_text_keeps_the_last(text_file: Path, tmp_path: Path) -> None:
+    run = train(text_file, tmp_path, "training.steps=5", "corpus.split=[1, 0, 0]")
+    assert not run.best.exists()
+    assert charlm.load(run.folder).path == run.last
+    with pytest.raises(CorpusError, match="--text"):
+        charlm.evaluate(charlm.load(run.folder))
+
+
+def test_what_a_resumed_run_may_change(text_file: Path, tmp_path: Path) -> None:
+    run = train(text_file, tmp_path, "training.steps=6")
+    assert charlm.resume(run.folder).step == 6  # nothing is left to do
+    assert charlm.resume(run.folder, settings=["training.steps=9"]).step == 9
+    for change in ("model.hidden_size=32", "training.learning_rate=1", "batches.batch_size=2"):
+        with pytest.raises(RunError, match=change.split("=")[0]):
+            charlm.resume(run.folder, settings=[change])
+    assert charlm.resume(run.folder).step == 9
+
+
+def test_a_changed_text_is_refused_and_a_moved_one_found(text_file: Path, tmp_path: Path) -> None:
+    run = train(text_file, tmp_path, "training.steps=4")
+    moved = text_file.rename(tmp_path / "moved.txt")
+    with pytest.raises(CorpusError, match="no such file"):
+        charlm.resume(run.folder, settings=["training.steps=6"])
+    finished = charlm.resume(run.folder, settings=["training.steps=6"], text=moved)
+    assert finished.step == 6
+    moved.write_text("another text entirely " * 300, "utf-8")
+    with pytest.raises(CorpusError, match="has changed since"):
+        charlm.resume(run.folder)
+    with pytest.raises(CorpusError, match="has changed since"):
+        charlm.evaluate(charlm.load(run.folder))
+
+
+def test_fine_tuning_keeps_weights_and_vocabulary(text_file: Path, tmp_path: Path) -> None:
+    base = train(text_file, tmp_path, "training.steps=30")
+    new = tmp_path / "new.txt"
+    new.write_text("Niemand sah auf, als die Türen sich öffneten. " * 60, "utf-8")
+    tuned = train(
+        new,
+        tmp_path,
+        f"training.start_from={base.folder}",
+        "training.steps=1",
+        "training.learning_rate=1e-9",
+        "model.hidden_size=999",  # the checkpoint's shape is taken
+    )
+    assert charlm.load(tuned.last).vocabulary == charlm.load(base.best).vocabulary
+    for name, tensor in weights(tuned.last).items():
+        assert torch.allclose(tensor, weights(base.best)[name], atol=1e-6)
+    assert charlm.evaluate(charlm.load(tuned.folder)).unknown_characters > 0
+    assert charlm.resume(tuned.folder, settings=["training.steps=3"]).step == 3
+
+
+def test_a_run_folder_that_exists_is_left_alone(text_file: Path, tmp_path: Path) -> None:
+    run = train(text_file, tmp_path, "training.steps=2", name="mine")
+    before = run.last.read_bytes()
+    with pytest.raises(RunError, match="exists already"):
+        train(text_file, tmp_path, "training.steps=3", name="mine")
+    assert run.last.read_bytes() == before
+
+
+def test_a_configs_prefix_need_not_be_in_the_text(text_file: Path, tmp_path: Path) -> None:
+    run = train(text_file, tmp_path, "training.steps=2", "generation.prefix=雨The")
+    assert run.samples.read_text("utf-8").splitlines()[1].startswith("The")
+
+
+def test_a_failed_start_leaves_no_folder(text_file: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    with pytest.raises(CorpusError, match="sequence_length"):
+        train(
+            text_file, runs, "batches.sampling=random", "batches.sequence_length=90000", name="long"
+        )
+    assert not runs.exists()
+
+
+def test_divergence_names_the_step_and_keeps_the_last_good_checkpoint(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ["training.save_every=2", "training.steps=20", "training.max_rollbacks=0"]
+    true_loss = LanguageModel.loss
+
+    def poisoned(self: LanguageModel, *arguments: Any) -> Any:
+        loss, state = true_loss(self, *arguments)
+        calls.append(1)
+        return (loss * math.nan if len(calls) == 8 else loss), state
+
+    calls: list[int] = []
+    monkeypatch.setattr(LanguageModel, "loss", poisoned)
+    with pytest.raises(DivergenceError, match=r"step 8: the loss is nan.*last\.safetensors"):
+        train(text_file, tmp_path, *settings, name="run")
+    monkeypatch.undo()
+    run = Run(tmp_path / "run")
+    assert read_checkpoint(run.last).training_counters["trainer"]["step"] == 6
+    assert all(tensor.isfinite().all() for tensor in weights(run.last).values())
+
+
+@pytest.mark.parametrize("disaster", ["best", "last", "metrics", "samples"])
+def test_a_full_disk_is_one_line_and_loses_nothing(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disaster: str
+) -> None:
+    run = train(text_file, tmp_path, "training.steps=4")
+    before = weights(run.last)
+    opened, written = Path.open, write_whole
+
+    def full(self: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        if self.name.startswith(disaster) and mode[0] in "wa":
+            raise OSError(28, "No space left on device")
+        return opened(self, mode, *arguments, **options)
+
+    def full_for_checkpoints(path: Path, *arguments: Any, **options: Any) -> None:
+        if path.name.startswith(disaster):
+            raise OSError(28, "No space left on device")
+        written(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", full)
+    monkeypatch.setattr(checkpoint_module, "write_whole", full_for_checkpoints)
+    more = ["training.steps=8", "training.validate_every=1"]
+    with pytest.raises(CharlmError, match="No space left on device"):
+        charlm.resume(run.folder, settings=more)
+    monkeypatch.undo()
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights(run.last).items())
+    assert charlm.resume(run.folder).step == 8
+
+
+# --- the schedule, the limits, one step --------------------------------------------------------
+
+
+def test_warm_up_rises_in_a_line_and_schedules_end_where_they_should() -> None:
+    config = TrainingConfig(learning_rate=2.0, warmup_steps=3, final_learning_rate=0.1)
+    assert [learning_rate(config, step, 0.0) for step in range(5)] == [0.5, 1.0, 1.5, 2.0, 2.0]
+    for schedule in ("cosine", "linear"):
+        config = TrainingConfig(
+            learning_rate=2.0, warmup_steps=0, final_learning_rate=0.1, schedule=schedule
+        )
+        assert learning_rate(config, 9, 0.0) == pytest.approx(2.0)
+        assert learning_rate(config, 9, 0.5) == pytest.approx(1.1)
+        assert learning_rate(config, 9, 1.0) == pytest.approx(0.2)
+        assert learning_rate(config, 9, 1.5) == pytest.approx(0.2)
+    constant = TrainingConfig(learning_rate=2.0, warmup_steps=0, schedule="constant")
+    assert learning_rate(constant, 9, 0.7) == 2.0
+
+
+@given(st.floats(1e-3, 1e3), st.integers(0, 2**31))
+def test_clipping_is_min_of_theta_over_norm_and_one(theta: float, seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    parameters = [torch.nn.Parameter(torch.zeros(3, 4)), torch.nn.Parameter(torch.zeros(5))]
+    gradients = [torch.randn(p.shape, generator=random) * 10 for p in parameters]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient.clone()
+    norm = math.sqrt(sum(float(g.pow(2).sum()) for g in gradients))
+    assert float(clip_gradients(parameters, theta)) == pytest.approx(norm, rel=1e-5)
+    factor = min(theta / norm, 1.0)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        assert parameter.grad is not None
+        torch.testing.assert_close(parameter.grad, gradient * factor)
+
+
+def test_averages_follow_the_weights_by_the_formula() -> None:
+    trainer = make_trainer(TrainingConfig(steps=40, average=0.5))
+    mean: dict[str, torch.Tensor] = {}
+    for number, _ in enumerate(trainer):
+        own = {name: p.detach().double() for name, p in trainer.model.named_parameters()}
+        decay = min(0.5, (1 + number) / (10 + number)) if mean else 0.0
+        mean = {n: decay * mean[n] + (1 - decay) * own[n] if mean else own[n] for n in own}
+        for name, tensor in trainer.weights().items():
+            torch.testing.assert_close(tensor.double(), mean[name], rtol=1e-5, atol=1e-6)
+    assert not torch.equal(trainer.weights()["b_q"], trainer.model.b_q)
+
+
+def make_trainer(config: TrainingConfig, clock: Any = lambda: 0.0) -> Trainer:
+    model = LanguageModel(ModelConfig(hidden_size=8, embedding_size=4), 7)
+    model.initialize(torch.Generator().manual_seed(0))
+    ids = np.arange(400, dtype=np.uint8) % 7
+    batches = make_batches(ids, BatchesConfig(batch_size=4, sequence_length=10), seed=0)
+    return Trainer(model, batches, config, clock)
+
+
+def test_each_limit_ends_the_run() -> None:
+    assert [report.step for report in make_trainer(TrainingConfig(steps=3))] == [1, 2, 3]
+    *_, last = make_trainer(TrainingConfig(epochs=2.0))
+    assert last.epoch == 2.0
+    *_, last = make_trainer(TrainingConfig(epochs=0.5))
+    assert 0.5 <= last.epoch < 0.62
+
+
+def test_a_budget_lays_the_schedule_over_the_time() -> None:
+    now = [0.0]
+    config = TrainingConfig(budget=10.0, schedule="linear", warmup_steps=0, learning_rate=1.0)
+    trainer = make_trainer(config, clock=lambda: now[0])
+    rates = []
+    for report in trainer:
+        rates.append(report.learning_rate)
+        now[0] += 2.5
+    assert rates == pytest.approx([1.0, 0.755, 0.51, 0.265])
+
+
+def test_sgd_is_the_gradient_times_the_rate() -> None:
+    config = TrainingConfig(
+        steps=1, optimizer="sgd", learning_rate=0.5, warmup_steps=0, weight_decay=0.0,
+        schedule="constant", max_gradient_norm=None,
+    )  # fmt: skip
+    trainer = make_trainer(config)
+    before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    next(iter(trainer))
+    for name, parameter in trainer.model.named_parameters():
+        assert parameter.grad is not None
+        torch.testing.assert_close(parameter.detach(), before[name] - 0.5 * parameter.grad)
+
+
+def test_state_is_carried_where_a_batch_continues_and_gradients_stop_there() -> None:
+    trainer = make_trainer(TrainingConfig(steps=10))
+    batch = next(trainer.batches)
+    trainer.take_step(batch, 0.0)
+    assert trainer.state[0][0].shape == (4, 8)
+    carried = trainer.state
+    seen: list[Any] = []
+
+    def spy(inputs: Any, targets: Any, state: Any, generator: Any) -> Any:
+        seen.append(state)
+        return LanguageModel.loss(trainer.model, inputs, targets, state, generator)
+
+    trainer.model.loss = spy  # type: ignore[method-assign, assignment]
+    trainer.take_step(Batch(batch.inputs, batch.targets, continues=True), 0.0)
+    trainer.take_step(Batch(batch.inputs, batch.targets, continues=False), 0.0)
+    for mine, theirs in zip(seen[0][0], carried[0], strict=True):
+        assert torch.equal(mine, theirs)
+        assert not mine.requires_grad
+    assert all((tensor == 0).all() for tensor in seen[1][0])
+
+
+def test_a_config_object_trains_too(text_file: Path, tmp_path: Path) -> None:
+    config = Config.model_validate(
+        {"corpus": {"paths": [str(text_file)]}, "training": {"steps": 2}}
+    )
+    finished = start.train(config, runs=tmp_path, settings=TINY)
+    assert finished.step == 2
+    assert finished.run.folder == tmp_path / "run-1"
+
+
+# --- a batch in groups of columns ----------------------------------------------------------------
+
+DROPPED = [
+    *("model.num_layers=2", "model.dropout=0.3", "model.embedding_dropout=0.2"),
+    *("batches.batch_size=10", "batches.sequence_length=48", "training.validate_every=null"),
+    "training.steps=13",  # an epoch is of 10, and the last random batch has 6 or 7 columns
+]
+
+
+@pytest.mark.parametrize("sampling", ["random", "sequential"])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mogrifier"])
+def test_a_batch_in_groups_is_the_whole_batch(
+    text_file: Path, tmp_path: Path, cell: str, sampling: str
+) -> None:
+    """Also where groups are unequal, and more than the last batch of an epoch has columns."""
+    locked = (cell == "gru") == (sampling == "random")
+    settings = [*DROPPED, f"model.cell={cell}", f"batches.sampling={sampling}"]
+    settings += [f"model.locked_dropout={str(locked).lower()}", "training.save_every=6"]
+    whole = train(text_file, tmp_path, *settings, name="whole")
+    groups = [*settings, "training.accumulate=8"]
+    with pytest.raises(PowerLossError):
+        train(text_file, tmp_path, *groups, name="groups", on_report=crash_at(8))
+    charlm.resume(tmp_path / "groups")
+    mine, theirs = lines(Run(tmp_path / "groups")), lines(whole)
+    assert len(mine) == len(theirs) == 14
+    for ours, other in zip(mine, theirs, strict=True):
+        assert ours == pytest.approx(other, rel=1e-4)
+
+
+def test_groups_draw_the_masks_of_the_whole_batch() -> None:
+    """Of a batch with several blocks of columns, each with a generator of its own."""
+    whole = Masks([3, 5], 150)
+    vectors, drawn = whole.for_all(9, 4), [whole.for_columns(time, 6) for time in (8, 1, 8)]
+    assert not (drawn[0][:, :64] == drawn[0][:, 64:128]).all()
+    for columns in (range(0, 150), range(3, 60), range(60, 70), range(64, 150), range(149, 150)):
+        masks = Masks([3, 5], 150, columns)
+        assert (masks.for_all(9, 4) == vectors).all()
+        for time, expected in zip((8, 1, 8), drawn, strict=True):
+            part = masks.for_columns(time, 6)
+            assert (part == expected[:, columns.start : columns.stop]).all()
