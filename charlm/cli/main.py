@@ -39,7 +39,8 @@ from charlm.cli.options import (
 )
 from charlm.cli.terminal import RAW_BYTES, for_terminal
 from charlm.cli.text_output import TextOutput
-from charlm.environment.process import launched, prepare
+from charlm.distributed.launch import launched
+from charlm.environment.process import prepare
 from charlm.errors import CharlmError, CorpusWarning, ProcessError, file_errors
 from charlm.files.atomic import check_is_new
 from charlm.files.locations import from_user

@@ -55,11 +55,6 @@ Share = Callable[[int], range]
 """Which columns, of so many, are one's own."""
 
 
-def portion(count: int, number: int, of: int) -> range:
-    """Return portion `number` of `count` columns in a row, cut in `of` as equal ones as can be."""
-    return range(number * count // of, (number + 1) * count // of)
-
-
 class _Batches:
     """What both samplings share: epochs, each laid out by a random generator of its own."""
 

@@ -15,8 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from charlm.corpus.batches import portion
-from charlm.environment.process import Launch, launched
+from charlm.distributed.launch import Launch, launched
 from charlm.errors import CharlmError, DivergenceError, ProcessError
 
 _PATIENCE = timedelta(hours=2)
@@ -31,6 +30,11 @@ _OF_GLOO = re.compile(r"\[\S*\bgloo/\S+:\d+\] ")
 """Where PyTorch's engine says that an error is of the connection to another process."""
 
 Result = TypeVar("Result")
+
+
+def portion(count: int, number: int, of: int) -> range:
+    """Return portion `number` of `count` columns, cut into `of` portions as equal as can be."""
+    return range(number * count // of, (number + 1) * count // of)
 
 
 class Processes:

@@ -10,7 +10,7 @@ import torch
 
 from charlm.config.schema import Config
 from charlm.environment.forks import most_threads
-from charlm.environment.process import remember, remembered
+from charlm.files.measurements import remember, remembered
 from charlm.kernels.compiler import kernels_version, library
 from charlm.kernels.loading import Precision
 from charlm.models.cells import LSTMCell

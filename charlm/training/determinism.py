@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from charlm.config.schema import TrainingConfig
-from charlm.environment.process import launched
+from charlm.distributed.launch import launched
 from charlm.environment.processor import processor_name
 from charlm.errors import ConfigError
 from charlm.kernels import compiler

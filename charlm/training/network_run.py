@@ -7,9 +7,9 @@ from pathlib import Path
 from charlm.config.load import relocate
 from charlm.config.schema import Config
 from charlm.corpus.known_characters import corpus_of
+from charlm.distributed.launch import launch_name, launched
 from charlm.distributed.processes import processes
 from charlm.environment.memory import is_out_of_memory
-from charlm.environment.process import launch_name, launched
 from charlm.errors import CheckpointError, ConfigError, RunError
 from charlm.prediction.scored_text import training_corpus
 from charlm.runs.checkpoint import is_readable, read_checkpoint

@@ -9,8 +9,8 @@ import torch
 from charlm.config.load import load_config, make_config, override, relocate
 from charlm.config.schema import Config
 from charlm.corpus.builder import build_corpus
+from charlm.distributed.launch import launch_name, launched
 from charlm.distributed.processes import processes, together
-from charlm.environment.process import launch_name, launched
 from charlm.errors import ConfigError, memory_errors
 from charlm.files.locations import from_user
 from charlm.models.language_model import choose_device

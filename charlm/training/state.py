@@ -13,9 +13,9 @@ from charlm.corpus.batches import make_batches
 from charlm.corpus.corpus import Corpus
 from charlm.corpus.frequencies import estimate_frequencies
 from charlm.corpus.provenance import Record, inherited, merged, records_of
+from charlm.distributed.launch import launched
 from charlm.distributed.processes import Processes
 from charlm.environment.forks import most_threads
-from charlm.environment.process import launched
 from charlm.errors import CheckpointError, ConfigError, DivergenceError, RunError
 from charlm.files.stored import item
 from charlm.files.untrusted import InvalidDataError

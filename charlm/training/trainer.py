@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from charlm.config.schema import TrainingConfig
-from charlm.corpus.batches import Batch, Batches, portion
-from charlm.distributed.processes import Processes
+from charlm.corpus.batches import Batch, Batches
+from charlm.distributed.processes import Processes, portion
 from charlm.environment.clock import seconds_awake
 from charlm.errors import DivergenceError
 from charlm.models.dropout import Masks

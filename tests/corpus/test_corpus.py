@@ -32,8 +32,8 @@ from charlm.corpus.decoding import as_read, read_symbols
 from charlm.corpus.files import find_files
 from charlm.corpus.normalization import joins_none_before, normalised
 from charlm.corpus.vocabulary import Symbols, Vocabulary, code_points
-from charlm.environment import process
 from charlm.errors import CorpusError, VocabularyError
+from charlm.files import measurements
 from charlm.files.build_folder import RESERVED
 
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
@@ -1276,23 +1276,23 @@ def test_what_charlm_remembers_may_be_anything_and_fills_no_memory(
     written: str, cached_text: Path, cache: Path
 ) -> None:
     expected = build_corpus(config_of(cached_text))
-    process.remember("y", 1)
+    measurements.remember("y", 1)
     remembered = [*(cache / "corpora").rglob("*.json"), cache / "measurements.json"]
     for path in remembered:
         path.write_text(written)
         tracemalloc.start()
         assert facts(build_corpus(config_of(cached_text))) == facts(expected)
-        assert process.remembered("x") is None
+        assert measurements.remembered("x") is None
         assert tracemalloc.get_traced_memory()[1] < 64 << 20
         tracemalloc.stop()
-    process.remember("x", 1)
-    assert process.remembered("x") == 1
+    measurements.remember("x", 1)
+    assert measurements.remembered("x") == 1
 
 
 def test_what_cannot_be_remembered_leaves_no_file(cache: Path) -> None:
     (cache / "measurements.json").mkdir(parents=True)  # in the place of the file
-    process.remember("x", 1)
-    assert process.remembered("x") is None
+    measurements.remember("x", 1)
+    assert measurements.remembered("x") is None
     assert [path.name for path in cache.glob("measurements*")] == ["measurements.json"]
 
 

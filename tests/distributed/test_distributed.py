@@ -22,9 +22,9 @@ from test_training import PowerLossError, assert_same_weights, crash_at, lines
 
 import charlm
 from charlm.config.schema import BatchesConfig, ModelConfig
-from charlm.corpus.batches import make_batches, portion
-from charlm.distributed.processes import Processes
-from charlm.environment.process import launch_name
+from charlm.corpus.batches import make_batches
+from charlm.distributed.launch import launch_name
+from charlm.distributed.processes import Processes, portion
 from charlm.models.language_model import LanguageModel
 from charlm.prediction.scoring import total_nats
 from charlm.runs.checkpoint import read_checkpoint

@@ -19,10 +19,10 @@ from charlm.corpus.batches import SequentialBatches
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.distributed import processes
-from charlm.environment import process
+from charlm.distributed.launch import Launch
 from charlm.environment.memory import is_out_of_memory
-from charlm.environment.process import Launch
 from charlm.errors import CharlmError, CheckpointError, ConfigError, ProcessError, file_errors
+from charlm.files import measurements
 from charlm.models import language_model
 from charlm.models.dropout import Masks
 from charlm.prediction import predictor
@@ -79,7 +79,11 @@ PLACES: dict[str, Place] = {
     "a cached corpus": (corpus, "_map", build),
     "a cached vocabulary": (corpus._IdsCheck, "__call__", build),
     "what is known of files": (file_digests, "parse_json", build),
-    "what is known of the machine": (process, "parse_json", lambda run: process.remembered("x")),
+    "what is known of the machine": (
+        measurements,
+        "parse_json",
+        lambda run: measurements.remembered("x"),
+    ),
     "an environment's record": (
         charlm.runs.folder,
         "parse_json",
@@ -96,7 +100,7 @@ def test_a_bug_keeps_its_traceback(
     """Wherever it is, and whatever it says."""
     owner, function, action = PLACES[name]
     build(trained)
-    process.remember("x", 1)
+    measurements.remember("x", 1)
     monkeypatch.setattr(owner, function, Bug(kind))
     with pytest.raises(kind, match=SAID):
         action(trained)

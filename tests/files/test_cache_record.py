@@ -11,8 +11,8 @@ from charlm.cli import clearing
 from charlm.cli.clearing import clear_cache
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.builder import build_corpus
-from charlm.environment import process
 from charlm.errors import CorpusError
+from charlm.files import measurements
 from charlm.files.cache_record import claim, record_locked
 
 
@@ -38,7 +38,7 @@ def test_a_start_beside_a_clearing_loses_no_claim(
 ) -> None:
     """What it writes while `data clear` deletes is found in the record afterwards."""
     build(tmp_path, "first")
-    process.remember("x", 1)
+    measurements.remember("x", 1)
     beside = threading.Thread(target=build, args=(tmp_path, "second"))
     delete = clearing._deleted
 
@@ -54,8 +54,8 @@ def test_a_start_beside_a_clearing_loses_no_claim(
     beside.join()
     build(tmp_path, "second")
     build(tmp_path, "third")
-    process.remember("x", 2)
-    assert process.remembered("x") == 2
+    measurements.remember("x", 2)
+    assert measurements.remembered("x") == 2
     clear_cache()
     assert list(cache.iterdir()) == []
 
@@ -97,8 +97,8 @@ def test_files_of_another_format_do_not_stop_measurements(cache: Path, tmp_path:
     old = [cache / "machine.json", cache / "corpora" / "digests.json"]
     for path in old:
         path.write_text("{}")
-    process.remember("x", 1)
-    assert process.remembered("x") == 1
+    measurements.remember("x", 1)
+    assert measurements.remembered("x") == 1
     build(tmp_path, "first")
     remembered = cache / "corpora" / "file-digests.json"
     assert "first.txt" in remembered.read_text("utf-8")

@@ -19,8 +19,8 @@ from charlm.config.schema import Config, CorpusConfig, ModelConfig
 from charlm.corpus import catalogue
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.vocabulary import Vocabulary
-from charlm.environment import process
 from charlm.errors import CorpusError, RunError
+from charlm.files import measurements
 from charlm.files.atomic import write_whole
 from charlm.files.build_folder import RESERVED, building_folder
 from charlm.kernels import compiler
@@ -305,7 +305,7 @@ def test_clearing_deletes_all_that_charlm_put_there_and_says_how_much(
     built = build_corpus(CorpusConfig(paths=(str(tmp_path / "text.txt"),)))
     catalogue.get("tale", tmp_path / "text.txt")
     catalogue.files_of("python-docs")
-    process.remember("x", 1)
+    measurements.remember("x", 1)
     be_killed_while_building(cache)
     foreign = []
     if has_foreign:
@@ -336,8 +336,8 @@ def test_charlm_writes_beside_what_it_did_not_make(
     with pytest.raises(CorpusError, match="charlm did not make; move it away"):
         catalogue.get("tale", tmp_path / "text.txt")
     (cache / "measurements.json").write_text("mine")
-    process.remember("x", 1)
-    assert process.remembered("x") is None
+    measurements.remember("x", 1)
+    assert measurements.remembered("x") is None
     (cache / ".charlm-made").write_text("texts\ntexts/tale.txt\nmeasurements.json\n")
     assert clear_cache() == 0
     with pytest.raises(CorpusError, match="not charlm's record; move it away"):

@@ -12,7 +12,7 @@ from test_kernel_store import as_another_user, needs_root
 from charlm.config.schema import CorpusConfig
 from charlm.corpus import catalogue
 from charlm.corpus.builder import build_corpus
-from charlm.environment import process
+from charlm.files import measurements
 from charlm.kernels import compiler
 from charlm.kernels.store import KernelStore
 
@@ -44,7 +44,7 @@ def test_modes_follow_the_umask(umask: int, text: Path, tmp_path: Path) -> None:
         made = run("train", "--text", text, "--runs", tmp_path / "runs", *arguments)
         assert made.exit_code == 0, made.output
         catalogue.files_of("python-docs")
-        process.remember("x", 1)
+        measurements.remember("x", 1)
         KernelStore("key").keep(b"a library")
     finally:
         os.umask(before)
@@ -76,7 +76,7 @@ def test_another_user_reads_a_cache_without_writing_there(text: Path, tmp_path: 
 def test_what_cannot_be_read_is_left_alone(name: str, text: Path, tmp_path: Path) -> None:
     """It is not damaged: neither a corpus, a text, nor a measurement of somebody else's."""
     fingerprint = built(text)
-    process.remember("x", 1)
+    measurements.remember("x", 1)
     (docs,) = catalogue.files_of("python-docs")
     cache = tmp_path / "cache"
     private = [cache / "corpora" / fingerprint / name, docs, cache / "measurements.json"]
@@ -92,5 +92,5 @@ def test_what_cannot_be_read_is_left_alone(name: str, text: Path, tmp_path: Path
     assert "CHARLM_CACHE" in said
     said = as_another_user(lambda: catalogue.files_of("python-docs"))
     assert "could not be read (Permission denied)" in said
-    assert as_another_user(lambda: process.remember("y", 2)) == "None"
+    assert as_another_user(lambda: measurements.remember("y", 2)) == "None"
     assert {path: (path.stat().st_ino, path.read_bytes()) for path in private} == before

@@ -43,8 +43,8 @@ from charlm.corpus.builder import build_corpus
 from charlm.corpus.corpus import FILES, PARTS, SKETCHES, Corpus
 from charlm.corpus.provenance import records_of
 from charlm.corpus.vocabulary import Vocabulary
-from charlm.environment import process
 from charlm.errors import CharlmError, CheckpointError, DivergenceError, RunError, file_errors
+from charlm.files import measurements
 from charlm.files.locations import cache_folder
 from charlm.kernels import compiler
 from charlm.kernels.store import KernelStore
@@ -351,14 +351,14 @@ class Targets:
         """What charlm remembers of files and of the machine."""
         config = CorpusConfig(paths=(str(self.text),))
         expected = texts_of(build_corpus(config))
-        process.remember("x", 1.0)
+        measurements.remember("x", 1.0)
         for name in ("measurements.json", "corpora/file-digests.json"):
             honest = {"x": 1.5, str(self.text): [[1, 2, 3, 4], "00"]}
             content = json.dumps(data.draw(trees | st.just(honest))).encode()
             (cache_folder() / name).write_bytes(data.draw(damages(content) | st.just(content)))
-        lawful(lambda: process.remembered("x"))
-        process.remember("x", 1.5)
-        assert process.remembered("x") == 1.5
+        lawful(lambda: measurements.remembered("x"))
+        measurements.remember("x", 1.5)
+        assert measurements.remembered("x") == 1.5
         assert texts_of(build_corpus(config)) == expected
 
     def try_kernels(self, data: st.DataObject) -> None:
