@@ -74,7 +74,10 @@ def is_at_end(ended: Run) -> bool:
 
 
 def half_written(ended: Run) -> bool:
-    return any(ended.checkpoints.glob(f"{RESERVED}/*/*.safetensors"))
+    try:
+        return any(ended.checkpoints.glob(f"{RESERVED}/*/*.safetensors"))
+    except FileNotFoundError:  # a folder was removed while it was listed
+        return False
 
 
 def kill_often(place: Workplace, ways: list[signal.Signals], each: int) -> Counter[tuple[str, str]]:
