@@ -20,17 +20,17 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from charlm.files.untrusted import InvalidDataError, as_ascii, parse_json
-from charlm.config.schema import Config
 from charlm.config.load import make_config
-from charlm.files.atomic import write_whole
-from charlm.models.ensemble import AnyModel, Ensemble
+from charlm.config.schema import Config
+from charlm.corpus.provenance import Record
+from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError, ConfigError, file_errors
+from charlm.files.atomic import write_whole
+from charlm.files.stored import item
+from charlm.files.untrusted import InvalidDataError, as_ascii, parse_json
+from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel, checked_weights
 from charlm.models.openings import Opening
-from charlm.corpus.provenance import Record
-from charlm.files.stored import item
-from charlm.corpus.vocabulary import Vocabulary
 
 FORMAT_VERSION = 2
 _KINDS = {*("F64", "F32", "F16", "BF16", "C64", "I64", "I32", "I16", "I8", "U8", "BOOL")}

@@ -12,13 +12,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from charlm.files.untrusted import InvalidDataError, as_ascii, parse_json, read_bounded
-from charlm.files.build_folder import building_folder
-from charlm.runs.checkpoint import Checkpoint, is_checkpoint, read_checkpoint, write_checkpoint
-from charlm.config.schema import Config, CorpusConfig
 from charlm.config.load import load_config, to_yaml
-from charlm.files.atomic import sync, sync_folder, write_whole
+from charlm.config.schema import Config, CorpusConfig
 from charlm.errors import RunError, file_errors
+from charlm.files.atomic import sync, sync_folder, write_whole
+from charlm.files.build_folder import building_folder
+from charlm.files.untrusted import InvalidDataError, as_ascii, parse_json, read_bounded
+from charlm.runs.checkpoint import Checkpoint, is_checkpoint, read_checkpoint, write_checkpoint
 from charlm.suggestions import did_you_mean_path
 
 _MOST_NAMED = 3

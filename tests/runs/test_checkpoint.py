@@ -13,13 +13,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.runs import checkpoint as checkpoint_module
 from charlm import resume
-from charlm.runs.checkpoint import FORMAT_VERSION, Checkpoint, read_checkpoint, write_checkpoint
 from charlm.config.schema import Config, ModelConfig
+from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError
 from charlm.models.language_model import LanguageModel
-from charlm.corpus.vocabulary import Vocabulary
+from charlm.runs import checkpoint as checkpoint_module
+from charlm.runs.checkpoint import FORMAT_VERSION, Checkpoint, read_checkpoint, write_checkpoint
 
 
 def make_checkpoint(symbols: tuple[int, ...] = (10, 97, 0xD800, 0x1F600)) -> Checkpoint:

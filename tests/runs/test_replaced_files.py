@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from charlm.corpus import corpus as corpus_module
-from charlm.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.config.schema import Config, CorpusConfig, ModelConfig
-from charlm.corpus.corpus import PARTS, cached_corpus
+from charlm.corpus import corpus as corpus_module
 from charlm.corpus.builder import build_corpus
+from charlm.corpus.corpus import PARTS, cached_corpus
+from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError
 from charlm.models.language_model import LanguageModel
+from charlm.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.runs.folder import Run, newest_run
-from charlm.corpus.vocabulary import Vocabulary
 
 
 def checkpoint_of(hidden_size: int) -> Checkpoint:
