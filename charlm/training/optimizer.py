@@ -38,22 +38,6 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
 
 
-def state_shapes(optimizer: torch.optim.Optimizer) -> dict[str, torch.Size]:
-    """Return the shape of all that an optimiser keeps once it has taken a step.
-
-    Names are as in its `state_dict`: the parameter's number, then what is kept of it.
-    """
-    shapes = {}
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for number, parameter in enumerate(parameters):
-        if isinstance(optimizer, torch.optim.AdamW):
-            shapes[f"{number}.step"] = torch.Size([])
-            shapes[f"{number}.exp_avg"] = shapes[f"{number}.exp_avg_sq"] = parameter.shape
-        elif optimizer.defaults["momentum"]:
-            shapes[f"{number}.momentum_buffer"] = parameter.shape
-    return shapes
-
-
 def follow(averages: list[Tensor], weights: Sequence[Tensor], decay: float, num_steps: int) -> None:
     """Move averages ā towards weights w, in place: ā ← d ā + (1 − d) w.
 

@@ -30,7 +30,8 @@ from charlm.training.determinism import deterministic
 from charlm.training.distillation import Teacher
 from charlm.training.divergence import LossWatch, advice, is_harm
 from charlm.training.events import RolledBack
-from charlm.training.resumable import ResumableTrainer
+from charlm.training.saved_trainer import counters_of, read_state, tensors_of
+from charlm.training.trainer import Trainer
 
 
 class TrainingState:
@@ -55,9 +56,7 @@ class TrainingState:
         self._passages = choose_passages(train, corpus.vocabulary, training.seed)
         teacher, self._teachers, taught = _teacher(config, corpus, device)
         self.provenance = merged(records_of(corpus, config.corpus), taught)
-        self.trainer = ResumableTrainer(
-            self.model, batches, training, self.clock, processes, teacher
-        )
+        self.trainer = Trainer(self.model, batches, training, self.clock, processes, teacher)
         self.counters = Counters(watch=LossWatch.of_vocabulary(len(corpus.vocabulary)))
 
     def clock(self) -> float:
@@ -100,7 +99,9 @@ class TrainingState:
                 "training.teachers: not those that this run has learnt from so far; name them, in "
                 "their order"
             )
-        self.trainer.restore(checkpoint.training_tensors, item(counters, "trainer", dict))
+        trainer_counters = item(counters, "trainer", dict)
+        saved = read_state(self.trainer, checkpoint.training_tensors, trainer_counters)
+        self.trainer.load_state_dict(saved)
         self.provenance = merged(self.provenance, checkpoint.provenance)
         self.counters = Counters.from_json(item(counters, "run", dict))
         sizes = item(counters, "log_sizes", dict)
@@ -133,10 +134,11 @@ class TrainingState:
         self.processes.agree()  # on the elapsed time
         if is_good:
             self.counters.save_is_late = False
+        trainer = self.trainer.state_dict()
         counters = {
             "is_good": is_good,
             "teachers": self._teachers,
-            "trainer": self.trainer.counters(),
+            "trainer": counters_of(trainer),
             "run": asdict(replace(self.counters, elapsed=self.clock())),
             "log_sizes": run.log_sizes(),
         }
@@ -144,7 +146,7 @@ class TrainingState:
             raise DivergenceError(f"step {self.trainer.step}: a weight is not finite")
         checkpoint = replace(
             self.checkpoint(),
-            training_tensors=self.trainer.tensors(),
+            training_tensors=tensors_of(trainer),
             training_counters=counters,
         )
         keep = self.config.training.keep_checkpoints

@@ -29,9 +29,8 @@ from charlm.prediction import predictor
 from charlm.runs import checkpoint
 from charlm.runs.checkpoint import read_checkpoint, write_checkpoint
 from charlm.runs.folder import Run
-from charlm.training import determinism, state
+from charlm.training import determinism, saved_trainer, state
 from charlm.training.counters import Counters
-from charlm.training.resumable import ResumableTrainer
 
 BUGS = [AttributeError, TypeError, RuntimeError, NameError, IndexError, KeyError, ValueError]
 SAID = "no connection: memory, allocate, overflow, deterministic, gloo, too large"
@@ -66,7 +65,7 @@ def build(run: Path) -> object:
 Place = tuple[Any, str, Callable[[Path], object]]
 PLACES: dict[str, Place] = {
     "the state's restoring": (state.TrainingState, "_restore", resume),
-    "the trainer's restoring": (ResumableTrainer, "_shapes", resume),
+    "the trainer's restoring": (saved_trainer, "_check_tensors", resume),
     "the counters": (Counters, "from_json", resume),
     "the batches": (SequentialBatches, "restore", resume),
     "the threads": (state, "make_batches", resume),

@@ -1,0 +1,154 @@
+"""A trainer's state in a checkpoint: tensors by name and counters as JSON, checked when read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from charlm.corpus.batches import Position, SequentialBatches
+from charlm.files.stored import Count, Finite, Seconds, checked
+from charlm.files.untrusted import InvalidDataError
+from charlm.models.language_model import AnyState, LanguageModel
+from charlm.training.trainer import Trainer, TrainerState
+
+_WEIGHTS = "weights."
+_OPTIMIZER = "optimizer."
+
+
+@dataclass(frozen=True)
+class _Counters:
+    """The counters of a checkpoint, and the values that they may have."""
+
+    position: tuple[Count, Count]
+    step: Count
+    characters: Count
+    seconds: Seconds
+    learning_rate_scale: Annotated[Finite, Field(gt=0, le=1)]
+
+
+def counters_of(state: TrainerState) -> dict[str, Any]:
+    """Return the counters of a state, as JSON."""
+    return {
+        "position": list(state.position),
+        "step": state.step,
+        "characters": state.characters,
+        "seconds": state.seconds,
+        "learning_rate_scale": state.learning_rate_scale,
+    }
+
+
+def tensors_of(state: TrainerState) -> dict[str, Tensor]:
+    """Return the tensors of a state by name.
+
+    `weights.*` are the weights in training, `optimizer.PARAMETER.*` what the optimizer keeps of a
+    parameter, `state.LAYER.*` the recurrent state of a layer, `teacher-N.LAYER.*` that of a
+    teacher.
+    """
+    tensors = {f"{_WEIGHTS}{name}": tensor for name, tensor in state.weights.items()}
+    for number, values in state.optimizer.items():
+        for key, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"{_OPTIMIZER}{number}.{key}"] = value
+    for reader, network_state in zip(_readers(len(state.states)), state.states, strict=True):
+        for layer, layer_state in enumerate(network_state):
+            for number, tensor in enumerate(layer_state):
+                tensors[f"{reader}.{layer}.{number}"] = tensor
+    return tensors
+
+
+def read_state(
+    trainer: Trainer, tensors: Mapping[str, Tensor], counters: dict[str, Any]
+) -> TrainerState:
+    """Return the state with these `tensors_of` and `counters_of` it, for a trainer to load.
+
+    Raises `InvalidDataError` for values that no such trainer has.
+    """
+    now = checked(_Counters, counters)
+    position = Position(*now.position)
+    trainer.batches.restore(position)  # the number of batches differs between epochs
+    if sum(position) > now.step or trainer.batches.epochs >= position.epoch + 1:
+        raise InvalidDataError("the position in the data does not exist, or was never reached")
+    _check_tensors(trainer, tensors, now.step)
+
+    optimizer: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(_OPTIMIZER):
+            _, number, key = name.split(".")
+            optimizer.setdefault(int(number), {})[key] = tensor
+    networks = trainer.networks
+    return TrainerState(
+        position=position,
+        step=now.step,
+        characters=now.characters,
+        seconds=now.seconds,
+        learning_rate_scale=now.learning_rate_scale,
+        states=[
+            _recurrent_state(tensors, reader, network)
+            for reader, network in zip(_readers(len(networks)), networks, strict=True)
+        ],
+        optimizer=optimizer,
+        weights={n.removeprefix(_WEIGHTS): w for n, w in tensors.items() if n.startswith(_WEIGHTS)},
+    )
+
+
+def _readers(count: int) -> list[str]:
+    """Return the names of the networks that read the text: the student's, then the teachers'."""
+    return ["state", *(f"teacher-{number}" for number in range(count - 1))]
+
+
+def _recurrent_state(
+    tensors: Mapping[str, Tensor], reader: str, network: LanguageModel
+) -> AnyState:
+    return tuple(
+        tuple(
+            tensors[f"{reader}.{layer}.{number}"].to(network.device)
+            for number in range(cell.num_states)
+        )
+        for layer, cell in enumerate(network.layers)
+    )
+
+
+def _check_tensors(trainer: Trainer, tensors: Mapping[str, Tensor], step: int) -> None:
+    """Raise `InvalidDataError` unless these are the tensors of a trainer after so many steps."""
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    state = shapes.get("state.0.0")
+    if not state or shapes != _expected_shapes(trainer, step, state[0]):
+        raise InvalidDataError("names or shapes of its tensors")
+    if any(tensor.dtype is not torch.float32 for tensor in tensors.values()):
+        raise InvalidDataError("type of its tensors")
+
+
+def _expected_shapes(trainer: Trainer, step: int, columns: int) -> dict[str, torch.Size]:
+    """Return names and shapes of a trainer's tensors after so many steps."""
+    if step and isinstance(trainer.batches, SequentialBatches):
+        columns = trainer.batches.batch_size  # which the next batch may continue
+    networks = trainer.networks
+    shapes = {
+        f"{reader}.{layer}.{number}": torch.Size([columns, cell.hidden_size])
+        for reader, network in zip(_readers(len(networks)), networks, strict=True)
+        for layer, cell in enumerate(network.layers)
+        for number in range(cell.num_states)
+    }
+    if step:
+        shapes |= _optimizer_shapes(trainer.optimizer)
+    if step and trainer.config.average:
+        weights = trainer.model.tensors()
+        shapes |= {f"{_WEIGHTS}{name}": tensor.shape for name, tensor in weights.items()}
+    return shapes
+
+
+def _optimizer_shapes(optimizer: torch.optim.Optimizer) -> dict[str, torch.Size]:
+    """Return names and shapes of what an optimizer keeps once it has taken a step."""
+    shapes = {}
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for number, parameter in enumerate(parameters):
+        name = f"{_OPTIMIZER}{number}"
+        if isinstance(optimizer, torch.optim.AdamW):
+            shapes[f"{name}.step"] = torch.Size([])
+            shapes[f"{name}.exp_avg"] = shapes[f"{name}.exp_avg_sq"] = parameter.shape
+        elif optimizer.defaults["momentum"]:
+            shapes[f"{name}.momentum_buffer"] = parameter.shape
+    return shapes
