@@ -32,7 +32,7 @@ from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel, checked_weights
 from charlm.models.openings import Opening
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _KINDS = {*("F64", "F32", "F16", "BF16", "C64", "I64", "I32", "I16", "I8", "U8", "BOOL")}
 """Data types that all versions of PyTorch support; charlm writes few of them."""
 _MOST_SIZE = 2**60

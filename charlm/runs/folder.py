@@ -35,8 +35,8 @@ class Run:
     samples.txt       a sample of text at each validation; both logs of an ensemble repeat those of
                       its members, with their numbers
     checkpoints/      best.safetensors, last.safetensors, and older ones where they are kept;
-                      good.safetensors where last is of a stop between two saves; of an ensemble
-                      only best.safetensors
+                      rollback.safetensors where last was saved because of a stop; of an
+                      ensemble only best.safetensors
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,7 +49,7 @@ class Run:
         self.checkpoints = folder / "checkpoints"
         self.best = self.checkpoints / "best.safetensors"
         self.last = self.checkpoints / "last.safetensors"
-        self.good = self.checkpoints / "good.safetensors"
+        self.rollback = self.checkpoints / "rollback.safetensors"
 
     @classmethod
     def create(
@@ -165,58 +165,53 @@ class Run:
             file.write(text)
 
     def log_sizes(self) -> dict[str, int]:
-        """Return how long the logs are: a checkpoint keeps it, for `go_back`."""
+        """Return the sizes of the logs: a checkpoint keeps them, for `discard_after`."""
         logs = {path.name: path for path in (self.metrics, self.samples)}
         return {name: path.stat().st_size for name, path in logs.items() if path.exists()}
 
-    def go_back(self, step: int, sizes: dict[str, int]) -> None:
-        """Drop what was logged and saved after a checkpoint that is taken up: it comes again."""
+    def discard_after(self, step: int, log_sizes: dict[str, int]) -> None:
+        """Delete what was logged and saved after a step: training resumes there."""
         self._delete([path for number, path in self._numbered() if number > step])
         for path in (self.metrics, self.samples):
-            if path.exists() and path.stat().st_size > (size := max(0, sizes.get(path.name, 0))):
+            size = max(0, log_sizes.get(path.name, 0))
+            if path.exists() and path.stat().st_size > size:
                 with (
                     file_errors("be cut", path, "check that it can be written"),
                     path.open("r+b") as f,
                 ):
                     f.truncate(size)
 
-    def save_last(self, checkpoint: Checkpoint, step: int, keep: int, is_good: bool = True) -> None:
-        """Write the checkpoint to resume from; keep up to `keep` older ones under their steps.
-
-        A roll-back is to go to the same state whether the run was stopped on the way or not. So a
-        checkpoint that is written because of a stop is not `is_good` to roll back to, and the one
-        before it stays as `good`.
-        """
+    def save_last(self, checkpoint: Checkpoint, step: int, keep: int) -> None:
+        """Write the checkpoint to resume from; keep up to `keep` older ones under their steps."""
         for log in (self.metrics, self.samples):
-            if log.exists():  # a checkpoint says how long they are
+            if log.exists():  # the checkpoint contains their sizes
                 with file_errors("be written", log, f"{_REMEDY}; then resume the run"):
                     sync(log)
-        if not is_good and not self.good.exists() and self.last.exists():
-            self._write(self.good, read_checkpoint(self.last))
         if keep:
             self._write(self.numbered(step), checkpoint)
             older = self._numbered()[: -keep - 1]  # the newest is the last once more
             self._delete([path for _, path in older])
         self._write(self.last, checkpoint)
-        if is_good:
-            self.forget_good()
 
-    def take_up_good(self) -> None:
-        """Let the checkpoint to roll back to be the last: what came after it is to come again.
+    def copy_last_to_rollback(self) -> None:
+        """Keep the last checkpoint as the one to roll back to."""
+        if self.last.exists():
+            self._write(self.rollback, read_checkpoint(self.last))
 
-        Until the next save the run then is one that has never been stopped since.
-        """
-        if self.good.exists():
-            self._check_is_ours(self.good)
-            with file_errors("be renamed", self.good, "check that the folder can be written"):
-                self.good.replace(self.last)
+    def rename_rollback_to_last(self) -> None:
+        """Make the rollback checkpoint, if there is one, the last checkpoint."""
+        if self.rollback.exists():
+            self._check_is_ours(self.rollback)
+            remedy = "check that the folder can be written"
+            with file_errors("be renamed", self.rollback, remedy):
+                self.rollback.replace(self.last)
                 sync_folder(self.checkpoints)
 
-    def forget_good(self) -> None:
-        """Let the last checkpoint be the one to roll back to."""
-        if self.good.exists():
-            self._check_is_ours(self.good)
-            self._delete([self.good])
+    def delete_rollback(self) -> None:
+        """Delete the rollback checkpoint, if there is one."""
+        if self.rollback.exists():
+            self._check_is_ours(self.rollback)
+            self._delete([self.rollback])
 
     def numbered(self, step: int) -> Path:
         """Return where the checkpoint of a step is kept."""
@@ -278,16 +273,19 @@ class OthersRun(Run):
     def _append(self, path: Path, text: str) -> None:
         pass
 
-    def go_back(self, step: int, sizes: dict[str, int]) -> None:
+    def discard_after(self, step: int, log_sizes: dict[str, int]) -> None:
         pass
 
-    def save_last(self, checkpoint: Checkpoint, step: int, keep: int, is_good: bool = True) -> None:
+    def save_last(self, checkpoint: Checkpoint, step: int, keep: int) -> None:
         pass
 
-    def take_up_good(self) -> None:
+    def copy_last_to_rollback(self) -> None:
         pass
 
-    def forget_good(self) -> None:
+    def rename_rollback_to_last(self) -> None:
+        pass
+
+    def delete_rollback(self) -> None:
         pass
 
     def save_best(self, checkpoint: Checkpoint) -> None:

@@ -52,8 +52,10 @@ class Counters:
     epoch: Mean = field(default_factory=Mean)
     """Since the epoch's start."""
     watch: LossWatch = field(default_factory=LossWatch)
-    save_is_late: bool = False
-    """Whether a save was due while the loss was suspiciously high."""
+    save_is_due: bool = False
+    """Whether a save was due while the loss was high, and is still to come."""
+    is_regular: bool = True
+    """Whether the save with these counters is regular, as `Rollback` explains."""
     rollbacks: Count = 0
 
     @classmethod
@@ -78,3 +80,8 @@ class Counters:
         else:
             self.validations_since_best += 1
         return is_best
+
+
+def is_due(step: int, every: int | None) -> bool:
+    """Say whether something that comes every so many steps, or never, comes after this one."""
+    return every is not None and step % every == 0

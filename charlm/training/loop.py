@@ -18,7 +18,7 @@ from charlm.prediction.scoring import Score, evaluate_part
 from charlm.runs.folder import Run
 from charlm.signals import stop_on_interrupt
 from charlm.training.calibration import resolve, watch_threads
-from charlm.training.counters import Mean
+from charlm.training.counters import Mean, is_due
 from charlm.training.determinism import deterministic, environment
 from charlm.training.events import (
     Finished,
@@ -31,7 +31,8 @@ from charlm.training.events import (
     StopRequested,
     Validated,
 )
-from charlm.training.state import TrainingState, is_due
+from charlm.training.rollback import Rollback
+from charlm.training.state import TrainingState
 from charlm.training.trainer import StepReport
 
 
@@ -55,6 +56,7 @@ class Session:
 
     def run_in(self, run: Run) -> Finished:
         """Train to the end, keeping everything in the run's folder."""
+        self._rollback = Rollback(self.state, run)
         training, fingerprint = self.config.training, self.state.corpus.fingerprint
         run.note_environment(environment(training, self.state.model, fingerprint))
         with deterministic(training.deterministic):
@@ -76,12 +78,12 @@ class Session:
         with noticing_pauses(), stops as stop:
             self.processes.watch(lambda: seconds_awake() - self._began, lambda: stop.requested)
             if self.state.trainer.step == 0:
-                self.state.save(run, is_good=True)  # whatever happens, there is something to resume
+                self._rollback.save(is_regular=True)  # from now on there is something to resume
             try:
                 self._train(run)
             except (SystemExit, BrokenPipeError):  # whoever read the reports has gone
                 if self.processes.is_alone:  # the others know nothing of it, and saving takes all
-                    self.state.save(run, is_good=self.state.is_good_to_save())
+                    self._rollback.save_if_due(stops=True)
                 raise
             if self.processes.stops():
                 self.processes.in_turn(lambda: None)  # the first has written all
@@ -95,26 +97,25 @@ class Session:
             try:
                 return self._take_steps(run)
             except DivergenceError as reason:
-                self.on_report(self.state.roll_back(run, str(reason)))
+                self.on_report(self._rollback.roll_back(str(reason)))
 
     def _take_steps(self, run: Run) -> None:
         """Take steps until the run is done or somebody asks to stop; leave all of it saved."""
         for step in () if self._out_of_patience() else self._steps():
-            self.state.check_loss(run, step.loss)
+            self._rollback.check_loss(step.loss)
             self._log(run, step)
             self._log_pause(run)
             if is_due(step.step, self.config.training.validate_every):
                 self._validate(run)
-            is_good, stops = self.state.is_good_to_save(), self.processes.stops()
-            if is_good or stops:
-                self.state.save(run, is_good)
+            stops = self.processes.stops()
+            self._rollback.save_if_due(stops=stops)
             if stops:
                 return
             if self._out_of_patience():
                 break
         if self.state.counters.validated_step < self.state.trainer.step:
             self._validate(run)
-        self.state.save(run, is_good=not self.state.counters.watch.is_suspicious)
+        self._rollback.save_at_end()
 
     def _steps(self) -> Iterator[StepReport]:
         watch = watch_threads(self.state.most_threads)
@@ -225,7 +226,7 @@ class Session:
         weights, best_step = self.state.trainer.weights(), self.state.trainer.step
         if counters.best_loss is not None:
             self.processes.in_turn(lambda: None)  # it is written
-            best = self.state.read_own(run.best)
+            best = self.state.read_matching(run.best)
             weights, step = best.weights, best.training_counters.get("step")
             best_step = step if isinstance(step, int) else 0
         self.state.model.load_state_dict(weights)

@@ -26,9 +26,9 @@ class MemberRun(Run):
         super()._append(path, text)
         super()._append(self._whole.folder / path.name, _numbered(path, text, self._number))
 
-    def go_back(self, step: int, sizes: dict[str, int]) -> None:
+    def discard_after(self, step: int, log_sizes: dict[str, int]) -> None:
         """Drop what came after a checkpoint from the ensemble's logs, too."""
-        super().go_back(step, sizes)
+        super().discard_after(step, log_sizes)
         merge_logs(self._whole)
 
 

@@ -18,6 +18,7 @@ from charlm.training.events import Advised, Finished, Report
 from charlm.training.fine_tuning import read_start
 from charlm.training.loop import Session
 from charlm.training.resume_rules import check_not_begun, check_resumable, decided
+from charlm.training.rollback import Rollback
 
 
 def begin(
@@ -73,7 +74,7 @@ def go_on(
     check_not_begun(run)
     session = _begun(config, on_report, is_scored)
     run.write_config(session.config)
-    run.go_back(0, {})
+    run.discard_after(0, {})
     return session.run_in(run)
 
 
@@ -119,7 +120,7 @@ def _restored(
     try:
         checkpoint = read_checkpoint(run.last)
     except CheckpointError as reason:
-        others = [path for path in (run.good, run.best) if is_readable(path)]
+        others = [path for path in (run.rollback, run.best) if is_readable(path)]
         begin = f"; or begin a run with --set training.start_from={others[0]}" if others else ""
         raise CheckpointError(f"{reason}{begin}") from None
     checkpoint.make_model()  # or it is refused
@@ -134,12 +135,9 @@ def _restored(
     check_resumable(run.folder, checkpoint.config, config)
     corpus = processes().in_turn(lambda: training_corpus(replace(checkpoint, config=config)))
     session = Session(config, corpus, on_report, is_scored)
-    sizes = session.state.restore(run.last, checkpoint)
-    run.go_back(session.state.trainer.step, sizes)
+    Rollback(session.state, run).resume(checkpoint)
     if config.corpus != checkpoint.config.corpus:
         run.note_text(config.corpus)
-    if checkpoint.training_counters.get("is_good", True):  # what else is there, a crash has left
-        run.forget_good()
     return session
 
 

@@ -24,12 +24,11 @@ from charlm.models.language_model import LanguageModel, checked_weights, choose_
 from charlm.models.new_characters import load_extended
 from charlm.models.openings import Opening, choose_passages
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint
-from charlm.runs.folder import Run, checkpoint_to_use
+from charlm.runs.folder import checkpoint_to_use
 from charlm.training.counters import Counters
 from charlm.training.determinism import deterministic
 from charlm.training.distillation import Teacher
-from charlm.training.divergence import LossWatch, advice, is_harm
-from charlm.training.events import RolledBack
+from charlm.training.divergence import LossWatch
 from charlm.training.saved_trainer import counters_of, read_state, tensors_of
 from charlm.training.trainer import Trainer
 
@@ -126,83 +125,25 @@ class TrainingState:
         with self.all_threads():
             return Opening.of_passages(self.model, self._passages)
 
-    def save(self, run: Run, is_good: bool) -> None:
-        """Save all of it; `is_good` says whether a roll-back may go to this state.
+    def checkpoint_to_resume(self, log_sizes: dict[str, int]) -> Checkpoint:
+        """Return a checkpoint with everything that resuming needs.
 
-        Raises `DivergenceError` instead if a weight is not finite.
+        Raises `DivergenceError` if a weight is not finite.
         """
-        self.processes.agree()  # on the elapsed time
-        if is_good:
-            self.counters.save_is_late = False
+        if not all(tensor.isfinite().all() for tensor in self.model.state_dict().values()):
+            raise DivergenceError(f"step {self.trainer.step}: a weight is not finite")
         trainer = self.trainer.state_dict()
         counters = {
-            "is_good": is_good,
             "teachers": self._teachers,
             "trainer": counters_of(trainer),
             "run": asdict(replace(self.counters, elapsed=self.clock())),
-            "log_sizes": run.log_sizes(),
+            "log_sizes": log_sizes,
         }
-        if not all(tensor.isfinite().all() for tensor in self.model.state_dict().values()):
-            raise DivergenceError(f"step {self.trainer.step}: a weight is not finite")
-        checkpoint = replace(
-            self.checkpoint(),
-            training_tensors=tensors_of(trainer),
-            training_counters=counters,
+        return replace(
+            self.checkpoint(), training_tensors=tensors_of(trainer), training_counters=counters
         )
-        keep = self.config.training.keep_checkpoints
-        run.save_last(checkpoint, self.trainer.step, keep, is_good)
 
-    def is_good_to_save(self) -> bool:
-        """Whether the config wants a save now; it waits while something is wrong with the loss."""
-        counters = self.counters
-        is_due_now = is_due(self.trainer.step, self.config.training.save_every)
-        counters.save_is_late = is_due_now or counters.save_is_late
-        return counters.save_is_late and not counters.watch.is_suspicious
-
-    def check_loss(self, run: Run, loss: float) -> None:
-        """Raise `DivergenceError` if the loss has leapt up because the weights are bad.
-
-        The text may have become harder instead: then the last good weights do no better on it.
-        With teachers, `loss` is still the loss on the text: a uniform guess bounds it, and it
-        compares weights independently of the teachers.
-        """
-        watch, trainer = self.counters.watch, self.trainer
-        watch.see(loss)
-        if not watch.has_leapt:
-            return
-        with self.all_threads():
-            now = trainer.loss_again()
-            with self.model.having(self.read_own(_good(run)).weights):
-                then = trainer.loss_again()
-        if is_harm(now, then):
-            raise DivergenceError(f"step {trainer.step}: {watch.describe()}")
-        self.counters.watch = watch.renewed(now)
-
-    def roll_back(self, run: Run, reason: str) -> RolledBack:
-        """Go back to the last good save with a lower learning rate; or say that it is no use.
-
-        A crash on the way leaves the run as that save left it, and so it comes here again.
-        """
-        training, before, diverged_at = self.config.training, self.counters, self.trainer.step
-        scale = self.trainer.learning_rate_scale * training.rollback_factor
-        if before.rollbacks >= training.max_rollbacks:
-            raise self._no_use(run, reason)
-        good = _good(run)
-        sizes = self.restore(good, self.read_own(good))
-        self.counters.elapsed = before.elapsed  # time is not given back
-        if self.counters.best_loss != before.best_loss:  # found since, and still there
-            self.counters.best_loss, self.counters.validations_since_best = before.best_loss, 0
-        self.counters.rollbacks = before.rollbacks + 1
-        self.trainer.learning_rate_scale = scale
-        self.processes.agree()  # all have read it
-        run.take_up_good()  # before the logs that belong to a later one are cut
-        run.go_back(self.trainer.step, sizes)
-        report = RolledBack(self.trainer.step, diverged_at, reason, scale, before.rollbacks + 1)
-        run.log_metrics({"event": "rollback"} | asdict(report))
-        self.save(run, is_good=True)
-        return report
-
-    def read_own(self, path: Path) -> Checkpoint:
+    def read_matching(self, path: Path) -> Checkpoint:
         """Read a checkpoint of this run; raises `CheckpointError` for another model's."""
         checkpoint = read_checkpoint(path)
         try:
@@ -213,13 +154,6 @@ class TrainingState:
                 "replace it by a copy of the run's own"
             ) from None
         return checkpoint
-
-    def _no_use(self, run: Run, reason: str) -> DivergenceError:
-        number = self.counters.rollbacks
-        tried = f", after {number} roll-back{'' if number == 1 else 's'}" if number else ""
-        return DivergenceError(
-            f"{reason}{tried}; {advice(self.config)}; the last good checkpoint is {_good(run)}"
-        )
 
     @contextmanager
     def all_threads(self) -> Iterator[None]:
@@ -258,13 +192,3 @@ def _teacher(
     digests = [network.digest() for network in networks]
     teacher = Teacher(networks, config.training.teacher_share) if networks else None
     return teacher, digests, records
-
-
-def _good(run: Run) -> Path:
-    """Return the checkpoint to roll back to."""
-    return run.good if run.good.exists() else run.last
-
-
-def is_due(step: int, every: int | None) -> bool:
-    """Say whether something that comes every so many steps, or never, comes now."""
-    return every is not None and step % every == 0

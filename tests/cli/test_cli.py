@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from charlm.cli.main import app
+from charlm.runs.checkpoint import FORMAT_VERSION
 
 SMALL = [
     "--set=model.hidden_size=16",
@@ -373,7 +374,8 @@ def test_checkpoints_that_cannot_be_used(trained: Path, tmp_path: Path) -> None:
     data = (trained / "checkpoints" / "best.safetensors").read_bytes()
     flipped = bytearray(data)
     flipped[len(data) // 2] ^= 1
-    newer = data.replace(b'\\"format_version\\": 2', b'\\"format_version\\": 7')
+    version = b'\\"format_version\\": '
+    newer = data.replace(version + str(FORMAT_VERSION).encode(), version + b"7")
     assert newer != data
     path = tmp_path / "checkpoint"
     for content, word in (

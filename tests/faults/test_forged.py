@@ -122,10 +122,10 @@ def test_a_forged_checkpoint_is_not_rolled_back_to(
 
     def on_report(report: Report) -> None:
         if isinstance(report, Stepped):
-            run.good.write_bytes(other)
+            run.rollback.write_bytes(other)
 
     with pytest.raises(
-        CheckpointError, match=r"good\.safetensors: the checkpoint is of another model"
+        CheckpointError, match=r"rollback\.safetensors: the checkpoint is of another model"
     ):
         train(text_file, tmp_path, *settings, name="run", on_report=on_report)
 

@@ -176,7 +176,7 @@ def test_a_lack_of_memory_is_recognised_and_nothing_else() -> None:
 
 LACKING = {
     "the state": ("charlm.training.state.LanguageModel.initialize", "none"),
-    "the first save": ("charlm.training.state.TrainingState.save", "none"),
+    "the first save": ("charlm.training.rollback.Rollback.save", "none"),
     "a step": ("charlm.training.trainer.Trainer.take_step", "none"),
     "a validation": ("charlm.training.loop.evaluate_part", "kept"),
     "a sample": ("charlm.training.loop.generate", "kept"),

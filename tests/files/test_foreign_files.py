@@ -251,18 +251,18 @@ def test_a_run_deletes_and_replaces_checkpoints_of_charlm_alone(tmp_path: Path) 
     run, saved = Run.create(tmp_path, "run", "stem", Config()), checkpoint()
     for step in (1, 2, 3):
         run.save_last(saved, step, keep=2)
-    foreign = [run.numbered(9), run.checkpoints / "step-8.safetensors", run.good]
+    foreign = [run.numbered(9), run.checkpoints / "step-8.safetensors", run.rollback]
     for path in foreign:
         path.write_text("mine")
-    run.go_back(2, {})
+    run.discard_after(2, {})
     assert sorted(path.name for path in run.checkpoints.iterdir()) == sorted(
         [run.numbered(1).name, run.numbered(2).name, run.last.name, *(p.name for p in foreign)]
     )
     actions: list[Callable[[], None]] = [
         lambda: run.save_last(saved, 9, keep=2),
-        lambda: run.save_last(saved, 4, keep=0),
-        run.forget_good,
-        run.take_up_good,
+        run.copy_last_to_rollback,
+        run.delete_rollback,
+        run.rename_rollback_to_last,
     ]
     for action in actions:
         with pytest.raises(RunError, match="not a checkpoint of charlm; move it away"):

@@ -169,8 +169,11 @@ def test_pickles_are_refused_and_never_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (1, r"written in format 3, and this charlm reads format 2; upgrade charlm-rnn$"),
-        (-1, r"an older charlm, in format 1; this charlm reads format 2: train again, or use the"),
+        (1, "written in format {}, and this charlm reads format {}; upgrade charlm-rnn$"),
+        (
+            -1,
+            "an older charlm, in format {}; this charlm reads format {}: train again, or use the",
+        ),
     ],
     ids=["newer", "older"],
 )
@@ -178,6 +181,7 @@ def test_another_format_is_named_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: int, says: str
 ) -> None:
     """Another checkpoint of the run has the same format, so none is suggested."""
+    says = says.format(FORMAT_VERSION + change, FORMAT_VERSION)
     for kind in ("last", "best"):
         monkeypatch.setattr(checkpoint_module, "FORMAT_VERSION", FORMAT_VERSION + change)
         path = tmp_path / "run" / "checkpoints" / f"{kind}.safetensors"

@@ -32,11 +32,10 @@ from charlm.errors import DivergenceError
 from charlm.models.language_model import LanguageModel
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import Run
-from charlm.training import loop
-from charlm.training import state as training_state
+from charlm.training import loop, rollback
 from charlm.training.divergence import LossWatch, advice, is_harm
 from charlm.training.events import Report, RolledBack, Stepped
-from charlm.training.state import TrainingState
+from charlm.training.rollback import Rollback
 
 UNCLIPPED = [
     "training.optimizer=sgd",
@@ -147,7 +146,7 @@ def test_a_run_that_diverges_goes_on_with_half_the_rate(text_file: Path, tmp_pat
         scale = 0.5 if line["step"] > 30 else 1.0
         assert line["learning_rate"] == pytest.approx(17 * warmup * scale)
     assert all(tensor.isfinite().all() for tensor in weights(run.last).values())
-    assert not run.good.exists()
+    assert not run.rollback.exists()
 
 
 def test_a_run_that_leaps_learns_after_all(text_file: Path, tmp_path: Path) -> None:
@@ -191,12 +190,12 @@ def test_a_harder_text_is_not_harm(text_file: Path, tmp_path: Path) -> None:
         return is_harm(now, then)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training_state, "is_harm", compare)
+        patch.setattr(rollback, "is_harm", compare)
         run = train(text_file, tmp_path, *settings)
     assert compared
     assert events(run) == []
     with pytest.MonkeyPatch.context() as patch, pytest.raises(DivergenceError):
-        patch.setattr(training_state, "is_harm", lambda *_: True)
+        patch.setattr(rollback, "is_harm", lambda *_: True)
         train(text_file, tmp_path, *settings)
 
 
@@ -266,7 +265,7 @@ def test_a_run_resumed_across_roll_backs_equals_the_uninterrupted_one(
     folder = tmp_path / "broken"
     with pytest.raises(KeyboardInterrupt):
         train(text_file, tmp_path, *settings, name="broken", on_report=stop_at(33))
-    assert Run(folder).good.exists()
+    assert Run(folder).rollback.exists()
     ends: list[tuple[type[BaseException], Callable[[Report], None]]] = [
         (KeyboardInterrupt, stop_at(34)),
         (PowerLossError, crash_after_rollback),
@@ -278,7 +277,7 @@ def test_a_run_resumed_across_roll_backs_equals_the_uninterrupted_one(
         with pytest.raises(ending):
             charlm.resume(folder, on_report=on_report)
     counted = read_checkpoint(Run(folder).last).training_counters["run"]
-    assert counted["save_is_late"] == (counted["watch"]["above"] > 0) == (settings is LEAPS)
+    assert counted["save_is_due"] == (counted["watch"]["above"] > 0) == (settings is LEAPS)
     charlm.resume(folder)
     assert_same_run(Run(folder), whole)
 
@@ -293,30 +292,75 @@ def test_a_crash_within_a_roll_back_leaves_a_run_that_rolls_back(
     broken = Run(tmp_path / "broken")
     with pytest.raises(KeyboardInterrupt):
         train(text_file, tmp_path, *settings, name="broken", on_report=stop_at(33))
-    for call in ("Run.take_up_good", "Run.go_back", "Run.log_metrics", "Run.save_last", "sync"):
+    for call in (
+        "Run.rename_rollback_to_last",
+        "Run.discard_after",
+        "Run.log_metrics",
+        "Run.save_last",
+        "sync",
+    ):
         with pytest.MonkeyPatch.context() as patch, pytest.raises(PowerLossError):
-            patch.setattr(
-                TrainingState, "roll_back", crashing_at(f"charlm.runs.folder.{call}", patch)
-            )
+            patch.setattr(Rollback, "roll_back", crashing_at(f"charlm.runs.folder.{call}", patch))
             charlm.resume(broken.folder)
         saved = read_checkpoint(broken.last).training_counters["trainer"]["step"]
-        assert len(losses(broken)) >= saved == (33 if call == "Run.take_up_good" else 30), call
+        expected = 33 if call == "Run.rename_rollback_to_last" else 30
+        assert len(losses(broken)) >= saved == expected, call
     charlm.resume(broken.folder)
     assert_same_run(broken, whole)
 
 
 def crashing_at(call: str, patch: pytest.MonkeyPatch) -> Any:
     """Return `roll_back` that loses power where it comes to a call."""
-    roll_back = TrainingState.roll_back
+    roll_back = Rollback.roll_back
 
     def crash(*_: Any) -> None:
         raise PowerLossError
 
-    def crashing(self: TrainingState, run: Run, reason: str) -> RolledBack:
+    def crashing(self: Rollback, reason: str) -> RolledBack:
         patch.setattr(call, crash)
-        return roll_back(self, run, reason)
+        return roll_back(self, reason)
 
     return crashing
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+def test_a_crash_within_a_save_is_harmless(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each file operation of a stop and of the regular save that follows it."""
+    settings = [*NOT_A_NUMBER, "training.keep_checkpoints=1", "training.steps=46"]
+    whole = train(text_file, tmp_path, *settings, name="whole")
+    broken = Run(tmp_path / "broken")
+    with pytest.raises(PowerLossError):
+        train(text_file, tmp_path, *settings, name="broken", on_report=crash_at(17))
+    for operation, on_report, saved in [
+        ("copy_last_to_rollback", stop_at(17), (15, 15)),
+        ("save_last", stop_at(17), (17, 15)),
+        ("save_last", stop_at(-1), (30, 15)),
+        ("delete_rollback", stop_at(-1), (30, None)),
+    ]:
+        with monkeypatch.context() as patch, pytest.raises(PowerLossError):
+            patch.setattr(Run, operation, losing_power_after(getattr(Run, operation)))
+            charlm.resume(broken.folder, on_report=on_report)
+        assert (step_of(broken.last), step_of(broken.rollback)) == saved
+    charlm.resume(broken.folder)
+    assert_same_run(broken, whole)
+
+
+def losing_power_after(operation: Callable[..., None]) -> Callable[..., None]:
+    def crashing(*arguments: Any) -> None:
+        operation(*arguments)
+        raise PowerLossError
+
+    return crashing
+
+
+def step_of(path: Path) -> int | None:
+    """Return the step of a checkpoint, if it exists."""
+    if not path.exists():
+        return None
+    step: int = read_checkpoint(path).training_counters["trainer"]["step"]
+    return step
 
 
 def test_nothing_replaces_the_last_good_save_while_a_leap_lasts(
@@ -333,16 +377,16 @@ def test_nothing_replaces_the_last_good_save_while_a_leap_lasts(
           on_report=on_report)  # fmt: skip
     assert saved[94] < 60 < 94 - 15, "two saves were due and waited"
     assert read_checkpoint(run.last).training_counters["trainer"]["step"] == 95
-    assert run.good.exists(), "the last was saved in the leap, because the run has ended"
-    assert read_checkpoint(run.good).training_counters["trainer"]["step"] == saved[94]
+    assert run.rollback.exists(), "the last was saved in the leap, because the run has ended"
+    assert read_checkpoint(run.rollback).training_counters["trainer"]["step"] == saved[94]
 
 
 def test_a_stale_good_checkpoint_is_not_gone_back_to(text_file: Path, tmp_path: Path) -> None:
     """As a crash leaves one, between the next save and its removal."""
     run = train(text_file, tmp_path, *NOT_A_NUMBER, "training.steps=30")
-    run.good.write_bytes(run.last.read_bytes())
+    run.rollback.write_bytes(run.last.read_bytes())
     charlm.resume(run.folder, settings=["training.steps=32"])
-    assert not run.good.exists()
+    assert not run.rollback.exists()
 
 
 def test_time_is_not_given_back(
