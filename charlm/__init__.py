@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from charlm.environment.process import prepare
     from charlm.errors import CharlmError
-    from charlm.prediction.predictor import evaluate, generate, generate_bytes, load
+    from charlm.prediction.evaluation import evaluate
+    from charlm.prediction.generation import generate, generate_bytes
+    from charlm.prediction.predictor import load
     from charlm.training.start import resume, train
 
 __all__ = [
@@ -29,9 +31,9 @@ __all__ = [
 
 _HOMES = {
     "CharlmError": "errors",
-    "evaluate": "prediction.predictor",
-    "generate": "prediction.predictor",
-    "generate_bytes": "prediction.predictor",
+    "evaluate": "prediction.evaluation",
+    "generate": "prediction.generation",
+    "generate_bytes": "prediction.generation",
     "load": "prediction.predictor",
     "prepare": "environment.process",
     "resume": "training.start",

@@ -26,7 +26,7 @@ from charlm.corpus.vocabulary import Ids
 from charlm.kernels.loading import Precision
 from charlm.models.language_model import LanguageModel, choose_device
 from charlm.models.openings import Opening
-from charlm.prediction.generation import generate_ids, own_generators
+from charlm.prediction.generation import generate_ids, sample_generators
 from charlm.prediction.scoring import total_nats
 from charlm.training.calibration import can_compile, resolve
 from charlm.training.determinism import engine
@@ -253,7 +253,7 @@ class Bench:
     def _generate(self, num_samples: int) -> Work:
         endless = Config().generation.model_copy(update={"length": 1 << 62})
         opening = Opening.of_prefix(self.model, self.ids[:1])
-        generators = own_generators(0, num_samples)
+        generators = sample_generators(0, num_samples)
         drawn: Iterator[Tensor] = generate_ids(self.model, opening, endless, generators)
         return lambda: float(sum(len(next(drawn)) for _ in range(32)))
 

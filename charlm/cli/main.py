@@ -255,7 +255,7 @@ def evaluate(
     """
     from charlm.cli.console import message
     from charlm.cli.tables import show_score
-    from charlm.prediction import predictor
+    from charlm.prediction import evaluation, predictor
 
     if dynamic and rows > 1:
         raise CharlmError("--dynamic reads in one row; leave out --rows")
@@ -266,9 +266,9 @@ def evaluate(
         message(f"using {loaded.describe()}")
     where: Any = {"text": text or (), "part": part.value if part else None}
     if dynamic:
-        what, score, _ = predictor.evaluate_dynamically(loaded, save=save, **where)
+        what, score, _ = evaluation.evaluate_dynamically(loaded, save=save, **where)
     else:
-        what, score = predictor.score_text(loaded, rows=rows, **where)
+        what, score = evaluation.score_text(loaded, rows=rows, **where)
     if json_:
         about = {"protocol": score.protocol, "overlaps": [one.to_json() for one in score.overlaps]}
         print(json.dumps(score.to_json() | about, allow_nan=False))
@@ -324,7 +324,7 @@ def generate(
     """
     from charlm.cli.console import message
     from charlm.cli.prefixes import argument_bytes, decoded_prefix, read_prefix
-    from charlm.prediction import predictor
+    from charlm.prediction import generation, predictor
 
     if prefix is not None and prefix_file is not None:
         raise CharlmError("--prefix and --prefix-file both name the prefix; give one of them")
@@ -353,9 +353,9 @@ def generate(
         "min_p": min_p,
         "greedy": greedy,
     }
-    read = predictor.prefix_as_read(loaded, begin, unknown.value)
+    read = generation.prefix_as_read(loaded, begin, unknown.value)
     if num_samples == 1:
-        continuation = predictor.generate_bytes(loaded, begin, **options)
+        continuation = generation.generate_bytes(loaded, begin, **options)
         target = TextOutput(output)
         for piece in chain([read], continuation):
             target.write(piece)
@@ -363,7 +363,7 @@ def generate(
         if output is None and not (is_raw and target.is_exact):
             target.write(b"\n")
     else:
-        many = predictor.generate_many_bytes(loaded, begin, num_samples=num_samples, **options)
+        many = generation.generate_samples(loaded, begin, num_samples=num_samples, **options)
         target = TextOutput(output)
         for number, sample in enumerate(many, 1):
             target.write(b"--- sample %d ---\n%b%b\n" % (number, read, sample))

@@ -14,7 +14,7 @@ from charlm.cli.terminal import for_terminal
 from charlm.config.schema import TrainingConfig
 from charlm.corpus.corpus import Corpus
 from charlm.formatting import count, duration, written_duration
-from charlm.prediction.scoring import perplexity
+from charlm.prediction.perplexity import perplexity
 from charlm.training.determinism import engine
 from charlm.training.events import (
     Advised,

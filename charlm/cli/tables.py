@@ -8,7 +8,7 @@ from charlm.bench.benchmark import Benchmark
 from charlm.bench.sweep import Point
 from charlm.cli.console import message, print_rows, results
 from charlm.formatting import duration
-from charlm.prediction.scoring import Score, perplexity
+from charlm.prediction.perplexity import Score, perplexity
 from charlm.training.events import Finished
 
 

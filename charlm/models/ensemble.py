@@ -69,7 +69,7 @@ class Ensemble(nn.Module):
             if name not in tensors:
                 raise InvalidDataError(f"{name} is missing")
         weights, counted = tensors["mixture"], tensors.get("counted")
-        if counted is None:  # `kept_text.count_again` counts the n-grams later
+        if counted is None:  # `ngram_text.count_again` counts the n-grams later
             counted = torch.zeros(0, dtype=torch.int32)
         if counted.dtype is not torch.int32 or counted.ndim != 1:
             raise InvalidDataError("counted should hold ids in int32")

@@ -22,7 +22,8 @@ from charlm.kernels.loading import computing_in
 from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel, detach
 from charlm.models.ngrams import nats
-from charlm.prediction.scoring import Score, score_of
+from charlm.prediction.perplexity import Score
+from charlm.prediction.scoring import score_of
 
 _SEGMENT = 32
 """Characters that are scored before each step."""
@@ -66,14 +67,14 @@ class DynamicEvaluation:
         model: AnyModel,
         training_ids: Ids,
         rates: Rates | None = None,
-        tried_on: Integer[np.ndarray, " other"] | None = None,
+        rates_text: Integer[np.ndarray, " other"] | None = None,
     ) -> None:
-        """Without `rates`, take those that do best on `tried_on`, which is not to be scored."""
+        """Without `rates`, those that do best on `rates_text` are used; do not score that text."""
         networks = model.members if isinstance(model, Ensemble) else [model]
         self.model = model
         self._followers = [_Follower(network, training_ids) for network in networks]
-        if rates is None and tried_on is not None and len(tried_on) > 1:
-            rates = self._best(tried_on)
+        if rates is None and rates_text is not None and len(rates_text) > 1:
+            rates = self._best(rates_text)
         self.rates = rates or Rates()
 
     def _best(self, ids: Ids) -> Rates:

@@ -1,88 +1,168 @@
-"""Draw text from a model: pure filters on logits, sampling, and a stream of characters."""
+"""Generate text: read the prefix, then choose and read one character after another."""
 
-import codecs
+import secrets
 from collections.abc import Iterator, Sequence
-from typing import AnyStr
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
+from charlm.config.load import make_config
 from charlm.config.schema import GenerationConfig
-from charlm.corpus.vocabulary import Ids, Vocabulary
-from charlm.errors import DivergenceError
+from charlm.corpus.decoding import as_read
+from charlm.corpus.vocabulary import Ids, Vocabulary, bytes_of
+from charlm.errors import VocabularyError
 from charlm.kernels.loading import computing_in
 from charlm.models.ensemble import AnyModel
 from charlm.models.language_model import LanguageModel, ModelState
 from charlm.models.openings import Opening
 from charlm.prediction.compiled_generation import Writer, can_write
+from charlm.prediction.next_character import choose, output_not_finite
+from charlm.prediction.predictor import Predictor
+from charlm.prediction.text_stream import StreamDecoder, decoded
 
-_PIECE = 1 << 10
-_STRIDE = 0x9E3779B97F4A7C15
+UnknownAction = Literal["error", "skip", "map"]
+"""What to do with unknown characters of a prefix."""
+
+_PREFIX_PIECE = 1 << 10
+"""Number of characters of a prefix that are read at once."""
+_COMPILED_PIECE = 32
+"""Number of characters that the kernels generate at once: few enough for a steady stream."""
+_SEED_STRIDE = 0x9E3779B97F4A7C15
 """Difference between the seeds of consecutive samples."""
-_STRETCH = 32
-"""Characters that the kernels write at a time: few enough to come as a stream."""
-Logits = Float[Tensor, "batch vocabulary"]
+_LOSSLESS = "surrogateescape"
+"""Error handler that preserves bytes that are not UTF-8 in a text (PEP 383)."""
 
 
-def keep_top_k(logits: Logits, k: int) -> Logits:
-    """Forbid all but the k likeliest ids of each row (Fan and others, 2018)."""
-    lowest = logits.topk(min(k, logits.shape[1]), dim=1).values[:, -1:]
-    return logits.masked_fill(logits < lowest, -torch.inf)
+def generate(
+    predictor: Predictor,
+    prefix: str | None = None,
+    *,
+    seed: int | None = None,
+    stop: str | None = None,
+    unknown: UnknownAction = "error",
+    **settings: Any,
+) -> Iterator[str]:
+    """Yield the continuation of `prefix` as it is generated, piece by piece.
 
-
-def keep_top_p(logits: Logits, p: float) -> Logits:
-    """Forbid all but the likeliest ids that together have probability p (Holtzman et al., 2020).
-
-    The likeliest is always kept.
+    `settings` are keys of the config's `generation` section (`length`, `temperature`, `top_k`,
+    `top_p`, `min_p`, `greedy`). The defaults of these and of the prefix are those of the model's
+    own config. The text ends before the first `stop`. Raises `VocabularyError` for a prefix with
+    unknown characters, unless `unknown` skips them or maps them to the unknown symbol, and
+    `ConfigError` for invalid settings.
     """
-    ordered, order = logits.softmax(dim=1).sort(dim=1, descending=True)
-    likelier = ordered.cumsum(dim=1) - ordered
-    forbidden = torch.zeros_like(logits, dtype=torch.bool).scatter(1, order, likelier >= p)
-    return logits.masked_fill(forbidden, -torch.inf)
+    steps = _next_ids(predictor, prefix, 1, seed, unknown, settings)
+    return decoded(steps, StreamDecoder(predictor.vocabulary).decode, stop)
 
 
-def keep_min_p(logits: Logits, fraction: float) -> Logits:
-    """Forbid ids less likely than `fraction` of the likeliest (Nguyen and others, 2024)."""
-    probabilities = logits.softmax(dim=1)
-    least = fraction * probabilities.amax(dim=1, keepdim=True)
-    return logits.masked_fill(probabilities < least, -torch.inf)
+def generate_bytes(
+    predictor: Predictor,
+    prefix: bytes | None = None,
+    *,
+    seed: int | None = None,
+    stop: bytes | None = None,
+    unknown: UnknownAction = "error",
+    **settings: Any,
+) -> Iterator[bytes]:
+    """Yield the continuation of `prefix` in bytes; see `generate`.
 
-
-def choose(
-    logits: Logits, config: GenerationConfig, uniforms: Float64[Tensor, " batch"]
-) -> Int64[Tensor, " batch"]:
-    """Choose the next id of each row: the likeliest, or one drawn after temperature and filters.
-
-    A row's number, uniform in [0, 1), falls within the share of one id when the probabilities lie
-    side by side in the order of ids. Raises `DivergenceError` if the logits of a row give no
-    distribution: an entry is NaN, or the highest is infinite.
+    The bytes of a byte model, and those of its prefix, need not be UTF-8. For a character model,
+    both are UTF-8.
     """
-    if not logits.amax(dim=1).isfinite().all():  # `amax` returns NaN if any entry is NaN
-        raise _not_finite()
-    if config.greedy or config.temperature == 0:
-        return logits.argmax(dim=1)
-    # On the CPU, so that a seed gives one text on any device; in double precision with the largest
-    # logit at 0, so that no temperature, however small, overflows.
-    device, logits = logits.device, logits.cpu().double()
-    logits = (logits - logits.amax(dim=1, keepdim=True)) / config.temperature
-    if config.top_k is not None:
-        logits = keep_top_k(logits, config.top_k)
-    if config.top_p < 1:
-        logits = keep_top_p(logits, config.top_p)
-    if config.min_p > 0:
-        logits = keep_min_p(logits, config.min_p)
-    reached = logits.softmax(dim=1).cumsum(dim=1)
-    highest = reached[:, -1:].nextafter(torch.zeros(1, dtype=torch.float64))
-    places = torch.minimum(uniforms.unsqueeze(1) * reached[:, -1:], highest)
-    return torch.searchsorted(reached, places, right=True).squeeze(1).to(device)
+    steps = _next_ids(predictor, _as_text(predictor, prefix), 1, seed, unknown, settings)
+    return decoded(steps, lambda ids, _: predictor.vocabulary.decode_bytes(ids), stop)
 
 
-def _not_finite() -> DivergenceError:
-    return DivergenceError(
-        "the model's output is not finite; use another checkpoint, or train at a lower "
-        "training.learning_rate"
-    )
+def generate_samples(
+    predictor: Predictor,
+    prefix: bytes | None = None,
+    *,
+    num_samples: int,
+    seed: int | None = None,
+    stop: bytes | None = None,
+    unknown: UnknownAction = "error",
+    **settings: Any,
+) -> list[bytes]:
+    """Return several continuations of `prefix`, generated side by side; see `generate_bytes`."""
+    text = _as_text(predictor, prefix)
+    steps = list(_next_ids(predictor, text, num_samples, seed, unknown, settings))
+    samples = map(predictor.vocabulary.decode_bytes, zip(*steps, strict=True))
+    return [sample.partition(stop)[0] if stop else sample for sample in samples]
+
+
+def prefix_as_read(
+    predictor: Predictor, prefix: bytes | None = None, unknown: UnknownAction = "error"
+) -> bytes:
+    """Return the prefix as the model reads it: without skipped unknown characters."""
+    ids = _prefix_ids(predictor, _as_text(predictor, prefix), unknown)
+    return predictor.vocabulary.decode_bytes(ids)
+
+
+def _as_text(predictor: Predictor, prefix: bytes | None) -> str | None:
+    """Decode a prefix; for a byte model, encoding it again gives the same bytes."""
+    if prefix is None:
+        return None
+    errors = _LOSSLESS if predictor.vocabulary.unit == "byte" else "strict"
+    try:
+        return prefix.decode("utf-8", errors)
+    except UnicodeDecodeError as reason:
+        raise VocabularyError(
+            f"the prefix: byte {reason.start} is not UTF-8; a character model needs UTF-8, so "
+            "convert the prefix"
+        ) from None
+
+
+def _prefix_ids(predictor: Predictor, prefix: str | None, unknown: UnknownAction) -> Ids:
+    text = predictor.prefix if prefix is None else as_read(prefix, predictor.config.corpus)
+    if predictor.vocabulary.unit == "byte":
+        return np.frombuffer(bytes_of(text), np.uint8)
+    return predictor.vocabulary.encode_text(text, unknown)
+
+
+def _next_ids(
+    predictor: Predictor,
+    prefix: str | None,
+    num_samples: int,
+    seed: int | None,
+    unknown: UnknownAction,
+    settings: dict[str, Any],
+) -> Iterator[list[int]]:
+    """Return an iterator of steps, each with the next id of every sample."""
+    defaults = predictor.config.generation.model_dump()
+    keys = defaults | {key: value for key, value in settings.items() if value is not None}
+    config = make_config({"generation": keys}, "generate").generation
+    vocabulary = predictor.vocabulary
+    ids = _prefix_ids(predictor, prefix, unknown)
+    model, opening = predictor.model, predictor.opening
+    seed = secrets.randbits(63) if seed is None else seed % 2**63
+    if len(ids) or opening is None:
+        opening = Opening.of_prefix(model, ids if len(ids) else default_prefix(vocabulary))
+    else:
+        opening = opening.for_samples(seed, num_samples)
+    generators = sample_generators(seed, num_samples)
+    steps = generate_ids(model, opening, config, generators, forbidden=vocabulary.unknown_id)
+    return (step.tolist() for step in steps)
+
+
+def default_prefix(vocabulary: Vocabulary) -> Ids:
+    """Return the id read first if there is no prefix: a newline, or else a space, or any id."""
+    for character in "\n ":
+        ids = vocabulary.encode_text(character, unknown="skip")
+        if len(ids):
+            return ids
+    return vocabulary.encode(vocabulary.symbols_of(chr(vocabulary.symbols[0])))
+
+
+def sample_generators(seed: int, num_samples: int) -> list[torch.Generator]:
+    """Return a random generator for each sample: it depends on the seed and the sample's number.
+
+    The first one has the seed itself. The stride is odd, so that the low 32 bits, which are all
+    that a generator uses, differ between samples.
+    """
+    seeds = ((seed + number * _SEED_STRIDE) % 2**63 for number in range(num_samples))
+    return [torch.Generator().manual_seed(sample_seed) for sample_seed in seeds]
 
 
 def generate_ids(
@@ -92,27 +172,27 @@ def generate_ids(
     generators: Sequence[torch.Generator],
     forbidden: int | None = None,
 ) -> Iterator[Int64[Tensor, " batch"]]:
-    """Yield `config.length` times the next id of each sample, in float32.
+    """Yield `config.length` times the next id of each sample, computed in float32.
 
     Each sample has its own generator. `opening` has a column for each sample, or one column for
-    all. All its ids condition the state. `forbidden` (the unknown symbol) is never chosen.
+    all. `forbidden` (the unknown symbol) is never chosen.
     """
     model.eval()
     logits, state = _read_opening(model, opening, len(generators))
 
     def uniforms(steps: int) -> Float64[Tensor, "steps samples"]:
-        own = [torch.rand(steps, dtype=torch.float64, generator=g) for g in generators]
-        return torch.stack(own, dim=1)
+        columns = [torch.rand(steps, dtype=torch.float64, generator=g) for g in generators]
+        return torch.stack(columns, dim=1)
 
     if isinstance(model, LanguageModel) and can_write(model):
-        writer = Writer(model, logits, state, config, forbidden, "float32")
-        for start in range(0, config.length, _STRETCH):
-            drawn = writer.write(uniforms(min(_STRETCH, config.length - start)))
-            finite = (drawn >= 0).all(dim=1)  # once for all: a check a character costs a fifth
-            if not finite.all():
-                yield from drawn[: int(finite.long().argmin())]
-                raise _not_finite()
-            yield from drawn
+        compiled = Writer(model, logits, state, config, forbidden, "float32")
+        for start in range(0, config.length, _COMPILED_PIECE):
+            ids = compiled.write(uniforms(min(_COMPILED_PIECE, config.length - start)))
+            is_finite = (ids >= 0).all(dim=1)  # once a piece: once a character costs a fifth
+            if not is_finite.all():
+                yield from ids[: int(is_finite.long().argmin())]
+                raise output_not_finite()
+            yield from ids
         return
     for _ in range(config.length):
         if forbidden is not None:
@@ -126,7 +206,7 @@ def generate_ids(
 def _read(
     model: AnyModel, inputs: Int64[Tensor, "time batch"], state: ModelState
 ) -> tuple[Float[Tensor, "batch vocabulary"], ModelState]:
-    """Read on; return the logits of what comes after all of it, and the new state."""
+    """Read characters; return the logits of the one after them, and the new state."""
     with computing_in("float32"):
         logits, state = model(inputs, state)
     return logits[-1], state
@@ -136,57 +216,7 @@ def _read_opening(
     model: AnyModel, opening: Opening, num_samples: int
 ) -> tuple[Float[Tensor, "batch vocabulary"], ModelState]:
     state = opening.state
-    for piece in torch.split(opening.ids, _PIECE):  # all logits together would not fit in memory
+    for piece in torch.split(opening.ids, _PREFIX_PIECE):  # not all logits at once: memory
         logits, state = _read(model, piece, state)
     repeated = tuple(tuple(t.expand(num_samples, -1) for t in layer_state) for layer_state in state)
     return logits.expand(num_samples, -1).clone(), repeated
-
-
-def own_generators(seed: int, num_samples: int) -> list[torch.Generator]:
-    """Return a generator for each sample that depends only on the seed and the sample's number.
-
-    The first one has the seed itself. The stride is odd, so that the low 32 bits, which are all
-    that a generator uses, differ between samples.
-    """
-    seeds = ((seed + number * _STRIDE) % 2**63 for number in range(num_samples))
-    return [torch.Generator().manual_seed(own) for own in seeds]
-
-
-def first_ids(vocabulary: Vocabulary) -> Ids:
-    """Return what a text without a prefix is taken to follow: a line end, or a space, or any id."""
-    for character in "\n ":
-        ids = vocabulary.encode_text(character, unknown="skip")
-        if len(ids):
-            return ids
-    return vocabulary.encode(vocabulary.symbols_of(chr(vocabulary.symbols[0])))
-
-
-class StreamDecoder:
-    """Turns ids into text as they come; bytes wait until they make a whole character."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
-        self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
-
-    def decode(self, ids: Sequence[int], final: bool = False) -> str:
-        if self._vocabulary.unit == "byte":
-            return self._bytes.decode(bytes(ids), final)
-        return self._vocabulary.decode(ids)
-
-
-def until(pieces: Iterator[AnyStr], stop: AnyStr) -> Iterator[AnyStr]:
-    """Yield text or bytes up to the first `stop`; delay pieces that may be its beginning."""
-    held = stop[:0]
-    for piece in pieces:
-        held += piece
-        before, found, _ = held.partition(stop)
-        if found:
-            yield before
-            return
-        most = min(len(held), len(stop) - 1)
-        keep = next((n for n in range(most, 0, -1) if held.endswith(stop[:n])), 0)
-        if len(held) > keep:
-            yield held[: len(held) - keep]
-            held = held[len(held) - keep :]
-    if held:
-        yield held

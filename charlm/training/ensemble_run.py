@@ -18,12 +18,14 @@ from charlm.errors import CorpusError, RunError, file_errors
 from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel, choose_device
 from charlm.models.openings import Opening, choose_passages
-from charlm.prediction.kept_text import kept_characters, tensors_to_save, text_to_count
-from charlm.prediction.predictor import Predictor, final_score, generate
-from charlm.prediction.scored_text import training_corpus
+from charlm.prediction.evaluation import final_score
+from charlm.prediction.generation import generate
+from charlm.prediction.ngram_text import stored_characters, tensors_to_save, text_to_count
+from charlm.prediction.predictor import Predictor
 from charlm.prediction.scoring import evaluate_part
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint
 from charlm.runs.folder import Run, checkpoint_to_use
+from charlm.runs.training_text import training_corpus
 from charlm.training import network_run
 from charlm.training.determinism import environment
 from charlm.training.events import Finished, Mixing, NetworkBegins, Report, Started, Stopping
@@ -204,7 +206,7 @@ def _mix(
         networks=tuple(
             replace(member, best_loss=loss) for member, loss in zip(finished, alone, strict=True)
         ),
-        kept_characters=kept_characters(checkpoint),
+        kept_characters=stored_characters(checkpoint),
     )
     on_report(whole)
     return whole

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from charlm.config.schema import Config
 from charlm.corpus.corpus import Corpus, PartName
 from charlm.models.language_model import LanguageModel
-from charlm.prediction.scoring import Score
+from charlm.prediction.perplexity import Score
 from charlm.runs.folder import Run
 from charlm.training.trainer import StepReport
 

@@ -13,8 +13,11 @@ from charlm.corpus.overlaps import warnings_of
 from charlm.distributed.processes import processes
 from charlm.environment.clock import noticing_pauses, seconds_awake, take_pause
 from charlm.errors import DivergenceError
-from charlm.prediction.predictor import Predictor, final_score, generate
-from charlm.prediction.scoring import Score, evaluate_part
+from charlm.prediction.evaluation import final_score
+from charlm.prediction.generation import generate
+from charlm.prediction.perplexity import Score
+from charlm.prediction.predictor import Predictor
+from charlm.prediction.scoring import evaluate_part
 from charlm.runs.folder import Run
 from charlm.signals import stop_on_interrupt
 from charlm.training.calibration import resolve, watch_threads

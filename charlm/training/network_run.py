@@ -11,9 +11,9 @@ from charlm.distributed.launch import launch_name, launched
 from charlm.distributed.processes import processes
 from charlm.environment.memory import is_out_of_memory
 from charlm.errors import CheckpointError, ConfigError, RunError
-from charlm.prediction.scored_text import training_corpus
 from charlm.runs.checkpoint import is_readable, read_checkpoint
 from charlm.runs.folder import OthersRun, Run
+from charlm.runs.training_text import training_corpus
 from charlm.training.events import Advised, Finished, Report
 from charlm.training.fine_tuning import read_start
 from charlm.training.loop import Session

@@ -20,7 +20,8 @@ from charlm.config.schema import Config, CorpusConfig, GenerationConfig, ModelCo
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import VocabularyError
 from charlm.models.language_model import LanguageModel
-from charlm.prediction.predictor import Predictor, generate_many_bytes, load
+from charlm.prediction.generation import generate_samples
+from charlm.prediction.predictor import Predictor, load
 from charlm.runs.checkpoint import Checkpoint, write_checkpoint
 
 NO_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -79,7 +80,7 @@ def test_a_pipe_and_a_file_get_the_bytes_that_a_model_of_bytes_drew(
 
 
 def test_samples_side_by_side_are_the_bytes_that_were_drawn(of_bytes: Path, tmp_path: Path) -> None:
-    first, second = generate_many_bytes(load(of_bytes), b"\xff", num_samples=2, seed=1)
+    first, second = generate_samples(load(of_bytes), b"\xff", num_samples=2, seed=1)
     expected = b"--- sample 1 ---\n\xff%b\n--- sample 2 ---\n\xff%b\n" % (first, second)
     options = ("--seed=1", "--num-samples=2", "--prefix", os.fsdecode(b"\xff"))
     assert run("generate", of_bytes, *options).stdout_bytes == expected

@@ -25,8 +25,8 @@ from charlm.corpus.batches import Position, SequentialBatches
 from charlm.corpus.builder import build_corpus
 from charlm.errors import ConfigError, CorpusError, DivergenceError, RunError
 from charlm.models.language_model import choose_device
-from charlm.prediction.generation import choose
-from charlm.prediction.scoring import Score
+from charlm.prediction.next_character import choose
+from charlm.prediction.perplexity import Score
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import Run
 from charlm.training import loop
@@ -354,11 +354,11 @@ def test_a_long_prefix_conditions_whole_and_in_pieces() -> None:
     from charlm.prediction import generation
 
     whole = text_of(predictor, prefix, greedy=True)
-    before, generation._PIECE = generation._PIECE, 7
+    before, generation._PREFIX_PIECE = generation._PREFIX_PIECE, 7
     try:
         assert text_of(predictor, prefix, greedy=True) == whole
     finally:
-        generation._PIECE = before
+        generation._PREFIX_PIECE = before
 
 
 def test_resume_takes_no_other_run_s_options(text_file: Path, tmp_path: Path) -> None:

@@ -51,8 +51,8 @@ from charlm.kernels.store import KernelStore
 from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.models.openings import Opening, choose_passages
-from charlm.prediction import predictor
-from charlm.prediction.scoring import Score
+from charlm.prediction import evaluation, generation, predictor
+from charlm.prediction.perplexity import Score
 from charlm.runs.checkpoint import FORMAT_VERSION, Checkpoint, read_checkpoint, write_checkpoint
 from charlm.runs.folder import Run
 from charlm.training import start as experiment
@@ -210,10 +210,10 @@ def whole_checkpoint(folder: Path, ensemble: bool) -> Checkpoint:
 def use(path: Path, text: Path) -> None:
     """Read a checkpoint, write with it, and score a text with it."""
     loaded = predictor.load(path, device="cpu")
-    score = predictor.evaluate(loaded, text=text)
+    score = evaluation.evaluate(loaded, text=text)
     about = [overlap.to_json() for overlap in score.overlaps]
     json.dumps([score.to_json(), score.protocol, about], allow_nan=False)
-    list(predictor.generate(loaded, length=3, seed=0, greedy=False, top_k=2))
+    list(generation.generate(loaded, length=3, seed=0, greedy=False, top_k=2))
 
 
 def change(data: st.DataObject, about: dict[str, Any]) -> None:
@@ -439,7 +439,7 @@ class Targets:
         vocabulary = data.draw(st.sampled_from([Vocabulary((10, 97)), Vocabulary.of_bytes()]))
         lawful(lambda: vocabulary.encode_text(prefix, how))
         options: dict[str, Any] = {"unknown": how, "stop": stop, "length": 2}
-        lawful(lambda: "".join(predictor.generate(self.loaded, prefix, **options)))
+        lawful(lambda: "".join(generation.generate(self.loaded, prefix, **options)))
 
     def try_run_name(self, data: st.DataObject) -> None:
         beginnings = ["", "../", "../../", "/", f"{self.top}/", f"{self.folder.parent}/"]
@@ -697,7 +697,7 @@ def test_weights_that_overflow_give_an_error_that_says_so(top_p: float, tmp_path
     def text() -> str:
         write_checkpoint(path, Checkpoint(whole.config, whole.vocabulary, "0", weights))
         loaded = predictor.load(path, device="cpu")
-        return "".join(predictor.generate(loaded, length=50, seed=0, top_k=2, top_p=top_p))
+        return "".join(generation.generate(loaded, length=50, seed=0, top_k=2, top_p=top_p))
 
     with pytest.raises(DivergenceError, match="output is not finite"):
         text()

@@ -199,7 +199,7 @@ def test_networks_alone_are_their_geometric_mean_until_they_are_weighed() -> Non
 
 def test_rates_are_those_that_do_best_on_the_text_kept_for_them() -> None:
     training = some_ids(7).astype(np.uint8)
-    evaluation = DynamicEvaluation(make_member(4), training, tried_on=some_ids(9, 900))
+    evaluation = DynamicEvaluation(make_member(4), training, rates_text=some_ids(9, 900))
     assert evaluation.rates.learning == 4e-4  # it has learnt nothing yet: faster is better
 
 

@@ -15,16 +15,14 @@ from charlm.errors import ConfigError, VocabularyError
 from charlm.models.language_model import LanguageModel
 from charlm.models.openings import Opening
 from charlm.prediction.generation import (
-    StreamDecoder,
-    choose,
+    generate,
     generate_ids,
-    keep_min_p,
-    keep_top_k,
-    keep_top_p,
-    own_generators,
-    until,
+    generate_samples,
+    sample_generators,
 )
-from charlm.prediction.predictor import Predictor, generate, generate_many
+from charlm.prediction.next_character import choose, keep_min_p, keep_top_k, keep_top_p
+from charlm.prediction.predictor import Predictor
+from charlm.prediction.text_stream import StreamDecoder, truncate
 
 LETTERS = Vocabulary(tuple(map(ord, "\n abcdefgh")))
 
@@ -41,6 +39,13 @@ def make_predictor(vocabulary: Vocabulary = LETTERS, **generation: Any) -> Predi
 
 def text_of(predictor: Predictor, prefix: str | None = None, **options: Any) -> str:
     return "".join(generate(predictor, prefix, **{"seed": 0, "length": 40, **options}))
+
+
+def generate_many(predictor: Predictor, prefix: str | None = None, **options: Any) -> list[str]:
+    """Generate several texts side by side."""
+    start = None if prefix is None else prefix.encode()
+    samples = generate_samples(predictor, start, **options)
+    return [sample.decode("utf-8", "replace") for sample in samples]
 
 
 LOGITS = torch.tensor([[2.0, 0.0, 1.0, -1.0], [0.0, 0.0, 0.0, 5.0]])
@@ -198,7 +203,7 @@ def test_characters_come_one_at_a_time() -> None:
 @given(st.text("ab", max_size=30), st.text("ab", min_size=1, max_size=4), st.integers(1, 4))
 def test_stop_ends_the_text_before_its_first_occurrence(text: str, stop: str, size: int) -> None:
     pieces: Iterator[str] = (text[i : i + size] for i in range(0, len(text), size))
-    assert "".join(until(pieces, stop)) == text.partition(stop)[0]
+    assert "".join(truncate(pieces, stop)) == text.partition(stop)[0]
 
 
 def test_stop_holds_back_no_more_than_it_must() -> None:
@@ -209,7 +214,7 @@ def test_stop_holds_back_no_more_than_it_must() -> None:
             seen.append(letter)
             yield letter
 
-    stream = until(letters(), "ab!")
+    stream = truncate(letters(), "ab!")
     assert next(stream) == "x"
     assert seen == ["x"]
     assert "".join(stream) == "xaby"
@@ -221,7 +226,7 @@ def test_stop_in_generation() -> None:
     stop = text[10:12]
     assert text_of(predictor, "a", stop=stop) == text.partition(stop)[0]
     many = generate_many(predictor, "a", num_samples=3, seed=0, length=40)
-    stopped = generate_many(predictor, "a", num_samples=3, seed=0, length=40, stop="a")
+    stopped = generate_many(predictor, "a", num_samples=3, seed=0, length=40, stop=b"a")
     assert stopped == [t.partition("a")[0] for t in many]
 
 
@@ -252,7 +257,7 @@ def test_ids_of_every_sample_are_in_the_vocabulary() -> None:
     predictor = make_predictor()
     config = GenerationConfig(length=50, top_k=3, top_p=0.9, min_p=0.01, temperature=1.5)
     opening = Opening.of_prefix(predictor.model, LETTERS.encode_text("ab"))
-    for ids in generate_ids(predictor.model, opening, config, own_generators(3, 4), forbidden=0):
+    for ids in generate_ids(predictor.model, opening, config, sample_generators(3, 4), forbidden=0):
         assert ids.shape == (4,)
         assert ((ids >= 1) & (ids < len(LETTERS))).all()
 
@@ -294,7 +299,7 @@ def test_the_kernels_write_what_the_equations_write(
                     model,
                     Opening.of_prefix(model, LETTERS.encode_text("abc")),
                     config,
-                    own_generators(5, 3),
+                    sample_generators(5, 3),
                     0,
                 )
             )

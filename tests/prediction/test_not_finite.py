@@ -17,9 +17,11 @@ from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.models.openings import Opening
 from charlm.prediction.dynamic import DynamicEvaluation, Rates
-from charlm.prediction.generation import choose, generate_ids, own_generators
-from charlm.prediction.predictor import Predictor, evaluate
-from charlm.prediction.scoring import Score
+from charlm.prediction.evaluation import evaluate
+from charlm.prediction.generation import generate_ids, sample_generators
+from charlm.prediction.next_character import choose
+from charlm.prediction.perplexity import Score
+from charlm.prediction.predictor import Predictor
 from charlm.runs.checkpoint import Checkpoint
 
 LETTERS = Vocabulary(tuple(map(ord, "abcdefgh")))
@@ -46,7 +48,7 @@ def network_of(model: AnyModel) -> LanguageModel:
 def steps(model: AnyModel, samples: int = 3, **config: Any) -> Iterator[torch.Tensor]:
     settings = GenerationConfig.model_validate({"length": 400} | config)
     opening = Opening.of_prefix(model, LETTERS.encode_text("ab"))
-    return generate_ids(model, opening, settings, own_generators(5, samples), forbidden=UNKNOWN)
+    return generate_ids(model, opening, settings, sample_generators(5, samples), forbidden=UNKNOWN)
 
 
 BROKEN = {
@@ -153,6 +155,6 @@ def test_rates_at_which_a_network_diverges_are_never_the_best(
     monkeypatch.setattr("charlm.prediction.dynamic._LEARNING", (math.inf, 1e-4, 2e-4))
     model, ids = make_model("fused"), part_of_letters().ids
     assert isinstance(model, LanguageModel)
-    evaluation = DynamicEvaluation(model, ids, tried_on=ids[:200])
+    evaluation = DynamicEvaluation(model, ids, rates_text=ids[:200])
     assert math.isfinite(evaluation.rates.learning)
     assert isinstance(evaluation.rates, Rates)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from test_generation import generate_many
 from test_training import train
 
 import charlm
@@ -19,8 +20,10 @@ from charlm.errors import CheckpointError
 from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.models.openings import Opening, choose_passages
-from charlm.prediction import predictor, scored_text
-from charlm.prediction.predictor import Predictor, generate, generate_many
+from charlm.prediction import evaluation
+from charlm.prediction.generation import generate
+from charlm.prediction.predictor import Predictor
+from charlm.runs import training_text
 from charlm.runs.checkpoint import read_checkpoint, write_checkpoint
 
 LETTERS = Vocabulary(tuple(map(ord, "\n .abcdefgh")))
@@ -195,9 +198,9 @@ def test_a_model_that_has_learnt_while_scored_has_openings_of_its_own(tmp_path: 
     run = train(tmp_path / "text", tmp_path, "training.steps=4")
     saved = tmp_path / "adapted"
     before = charlm.load(run.folder)
-    predictor.evaluate_dynamically(before, part="test", save=saved)
+    evaluation.evaluate_dynamically(before, part="test", save=saved)
     after = charlm.load(saved)
-    ids = scored_text.training_corpus(read_checkpoint(run.best)).parts["train"].ids
+    ids = training_text.training_corpus(read_checkpoint(run.best)).parts["train"].ids
     passages = choose_passages(ids, after.vocabulary, 0)
     again, kept = Opening.of_passages(after.model, passages), after.opening
     assert again is not None

@@ -14,7 +14,7 @@ from charlm.cli.main import app
 from charlm.corpus.overlaps import Overlap, caveats
 from charlm.errors import CorpusError
 from charlm.prediction import dynamic
-from charlm.prediction.scoring import Score
+from charlm.prediction.perplexity import Score
 from charlm.training.events import Report, Started
 
 TINY = (

@@ -15,7 +15,8 @@ from charlm.corpus.vocabulary import UNKNOWN_TYPE
 from charlm.errors import CorpusError
 from charlm.models.language_model import LanguageModel
 from charlm.prediction import scoring
-from charlm.prediction.scoring import WARM_UP, Rows, Score, evaluate_part, total_nats
+from charlm.prediction.perplexity import Score
+from charlm.prediction.scoring import WARM_UP, Streams, evaluate_part, total_nats
 
 VOCABULARY = 11
 
@@ -53,11 +54,11 @@ def test_exact_evaluation_is_the_sum_over_single_steps(cell: str, length: int) -
 def test_how_the_text_is_read_changes_no_score(length: int, chunk: int) -> None:
     model, ids = make_model(), random_ids(length)
     whole = total_nats(model, ids)
-    before, scoring._CHUNK = scoring._CHUNK, chunk
+    before, scoring._PREDICTIONS_AT_ONCE = scoring._PREDICTIONS_AT_ONCE, chunk
     try:
         assert total_nats(model, ids) == pytest.approx(whole, rel=1e-5)
     finally:
-        scoring._CHUNK = before
+        scoring._PREDICTIONS_AT_ONCE = before
 
 
 @given(st.integers(2, 4000), st.integers(1, 40))
@@ -124,7 +125,7 @@ def test_a_score_divides_its_totals() -> None:
 def test_rows_of_a_part_of_a_text_are_spread_evenly(
     length: int, characters: int, rows: int
 ) -> None:
-    cut = Rows.of(length, rows, characters)
+    cut = Streams.of(length, rows, characters)
     scored = [place for start, end in cut.spans for place in range(start, end)]
     assert len(set(scored)) == len(scored)
     assert 0 not in scored

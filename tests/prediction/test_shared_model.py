@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from test_generation import generate_many
 
 from charlm import evaluate, generate, load
 from charlm.config.schema import Config, EnsembleConfig, ModelConfig, TrainingConfig
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import LanguageModel
-from charlm.prediction.predictor import Predictor, generate_many
+from charlm.prediction.predictor import Predictor
 from charlm.runs.checkpoint import Checkpoint, write_checkpoint
 
 LETTERS = Vocabulary(tuple(map(ord, "\n abcdefgh")))

@@ -27,8 +27,10 @@ from charlm.corpus.corpus import Part
 from charlm.corpus.vocabulary import UNKNOWN_TYPE, Ids, Vocabulary, code_points
 from charlm.models.cells import Cell, GRUCell, LSTMCell, ReLUCell, RNNCell, State
 from charlm.models.language_model import LanguageModel
-from charlm.prediction.predictor import Predictor, generate
-from charlm.prediction.scoring import evaluate_part, perplexity
+from charlm.prediction.generation import generate
+from charlm.prediction.perplexity import perplexity
+from charlm.prediction.predictor import Predictor
+from charlm.prediction.scoring import evaluate_part
 from charlm.training.optimizer import clip_gradients, make_optimizer
 from charlm.training.trainer import StepReport, Trainer
 

@@ -14,7 +14,7 @@ import charlm
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.builder import build_corpus
 from charlm.models.language_model import LanguageModel
-from charlm.prediction.scoring import WARM_UP, Rows, evaluate_part
+from charlm.prediction.scoring import WARM_UP, Streams, evaluate_part
 from charlm.training.events import Report, Validated
 
 
@@ -58,7 +58,7 @@ def test_bytes_and_unknown_characters_are_those_of_the_rows(tmp_path: Path) -> N
     keys = {"paths": (str(training),), "validation_paths": (str(validation),)}
     corpus = build_corpus(CorpusConfig.model_validate(keys))
     part = corpus.parts["validation"]
-    cut = Rows.of(len(text), 7, 4000)
+    cut = Streams.of(len(text), 7, 4000)
     scored = "".join(text[start:end] for start, end in cut.spans)
     assert len(cut) == 7
     model = make_model()

@@ -1,4 +1,4 @@
-"""Store the text of an ensemble's n-grams in its checkpoint, or read it again."""
+"""Store the text of an ensemble's n-grams in its checkpoint, or count it again on loading."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,16 +12,16 @@ from charlm.corpus.provenance import Record
 from charlm.corpus.vocabulary import Ids
 from charlm.errors import CorpusError
 from charlm.models.ensemble import AnyModel, Ensemble
-from charlm.prediction.scored_text import at_paths, training_corpus
 from charlm.runs.checkpoint import Checkpoint
+from charlm.runs.training_text import training_corpus, with_paths
 
-_MOST_COUNTED = 4_000_000
-"""Number of the last characters of the training split that are counted: ~100 bytes each."""
+_MOST_COUNTED_CHARACTERS = 4_000_000
+"""Only the last characters of the training split are counted: ~100 bytes of memory each."""
 
 
 def text_to_count(corpus: Corpus) -> Ids:
     """Return the part of the training split from which n-grams are counted, in memory."""
-    return np.array(corpus.parts["train"].ids[-_MOST_COUNTED:])
+    return np.array(corpus.parts["train"].ids[-_MOST_COUNTED_CHARACTERS:])
 
 
 def tensors_to_save(model: AnyModel, checkpoint: Checkpoint) -> dict[str, Tensor]:
@@ -32,7 +32,7 @@ def tensors_to_save(model: AnyModel, checkpoint: Checkpoint) -> dict[str, Tensor
     return tensors
 
 
-def kept_characters(checkpoint: Checkpoint) -> int:
+def stored_characters(checkpoint: Checkpoint) -> int:
     """Return how many characters of running text a checkpoint contains."""
     if not checkpoint.config.ensemble.ngram_order:  # the checkpoint has only character counts
         return 0
@@ -51,11 +51,11 @@ def count_again(
     if not isinstance(model, Ensemble) or "counted" in checkpoint.weights:
         return
     remedy = _remedy(path)
-    corpus = training_corpus(at_paths(checkpoint, text) or checkpoint, remedy)
+    corpus = training_corpus(with_paths(checkpoint, text) or checkpoint, remedy)
     model.count(text_to_count(corpus))
     for record in checkpoint.provenance:
         if record.use == "followed" and not record.through:
-            model.count(_followed_ids(record, corpus, checkpoint, remedy))
+            model.count(_adapted_ids(record, corpus, checkpoint, remedy))
 
 
 def _remedy(path: Path) -> str:
@@ -70,15 +70,15 @@ def _remedy(path: Path) -> str:
     return f"{remedy}; {members[0].parent} needs no text" if members else remedy
 
 
-def _followed_ids(record: Record, corpus: Corpus, checkpoint: Checkpoint, remedy: str) -> Ids:
+def _adapted_ids(record: Record, corpus: Corpus, checkpoint: Checkpoint, remedy: str) -> Ids:
     """Return a text that the model was adapted to: a split of the training text, or another."""
-    where = (record.digest, record.start, record.end)
+    span = (record.digest, record.start, record.end)
     for part in corpus.parts.values():
-        if (part.origin.digest, part.origin.start, part.origin.start + len(part)) == where:
+        if (part.origin.digest, part.origin.start, part.origin.start + len(part)) == span:
             return np.array(part.ids)
     text = encode_files(record.paths, checkpoint.config.corpus, checkpoint.vocabulary)
     part = text.parts["test"]
-    if (part.origin.digest, 0, len(part)) != where:
+    if (part.origin.digest, 0, len(part)) != span:
         raise CorpusError(
             f"{record.name}: the text has changed since the model was adapted to it; restore it, "
             f"or {remedy}"

@@ -1,0 +1,156 @@
+"""Evaluate a trained model on a text, and describe how the score was computed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from charlm.config.schema import TrainingConfig
+from charlm.corpus.corpus import Corpus, Part, PartName
+from charlm.corpus.overlaps import caveats, overlaps
+from charlm.corpus.provenance import Record, followed, records_of
+from charlm.corpus.vocabulary import Vocabulary
+from charlm.distributed.processes import Processes
+from charlm.errors import CheckpointError
+from charlm.files.atomic import check_is_new
+from charlm.files.locations import from_user
+from charlm.models.ensemble import AnyModel
+from charlm.models.openings import Opening, choose_passages
+from charlm.prediction.dynamic import DynamicEvaluation, Rates
+from charlm.prediction.ngram_text import tensors_to_save
+from charlm.prediction.perplexity import Score
+from charlm.prediction.predictor import Predictor
+from charlm.prediction.scored_text import ScoredText, held_out_split, text_to_score
+from charlm.prediction.scoring import evaluate_part, num_streams, protocol
+from charlm.runs.checkpoint import Checkpoint, write_checkpoint
+from charlm.runs.training_text import training_corpus
+
+_MOST_EXACT_CHARACTERS = 250_000
+"""A longer held-out split is scored after training in several streams, as validation is."""
+
+
+def evaluate(
+    predictor: Predictor,
+    *,
+    text: str | Path | Iterable[str | Path] = (),
+    part: PartName | None = None,
+    rows: int = 1,
+) -> Score:
+    """Score a model on files, or on a split of its training text.
+
+    The default is the test split, or the validation split if there is no test split; the same holds
+    if the files are a copy of the training text. One row is exact; with more, the text is read in
+    that many streams side by side (see `scoring.evaluate_part`).
+    The `protocol` of the score describes the method and how much of the text the model has seen;
+    `overlaps` lists the latter. Raises `CorpusError`, and `DivergenceError` if the model's output
+    is not finite.
+    """
+    return score_text(predictor, text, part, rows)[1]
+
+
+def score_text(
+    predictor: Predictor,
+    text: str | Path | Iterable[str | Path] = (),
+    part: PartName | None = None,
+    rows: int = 1,
+) -> tuple[str, Score]:
+    """Score a model as `evaluate` does; return the name of the text, and the score."""
+    checkpoint = _checkpoint_of(predictor)
+    scored = text_to_score(checkpoint, text, part)
+    score = evaluate_part(predictor.model, scored.part, rows).checked(scored.name)
+    method = protocol(num_streams(len(scored.part), rows), predictor.model.precision)
+    return scored.name, _with_protocol(score, method, scored, checkpoint)
+
+
+def evaluate_dynamically(
+    predictor: Predictor,
+    *,
+    text: str | Path | Iterable[str | Path] = (),
+    part: PartName | None = None,
+    save: str | Path | None = None,
+) -> tuple[str, Score, Rates]:
+    """Score a text while learning from it: each character before anything is learnt from it.
+
+    The learning rates are those that do best on the validation split of the training text, unless
+    that split is scored. `save` is the path for the adapted model. The predictor's model is
+    changed. Returns the name of the text, the score and the rates. Raises `CorpusError` also if
+    the training text is missing.
+    """
+    checkpoint = _checkpoint_of(predictor)
+    if save is not None:
+        check_is_new(from_user(save), "--save", CheckpointError)
+    scored = text_to_score(checkpoint, text, part)
+    corpus = scored.corpus or training_corpus(checkpoint, "omit --dynamic, which needs it")
+    records = records_of(corpus, checkpoint.config.corpus)
+    found = overlaps(records, scored.part, checkpoint.vocabulary)
+    is_validation = any(overlap.use == "chosen on" for overlap in found)
+    rates_text = None if is_validation else corpus.parts["validation"].ids
+    training_ids = corpus.parts["train"].ids
+    evaluation = DynamicEvaluation(predictor.model, training_ids, rates_text=rates_text)
+    score, rates = evaluation.score(scored.part).checked(scored.name), evaluation.rates
+    method = f"online: scored, then trained on (rate {rates.learning:g}, pull {rates.pull:g})"
+    score = _with_protocol(score, method, scored, checkpoint)
+    if save is not None:
+        adapted = _adapted(checkpoint, predictor.model, corpus, scored)
+        write_checkpoint(from_user(save), adapted, is_new=True)
+    return scored.name, score, rates
+
+
+def _adapted(
+    checkpoint: Checkpoint, model: AnyModel, corpus: Corpus, scored: ScoredText
+) -> Checkpoint:
+    """Return the checkpoint with a model that has learnt from the scored text."""
+    vocabulary, seed = checkpoint.vocabulary, checkpoint.config.training.seed
+    opening = Opening.of_passages(
+        model, choose_passages(corpus.parts["train"].ids, vocabulary, seed)
+    )
+    record = followed(scored.title, scored.paths, scored.part, vocabulary)
+    return replace(
+        checkpoint,
+        weights=tensors_to_save(model, checkpoint),
+        opening_tensors=opening.tensors() if opening else {},
+        provenance=(*checkpoint.provenance, record),
+        training_tensors={},
+    )
+
+
+def final_score(
+    model: AnyModel,
+    corpus: Corpus,
+    training: TrainingConfig,
+    records: Sequence[Record],
+    processes: Processes | None = None,
+) -> tuple[tuple[PartName, Score] | None, str]:
+    """Score the held-out split, if there is one; return its name and score, and the protocol.
+
+    `records` describe the texts that the model has seen.
+    """
+    name = held_out_split(corpus)
+    if name is None:
+        return None, ""
+    part, streams = corpus.parts[name], 1
+    if len(part) > _MOST_EXACT_CHARACTERS:
+        streams = num_streams(len(part), training.validation_rows)
+    score = evaluate_part(model, part, streams, processes).checked(name)
+    method = protocol(streams, model.precision)
+    score = _with_warnings(score, method, records, part, corpus.vocabulary)
+    return (name, score), score.protocol
+
+
+def _checkpoint_of(predictor: Predictor) -> Checkpoint:
+    assert predictor.checkpoint is not None, "a model in training is scored by the training loop"
+    return predictor.checkpoint
+
+
+def _with_protocol(score: Score, method: str, scored: ScoredText, checkpoint: Checkpoint) -> Score:
+    method += scored.note
+    return _with_warnings(score, method, checkpoint.provenance, scored.part, checkpoint.vocabulary)
+
+
+def _with_warnings(
+    score: Score, method: str, records: Sequence[Record], part: Part, vocabulary: Vocabulary
+) -> Score:
+    """Return a score with its overlaps, and with the protocol: the method, then all warnings."""
+    found = overlaps(records, part, vocabulary)
+    return replace(
+        score, protocol=method + score.unknown_note + caveats(records, found), overlaps=found
+    )
