@@ -1,7 +1,7 @@
-"""Extend the weights of an initial model to the new characters of a text.
+"""Extension of the weights of an initial model to the new characters of a text.
 
-The known characters keep their weights. The new ones are at first about as probable as their
-frequencies in the text.
+The known characters keep their weights. At first, the new ones are about as probable as they are
+frequent in the text.
 """
 
 import math
@@ -17,10 +17,10 @@ from charlm.distributed.processes import Processes
 from charlm.kernels.loading import computing_in
 from charlm.models.language_model import LanguageModel
 
-_STEPS = 16
-"""Steps of the passages whose logits are in memory at once."""
-_HALVINGS = 60
-"""Bisection steps; they exhaust the precision of the bias."""
+_STEPS_AT_ONCE = 16
+"""Time steps of the passages whose logits are in memory at once."""
+_BISECTION_STEPS = 60
+"""They exhaust the precision of the bias."""
 
 
 def load_extended(
@@ -34,10 +34,10 @@ def load_extended(
 ) -> None:
     """Load weights for the vocabulary `old` into an initialised model for `new`.
 
-    `new` contains all of `old`. The weights of the other characters are those that the model has,
-    plus the mean of the known ones. Their biases are set so that, on average over passages of the
-    text, their probability is the sum of their frequencies. The relative probabilities of the
-    known characters do not change.
+    `new` contains all characters of `old`. To the weights of the other characters in the model, the
+    mean weights of the known ones are added. The biases of the other characters are set so that
+    their total probability is the sum of their frequencies, on average over passages of the text.
+    The relative probabilities of the known characters do not change.
     """
     places = _places(old, new)
     model.load_state_dict(_extended(weights, model.state_dict(), places))
@@ -65,7 +65,7 @@ def _places(old: Vocabulary, new: Vocabulary) -> Int64[Tensor, " old"]:
 def _extended(
     weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor], places: Int64[Tensor, " old"]
 ) -> dict[str, Tensor]:
-    """Put weights at their places among fresh weights for a larger vocabulary.
+    """Return weights for a larger vocabulary: `fresh` ones, with the given ones at their `places`.
 
     The mean of the known characters' weights is added to those of the new ones, so that these
     differ from the known ones no more than the known ones do from each other (Hewitt,
@@ -87,12 +87,12 @@ def _extended(
 def _log_odds(
     model: LanguageModel, is_added: Tensor, passages: Int64[Tensor, "time passages"]
 ) -> Float[Tensor, " predictions"]:
-    """Return the log-odds of an added character after each character of passages."""
+    """Return the log-odds that an added character follows, for each character of the passages."""
     passages, is_added = passages.to(model.device), is_added.to(model.device)
     state = model.eval().initial_state(passages.shape[1])
     odds = []
     with torch.no_grad(), computing_in("float32"):
-        for inputs in torch.split(passages, _STEPS):
+        for inputs in torch.split(passages, _STEPS_AT_ONCE):
             logits, state = model(inputs, state)
             logits = logits.flatten(0, 1)
             odds.append(logits[:, is_added].logsumexp(1) - logits[:, ~is_added].logsumexp(1))
@@ -106,7 +106,7 @@ def _shift(log_odds: Float[Tensor, " predictions"], share: float) -> float:
         return 0.0
     logit = math.log(share / (1 - share))
     low, high = logit - log_odds.max().item(), logit - log_odds.min().item()
-    for _ in range(_HALVINGS):
+    for _ in range(_BISECTION_STEPS):
         middle = (low + high) / 2
         if (log_odds + middle).sigmoid().mean() < share:
             low = middle

@@ -1,24 +1,24 @@
-"""What a run counts between its steps: means for the log, and the best validation so far."""
+"""Counters of the training loop: means for the log, and the best validation so far."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 from charlm.files.stored import Count, Finite, Seconds, checked
 from charlm.training.divergence import LossWatch
-from charlm.training.trainer import StepReport
+from charlm.training.step_result import StepResult
 
 
 @dataclass
 class Mean:
-    """A mean over characters, kept as totals."""
+    """Mean losses over the characters of some steps, kept as totals."""
 
     nats: Finite = 0.0
     characters: Count = 0
     seconds: Seconds = 0.0
     distillation_nats: Finite | None = None
-    """Sum of the distillation loss, which training minimises if there are teachers."""
+    """Total of the distillation loss, which training minimises if there are teachers."""
 
-    def add(self, step: StepReport) -> None:
+    def add(self, step: StepResult) -> None:
         self.nats += step.loss * step.characters
         if step.distillation_loss is not None:
             nats = step.distillation_loss * step.characters
@@ -32,25 +32,28 @@ class Mean:
 
     @property
     def losses(self) -> dict[str, float]:
-        """Return the mean losses by name: on the text, and of the distillation."""
+        """The mean losses by name: on the text and, with teachers, of the distillation."""
         nats = {"loss": self.nats, "distillation_loss": self.distillation_nats}
-        return {name: sum / self.characters for name, sum in nats.items() if sum is not None}
+        return {name: total / self.characters for name, total in nats.items() if total is not None}
 
 
 @dataclass
 class Counters:
-    """What a run counts beside its trainer; saved and restored with it."""
+    """What the training loop counts beside the trainer; a checkpoint contains all fields."""
 
     elapsed: Seconds = 0.0
-    """Seconds since the run began, validation included, up to the last resumption."""
+    """Seconds since training began, with validation, up to the last resumption."""
     best_loss: Finite | None = None
+    """The lowest validation loss, in nats per character."""
     validated_step: Count = 0
+    """The step of the last validation."""
     validations_since_best: Count = 0
     last_epoch_loss: Finite | None = None
+    """The mean training loss of the last whole epoch."""
     line: Mean = field(default_factory=Mean)
-    """Since the last training line."""
+    """Since the last training line in the log."""
     epoch: Mean = field(default_factory=Mean)
-    """Since the epoch's start."""
+    """Since the start of the epoch."""
     watch: LossWatch = field(default_factory=LossWatch)
     save_is_due: bool = False
     """Whether a save was due while the loss was high, and is still to come."""
@@ -60,13 +63,13 @@ class Counters:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Counters":
-        """Restore saved counters; older runs have fewer. Raises `InvalidDataError`."""
+        """Restore the counters of a checkpoint; raises `InvalidDataError`."""
         return checked(cls, fields)
 
     def training_loss(self, epochs: float) -> float | None:
-        """Return the mean of the epoch in progress, if half of it is done, else the last whole one.
+        """Return the mean loss of the epoch in progress if half of it is done, else of the last.
 
-        `epochs` is how many have been taken, in fractions.
+        `epochs` is the number of epochs so far, in fractions.
         """
         if self.last_epoch_loss is None or epochs % 1 >= 0.5:
             return self.epoch.loss
@@ -83,5 +86,5 @@ class Counters:
 
 
 def is_due(step: int, every: int | None) -> bool:
-    """Say whether something that comes every so many steps, or never, comes after this one."""
+    """Return whether something that happens after every so many steps, or never, happens now."""
     return every is not None and step % every == 0

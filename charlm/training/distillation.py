@@ -1,30 +1,38 @@
-"""Learning from what other models predict, beside from what came: knowledge distillation.
+"""Knowledge distillation: a student learns from the predictions of teachers, and from the text.
 
-Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015. A text says of each
-place which character came; models that have learnt it say how likely every character was, and so
-teach more at each step, and less by heart.
+Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015. The text shows one
+next character at each place. Teachers that were trained on it give a probability to every
+character, so that the student learns more from each step and memorises less.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from charlm.config.schema import TrainingConfig
 from charlm.corpus.batches import Batch
+from charlm.corpus.provenance import Record, inherited, merged
+from charlm.corpus.vocabulary import Vocabulary
+from charlm.errors import ConfigError
+from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import AnyState, LanguageModel
+from charlm.runs.checkpoint import read_checkpoint
+from charlm.runs.folder import checkpoint_to_use
 
 
 class Teacher:
-    """Networks that read along, and the targets that they give a student.
+    """Networks that read the text with the student, and the targets that they give it.
 
-    Each carries its own state from batch to batch, as the student does; a batch is read at once,
-    also where the student reads it in groups of columns.
+    Each network carries its recurrent state from batch to batch, as the student does. A batch is
+    read at once, even where the student reads it in groups of columns.
     """
 
     def __init__(self, networks: Sequence[LanguageModel], share: float) -> None:
-        """`share` of each target is the networks' mean prediction, the rest what came."""
+        """`share` of each target is the networks' mean prediction, the rest is the text."""
         self.networks = [network.eval().requires_grad_(False) for network in networks]
         self.share = share
         self.states: list[AnyState] = [network.initial_state(1) for network in self.networks]
@@ -33,11 +41,35 @@ class Teacher:
     def targets(self, batch: Batch) -> Float[Tensor, "time batch vocabulary"]:
         """Read a batch; return the distribution to learn at each place."""
         first = self.networks[0]
-        inputs, came = batch.inputs.to(first.device), batch.targets.to(first.device)
+        inputs, text = batch.inputs.to(first.device), batch.targets.to(first.device)
         if not batch.continues:
-            self.states = [net.initial_state(inputs.shape[1]) for net in self.networks]
-        targets = (1 - self.share) * F.one_hot(came, first.vocabulary_size).float()
+            self.states = [network.initial_state(inputs.shape[1]) for network in self.networks]
+        targets = (1 - self.share) * F.one_hot(text, first.vocabulary_size).float()
         for number, network in enumerate(self.networks if inputs.numel() else ()):
             logits, self.states[number] = network(inputs, self.states[number])
             targets += self.share / len(self.networks) * logits.softmax(dim=2)
         return targets
+
+
+def read_teacher(
+    config: TrainingConfig, vocabulary: Vocabulary, device: torch.device
+) -> tuple[Teacher | None, tuple[Record, ...]]:
+    """Return the teacher that `training.teachers` names, and records of its training texts.
+
+    Raises `ConfigError` for networks with a different vocabulary.
+    """
+    networks: list[LanguageModel] = []
+    records: tuple[Record, ...] = ()
+    for path in config.teachers:
+        checkpoint = read_checkpoint(checkpoint_to_use(Path(path)))
+        if checkpoint.vocabulary != vocabulary:
+            raise ConfigError(
+                f"training.teachers: {path} was trained with a different vocabulary; name runs "
+                "that were trained on this text"
+            )
+        model = checkpoint.make_model(device)
+        networks += model.members if isinstance(model, Ensemble) else [model]
+        records = merged(records, inherited(checkpoint.provenance, "teacher"))
+    for network in networks:
+        network.precision = config.product_precision
+    return Teacher(networks, config.teacher_share) if networks else None, records

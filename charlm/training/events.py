@@ -7,7 +7,7 @@ from charlm.corpus.corpus import Corpus, PartName
 from charlm.models.language_model import LanguageModel
 from charlm.prediction.perplexity import Score
 from charlm.runs.folder import Run
-from charlm.training.trainer import StepReport
+from charlm.training.step_result import StepResult
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Started:
 class Stepped:
     """A step was taken."""
 
-    step: StepReport
+    step: StepResult
     progress: float
     """How much of the run is done, from 0 to 1."""
 

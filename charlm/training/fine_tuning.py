@@ -1,7 +1,6 @@
-"""Read the initial network that `training.start_from` names."""
+"""Reading of the initial network that `training.start_from` names."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,14 @@ from charlm.runs.checkpoint import Checkpoint, read_checkpoint
 from charlm.runs.folder import checkpoint_to_use
 
 NETWORK_LOSSES = "network_losses"
-"""Counter in the checkpoint of an ensemble: the validation loss of each network."""
+"""Key of a counter in the checkpoint of an ensemble: the validation loss of each network."""
 
 
 def read_start(place: str) -> tuple[Checkpoint, str]:
-    """Return the initial network, and a remark for the user, or "".
+    """Return the checkpoint of the initial network, and a remark for the user or "".
 
-    Of an ensemble it is the network with the best loss on the validation split. Without such a
-    split it is the student, or the first network.
+    Of an ensemble, it is the network with the lowest loss on the validation split. Without such a
+    split, it is the student or the first network.
     """
     checkpoint = read_checkpoint(checkpoint_to_use(Path(place)))
     model = checkpoint.make_model()
@@ -35,13 +34,19 @@ def read_start(place: str) -> tuple[Checkpoint, str]:
     config = checkpoint.config.model_copy(update={"ensemble": EnsembleConfig()})
     weights = model.members[best].state_dict()
     remark = f"{place} is an ensemble; starting from network {best + 1} of {len(model.members)}"
-    alone = replace(checkpoint, config=config, weights=weights, training_counters={})
-    return replace(alone, training_tensors={}, opening_tensors={}), f"{remark}, {reason}"
+    network = Checkpoint(
+        config,
+        checkpoint.vocabulary,
+        checkpoint.fingerprint,
+        weights,
+        provenance=checkpoint.provenance,
+    )
+    return network, f"{remark}, {reason}"
 
 
-def _losses(written: Any, size: int) -> list[float] | None:
-    """Return the losses of a file; none if they are not in the format that charlm writes."""
-    if not isinstance(written, list) or len(written) != size:
+def _losses(stored: Any, size: int) -> list[float] | None:
+    """Return the losses in a checkpoint, or None if it has no finite loss for each network."""
+    if not isinstance(stored, list) or len(stored) != size:
         return None
-    is_finite = all(isinstance(loss, float) and math.isfinite(loss) for loss in written)
-    return written if is_finite else None
+    is_finite = all(isinstance(loss, float) and math.isfinite(loss) for loss in stored)
+    return stored if is_finite else None

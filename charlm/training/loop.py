@@ -36,7 +36,7 @@ from charlm.training.events import (
 )
 from charlm.training.rollback import Rollback
 from charlm.training.state import TrainingState
-from charlm.training.trainer import StepReport
+from charlm.training.step_result import StepResult
 
 
 class Session:
@@ -120,7 +120,7 @@ class Session:
             self._validate(run)
         self._rollback.save_at_end()
 
-    def _steps(self) -> Iterator[StepReport]:
+    def _steps(self) -> Iterator[StepResult]:
         watch = watch_threads(self.state.most_threads)
         next(watch)
         training = self.config.training
@@ -136,7 +136,7 @@ class Session:
         finally:
             torch.set_num_threads(self.state.most_threads)
 
-    def _log(self, run: Run, step: StepReport) -> None:
+    def _log(self, run: Run, step: StepResult) -> None:
         counters = self.state.counters
         counters.line.add(step)
         counters.epoch.add(step)
@@ -152,7 +152,7 @@ class Session:
             run.log_metrics({"event": "paused", "step": step, "seconds": seconds})
             self.on_report(Paused(seconds))
 
-    def _log_line(self, run: Run, step: StepReport, epoch_ended: bool) -> None:
+    def _log_line(self, run: Run, step: StepResult, epoch_ended: bool) -> None:
         counters = self.state.counters
         line = self._line() | {
             **counters.line.losses,

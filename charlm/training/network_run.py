@@ -104,7 +104,7 @@ def _begun(config: Config, on_report: Callable[[Report], None], is_scored: bool)
     corpus = processes().in_turn(lambda: corpus_of(config, vocabulary))
     session = Session(config, corpus, on_report, is_scored)
     if begin_with is not None:
-        session.state.begin_from(begin_with)
+        session.state.start_from(begin_with)
     return session
 
 

@@ -1,4 +1,4 @@
-"""Gradient clipping, optimisers, averages of weights, and the learning rate's way to its end."""
+"""Gradient clipping, the optimiser, averages of the weights, and the learning-rate schedule."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from charlm.config.schema import TrainingConfig
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float | None) -> Float[Tensor, ""]:
-    """Scale all gradients g by min(θ / ‖g‖, 1), in place; return ‖g‖, their global L2 norm before.
+    """Scale all gradients g by min(θ / ‖g‖, 1), in place; return ‖g‖, their global L2 norm.
 
     Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013.
     """
@@ -26,7 +26,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float | None) -
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Return the optimiser that the config names; weight decay acts on matrices, not on biases."""
+    """Return the optimiser of the config; weight decay applies to matrices, not to biases."""
     parameters = list(model.parameters())
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
@@ -38,11 +38,13 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
 
 
-def follow(averages: list[Tensor], weights: Sequence[Tensor], decay: float, num_steps: int) -> None:
-    """Move averages ā towards weights w, in place: ā ← d ā + (1 − d) w.
+def update_averages(
+    averages: list[Tensor], weights: Sequence[Tensor], decay: float, num_steps: int
+) -> None:
+    """Update averages ā of weights w in place: ā ← d ā + (1 − d) w.
 
-    d is `decay`, but at most (1 + t) / (10 + t) after t earlier steps, as the first weights should
-    not be remembered for long. The first time, `averages` is empty and gets copies of the weights.
+    d is `decay`, but at most (1 + t) / (10 + t) after t earlier steps, so that the first weights
+    soon stop counting. Empty `averages` become copies of the weights.
     Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
     """
     if not averages:
@@ -53,10 +55,11 @@ def follow(averages: list[Tensor], weights: Sequence[Tensor], decay: float, num_
 
 
 def learning_rate(config: TrainingConfig, step: int, progress: float) -> float:
-    """Return the learning rate of a step (the first is 0) when `progress` of the run is done.
+    """Return the learning rate of a step (the first is 0).
 
-    It rises in a line over `warmup_steps`, and follows the schedule's curve over `progress` from 0
-    to 1, which may be of epochs, steps or time, down to `final_learning_rate` of the peak.
+    It rises linearly over `warmup_steps`. From there, it follows the curve of the schedule down to
+    `final_learning_rate` times its peak, while `progress` goes from 0 to 1 (as a fraction of
+    epochs, steps or time).
     """
     warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
     lowest = config.final_learning_rate

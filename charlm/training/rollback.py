@@ -7,7 +7,7 @@ from charlm.errors import DivergenceError
 from charlm.runs.checkpoint import Checkpoint
 from charlm.runs.folder import Run
 from charlm.training.counters import is_due
-from charlm.training.divergence import advice, is_harm
+from charlm.training.divergence import advice, is_divergence
 from charlm.training.events import RolledBack
 from charlm.training.state import TrainingState
 
@@ -74,13 +74,13 @@ class Rollback:
         """Save after a step if a regular save is due, or if training stops here."""
         counters, every = self.state.counters, self.state.config.training.save_every
         counters.save_is_due = is_due(self.state.trainer.step, every) or counters.save_is_due
-        is_regular = counters.save_is_due and not counters.watch.is_suspicious
+        is_regular = counters.save_is_due and not counters.watch.is_high
         if is_regular or stops:
             self.save(is_regular=is_regular)
 
     def save_at_end(self) -> None:
         """Save when training is complete."""
-        self.save(is_regular=not self.state.counters.watch.is_suspicious)
+        self.save(is_regular=not self.state.counters.watch.is_high)
 
     def save(self, *, is_regular: bool) -> None:
         """Save everything; raises `DivergenceError` instead if a weight is not finite."""
@@ -104,16 +104,16 @@ class Rollback:
         compares weights independently of the teachers.
         """
         state, trainer, watch = self.state, self.state.trainer, self.state.counters.watch
-        watch.see(loss)
+        watch.observe(loss)
         if not watch.has_leapt:
             return
         with state.all_threads():
             now = trainer.loss_again()
             with state.model.having(state.read_matching(self.target).weights):
                 then = trainer.loss_again()
-        if is_harm(now, then):
+        if is_divergence(now, then):
             raise DivergenceError(f"step {trainer.step}: {watch.describe()}")
-        state.counters.watch = watch.renewed(now)
+        state.counters.watch = watch.restarted(now)
 
     def roll_back(self, reason: str) -> RolledBack:
         """Return to the last regular save with a lower learning rate.

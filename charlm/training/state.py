@@ -1,4 +1,4 @@
-"""All that a run has in memory: made, saved, restored, and taken back when it comes to harm."""
+"""Everything that training has in memory, its checkpoints, and how it is restored from them."""
 
 import os
 from collections.abc import Iterator
@@ -12,29 +12,27 @@ from charlm.config.schema import Config
 from charlm.corpus.batches import make_batches
 from charlm.corpus.corpus import Corpus
 from charlm.corpus.frequencies import estimate_frequencies
-from charlm.corpus.provenance import Record, inherited, merged, records_of
+from charlm.corpus.provenance import inherited, merged, records_of
 from charlm.distributed.launch import launched
 from charlm.distributed.processes import Processes
 from charlm.environment.forks import most_threads
-from charlm.errors import CheckpointError, ConfigError, DivergenceError, RunError
+from charlm.errors import CheckpointError, DivergenceError, RunError
 from charlm.files.stored import item
 from charlm.files.untrusted import InvalidDataError
-from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import LanguageModel, checked_weights, choose_device
 from charlm.models.new_characters import load_extended
 from charlm.models.openings import Opening, choose_passages
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint
-from charlm.runs.folder import checkpoint_to_use
 from charlm.training.counters import Counters
 from charlm.training.determinism import deterministic
-from charlm.training.distillation import Teacher
+from charlm.training.distillation import read_teacher
 from charlm.training.divergence import LossWatch
 from charlm.training.saved_trainer import counters_of, read_state, tensors_of
 from charlm.training.trainer import Trainer
 
 
 class TrainingState:
-    """Model, trainer and counters of a run, and their way to the run's folder and back."""
+    """Model, trainer and counters of one training."""
 
     def __init__(self, config: Config, corpus: Corpus, processes: Processes) -> None:
         self.config = config
@@ -53,17 +51,18 @@ class TrainingState:
         self.model.precision = training.product_precision
         batches = make_batches(train, config.batches, training.seed, share, corpus.hapaxes)
         self._passages = choose_passages(train, corpus.vocabulary, training.seed)
-        teacher, self._teachers, taught = _teacher(config, corpus, device)
-        self.provenance = merged(records_of(corpus, config.corpus), taught)
+        teacher, teacher_records = read_teacher(training, corpus.vocabulary, device)
+        self._teacher_digests = [n.digest() for n in teacher.networks] if teacher else []
+        self.provenance = merged(records_of(corpus, config.corpus), teacher_records)
         self.trainer = Trainer(self.model, batches, training, self.clock, processes, teacher)
         self.counters = Counters(watch=LossWatch.of_vocabulary(len(corpus.vocabulary)))
 
     def clock(self) -> float:
-        """Return the seconds that the run has taken, in this process and in those before."""
+        """Return the seconds that training has taken, in this process and in earlier ones."""
         return self.counters.elapsed + self.processes.clock()
 
-    def begin_from(self, checkpoint: Checkpoint) -> None:
-        """Load the weights of the initial model, and record the texts that it has seen."""
+    def start_from(self, checkpoint: Checkpoint) -> None:
+        """Load the weights of an initial model, and add the records of its training texts."""
         with deterministic(self.config.training.deterministic):
             load_extended(
                 self.model,
@@ -77,26 +76,26 @@ class TrainingState:
         self.provenance = merged(self.provenance, inherited(checkpoint.provenance, "start"))
 
     def restore(self, path: Path, checkpoint: Checkpoint) -> dict[str, int]:
-        """Go back to where a checkpoint was written; return how long the logs were then.
+        """Restore what a checkpoint contains; return the sizes of the logs at that time.
 
-        Raises `CheckpointError` for one that no run like this has written, and names its `path`.
+        Raises `CheckpointError`, with the `path`, for a state that this training cannot have.
         """
         try:
             return self._restore(checkpoint)
         except InvalidDataError as reason:
             raise CheckpointError(
                 f"{path}: its training state does not match its config ({reason!s:.100}); replace "
-                "it by a copy or another checkpoint of the run, or start a new run from its "
+                "it with a copy or another checkpoint of the run, or start a new run from its "
                 f"weights: --set training.start_from={path}"
             ) from None
 
     def _restore(self, checkpoint: Checkpoint) -> dict[str, int]:
         self.model.load_state_dict(checked_weights(self.model, checkpoint.weights))
         counters = checkpoint.training_counters
-        if counters.get("teachers", []) != self._teachers:
+        if item(counters, "teachers", list) != self._teacher_digests:
             raise RunError(
-                "training.teachers: not those that this run has learnt from so far; name them, in "
-                "their order"
+                "training.teachers: not the teachers that this run has had so far; name the same "
+                "ones, in their order"
             )
         trainer_counters = item(counters, "trainer", dict)
         saved = read_state(self.trainer, checkpoint.training_tensors, trainer_counters)
@@ -107,7 +106,7 @@ class TrainingState:
         return {name: item(sizes, name, int) for name in sizes}
 
     def checkpoint(self) -> Checkpoint:
-        """Return what predicts as the run does now."""
+        """Return a checkpoint to predict with."""
         weights = self.trainer.weights()
         with self.model.having(weights):
             opening = self.opening()
@@ -134,7 +133,7 @@ class TrainingState:
             raise DivergenceError(f"step {self.trainer.step}: a weight is not finite")
         trainer = self.trainer.state_dict()
         counters = {
-            "teachers": self._teachers,
+            "teachers": self._teacher_digests,
             "trainer": counters_of(trainer),
             "run": asdict(replace(self.counters, elapsed=self.clock())),
             "log_sizes": log_sizes,
@@ -144,51 +143,23 @@ class TrainingState:
         )
 
     def read_matching(self, path: Path) -> Checkpoint:
-        """Read a checkpoint of this run; raises `CheckpointError` for another model's."""
+        """Read a checkpoint; raises `CheckpointError` if it is of another model than this one."""
         checkpoint = read_checkpoint(path)
         try:
             checked_weights(self.model, checkpoint.weights)
         except InvalidDataError as reason:
             raise CheckpointError(
                 f"{path}: the checkpoint is of another model than this run's ({reason!s:.100}); "
-                "replace it by a copy of the run's own"
+                "replace it with a copy of the run's own"
             ) from None
         return checkpoint
 
     @contextmanager
     def all_threads(self) -> Iterator[None]:
-        """Compute on as many as ever: in float32 a sum may depend on the number."""
-        before = torch.get_num_threads()
+        """Use all threads within a block: in float32, sums can depend on the number of threads."""
+        threads = torch.get_num_threads()
         torch.set_num_threads(self.most_threads)
         try:
             yield
         finally:
-            torch.set_num_threads(before)
-
-
-def _teacher(
-    config: Config, corpus: Corpus, device: torch.device
-) -> tuple[Teacher | None, list[str], tuple[Record, ...]]:
-    """Return the teacher networks of the config or None, their digests, and their records.
-
-    The records describe the texts that they have seen.
-
-    Raises `ConfigError` for those of another text.
-    """
-    networks: list[LanguageModel] = []
-    records: tuple[Record, ...] = ()
-    for path in config.training.teachers:
-        checkpoint = read_checkpoint(checkpoint_to_use(Path(path)))
-        if checkpoint.vocabulary != corpus.vocabulary:
-            raise ConfigError(
-                f"training.teachers: {path} knows other characters than this text has; name runs "
-                "that learnt from this text"
-            )
-        model = checkpoint.make_model(device)
-        networks += model.members if isinstance(model, Ensemble) else [model]
-        records = merged(records, inherited(checkpoint.provenance, "teacher"))
-    for network in networks:
-        network.precision = config.training.product_precision
-    digests = [network.digest() for network in networks]
-    teacher = Teacher(networks, config.training.teacher_share) if networks else None
-    return teacher, digests, records
+            torch.set_num_threads(threads)

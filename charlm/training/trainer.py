@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,62 +22,39 @@ from charlm.models.language_model import (
     select_columns,
 )
 from charlm.training.distillation import Teacher
-from charlm.training.optimizer import clip_gradients, follow, learning_rate, make_optimizer
-
-
-class StepReport(NamedTuple):
-    """What one step did."""
-
-    step: int
-    """Steps taken so far, this one included."""
-    epoch: float
-    """Epochs taken so far, in fractions."""
-    seconds: float
-    """Time spent in steps so far."""
-    characters: int
-    """Characters predicted in this step."""
-    step_seconds: float
-    """Time spent in this step."""
-    loss: float
-    """Mean cross-entropy on the text, in nats per character."""
-    distillation_loss: float | None
-    """Mean cross-entropy with the teachers' predictions and the text, which the step minimises.
-
-    None without teachers: the step then minimises `loss`.
-    """
-    gradient_norm: float
-    """Global L2 norm of the gradient before clipping."""
-    learning_rate: float
+from charlm.training.optimizer import (
+    clip_gradients,
+    learning_rate,
+    make_optimizer,
+    update_averages,
+)
+from charlm.training.step_result import StepResult
 
 
 @dataclass(frozen=True)
 class TrainerState:
-    """Everything that the next training step depends on, for all columns of all processes."""
+    """Everything that the next step depends on, for all columns of all processes."""
 
     position: Position
-    """Where the next batch is in the data."""
+    """The position of the next batch in the data."""
     step: int
     characters: int
     seconds: float
     learning_rate_scale: float
     states: Sequence[AnyState]
-    """The recurrent states of the model and of the teachers."""
+    """The recurrent states of `Trainer.networks`."""
     optimizer: Mapping[int, Mapping[str, Any]]
-    """What the optimizer keeps, by the number of the parameter."""
+    """The optimiser's state of each parameter, by its number."""
     weights: Mapping[str, Tensor]
-    """The weights in training, if others predict: averages of them; else empty."""
+    """The weights in training if their averages are the weights to predict with; else empty."""
 
 
 class Trainer:
     """Fits a model to batches; iterating takes steps until a limit of the config is reached.
 
-    The text is read in segments. A step computes the gradients within one segment and carries only
-    the recurrent state on to the next (truncated back-propagation through time). A trainer that
-    loads the `state_dict` of another one takes the same steps as that one would, bit for bit.
-
-    `clock` gives the seconds since training began, which a time budget counts. Where `processes`
-    train together, each has a trainer with its columns of the batches, and all of them take the
-    same steps.
+    The text is read in segments. A step computes gradients within its segment only, and carries
+    just the recurrent state to the next one: truncated back-propagation through time. A trainer
+    that loads the `state_dict` of another one takes the same steps, bit for bit.
     """
 
     def __init__(
@@ -89,6 +66,11 @@ class Trainer:
         processes: Processes | None = None,
         teacher: Teacher | None = None,
     ) -> None:
+        """`clock` returns the seconds since training began, which a time budget counts.
+
+        Each of several `processes` has a trainer for its columns of the batches. All of them take
+        the same steps.
+        """
         self.model = model
         self.teacher = teacher
         self.batches = batches
@@ -99,15 +81,14 @@ class Trainer:
         self._loss = self.processes.share_gradients(model)
         self.state = model.initial_state(1)
         self._columns, self._num_columns = range(1), 1
-        """Which columns of the batch `state` belongs to, and how many the batch has."""
+        """The columns of the batch that `state` belongs to, and how many the batch has."""
         self.step = 0
         self.characters = 0
         self.seconds = 0.0
         self.learning_rate_scale = 1.0
-        """Factor on the whole schedule; rolling back lowers it."""
+        """Factor on the whole schedule; each roll-back lowers it."""
         self._averages: list[Tensor] = []
-        """Averages of the parameters, in their order; empty before the first step, or without
-        `average` in the config."""
+        """Of the parameters, in their order; empty before the first step, or without averaging."""
         self._batch: Batch | None = None
 
     @property
@@ -116,7 +97,7 @@ class Trainer:
         return [self.model, *(self.teacher.networks if self.teacher else ())]
 
     def progress(self) -> float:
-        """Return the fraction of training that is done, by the limit that is nearest."""
+        """Return how much of the training is done, as a fraction of the nearest limit."""
         config = self.config
         return max(
             self.batches.epochs / config.epochs if config.epochs else 0.0,
@@ -124,13 +105,13 @@ class Trainer:
             self.clock() / config.budget if config.budget else 0.0,
         )
 
-    def __iter__(self) -> Iterator[StepReport]:
+    def __iter__(self) -> Iterator[StepResult]:
         """Take steps until a limit is reached, and yield the result of each."""
         while (progress := self.progress()) < 1.0:
             yield self.take_step(next(self.batches), progress)
 
-    def take_step(self, batch: Batch, progress: float) -> StepReport:
-        """Update the parameters once.
+    def take_step(self, batch: Batch, progress: float) -> StepResult:
+        """Update the parameters once: forward, loss, backward; clip the gradient; step.
 
         Raises `DivergenceError`, before the update, if a loss or the gradient is not finite.
         """
@@ -142,34 +123,34 @@ class Trainer:
         self._batch = batch
         self.model.train()
         self.optimizer.zero_grad()
-        losses = self.processes.agree(self._propagate(batch))
+        losses = self.processes.agree(self._forward_and_backward(batch))
         norm = clip_gradients(self.model.parameters(), self.config.max_gradient_norm).item()
         self._check_finite(losses, norm)
         self.optimizer.step()
         if self.config.average:
             weights = [parameter.detach() for parameter in self.model.parameters()]
-            follow(self._averages, weights, self.config.average, self.step)
+            update_averages(self._averages, weights, self.config.average, self.step)
 
         self.step += 1
         self.characters += batch.num_predictions
         step_seconds = seconds_awake() - start
         self.seconds += step_seconds
-        return StepReport(
-            self.step,
-            self.batches.epochs,
-            self.seconds,
-            batch.num_predictions,
-            step_seconds,
-            losses[0],
-            losses[1] if self.teacher is not None else None,
-            norm,
-            rate,
+        return StepResult(
+            step=self.step,
+            epoch=self.batches.epochs,
+            seconds=self.seconds,
+            characters=batch.num_predictions,
+            step_seconds=step_seconds,
+            loss=losses[0],
+            distillation_loss=losses[1] if self.teacher is not None else None,
+            gradient_norm=norm,
+            learning_rate=rate,
         )
 
-    def _propagate(self, batch: Batch) -> list[float]:
-        """Propagate forward and back: compute gradients of the mean loss, and carry the state on.
+    def _forward_and_backward(self, batch: Batch) -> list[float]:
+        """Compute the gradients of the mean loss, and carry the recurrent state to the next batch.
 
-        Return this process's share of the cross-entropy of the text and, with teachers, of the
+        Returns this process's share of the cross-entropy of the text and, with teachers, of the
         distillation loss, which is then minimised. Columns are read in `accumulate` groups: their
         gradients add up to those of the batch, and only one group's activations are in memory.
         """
@@ -197,7 +178,7 @@ class Trainer:
             total = total + cross_entropy * share
             if distributions is not None:
                 distillation_total = distillation_total + loss.detach() * share
-            states.append(detach(new_state))  # the next segment's gradients stop here
+            states.append(detach(new_state))  # where the gradients of the next segment end
         self.state = join_columns(states)
         self._columns = range(batch.first_column, batch.first_column + inputs.shape[1])
         self._num_columns = batch.num_columns
@@ -205,8 +186,9 @@ class Trainer:
             return [total.item()]
         return [total.item(), distillation_total.item()]
 
-    def _check_finite(self, losses: list[float], norm: float) -> None:
-        for name, value in (*(("loss", loss) for loss in losses), ("gradient norm", norm)):
+    def _check_finite(self, losses: Sequence[float], norm: float) -> None:
+        values = [*(("loss", loss) for loss in losses), ("gradient norm", norm)]
+        for name, value in values:
             if not math.isfinite(value):
                 raise DivergenceError(f"step {self.step + 1}: the {name} is {value}")
 
@@ -214,7 +196,7 @@ class Trainer:
     def loss_again(self) -> float:
         """Return the cross-entropy of the last step's batch with the current weights.
 
-        It starts from the initial state and without dropout, so that weights can be compared.
+        It starts from the initial state and uses no dropout, so that weights can be compared.
         """
         assert self._batch is not None, "a step was taken"
         inputs = self._batch.inputs.to(self.model.device)
@@ -250,7 +232,7 @@ class Trainer:
         )
 
     def load_state_dict(self, saved: TrainerState) -> None:
-        """Load what `state_dict` returned; the model already has the `weights()` of that time."""
+        """Load a value of `state_dict`; the model already has the `weights()` of that time."""
         self.batches.restore(saved.position)
         self.step, self.characters, self.seconds = saved.step, saved.characters, saved.seconds
         self.learning_rate_scale = saved.learning_rate_scale
@@ -268,5 +250,5 @@ class Trainer:
             self.model.load_state_dict(saved.weights)
 
     def _join(self, tensor: Tensor) -> Tensor:
-        """Return the rows of all columns of a recurrent state, of which this process has some."""
+        """Return the rows of all columns of the batch; this process has those of its columns."""
         return self.processes.join(tensor, self._columns, self._num_columns)

@@ -243,4 +243,4 @@ def test_a_teacher_of_fewer_characters_is_refused(
 ) -> None:
     teachers = [f"--set=training.teachers={latin}", f"--set=training.start_from={latin}"]
     result = run("train", "--text", cyrillic, "--runs", tmp_path, *SMALL, *teachers, EXTEND)
-    refused(result, "training.teachers", "other characters")
+    refused(result, "training.teachers", "different vocabulary")

@@ -6,14 +6,15 @@ import pytest
 
 from charlm.cli.main import main
 from charlm.training import loop
-from charlm.training.trainer import StepReport, Trainer
+from charlm.training.step_result import StepResult
+from charlm.training.trainer import Trainer
 
 
 def clock_of_steps(patch: pytest.MonkeyPatch) -> None:
     """Let a run's clock go on by a second at each step, and at nothing else."""
     seconds, take_step = [0], Trainer.take_step
 
-    def take_a_second(self: Trainer, *arguments: Any) -> StepReport:
+    def take_a_second(self: Trainer, *arguments: Any) -> StepResult:
         report = take_step(self, *arguments)
         seconds[0] += 1
         return report

@@ -32,7 +32,8 @@ from charlm.prediction.perplexity import perplexity
 from charlm.prediction.predictor import Predictor
 from charlm.prediction.scoring import evaluate_part
 from charlm.training.optimizer import clip_gradients, make_optimizer
-from charlm.training.trainer import StepReport, Trainer
+from charlm.training.step_result import StepResult
+from charlm.training.trainer import Trainer
 
 Implementation = Literal["fused", "equations"]
 CELLS = [RNNCell, ReLUCell, GRUCell, LSTMCell]
@@ -719,7 +720,7 @@ def test_6_4_a_few_epochs_lower_the_training_perplexity(sampling: str) -> None:
     assert perplexities[-1] < vocabulary_size / 2
 
 
-def epoch_perplexity(reports: list[StepReport], epoch: int) -> float:
+def epoch_perplexity(reports: list[StepResult], epoch: int) -> float:
     """exp of the mean cross-entropy over the steps of an epoch; the first is 1."""
     steps = [report for report in reports if epoch - 1 < report.epoch <= epoch]
     nats = sum(report.loss * report.characters for report in steps)

@@ -134,7 +134,7 @@ def test_a_teacher_of_another_text_is_refused(text_file: Path, tmp_path: Path) -
     result = run(
         "train", "--text", other, "--runs", tmp_path, f"--set=training.teachers={teacher}", *SMALL
     )
-    refused(result, "training.teachers", "other characters")
+    refused(result, "training.teachers", "different vocabulary")
     refused(run("train", "--set=training.teachers=nowhere", *SMALL), "nowhere", "no such run")
 
 

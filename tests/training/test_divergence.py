@@ -33,7 +33,7 @@ from charlm.models.language_model import LanguageModel
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import Run
 from charlm.training import loop, rollback
-from charlm.training.divergence import LossWatch, advice, is_harm
+from charlm.training.divergence import LossWatch, advice, is_divergence
 from charlm.training.events import Report, RolledBack, Stepped
 from charlm.training.rollback import Rollback
 
@@ -81,7 +81,7 @@ def test_ordinary_training_raises_no_alarm(
     for step in range(600):
         begins = 2.0 if step % 100 < 20 else 0.0
         level = first * (1 - fall * step / 600)
-        watch.see(max(0.0, level + begins + noise * random.standard_normal()))
+        watch.observe(max(0.0, level + begins + noise * random.standard_normal()))
         assert not watch.has_leapt
 
 
@@ -90,18 +90,18 @@ def test_a_leap_counts_when_it_has_lasted(height: float) -> None:
     random = np.random.default_rng(0)
     watch = LossWatch()
     for _ in range(300):
-        watch.see(2 + 0.1 * random.standard_normal())
+        watch.observe(2 + 0.1 * random.standard_normal())
     for _ in range(49):
-        watch.see(2 + height)
-        assert watch.is_suspicious
+        watch.observe(2 + height)
+        assert watch.is_high
         assert not watch.has_leapt
     resumed = LossWatch(**json.loads(json.dumps(asdict(watch))))
     assert resumed == watch
-    watch.see(2 + height)
+    watch.observe(2 + height)
     assert watch.has_leapt
     assert "for 50 steps, after 1.99" in watch.describe()
-    resumed.see(2.0)
-    assert not resumed.is_suspicious
+    resumed.observe(2.0)
+    assert not resumed.is_high
 
 
 def test_a_loss_that_climbs_slowly_is_noticed_once_it_is_worse_than_a_guess() -> None:
@@ -109,14 +109,14 @@ def test_a_loss_that_climbs_slowly_is_noticed_once_it_is_worse_than_a_guess() ->
     reached = 0.0
     while not watch.has_leapt:
         reached += 0.005
-        watch.see(2.0 + reached)
+        watch.observe(2.0 + reached)
     assert math.log(30) < 2.0 + reached < math.log(30) + 1.5
 
 
 def test_harm_is_what_the_text_does_not_explain() -> None:
-    assert is_harm(math.nan, 2.0)
-    assert is_harm(3.0, 2.0)
-    assert not is_harm(9.0, 10.0)
+    assert is_divergence(math.nan, 2.0)
+    assert is_divergence(3.0, 2.0)
+    assert not is_divergence(9.0, 10.0)
 
 
 def test_the_advice_fits_the_config() -> None:
@@ -187,15 +187,15 @@ def test_a_harder_text_is_not_harm(text_file: Path, tmp_path: Path) -> None:
 
     def compare(now: float, then: float) -> bool:
         compared.append((now, then))
-        return is_harm(now, then)
+        return is_divergence(now, then)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rollback, "is_harm", compare)
+        patch.setattr(rollback, "is_divergence", compare)
         run = train(text_file, tmp_path, *settings)
     assert compared
     assert events(run) == []
     with pytest.MonkeyPatch.context() as patch, pytest.raises(DivergenceError):
-        patch.setattr(rollback, "is_harm", lambda *_: True)
+        patch.setattr(rollback, "is_divergence", lambda *_: True)
         train(text_file, tmp_path, *settings)
 
 
@@ -277,7 +277,7 @@ def test_a_run_resumed_across_roll_backs_equals_the_uninterrupted_one(
         with pytest.raises(ending):
             charlm.resume(folder, on_report=on_report)
     counted = read_checkpoint(Run(folder).last).training_counters["run"]
-    assert counted["save_is_due"] == (counted["watch"]["above"] > 0) == (settings is LEAPS)
+    assert counted["save_is_due"] == (counted["watch"]["high_steps"] > 0) == (settings is LEAPS)
     charlm.resume(folder)
     assert_same_run(Run(folder), whole)
 
@@ -324,7 +324,7 @@ def crashing_at(call: str, patch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
-def test_a_crash_within_a_save_is_harmless(
+def test_a_crash_within_a_save_is_divergenceless(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After each file operation of a stop and of the regular save that follows it."""
