@@ -42,9 +42,7 @@ from charlm.cli.text_output import TextOutput
 from charlm.distributed.launch import launched
 from charlm.environment.process import prepare
 from charlm.errors import CharlmError, CorpusWarning, ProcessError, file_errors
-from charlm.files.atomic import check_is_new
 from charlm.files.locations import from_user
-from charlm.files.untrusted import InvalidDataError, as_ascii, parse_json, read_bounded
 from charlm.signals import end_on_request
 
 _UsageError: type[Any] = typer.BadParameter.__mro__[1]  # which typer does not export
@@ -324,6 +322,7 @@ def generate(
     """
     from charlm.cli.console import message
     from charlm.cli.prefixes import argument_bytes, decoded_prefix, read_prefix
+    from charlm.files.atomic import check_is_new
     from charlm.prediction import generation, predictor
 
     if prefix is not None and prefix_file is not None:
@@ -419,7 +418,7 @@ def bench(
 
 
 def _read_ratios(path: Path) -> dict[str, float]:
-    from charlm.files.stored import item
+    from charlm.files.untrusted import InvalidDataError, as_ascii, item, parse_json, read_bounded
 
     with file_errors("be read", path, "check the path", CharlmError):
         data = read_bounded(from_user(path), 1)

@@ -21,8 +21,7 @@ from charlm.errors import CorpusError, file_errors
 from charlm.files.atomic import sync
 from charlm.files.cache_record import claim, make_folder, record_locked
 from charlm.files.locations import ANOTHER_CACHE, cache_folder
-from charlm.files.stored import item
-from charlm.files.untrusted import InvalidDataError, as_ascii, parse_json, read_bounded
+from charlm.files.untrusted import InvalidDataError, as_ascii, item, parse_json, read_bounded
 
 _MOST_TO_DIGEST = 64 << 20
 """Bytes: of a longer file of ids, only the length and the time are checked each time it is used.
@@ -101,7 +100,7 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
     folder = cache_folder() / "corpora" / fingerprint
     try:
         written = as_ascii(read_bounded(folder / "corpus.json", megabytes=19))
-        about = parse_json(written, most_numbers=2_400_000)  # a vocabulary, and what is rare in it
+        about = parse_json(written, max_numbers=2_400_000)  # a vocabulary, and what is rare in it
         digest = item(about, "sha256", str)
         if digest != _digest_of({key: about[key] for key in about if key != "sha256"}):
             raise InvalidDataError(f"{folder}: changed since it was written")

@@ -21,8 +21,7 @@ from charlm.corpus.shingles import MOST_ANCHOR_BITS, Sketch, sketch
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.files.build_folder import built_in
 from charlm.files.locations import cache_folder
-from charlm.files.stored import item
-from charlm.files.untrusted import InvalidDataError, read_bounded
+from charlm.files.untrusted import InvalidDataError, item, read_bounded
 
 Use = Literal["learnt from", "followed", "chosen on", "fitted on"]
 """followed: the model was adapted to the text while it was scored (`eval --dynamic --save`)."""

@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from charlm.errors import VocabularyError
-from charlm.files.stored import item
-from charlm.files.untrusted import InvalidDataError
+from charlm.files.untrusted import InvalidDataError, item
 
 NUM_CODE_POINTS = 0x110000
 UNKNOWN_SIGN = "\N{REPLACEMENT CHARACTER}"

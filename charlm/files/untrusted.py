@@ -1,14 +1,23 @@
-"""Files from elsewhere, which may be of any size, or endless, and JSON that may hold anything."""
+"""Read files that may be damaged, forged or too large, and check what they contain."""
 
 import errno
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-_MOST_MARKS = 1 << 18
-"""Brackets and quotes of one JSON text: what they stand for takes up to 50 times its text."""
-_MOST_NUMBERS = 1_200_000
-"""They take up to ten times their text; a vocabulary of all code points has 1,114,112."""
+from pydantic import Field, TypeAdapter, ValidationError
+
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+"""A number of things; every such number can be represented as a float."""
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+_MAX_BRACKETS_AND_QUOTES = 1 << 18
+"""Limit for one JSON text: the values that they delimit take up to 50 times its size in memory."""
+_MAX_NUMBERS = 1_200_000
+"""Numbers take up to ten times the size of the text; a vocabulary has at most 1,114,112."""
+
+_Kind = TypeVar("_Kind")
 
 
 class InvalidDataError(ValueError):
@@ -28,20 +37,22 @@ def read_bounded(path: Path, megabytes: int) -> bytes:
 
 
 def as_ascii(data: bytes) -> str:
-    """Return ASCII bytes as text; raises `InvalidDataError`."""
+    """Return ASCII bytes as text; raises `InvalidDataError` for other bytes."""
     try:
         return data.decode("ascii")
     except UnicodeDecodeError:
         raise InvalidDataError("it is not ASCII") from None
 
 
-def parse_json(text: str, most_numbers: int = _MOST_NUMBERS) -> Any:
-    """Parse JSON in ASCII; raises `InvalidDataError`.
+def parse_json(text: str, max_numbers: int = _MAX_NUMBERS) -> Any:
+    """Parse JSON in ASCII.
 
-    So it does, before memory is full, for what holds more than charlm ever writes.
+    Raises `InvalidDataError` for other text and, before memory is full, for JSON with more values
+    than charlm writes.
     """
-    # A character beyond ASCII makes its whole string up to four times as long in memory.
-    is_large = sum(map(text.count, '[{"')) > _MOST_MARKS or text.count(",") > most_numbers
+    # A non-ASCII character makes its whole string up to four times as long in memory.
+    num_delimiters = sum(map(text.count, '[{"'))
+    is_large = num_delimiters > _MAX_BRACKETS_AND_QUOTES or text.count(",") > max_numbers
     if is_large or not text.isascii():
         raise InvalidDataError("it contains data that charlm does not write")
     try:
@@ -50,3 +61,23 @@ def parse_json(text: str, most_numbers: int = _MOST_NUMBERS) -> Any:
         raise InvalidDataError("it is nested too deeply") from None
     except ValueError as reason:  # not JSON, or a number with too many digits
         raise InvalidDataError(f"it is not JSON: {reason}") from None
+
+
+def checked(kind: type[_Kind], fields: Any) -> _Kind:
+    """Restore a dataclass from parsed JSON; raises `InvalidDataError` for other types."""
+    try:
+        text = json.dumps(fields)
+    except (ValueError, RecursionError) as reason:  # a number with too many digits; deep nesting
+        raise InvalidDataError(f"it is not JSON: {reason}") from None
+    try:
+        return TypeAdapter(kind).validate_json(text, strict=True)
+    except ValidationError as reason:
+        raise InvalidDataError(str(reason)) from None
+
+
+def item(fields: Any, name: str, kind: type[_Kind]) -> _Kind:
+    """Return an item of a JSON object; raises `InvalidDataError` if it has another type."""
+    value = fields.get(name) if type(fields) is dict else None
+    if type(value) is not kind:
+        raise InvalidDataError(f"{name} should be of type {kind.__name__}")
+    return value

@@ -22,8 +22,7 @@ from typing import BinaryIO
 
 from charlm.files.atomic import write_whole
 from charlm.files.locations import cache_folder
-from charlm.files.stored import checked
-from charlm.files.untrusted import parse_json
+from charlm.files.untrusted import checked, parse_json
 from charlm.kernels.libraries import is_lasting, loaded_from_copy, loaded_from_open, suffix
 
 _MOST_BYTES, _MOST_NOTE_BYTES = 64 << 20, 1 << 16

@@ -26,8 +26,7 @@ from charlm.corpus.provenance import Record
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError, ConfigError, file_errors
 from charlm.files.atomic import write_whole
-from charlm.files.stored import item
-from charlm.files.untrusted import InvalidDataError, as_ascii, parse_json
+from charlm.files.untrusted import InvalidDataError, as_ascii, item, parse_json
 from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel, checked_weights
 from charlm.models.openings import Opening

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from charlm.files.stored import Count, Finite, Seconds, checked
+from charlm.files.untrusted import Count, Finite, Seconds, checked
 from charlm.training.divergence import LossWatch
 from charlm.training.step_result import StepResult
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from charlm.config.schema import Config
-from charlm.files.stored import Count, Finite
+from charlm.files.untrusted import Count, Finite
 
 _MEMORY_STEPS = 200
 """Approximate number of steps over which level and spread are averaged."""

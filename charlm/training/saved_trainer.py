@@ -9,8 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from charlm.corpus.batches import Position, SequentialBatches
-from charlm.files.stored import Count, Finite, Seconds, checked
-from charlm.files.untrusted import InvalidDataError
+from charlm.files.untrusted import Count, Finite, InvalidDataError, Seconds, checked
 from charlm.models.language_model import AnyState, LanguageModel
 from charlm.training.trainer import Trainer, TrainerState
 

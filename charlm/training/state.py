@@ -17,8 +17,7 @@ from charlm.distributed.launch import launched
 from charlm.distributed.processes import Processes
 from charlm.environment.forks import most_threads
 from charlm.errors import CheckpointError, DivergenceError, RunError
-from charlm.files.stored import item
-from charlm.files.untrusted import InvalidDataError
+from charlm.files.untrusted import InvalidDataError, item
 from charlm.models.language_model import LanguageModel, checked_weights, choose_device
 from charlm.models.new_characters import load_extended
 from charlm.models.openings import Opening, choose_passages
