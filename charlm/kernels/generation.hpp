@@ -1,4 +1,4 @@
-// A model that writes: draw a character, read it, and so on, with no way back to Python between.
+// Generation: choose a character, read it, and repeat, without a return to Python in between.
 #pragma once
 
 #include <cmath>
@@ -6,43 +6,45 @@
 
 #include "recurrence.hpp"
 
-// A model of `layers` cells of the same kind, in the state that its last character has left.
-struct Writer {
-  int64_t kind;           // of the cells: 0 LSTM, 1 GRU, 2 tanh RNN, 3 ReLU RNN
-  int64_t bfloat16;       // whether operands of products are
+// A model with layers of one cell, and the state of its samples after their last characters.
+struct Generator {
+  int64_t kind;           // the cell: 0 LSTM, 1 GRU, 2 tanh RNN, 3 ReLU RNN
   int64_t num_layers, samples, vocabulary, threads;
-  const Call* layers;     // one step each; the first looks up `ids`, the others read from below
-  int64_t* ids;           // (samples,): what the first layer reads
-  const void* W_hq;       // packed
+  const Call* layers;     // one step each; the lowest looks up `ids`, the others read outputs
+  int64_t* ids;           // (samples,): input of the lowest layer
+  const float* W_hq;      // packed
   const float* b_q;
   float* logits;          // (samples, vocabulary): of the next character
-  double temperature;     // 0: the likeliest
+  double temperature;     // 0: choose the likeliest
   int64_t top_k;          // 0: all
   double top_p, min_p;
-  int64_t forbidden;      // never drawn; -1: none
+  int64_t forbidden;      // an id that is never chosen; -1: none
 };
 
 namespace {
 
-// Drawn where the logits give no distribution: one is not a number, or the highest is not finite.
+// Result if the logits give no distribution: one is NaN, or the highest is infinite.
 constexpr int64_t NOT_FINITE = -1;
 
-// Draws from one row of logits as `generator.choose` does: by the number in [0, 1) that is given.
+// Chooses an id from one row of logits by a number in [0, 1), as `next_character.choose` does.
 struct Sampler {
-  explicit Sampler(const Writer& writer) : writer(writer), weights(writer.vocabulary) {}
+  explicit Sampler(const Generator& generator)
+      : generator(generator), weights(generator.vocabulary) {}
 
   int64_t draw(float* logits, double uniform) {
-    const int64_t size = writer.vocabulary;
-    if (writer.forbidden >= 0) logits[writer.forbidden] = -INFINITY;
+    const int64_t size = generator.vocabulary;
+    if (generator.forbidden >= 0) logits[generator.forbidden] = -INFINITY;
     const auto likeliest = std::max_element(logits, logits + size);
     const bool has_nan = std::any_of(logits, logits + size, [](float x) { return x != x; });
     if (has_nan || std::abs(*likeliest) == INFINITY) return NOT_FINITE;
-    if (writer.temperature == 0) return likeliest - logits;
+    if (generator.temperature == 0) return likeliest - logits;
     weigh(logits, *likeliest);
-    if (writer.top_k > 0 && writer.top_k < size) keep_top_k();
-    if (writer.top_p < 1) keep_top_p();
-    if (writer.min_p > 0)
-      for (double& weight : weights) weight = weight < writer.min_p ? 0 : weight;  // of 1 at most
+    if (generator.top_k > 0 && generator.top_k < size) keep_top_k();
+    if (generator.top_p < 1) keep_top_p();
+    if (generator.min_p > 0)
+      for (double& weight : weights) {  // the largest is 1
+        weight = weight < generator.min_p ? 0 : weight;
+      }
     double total = 0, passed = 0;
     for (const double weight : weights) total += weight;
     int64_t last = 0;
@@ -56,9 +58,9 @@ struct Sampler {
 
  private:
   void weigh(const float* logits, double highest) {
-    const double scale = 1 / std::max(writer.temperature, 1e-30);
-    for (int64_t i = 0; i < writer.vocabulary; i += LANES) {
-      const int64_t count = std::min<int64_t>(LANES, writer.vocabulary - i);
+    const double scale = 1 / std::max(generator.temperature, 1e-30);
+    for (int64_t i = 0; i < generator.vocabulary; i += LANES) {
+      const int64_t count = std::min<int64_t>(LANES, generator.vocabulary - i);
       vec x = {};
       for (int64_t lane = 0; lane < count; ++lane) x[lane] = (logits[i + lane] - highest) * scale;
       const vec weight = exp(x);
@@ -66,12 +68,12 @@ struct Sampler {
         weights[i + lane] = x[lane] == -INFINITY ? 0 : weight[lane];
       }
     }
-    if (writer.forbidden >= 0) weights[writer.forbidden] = 0;
+    if (generator.forbidden >= 0) weights[generator.forbidden] = 0;
   }
 
   void keep_top_k() {
     sorted = weights;
-    const auto kth = sorted.begin() + (writer.top_k - 1);
+    const auto kth = sorted.begin() + (generator.top_k - 1);
     std::nth_element(sorted.begin(), kth, sorted.end(), std::greater<double>());
     for (double& weight : weights) weight = weight < *kth ? 0 : weight;
   }
@@ -79,40 +81,39 @@ struct Sampler {
   void keep_top_p() {  // from the likeliest down, until together they have the probability
     double total = 0, likelier = 0;
     order.clear();
-    for (int64_t i = 0; i < writer.vocabulary; ++i) {
+    for (int64_t i = 0; i < generator.vocabulary; ++i) {
       total += weights[i];
       if (weights[i] > 0) order.push_back(i);
     }
     const auto less_likely = [this](int64_t a, int64_t b) { return weights[a] < weights[b]; };
     std::make_heap(order.begin(), order.end(), less_likely);
     auto end = order.end();
-    for (; end != order.begin() && likelier < writer.top_p * total; --end) {
+    for (; end != order.begin() && likelier < generator.top_p * total; --end) {
       likelier += weights[order.front()];
       std::pop_heap(order.begin(), end, less_likely);
     }
     for (auto i = order.begin(); i != end; ++i) weights[*i] = 0;
   }
 
-  const Writer& writer;
+  const Generator& generator;
   std::vector<double> weights, sorted;
   std::vector<int64_t> order;
 };
 
-template <class Cell, class Product>
-void read_character(const Writer& writer, int64_t begin, int64_t end) {
-  const int64_t size = writer.layers[0].hidden, batch = writer.samples;
-  for (int64_t layer = 0; layer < writer.num_layers; ++layer) {
-    const Call& call = writer.layers[layer];
+// Reads the last ids of samples begin to end: advances the layers by a step and writes the logits.
+template <class Cell>
+void read_character(const Generator& generator, int64_t begin, int64_t end) {
+  const int64_t size = generator.layers[0].hidden, batch = generator.samples;
+  for (int64_t layer = 0; layer < generator.num_layers; ++layer) {
+    const Call& call = generator.layers[layer];
     const int64_t width = call.inputs + size;
-    auto* operands = static_cast<typename Product::type*>(call.operands);
+    auto* operands = static_cast<float*>(call.operands);
     if (layer > 0)
-      for (int64_t b = begin; b < end; ++b) {
-        const float* below = writer.layers[layer - 1].outputs + b * size;
-        for (int64_t i = 0; i < size; i += LANES) Product::put(operands + b * width + i, load(below + i));
-      }
-    forward_columns<Cell, Product>(call, begin, end);
-    for (int64_t b = begin; b < end; ++b) {  // what this step has left, the next begins with
-      const auto* next = operands + (batch + b) * width + call.inputs;
+      for (int64_t b = begin; b < end; ++b)
+        std::copy_n(generator.layers[layer - 1].outputs + b * size, size, operands + b * width);
+    forward_columns<Cell, Float32>(call, begin, end);
+    for (int64_t b = begin; b < end; ++b) {  // the state after this step starts the next one
+      const float* next = operands + (batch + b) * width + call.inputs;
       std::copy_n(next, size, operands + b * width + call.inputs);
       std::copy_n(call.outputs + b * size, size, const_cast<float*>(call.first_hidden) + b * size);
       if (call.memory)
@@ -120,40 +121,32 @@ void read_character(const Writer& writer, int64_t begin, int64_t end) {
     }
   }
   for (int64_t b = begin; b < end; ++b)
-    std::copy_n(writer.b_q, writer.vocabulary, writer.logits + b * writer.vocabulary);
-  const Call& top = writer.layers[writer.num_layers - 1];
-  add_product<Product>(static_cast<const typename Product::type*>(top.operands) + top.inputs,
-                       top.inputs + size, size,
-                       static_cast<const typename Product::type*>(writer.W_hq), writer.logits,
-                       writer.vocabulary, begin, end);
+    std::copy_n(generator.b_q, generator.vocabulary, generator.logits + b * generator.vocabulary);
+  const Call& top = generator.layers[generator.num_layers - 1];
+  add_product<Float32>(static_cast<const float*>(top.operands) + top.inputs, top.inputs + size,
+                       size, generator.W_hq, generator.logits, generator.vocabulary, begin, end);
 }
 
-template <class Cell>
-void read_character(const Writer& writer, int64_t begin, int64_t end) {
-  if (writer.bfloat16) read_character<Cell, BFloat16>(writer, begin, end);
-  else read_character<Cell, Float32>(writer, begin, end);
-}
-
-// Draws `steps` characters of every sample, each thread those of its own samples. Where one of a
-// thread's samples has no distribution left, the rest of its places are NOT_FINITE.
-void write(const Writer& writer, int64_t steps, const double* uniforms, int64_t* drawn) {
-  share_out(writer.samples, writer.threads, [&](int64_t begin, int64_t end) {
-    Sampler sampler(writer);
+// Chooses `steps` characters of every sample; the threads share the samples. As soon as one sample
+// of a thread has no distribution, all later ids of the thread are NOT_FINITE.
+void generate(const Generator& generator, int64_t steps, const double* uniforms, int64_t* drawn) {
+  share_out(generator.samples, generator.threads, [&](int64_t begin, int64_t end) {
+    Sampler sampler(generator);
     bool is_finite = true;
     for (int64_t step = 0; step < steps; ++step) {
       for (int64_t b = begin; b < end; ++b) {
-        const int64_t place = step * writer.samples + b;
-        float* logits = writer.logits + b * writer.vocabulary;
+        const int64_t place = step * generator.samples + b;
+        float* logits = generator.logits + b * generator.vocabulary;
         drawn[place] = is_finite ? sampler.draw(logits, uniforms[place]) : NOT_FINITE;
         is_finite = is_finite && drawn[place] != NOT_FINITE;
-        writer.ids[b] = drawn[place];
+        generator.ids[b] = drawn[place];
       }
       if (!is_finite) continue;
-      switch (writer.kind) {
-        case 0: read_character<LSTM>(writer, begin, end); break;
-        case 1: read_character<GRU>(writer, begin, end); break;
-        case 2: read_character<RNN<false>>(writer, begin, end); break;
-        default: read_character<RNN<true>>(writer, begin, end);
+      switch (generator.kind) {
+        case 0: read_character<LSTM>(generator, begin, end); break;
+        case 1: read_character<GRU>(generator, begin, end); break;
+        case 2: read_character<RNN<false>>(generator, begin, end); break;
+        default: read_character<RNN<true>>(generator, begin, end);
       }
     }
   });

@@ -67,8 +67,9 @@ CELL(gru, GRU)
 CELL(rnn_tanh, RNN<false>)
 CELL(rnn_relu, RNN<true>)
 
-void charlm_write(const Writer* writer, int64_t steps, const double* uniforms, int64_t* drawn) {
-  write(*writer, steps, uniforms, drawn);
+void charlm_generate(const Generator* generator, int64_t steps, const double* uniforms,
+                     int64_t* drawn) {
+  generate(*generator, steps, uniforms, drawn);
 }
 
 void* charlm_ngrams(int64_t order, int64_t vocabulary) { return new NGrams(order, vocabulary); }

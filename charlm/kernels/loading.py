@@ -51,7 +51,7 @@ def loaded() -> ctypes.CDLL:
     assert kernels is not None, "callers ask is_available first"
     if kernels.charlm_forget_ngrams.argtypes is None:  # declared last: threads may come at once
         int64, pointer = ctypes.c_int64, ctypes.c_void_p
-        for name in ("pack", "product", "sum_rows", "cross_entropy", "write", "mix"):
+        for name in ("pack", "product", "sum_rows", "cross_entropy", "generate", "mix"):
             kernels[f"charlm_{name}"].restype = None
         kernels.charlm_forget_ngrams.restype = None
         kernels.charlm_pack.argtypes = (pointer, *[int64] * 8, ctypes.c_int, pointer, int64)
@@ -67,7 +67,7 @@ def loaded() -> ctypes.CDLL:
             *(pointer, int64, int64, pointer, pointer, int64, pointer, pointer, pointer),
             *(pointer, int64),
         )
-        kernels.charlm_write.argtypes = (pointer, int64, pointer, pointer)
+        kernels.charlm_generate.argtypes = (pointer, int64, pointer, pointer)
         kernels.charlm_ngrams.argtypes = (int64, int64)
         kernels.charlm_ngrams.restype = pointer
         kernels.charlm_count.argtypes = (pointer, pointer, int64)

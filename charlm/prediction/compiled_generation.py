@@ -1,7 +1,8 @@
-"""A model that writes on by itself in the compiled kernels: draws a character, reads it, and so on.
+"""Generation in the compiled kernels: they choose a character, read it, and repeat.
 
-What `generator.choose` and the model do step by step in Python, for the cells that the kernels
-know; the weights are packed once, and a character costs little more than reading them.
+The kernels do what `next_character.choose` and the model do step by step in Python, for the cells
+that they support, in float32. The weights are packed once, and a character costs little more than
+reading them.
 """
 
 import ctypes
@@ -13,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from charlm.config.schema import GenerationConfig
-from charlm.kernels.checks import check, check_precision
-from charlm.kernels.loading import Precision, address, lanes, loaded
+from charlm.kernels.checks import check
+from charlm.kernels.loading import address, lanes, loaded
 from charlm.kernels.products import pack_columns, pack_gates, pad_gates, pad_units
 from charlm.kernels.recurrence import Call
 from charlm.models.cells import Cell, State
@@ -23,15 +24,20 @@ from charlm.models.language_model import LanguageModel, ModelState
 _KINDS = {"lstm": 0, "gru": 1, "rnn_tanh": 2, "rnn_relu": 3}
 
 
-class _Writer(ctypes.Structure):
-    """`Writer` in generation.hpp."""
+class _Generator(ctypes.Structure):
+    """`Generator` in generation.hpp."""
 
     _fields_ = (
-        *(
-            (name, ctypes.c_int64)
-            for name in ("kind", "bfloat16", "num_layers", "samples", "vocabulary", "threads")
-        ),
-        *((name, ctypes.c_void_p) for name in ("layers", "ids", "W_hq", "b_q", "logits")),
+        ("kind", ctypes.c_int64),
+        ("num_layers", ctypes.c_int64),
+        ("samples", ctypes.c_int64),
+        ("vocabulary", ctypes.c_int64),
+        ("threads", ctypes.c_int64),
+        ("layers", ctypes.c_void_p),
+        ("ids", ctypes.c_void_p),
+        ("W_hq", ctypes.c_void_p),
+        ("b_q", ctypes.c_void_p),
+        ("logits", ctypes.c_void_p),
         ("temperature", ctypes.c_double),
         ("top_k", ctypes.c_int64),
         ("top_p", ctypes.c_double),
@@ -40,13 +46,13 @@ class _Writer(ctypes.Structure):
     )
 
 
-def can_write(model: LanguageModel) -> bool:
-    """Say whether the kernels write; not where a gate is of what they compute on the way."""
+def is_supported(model: LanguageModel) -> bool:
+    """Return whether the kernels generate with a model: only the lowest layer may have a gate."""
     return model.is_compiled() and not any(cell.has_hidden_gate for cell in model.layers[1:])
 
 
-class Writer:
-    """Samples side by side, in the state that their last character has left."""
+class CompiledGenerator:
+    """Samples that are generated side by side, and their state after the last characters."""
 
     def __init__(
         self,
@@ -55,70 +61,70 @@ class Writer:
         state: ModelState,
         config: GenerationConfig,
         forbidden: int | None,
-        precision: Precision,
     ) -> None:
+        """Start with the `logits` of the first characters and the `state` before these are read."""
         _check(model, logits, state, forbidden)
-        check_precision(precision)
-        self._precision = precision
-        self._kept: list[Any] = []  # what the kernels see only by its address
+        self._referenced: list[Any] = []  # the kernels see only addresses: keep these in memory
         samples, vocabulary = logits.shape
-        ids = self._keep(torch.zeros(samples, dtype=torch.long))
+        ids = self._reference(torch.zeros(samples, dtype=torch.long))
         layers = [
-            self._layer(cell, model.embedding if number == 0 else None, number == 0, s, ids)
-            for number, (cell, s) in enumerate(zip(model.layers, state, strict=True))
+            self._layer(cell, layer_state, ids, model.embedding, is_lowest=number == 0)
+            for number, (cell, layer_state) in enumerate(zip(model.layers, state, strict=True))
         ]
         W_hq = model.output_weights
         missing = layers[0].hidden - len(W_hq)
-        self._writer = _Writer(
-            _KINDS[model.layers[0].kernel.name],
-            int(precision == "bfloat16"),
-            len(layers),
-            samples,
-            vocabulary,
-            torch.get_num_threads(),
-            ctypes.addressof(self._keep((Call * len(layers))(*layers))),
-            address(ids),
-            address(self._keep(pack_columns(F.pad(W_hq, (0, 0, 0, missing)), precision))),
-            address(self._keep(_in_one_piece(model.b_q.detach()))),
-            address(self._keep(_in_one_piece(logits))),
-            0.0 if config.greedy else config.temperature,
-            min(config.top_k or 0, vocabulary),
-            config.top_p,
-            config.min_p,
-            -1 if forbidden is None else forbidden,
+        packed = pack_columns(F.pad(W_hq, (0, 0, 0, missing)), "float32")
+        self._generator = _Generator(
+            kind=_KINDS[model.layers[0].kernel.name],
+            num_layers=len(layers),
+            samples=samples,
+            vocabulary=vocabulary,
+            threads=torch.get_num_threads(),
+            layers=ctypes.addressof(self._reference((Call * len(layers))(*layers))),
+            ids=address(ids),
+            W_hq=address(self._reference(packed)),
+            b_q=address(self._reference(_contiguous_copy(model.b_q.detach()))),
+            logits=address(self._reference(_contiguous_copy(logits))),
+            temperature=0.0 if config.greedy else config.temperature,
+            top_k=min(config.top_k or 0, vocabulary),
+            top_p=config.top_p,
+            min_p=config.min_p,
+            forbidden=-1 if forbidden is None else forbidden,
         )
 
-    def write(self, uniforms: Float64[Tensor, "steps samples"]) -> Int64[Tensor, "steps samples"]:
-        """Draw characters by numbers from [0, 1), and read them; return their ids.
+    def generate(
+        self, uniforms: Float64[Tensor, "steps samples"]
+    ) -> Int64[Tensor, "steps samples"]:
+        """Choose characters by random numbers from [0, 1), and read them; return their ids.
 
-        An id is −1 where a sample's logits are not finite, and so is every later one of it.
+        If a sample's logits are not finite, its id and all later ones are −1.
         """
-        check("uniforms", uniforms, (None, self._writer.samples), (torch.float64,))
+        check("uniforms", uniforms, (None, self._generator.samples), (torch.float64,))
         uniforms = uniforms.contiguous()
-        drawn = torch.empty(uniforms.shape, dtype=torch.long)
-        loaded().charlm_write(
-            ctypes.byref(self._writer), len(uniforms), address(uniforms), address(drawn)
+        ids = torch.empty(uniforms.shape, dtype=torch.long)
+        loaded().charlm_generate(
+            ctypes.byref(self._generator), len(uniforms), address(uniforms), address(ids)
         )
-        return drawn
+        return ids
 
     def _layer(
-        self, cell: Cell, vectors: Tensor | None, looks_up: bool, state: State, ids: Tensor
+        self, cell: Cell, state: State, ids: Tensor, embedding: Tensor | None, is_lowest: bool
     ) -> Call:
-        kernel, samples = cell.kernel, len(ids)
+        """Describe a layer for the kernels; the lowest looks up `ids`, the others read outputs."""
+        num_gates, samples = cell.kernel.num_gates, len(ids)
         missing = -cell.hidden_size % lanes()
         hidden_size = cell.hidden_size + missing
-        W_hh = pad_units(cell.W_hh, kernel.num_gates, missing)
+        W_hh = pad_units(cell.W_hh, num_gates, missing)
         W_xh, gate = None, None
-        if looks_up:
-            rows, gate = cell.of_symbols(vectors)
+        if is_lowest:
+            rows, gate = cell.of_symbols(embedding)
             gate = None if gate is None else F.pad(gate, (0, missing))
         else:
             rows = cell.b_h.unsqueeze(0)
-            W_xh = pad_units(cell.W_xh, kernel.num_gates, missing)
+            W_xh = pad_units(cell.W_xh, num_gates, missing)
         input_size = 0 if W_xh is None else hidden_size
         hidden, *memory = (F.pad(tensor, (0, missing)) for tensor in state)
-        dtype = getattr(torch, self._precision)
-        operands = torch.zeros(2, samples, input_size + hidden_size, dtype=dtype)
+        operands = torch.zeros(2, samples, input_size + hidden_size)
         operands[0, :, input_size:] = hidden
         both = torch.stack([memory[0], memory[0]]) if memory else None
         return Call(
@@ -127,25 +133,25 @@ class Writer:
             input_size,
             hidden_size,
             1,
-            lookup=address(ids) if looks_up else None,
-            rows=address(self._keep(pad_gates(rows, kernel.num_gates, missing).contiguous())),
-            weights=address(self._keep(pack_gates(W_xh, W_hh, kernel.num_gates, self._precision))),
-            operands=address(self._keep(operands)),
-            outputs=address(self._keep(torch.zeros(samples, hidden_size))),
-            first_hidden=address(self._keep(_in_one_piece(hidden))),
-            memory=None if both is None else address(self._keep(both)),
-            gate=None if gate is None else address(self._keep(_in_one_piece(gate))),
+            lookup=address(ids) if is_lowest else None,
+            rows=address(self._reference(pad_gates(rows, num_gates, missing).contiguous())),
+            weights=address(self._reference(pack_gates(W_xh, W_hh, num_gates, "float32"))),
+            operands=address(self._reference(operands)),
+            outputs=address(self._reference(torch.zeros(samples, hidden_size))),
+            first_hidden=address(self._reference(_contiguous_copy(hidden))),
+            memory=None if both is None else address(self._reference(both)),
+            gate=None if gate is None else address(self._reference(_contiguous_copy(gate))),
         )
 
-    def _keep(self, value: Any) -> Any:
-        self._kept.append(value)
+    def _reference(self, value: Any) -> Any:
+        self._referenced.append(value)
         return value
 
 
 def _check(model: LanguageModel, logits: Tensor, state: ModelState, forbidden: int | None) -> None:
     """Check shapes, because the kernels receive only addresses; raises the error."""
-    if not can_write(model):
-        raise ValueError("model: one that the kernels can write with was expected (can_write)")
+    if not is_supported(model):
+        raise ValueError("model: one that the kernels support was expected (is_supported)")
     check("logits", logits, (None, model.vocabulary_size))
     if len(state) != len(model.layers):
         raise ValueError(f"state: {len(model.layers)} layers were expected, not {len(state)}")
@@ -158,6 +164,5 @@ def _check(model: LanguageModel, logits: Tensor, state: ModelState, forbidden: i
         raise IndexError(f"forbidden: outside of the {model.vocabulary_size} symbols")
 
 
-def _in_one_piece(tensor: Tensor) -> Tensor:
-    """Copy a tensor so that its numbers lie one after another."""
+def _contiguous_copy(tensor: Tensor) -> Tensor:
     return tensor.clone(memory_format=torch.contiguous_format)

@@ -18,7 +18,7 @@ from charlm.kernels.loading import computing_in
 from charlm.models.ensemble import AnyModel
 from charlm.models.language_model import LanguageModel, ModelState
 from charlm.models.openings import Opening
-from charlm.prediction.compiled_generation import Writer, can_write
+from charlm.prediction.compiled_generation import CompiledGenerator, is_supported
 from charlm.prediction.next_character import choose, output_not_finite
 from charlm.prediction.predictor import Predictor
 from charlm.prediction.text_stream import StreamDecoder, decoded
@@ -184,10 +184,10 @@ def generate_ids(
         columns = [torch.rand(steps, dtype=torch.float64, generator=g) for g in generators]
         return torch.stack(columns, dim=1)
 
-    if isinstance(model, LanguageModel) and can_write(model):
-        compiled = Writer(model, logits, state, config, forbidden, "float32")
+    if isinstance(model, LanguageModel) and is_supported(model):
+        compiled = CompiledGenerator(model, logits, state, config, forbidden)
         for start in range(0, config.length, _COMPILED_PIECE):
-            ids = compiled.write(uniforms(min(_COMPILED_PIECE, config.length - start)))
+            ids = compiled.generate(uniforms(min(_COMPILED_PIECE, config.length - start)))
             is_finite = (ids >= 0).all(dim=1)  # once a piece: once a character costs a fifth
             if not is_finite.all():
                 yield from ids[: int(is_finite.long().argmin())]

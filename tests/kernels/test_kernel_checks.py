@@ -19,7 +19,7 @@ from charlm.kernels.products import multiply, pack_columns, pack_gates, product
 from charlm.models.cells import GRUCell, LSTMCell, MogrifierCell
 from charlm.models.language_model import LanguageModel
 from charlm.models.ngrams import KernelNGrams
-from charlm.prediction.compiled_generation import Writer
+from charlm.prediction.compiled_generation import CompiledGenerator
 
 pytestmark = pytest.mark.skipif(
     compiler.library() is None, reason="no C++ compiler on this machine"
@@ -132,10 +132,9 @@ def written(uniforms: Tensor | None = None, **changes: Any) -> Any:
         "state": model.initial_state(2),
         "config": GenerationConfig(),
         "forbidden": 0,
-        "precision": "float32",
     }
-    writer = Writer(**(call | changes))
-    return writer.write(torch.zeros(4, 2).double() if uniforms is None else uniforms)
+    generator = CompiledGenerator(**(call | changes))
+    return generator.generate(torch.zeros(4, 2).double() if uniforms is None else uniforms)
 
 
 def counted(numbers: Any = (-1, 0, 1, 2), **changes: Any) -> Any:
@@ -244,7 +243,6 @@ MISTAKES: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (written, {"state": tuple(layer[:1] for layer in layers(2, 10))}, "state"),
     (written, {"forbidden": 8}, "forbidden"),
     (written, {"forbidden": -1}, "forbidden"),
-    (written, {"precision": "half"}, "precision"),
     (written, {"model": EQUATIONS}, "model"),
     (written, {"uniforms": torch.zeros(4, 2)}, "uniforms"),
     (written, {"uniforms": torch.zeros(4, 3).double()}, "uniforms"),
