@@ -54,33 +54,33 @@ def multiply(
 
 
 class Packed:
-    """Parameters in the order in which the kernels read them, kept while nobody trains them.
+    """Cache of packed parameters, for use without gradients.
 
-    A fused optimiser writes to parameters without raising their version, so a forward pass with
-    gradients forgets what was packed, and only a model in evaluation mode keeps anything.
-    Several threads may ask at once: what is kept, and for what, is replaced in one piece.
+    A fused optimiser changes parameters but not their version, so a forward pass with gradients
+    must `forget` the packed ones. The cache is safe for several threads: an entry and its key are
+    replaced at once.
     """
 
     def __init__(self) -> None:
-        self._kept: tuple[Any, Tensor] | None = None
+        self._entry: tuple[Any, Tensor] | None = None
 
     def __reduce__(self) -> tuple[type["Packed"], tuple[()]]:
-        return Packed, ()  # a copy lies elsewhere, perhaps on another processor
+        return Packed, ()  # a copy has other addresses, perhaps on another processor
 
     def forget(self) -> None:
-        self._kept = None
+        self._entry = None
 
     def get(
         self, pack: Callable[[], Tensor], precision: Precision, *parameters: Tensor | None
     ) -> Tensor:
-        """Return what `pack` made of the parameters, as long as they are the same."""
+        """Return the packed parameters; call `pack` if they have changed since the last call."""
         if any(p is not None and p.is_inference() for p in parameters):
-            return pack()  # what has no version cannot be told from what it was
+            return pack()  # without a version, a change cannot be noticed
         versions = [None if p is None else (p.data_ptr(), p._version) for p in parameters]
-        wanted, kept = (versions, precision), self._kept
-        if kept is None or kept[0] != wanted:
-            self._kept = kept = wanted, pack()
-        return kept[1]
+        key, entry = (versions, precision), self._entry
+        if entry is None or entry[0] != key:
+            self._entry = entry = key, pack()
+        return entry[1]
 
 
 def pack_gates(

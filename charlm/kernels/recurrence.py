@@ -33,15 +33,22 @@ from charlm.kernels.products import (
 
 @dataclass(frozen=True)
 class Kernel:
-    """A cell in `recurrence.hpp`."""
+    """Properties of a cell, and its name in `recurrence.hpp`."""
 
     name: str
     num_gates: int
+    """Blocks of `hidden` columns in the matrices."""
+    num_states: int
+    """Tensors in the state: H, or H and C."""
     num_saved: int
-    """Values of a unit that the backward pass needs, beside the states."""
-    has_memory: bool = False
+    """Values of a unit that the backward pass needs, besides the states."""
     splits_projection: bool = False
     """Whether the gradient of the projected input differs from that of the recurrent product."""
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether the state contains C besides H."""
+        return self.num_states == 2
 
 
 def run(
@@ -66,8 +73,9 @@ def run(
     weights for the next call. Returns the hidden state of every step, and the state after the last.
     """
     check_precision(precision)
-    num_states = 2 if kernel.has_memory else 1
-    check_recurrence(*(kernel.num_gates, num_states, rows, W_hh, state), inputs, W_xh, lookup, gate)
+    check_recurrence(
+        kernel.num_gates, kernel.num_states, rows, W_hh, state, inputs, W_xh, lookup, gate
+    )
     hidden_size, width = W_hh.shape[0], lanes()
     lookup = None if lookup is None else lookup.long().contiguous()
     state = tuple(tensor.to(W_hh) for tensor in state)  # the kernels see addresses, not types
@@ -127,12 +135,7 @@ class _Recurrence(torch.autograd.Function):
             saved = W_hh.new_empty(steps, batch, kernel.num_saved * hidden_size)
         first_hidden = state[0].contiguous()
         pack = partial(pack_gates, W_xh, W_hh, kernel.num_gates, precision)
-        if packed is not None and not keeps:
-            weights = packed.get(pack, precision, W_xh, W_hh)
-        else:
-            weights = pack()
-            if packed is not None:
-                packed.forget()
+        weights = pack() if packed is None else packed.get(pack, precision, W_xh, W_hh)
         rows = rows.contiguous()
         gate = None if gate is None else gate.contiguous()
         _call(

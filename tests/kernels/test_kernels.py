@@ -286,7 +286,10 @@ def test_a_copy_of_a_cell_packs_its_own_weights(random: torch.Generator) -> None
         torch.testing.assert_close(other(X, state)[0], other.equations(X, state)[0])
 
 
+@needs_compiler
 def test_every_cell_has_a_kernel() -> None:
     for kind in CELLS.values():
-        assert kind.kernel.num_gates == kind.num_gates
-        assert kind.kernel.has_memory == (kind.num_states == 2)
+        cell = kind(3, 4)
+        assert cell.W_hh.shape == (4, 4 * kind.kernel.num_gates)
+        assert len(cell.initial_state(1)) == kind.kernel.num_states
+        assert hasattr(compiler.library(), f"charlm_{kind.kernel.name}")

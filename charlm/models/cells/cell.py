@@ -29,14 +29,10 @@ class Cell(nn.Module, ABC):
     They share the parameters and are tested to be equal.
     """
 
-    num_gates: ClassVar[int] = 1
-    """Blocks of `hidden` columns in the matrices."""
-    num_states: ClassVar[int] = 1
-    """Tensors in the state."""
     has_hidden_gate: ClassVar[bool] = False
     """Whether the input scales the hidden state: see `hidden_gate`."""
     kernel: ClassVar[Kernel]
-    """The cell in the compiled kernels."""
+    """Its number of gates and states, and its name in the compiled kernels."""
 
     def __init__(
         self,
@@ -54,6 +50,16 @@ class Cell(nn.Module, ABC):
         self.b_h = nn.Parameter(torch.zeros(self.num_gates * hidden_size))
         self._packed = Packed()
 
+    @property
+    def num_gates(self) -> int:
+        """Blocks of `hidden` columns in the matrices."""
+        return self.kernel.num_gates
+
+    @property
+    def num_states(self) -> int:
+        """Tensors in the state."""
+        return self.kernel.num_states
+
     def initial_state(self, batch_size: int) -> State:
         """Return the state before the first step: zeros."""
         shape = (batch_size, self.hidden_size)
@@ -68,7 +74,7 @@ class Cell(nn.Module, ABC):
         if self.is_compiled():
             return recurrence.run(
                 self.kernel,
-                self._packing(),
+                self._weights_cache(),
                 self.b_h.unsqueeze(0),
                 self.W_hh,
                 state,
@@ -102,7 +108,7 @@ class Cell(nn.Module, ABC):
         rows, gate = self.of_symbols(vectors)
         return recurrence.run(
             self.kernel,
-            self._packing(),
+            self._weights_cache(),
             rows,
             self.W_hh,
             state,
@@ -127,12 +133,12 @@ class Cell(nn.Module, ABC):
         """
         return None
 
-    def _packing(self) -> Packed | None:
-        """Return what keeps packed weights, which a model in training had better not."""
-        if not self.training:
-            return self._packed
-        self._packed.forget()
-        return None
+    def _weights_cache(self) -> Packed | None:
+        """Return the cache of packed weights; in training, where they change, empty it."""
+        if self.training or torch.is_grad_enabled():
+            self._packed.forget()
+            return None
+        return self._packed
 
     def is_compiled(self) -> bool:
         """Say whether the compiled kernels run this cell where its parameters are."""

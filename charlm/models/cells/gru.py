@@ -22,8 +22,7 @@ class GRUCell(Cell):
     Columns of the matrices: R, Z, candidate.
     """
 
-    num_gates = 3
-    kernel = Kernel("gru", num_gates=3, num_saved=4, splits_projection=True)
+    kernel = Kernel("gru", num_gates=3, num_states=1, num_saved=4, splits_projection=True)
 
     def step(self, X: Float[Tensor, "batch input"], state: State) -> State:
         (H,) = state

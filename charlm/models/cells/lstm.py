@@ -21,9 +21,7 @@ class LSTMCell(Cell):
     Columns of the matrices: I, F, candidate, O.
     """
 
-    num_gates = 4
-    num_states = 2
-    kernel = Kernel("lstm", num_gates=4, num_saved=4, has_memory=True)
+    kernel = Kernel("lstm", num_gates=4, num_states=2, num_saved=4)
 
     def step(self, X: Float[Tensor, "batch input"], state: State) -> State:
         H, C = state

@@ -13,7 +13,7 @@ from charlm.models.cells.cell import Cell, State
 class RNNCell(Cell):
     """H_t = φ(X_t W_xh + H_{t-1} W_hh + b_h); φ = tanh here, and ReLU in the subclass."""
 
-    kernel = Kernel("rnn_tanh", num_gates=1, num_saved=0)
+    kernel = Kernel("rnn_tanh", num_gates=1, num_states=1, num_saved=0)
 
     def step(self, X: Float[Tensor, "batch input"], state: State) -> State:
         (H,) = state
@@ -38,7 +38,7 @@ class RNNCell(Cell):
 class ReLUCell(RNNCell):
     """φ = ReLU."""
 
-    kernel = Kernel("rnn_relu", num_gates=1, num_saved=0)
+    kernel = Kernel("rnn_relu", num_gates=1, num_states=1, num_saved=0)
 
     nonlinearity = staticmethod(torch.relu)  # type: ignore[assignment] # the same but for `out=`
     torch_kernel = staticmethod(torch.rnn_relu)
