@@ -1,12 +1,15 @@
-# make train   make the environment, train the quickstart, print a sample and the held-out perplexity
-# make test    make the environment, run the tests
-# make check   linters, types, the direction of imports, tests, and the wheel: what CI runs
+# make train       make the environment, train the quickstart, print a sample and the test perplexity
+# make test        make the environment, run the tests (under 5 minutes)
+# make test-long   run the tests that take longer
+# make format      format the code and sort the imports
+# make check       linters, types, the direction of imports, the wheel, tests: what CI runs
+# make picture     train the quickstart and draw its losses for the README
 
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/charlm
 
-.PHONY: train test lint wheel check clean
+.PHONY: train test test-long format lint wheel check picture clean
 
 train: .venv/installed
 	$(RUN) train
@@ -14,9 +17,16 @@ train: .venv/installed
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+test-long: .venv/installed-dev
+	$(BIN)/python -m pytest -m long
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix --select I charlm tests .github
+	$(BIN)/ruff format charlm tests .github
+
 lint: .venv/installed-dev
-	$(BIN)/ruff check charlm tests
-	$(BIN)/ruff format --check charlm tests
+	$(BIN)/ruff check charlm tests .github
+	$(BIN)/ruff format --check charlm tests .github
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -30,7 +40,11 @@ wheel:
 	cd build/wheel/elsewhere && ../env/bin/charlm generate --length 20
 	cd build/wheel/elsewhere && ../env/bin/charlm train --quiet --budget 3s
 
-check: lint test wheel
+check: lint wheel test
+
+picture: .venv/installed
+	$(RUN) train --quiet --runs build/picture
+	$(BIN)/python .github/draw_training.py "$$(ls -td build/picture/*/ | head -1)" > .github/training.svg
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("charlm needs Python 3.11 or newer: make PYTHON=python3.x" if sys.version_info < (3, 11) else 0)'

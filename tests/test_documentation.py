@@ -1,11 +1,17 @@
-"""The documents: every command line in the README runs, and nothing public goes without a word."""
+"""The documents: commands run, selectors select, links resolve, public names are documented."""
 
 import ast
 import importlib
 import inspect
+import json
+import os
 import pkgutil
 import re
 import shlex
+import subprocess
+import sys
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +28,14 @@ from charlm.config.schema import Config, Section
 from charlm.files.locations import shipped
 
 ROOT = Path(__file__).parent.parent
+FOLDERS = ("charlm", "configs", "data", "tests")
+DOCUMENTS = sorted(
+    {
+        ROOT / "README.md",
+        *ROOT.glob(".github/*.md"),
+        *(path for folder in FOLDERS for path in (ROOT / folder).glob("**/*.md")),
+    }
+)
 README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = typer.main.get_command(app)
 
@@ -67,15 +81,18 @@ def test_every_key_of_a_config_says_what_it_means() -> None:
 
 
 @pytest.mark.parametrize("name", config_names())
-def test_every_shipped_config_loads_and_stands_in_the_readme(name: str) -> None:
+def test_every_shipped_config_is_listed(name: str) -> None:
     load_config(name)
-    assert f"`{name}`" in README
+    assert f"`{name}`" in (ROOT / "configs" / "README.md").read_text("utf-8")
     text = (shipped("configs") / f"{name}.yaml").read_text("utf-8")
-    assert text.startswith("#"), "says what it is for"
+    assert text.startswith("#"), "a comment says what it is for"
     assert yaml.safe_load(text)
 
 
-def test_every_command_and_option_is_documented() -> None:
+def test_every_command_is_documented() -> None:
+    """Commands and options have a help text; each command stands in a document."""
+    documents = "".join(path.read_text("utf-8") for path in DOCUMENTS)
+
     def walk(command: Any, name: str) -> None:
         assert command.help, name
         for parameter in command.params:
@@ -83,67 +100,105 @@ def test_every_command_and_option_is_documented() -> None:
                 assert parameter.help, f"{name} {parameter.name}"
         for child, below in getattr(command, "commands", {}).items():
             walk(below, f"{name} {child}")
-            assert f"{name} {child}" in README
+            assert f"{name} {child}" in documents
 
     walk(COMMANDS, "charlm")
 
 
-def test_every_package_stands_on_the_readmes_map() -> None:
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 160
+
+
+def test_every_package_stands_in_the_readme() -> None:
     for name in modules():
         stem = name.removeprefix("charlm.").split(".")[0]
         assert f"`{stem}`" in README or f"`{stem}/`" in README, stem
 
 
-def test_no_document_installs_somebody_elses_package() -> None:
-    for path in (ROOT / "README.md", *(ROOT / "charlm").rglob("*.py")):
+def test_documents_install_the_right_package() -> None:
+    """The distribution is charlm-rnn; `charlm` belongs to somebody else."""
+    for path in (*DOCUMENTS, *(ROOT / "charlm").rglob("*.py")):
         assert not re.search(r"pip install (?:-\S+ )*charlm(?!-rnn)\b", path.read_text("utf-8"))
 
 
-def command_lines() -> list[str]:
-    """Return every `charlm …` line in the README's console blocks, in order."""
-    blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_resolve(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]*)(?:#[^)]*)?\)", path.read_text("utf-8")):
+        if target and "://" not in target:
+            assert (path.parent / target).exists(), target
+
+
+def test_make_targets_exist() -> None:
+    documents = "".join(path.read_text("utf-8") for path in DOCUMENTS)
+    rules = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"(?:`|^)make ([a-z-]+)", documents, re.MULTILINE))
+    assert {"train", "test", "check"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", rules, re.MULTILINE), target
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """Return the code blocks of a language in a document."""
+    return re.findall(rf"```{language}\n(.*?)```", path.read_text("utf-8"), re.DOTALL)
+
+
+def command_lines(path: Path) -> list[str]:
+    """Return every `charlm …` line in the console blocks of a document, in order."""
+    lines = [line for block in blocks(path, "console") for line in block.splitlines()]
     return [line.removeprefix("$ ") for line in lines if line.startswith("$ charlm ")]
 
 
 SMALL = [
-    *("training.budget=null", "training.epochs=null", "training.steps=2"),
-    *("model.hidden_size=8", "generation.length=5"),
+    "training.budget=null",
+    "training.epochs=null",
+    "training.steps=2",
+    "model.hidden_size=8",
+    "generation.length=5",
 ]
 
 
-def test_every_command_line_of_the_readme_runs(
-    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def small_arguments(line: str) -> list[str]:
+    """Return the arguments of a documented command, with a small model and few steps."""
+    arguments = shlex.split(line.partition("  #")[0])[1:]
+    if "--auto" in arguments:  # it chooses the length itself
+        short = ["1s" if word == "10m" else word for word in arguments]
+        return [*short, "--set", "ensemble.members=1", "--set", "generation.length=5"]
+    if arguments[:2] == ["data", "get"]:  # no network in tests; test_catalogue has the rest
+        return ["data", "list"]
+    if arguments[0] == "train" and "--resume" in arguments:  # its model stays as it is
+        return arguments
+    if arguments[0] in ("train", "bench") and "--print-config" not in arguments:
+        small = SMALL[1:] if "--budget" in arguments else SMALL  # `--budget` sets it
+        arguments += [part for key in small for part in ("--set", key)]
+        names = ("tiny-shakespeare", "large-text")
+        if any(name in arguments for name in names) and "--text" not in arguments:
+            arguments += ["--text", "novel.txt"]
+    if arguments[0] == "bench":
+        arguments += ["--seconds", "0.01", "--no-cells"]
+    return arguments
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in DOCUMENTS if command_lines(path)],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_every_documented_command_runs(
+    path: Path, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In order, in one folder, on a small text and a small model."""
     monkeypatch.chdir(tmp_path)
-    tiny = tmp_path / "shared"
-    tiny.mkdir()
     for name in ("novel.txt", "other.txt", "poem.txt"):
         (tmp_path / name).write_text(text_file.read_text("utf-8"), "utf-8")
-    monkeypatch.setattr(sweep, "_SIZES", {"hidden_size": (8, 16)})
-    monkeypatch.setattr(benchmark, "_TEXT_BYTES", 200_000)
-    monkeypatch.setattr(benchmark, "_LOSS_ALLOWED", 1.0)  # such short turns say nothing
     (tmp_path / "my.yaml").write_text("corpus:\n  paths: novel.txt\n", "utf-8")
-    lines = command_lines()
-    assert len(lines) > 8
-    for line in lines:
-        arguments = shlex.split(line.partition("  #")[0])[1:]
-        if "--auto" in arguments:  # the length is its to choose
-            arguments = ["2s" if word == "10m" else word for word in arguments]
-        elif arguments[0] in ("train", "bench") and "--print-config" not in arguments:
-            small = SMALL[1:] if "--budget" in arguments else SMALL  # which sets the budget
-            arguments += [part for key in small for part in ("--set", key)]
-            if "--resume" in arguments:  # it may not change its shape, only its length
-                arguments = [*arguments[:3], "--set", "training.steps=3"]
-            elif any(name in arguments for name in ("tiny-shakespeare", "large-text")):
-                arguments += ["--text", "novel.txt"]
-        if arguments[0] == "bench":
-            arguments += ["--seconds", "0.01", "--no-cells"]
-        if arguments[:2] == ["data", "get"]:  # no network in tests; test_texts has the rest
-            arguments = ["data", "list"]
-        target = arguments[arguments.index(">") + 1] if ">" in arguments else None
-        if target is not None:
+    monkeypatch.setattr(sweep, "_SIZES", {"hidden_size": (8, 16)})
+    monkeypatch.setattr(benchmark, "_TEXT_BYTES", 50_000)
+    monkeypatch.setattr(benchmark, "_LOSS_ALLOWED", 1.0)  # such short turns say nothing
+    for line in command_lines(path):
+        arguments = small_arguments(line)
+        target = None
+        if ">" in arguments:
+            target = arguments[arguments.index(">") + 1]
             arguments = [word for word in arguments if word not in (">", target)]
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"
@@ -151,13 +206,68 @@ def test_every_command_line_of_the_readme_runs(
             Path(target).write_text(result.stdout, "utf-8")
 
 
-def test_the_readmes_python_runs(
-    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "path",
+    [path for path in DOCUMENTS if blocks(path, "python")],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_documented_python_runs(
+    path: Path, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "novel.txt").write_text(text_file.read_text("utf-8"), "utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert blocks
-    for block in blocks:
+    for block in blocks(path, "python"):
         code = block.replace('settings=["', f'settings=[*{SMALL!r}, "')
-        exec(compile(code, "README.md", "exec"), {})
+        exec(compile(code, path.name, "exec"), {})
+
+
+LIST_TESTS = """
+import json, sys, pytest
+
+class List:
+    def pytest_collection_finish(self, session):
+        is_long = lambda item: item.get_closest_marker("long") is not None
+        tests = [(item.nodeid, is_long(item)) for item in session.items]
+        print("TESTS" + json.dumps(tests))
+
+sys.exit(pytest.main(["--collect-only", "-q", "-m", "long or not long", *sys.argv[1:]], [List()]))
+"""
+
+
+@cache
+def documented_selections() -> tuple[tuple[str, ...], ...]:
+    """Return the arguments of every `pytest …` command in the documents."""
+    documents = "\n".join(path.read_text("utf-8") for path in DOCUMENTS)
+    return tuple(
+        tuple(shlex.split(command)) for command in re.findall(r"`pytest ([^`]+)`", documents)
+    )
+
+
+def test_documented_selections_select_tests() -> None:
+    """Every `pytest FILES -m MARK -k WORDS` in a document selects at least one test."""
+    places = {word for words in documented_selections() for word in words if word[:5] == "tests"}
+    assert len(places) > 8
+    listed = subprocess.run(
+        [sys.executable, "-c", LIST_TESTS, *sorted(places)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    found = re.search("^TESTS(.*)$", listed.stdout, re.MULTILINE)
+    assert found, listed.stdout + listed.stderr
+    tests = json.loads(found[1])
+    for words in documented_selections():
+        files = tuple(word for word in words if word[:5] == "tests")
+        options = dict(pairwise(words))
+        mark, keywords = options.get("-m", "not long"), options.get("-k", "")
+        expression = re.sub(r"\b(?!and\b|or\b|not\b)(\w+)", r"('\1' in name)", keywords) or "True"
+        chosen = [
+            name
+            for name, is_long in tests
+            if name.startswith(files)
+            and eval(mark.replace("long", str(is_long)))
+            and eval(expression, {"name": name})
+        ]
+        assert chosen, words
