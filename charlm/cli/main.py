@@ -217,10 +217,10 @@ def train(
     view = TrainingView(quiet)
     try:
         if resume is not None:
-            start.resume(resume, text=text or (), settings=settings, on_report=view)
+            start.resume(resume, text=text or (), settings=settings, on_event=view)
         else:
             about: Any = {"text": text or (), "settings": settings, "name": name, "runs": runs}
-            start.train(config, **about, auto=auto, on_report=view)
+            start.train(config, **about, auto=auto, on_event=view)
     finally:
         view.close()
 

@@ -18,11 +18,11 @@ from charlm.prediction.perplexity import perplexity
 from charlm.training.determinism import engine
 from charlm.training.events import (
     Advised,
+    Event,
     Finished,
     Mixing,
     NetworkBegins,
     Paused,
-    Report,
     RolledBack,
     Sampled,
     Started,
@@ -48,49 +48,49 @@ class TrainingView:
         self._began_at = 0.0
         """Progress when this process took the run up."""
 
-    def __call__(self, report: Report) -> None:
-        match report:
+    def __call__(self, event: Event) -> None:
+        match event:
             case Advised():
-                for reason in report.reasons:
+                for reason in event.reasons:
                     self._messages.print(reason)
             case Started():
-                self._start(report)
+                self._start(event)
             case Stepped():
-                self._step(report)
+                self._step(event)
             case Validated():
-                self._validated(report)
+                self._validated(event)
             case Sampled():
-                self._sampled(report)
+                self._sampled(event)
             case RolledBack() | Paused():
-                self._print_above(_describe_event(report), style="bold")
+                self._print_above(_describe_event(event), style="bold")
             case NetworkBegins() | Mixing():
                 self.close()  # of the network before
-                self._messages.print(_describe_part(report))
+                self._messages.print(_describe_part(event))
             case StopRequested():
                 self._stop_requested()
             case Stopping():
                 self.close()
                 self._messages.print("stopped and saved; go on with", style="bold")
-                self._messages.print(f"  charlm train --resume {report.run.folder}")
-                self._results.print(str(report.run.folder))
+                self._messages.print(f"  charlm train --resume {event.run.folder}")
+                self._results.print(str(event.run.folder))
             case Finished():
                 self.close()
                 if not self._quiet:
-                    show_finished(report)
-                self._results.print(str(report.run.folder))
+                    show_finished(event)
+                self._results.print(str(event.run.folder))
 
-    def _start(self, report: Started) -> None:
-        for line in (_describe_corpus(report.corpus), _describe_model(report), *report.warnings):
+    def _start(self, event: Started) -> None:
+        for line in (_describe_corpus(event.corpus), _describe_model(event), *event.warnings):
             self._messages.print(line)
-        where = f"at step {report.resumed_at} " if report.resumed_at else ""
-        limits = _describe_limits(report.config.training)
-        self._messages.print(f"training {where}in {report.run.folder}, for at most {limits}")
-        if report.config.training.deterministic and report.config.training.budget is not None:
+        where = f"at step {event.resumed_at} " if event.resumed_at else ""
+        limits = _describe_limits(event.config.training)
+        self._messages.print(f"training {where}in {event.run.folder}, for at most {limits}")
+        if event.config.training.deterministic and event.config.training.budget is not None:
             self._messages.print(
                 "training.budget makes the number of steps depend on the clock, so another run may "
                 "differ; set it to null, and set training.epochs or training.steps"
             )
-        if report.progress >= 1:
+        if event.progress >= 1:
             self._messages.print(
                 "the run is finished; to extend it, raise the limit that it reached (--budget, or "
                 "--set training.epochs or training.steps), or replace it (null and another limit)"
@@ -104,28 +104,28 @@ class TrainingView:
                 leave=False,
             )
 
-    def _step(self, report: Stepped) -> None:
-        step = report.step
+    def _step(self, event: Stepped) -> None:
+        step = event.step
         mixed = step.loss if self._loss is None else self._loss
         self._loss = _SMOOTHING * mixed + (1 - _SMOOTHING) * step.loss
         if self._bar is None:
             return
         if self._bar.n == 0:
-            self._began_at = report.progress
-            self._bar.initial = report.progress
+            self._began_at = event.progress
+            self._bar.initial = event.progress
         self._bar.set_description_str(
             f"step {step.step:,} · loss {self._loss:.3f} · "
             f"perplexity {perplexity(self._loss):.2f} · "
             f"{step.characters / step.step_seconds:,.0f} characters/s · "
-            f"{self._time_left(report)} left",
+            f"{self._time_left(event)} left",
             refresh=False,
         )
-        self._bar.update(min(1.0, report.progress) - self._bar.n)
+        self._bar.update(min(1.0, event.progress) - self._bar.n)
 
-    def _time_left(self, report: Stepped) -> str:
-        done = report.progress - self._began_at
+    def _time_left(self, event: Stepped) -> str:
+        done = event.progress - self._began_at
         elapsed: float = self._bar.format_dict["elapsed"] if self._bar is not None else 0.0
-        return duration(elapsed / done * (1 - report.progress)) if done > 0 else "?"
+        return duration(elapsed / done * (1 - event.progress)) if done > 0 else "?"
 
     def _stop_requested(self) -> None:
         """Write past all buffers: a signal may come in the middle of writing to them."""
@@ -133,19 +133,19 @@ class TrainingView:
             with suppress(OSError, ValueError):
                 os.write(sys.stderr.fileno(), b"\nsaving; Ctrl-C again stops at once, unsaved\n")
 
-    def _validated(self, report: Validated) -> None:
-        score = report.score
+    def _validated(self, event: Validated) -> None:
+        score = event.score
         self._print_above(
-            f"step {report.step:>6,}  validation loss {score.nats_per_character:.4f}  "
+            f"step {event.step:>6,}  validation loss {score.nats_per_character:.4f}  "
             f"perplexity {score.perplexity:.3f}  {score.bits_per_character:.3f} bits/character"
             + (f"  {score.bits_per_byte:.3f} bits/byte" if score.unknown_characters else "")
-            + ("  (best)" if report.is_best else ""),
-            style="bold" if report.is_best else "",
+            + ("  (best)" if event.is_best else ""),
+            style="bold" if event.is_best else "",
         )
 
-    def _sampled(self, report: Sampled) -> None:
+    def _sampled(self, event: Sampled) -> None:
         if self._bar is not None:
-            self._print_above(report.text, style="dim", is_generated=True)
+            self._print_above(event.text, style="dim", is_generated=True)
 
     def _print_above(self, text: str, style: str, is_generated: bool = False) -> None:
         if self._bar is not None:
@@ -185,23 +185,23 @@ class TransferView:
         self._bar.close()
 
 
-def _describe_event(report: RolledBack | Paused) -> str:
-    if isinstance(report, Paused):
-        return f"paused for {duration(report.seconds)}; this time does not count"
+def _describe_event(event: RolledBack | Paused) -> str:
+    if isinstance(event, Paused):
+        return f"paused for {duration(event.seconds)}; this time does not count"
     return (
-        f"{report.reason}; rolled back to step {report.step:,}, with the learning rate times "
-        f"{report.learning_rate_scale:g}"
+        f"{event.reason}; rolled back to step {event.step:,}, with the learning rate times "
+        f"{event.learning_rate_scale:g}"
     )
 
 
-def _describe_part(report: NetworkBegins | Mixing) -> str:
-    if isinstance(report, NetworkBegins):
-        whose = ", the student of the others" if report.is_student else ""
-        return f"network {report.number} of {report.size}{whose}"
-    networks = "the network" if report.size == 1 else f"{report.size} networks"
-    if report.ngram_order is None:
+def _describe_part(event: NetworkBegins | Mixing) -> str:
+    if isinstance(event, NetworkBegins):
+        whose = ", the student of the others" if event.is_student else ""
+        return f"network {event.number} of {event.size}{whose}"
+    networks = "the network" if event.size == 1 else f"{event.size} networks"
+    if event.ngram_order is None:
         return f"mixing {networks}"
-    return f"mixing {networks} and n-grams up to order {report.ngram_order}"
+    return f"mixing {networks} and n-grams up to order {event.ngram_order}"
 
 
 def _describe_corpus(corpus: Corpus) -> str:
@@ -212,11 +212,11 @@ def _describe_corpus(corpus: Corpus) -> str:
     return f"text: {', '.join(sizes)}; vocabulary of {len(corpus.vocabulary):,}{outside}"
 
 
-def _describe_model(report: Started) -> str:
-    config, model = report.config.model, report.model
+def _describe_model(event: Started) -> str:
+    config, model = event.config.model, event.model
     return (
         f"model: {config.cell}, {count(config.num_layers, 'layer')} of {config.hidden_size}, "
-        f"{model.num_parameters:,} parameters on {_describe_engine(report)}"
+        f"{model.num_parameters:,} parameters on {_describe_engine(event)}"
     )
 
 
@@ -232,8 +232,8 @@ def _describe_limits(training: TrainingConfig) -> str:
     return " or ".join(limits) + ("" if len(limits) == 1 else ", whichever comes first")
 
 
-def _describe_engine(report: Started) -> str:
-    model, training = report.model, report.config.training
+def _describe_engine(event: Started) -> str:
+    model, training = event.model, event.config.training
     precision: str = model.precision
     if training.product_precision != precision:
         precision += " (training.precision is bfloat16, which needs the compiled kernels on a CPU)"

@@ -12,59 +12,59 @@ from charlm.prediction.perplexity import Score, perplexity
 from charlm.training.events import Finished
 
 
-def show_finished(report: Finished) -> None:
+def show_finished(event: Finished) -> None:
     """Print the sample of a run that is at its end, and what it has come to."""
-    results().print_generated(report.sample, end="\n\n")
-    print_rows(_summary(report))
+    results().print_generated(event.sample, end="\n\n")
+    print_rows(_summary(event))
 
 
-def _summary(report: Finished) -> list[tuple[str, str]]:
-    rate = report.characters / report.seconds if report.seconds else 0.0
+def _summary(event: Finished) -> list[tuple[str, str]]:
+    rate = event.characters / event.seconds if event.seconds else 0.0
     rows = [
         (
             "trained",
-            f"{report.step:,} steps, {report.epochs:.2f} epochs, {report.characters:,} characters "
-            f"in {duration(report.seconds)} ({rate:,.0f} a second)",
+            f"{event.step:,} steps, {event.epochs:.2f} epochs, {event.characters:,} characters "
+            f"in {duration(event.seconds)} ({rate:,.0f} a second)",
         ),
-        ("parameters", f"{report.num_parameters:,}"),
+        ("parameters", f"{event.num_parameters:,}"),
     ]
-    if report.training_loss is not None:
-        loss = f"{perplexity(report.training_loss):.3f} (mean over the last epoch, while learning)"
+    if event.training_loss is not None:
+        loss = f"{perplexity(event.training_loss):.3f} (mean over the last epoch, while learning)"
         rows.append(("training perplexity", loss))
-    if report.networks:
-        rows.append(("validation loss", _of_networks(report)))
-    if report.held_out is not None:
-        name, score = report.held_out
+    if event.networks:
+        rows.append(("validation loss", _of_networks(event)))
+    if event.held_out is not None:
+        name, score = event.held_out
         rows += [
             (
                 f"{name} perplexity",
-                f"{score.perplexity:.3f} ({_which_checkpoint(report)})",
+                f"{score.perplexity:.3f} ({_which_checkpoint(event)})",
             ),
             (f"{name} loss", _losses(score)),
             *_bits_per_byte(name, score),
             (
                 f"{name} characters",
-                f"{score.characters:,}{_unknown(score)}, {report.protocol}",
+                f"{score.characters:,}{_unknown(score)}, {event.protocol}",
             ),
         ]
-    if report.kept_characters:
-        kept = f"contains {report.kept_characters:,} characters of the training text, for n-grams"
+    if event.kept_characters:
+        kept = f"contains {event.kept_characters:,} characters of the training text, for n-grams"
         rows.append(("checkpoint", f"{kept}; ensemble.keep_text=false omits them"))
     return rows
 
 
-def _of_networks(report: Finished) -> str:
+def _of_networks(event: Finished) -> str:
     """Compare the networks with their mixture."""
-    losses = [f"{one.best_loss:.4f}" for one in report.networks if one.best_loss is not None]
-    if report.best_loss is None or not losses:
+    losses = [f"{one.best_loss:.4f}" for one in event.networks if one.best_loss is not None]
+    if event.best_loss is None or not losses:
         return "none: no part to weigh the networks on, so each counts the same"
-    return f"{', '.join(losses)} alone, {report.best_loss:.4f} mixed (and fitted there)"
+    return f"{', '.join(losses)} alone, {event.best_loss:.4f} mixed (and fitted there)"
 
 
-def _which_checkpoint(report: Finished) -> str:
-    if report.networks:
+def _which_checkpoint(event: Finished) -> str:
+    if event.networks:
         return "best checkpoint of each"
-    return f"best checkpoint, step {report.best_step:,}"
+    return f"best checkpoint, step {event.best_step:,}"
 
 
 def show_score(what: str, score: Score, how: str) -> None:

@@ -28,7 +28,7 @@ from charlm.runs.folder import Run, checkpoint_to_use
 from charlm.runs.training_text import training_corpus
 from charlm.training import network_run
 from charlm.training.determinism import environment
-from charlm.training.events import Finished, Mixing, NetworkBegins, Report, Started, Stopping
+from charlm.training.events import Event, Finished, Mixing, NetworkBegins, Started, Stopping
 from charlm.training.fine_tuning import NETWORK_LOSSES
 from charlm.training.member_logs import MemberRun, merge_logs
 from charlm.training.resume_rules import MAY_CHANGE, check_not_begun
@@ -37,36 +37,36 @@ _FIRST_DERIVED_SEED = 2**61
 """Half of the largest seed that a config takes."""
 
 
-def train_members(run: Run, config: Config, on_report: Callable[[Report], None]) -> Finished:
+def train_members(run: Run, config: Config, on_event: Callable[[Event], None]) -> Finished:
     """Train the members that are still to train, each as a run of its own, and mix them."""
     is_noted = False
 
-    def report(of_member: Report) -> None:
+    def relay(of_member: Event) -> None:
         nonlocal is_noted
         if isinstance(of_member, Started) and not is_noted:
             training, fingerprint = of_member.config.training, of_member.corpus.fingerprint
             run.note_environment(environment(training, of_member.model, fingerprint))
             is_noted = True
         if not isinstance(of_member, Finished):
-            on_report(Stopping(run) if isinstance(of_member, Stopping) else of_member)
+            on_event(Stopping(run) if isinstance(of_member, Stopping) else of_member)
 
     finished = []
     for number in range(config.ensemble.size):
         merge_logs(run)
         member, is_student = _member(run, number), number == config.ensemble.members
-        on_report(NetworkBegins(number + 1, config.ensemble.size, is_student))
+        on_event(NetworkBegins(number + 1, config.ensemble.size, is_student))
         own = _member_config(run, config, number)
         if _is_begun(member):
             with member.locked():
-                finished.append(_go_on(member, own, report))
+                finished.append(_go_on(member, own, relay))
         else:
             name = member.folder.name
             begun = network_run.begin(
-                own, name, "", run.folder, report, is_scored=False, member=member
+                own, name, "", run.folder, relay, is_scored=False, member=member
             )
             finished.append(begun)
     merge_logs(run)
-    return _mix(run, config, finished, on_report)
+    return _mix(run, config, finished, on_event)
 
 
 def check_text(run: Run, config: Config) -> None:
@@ -101,14 +101,14 @@ def _is_begun(member: Run) -> bool:
     return False
 
 
-def _go_on(member: Run, own: Config, on_report: Callable[[Report], None]) -> Finished:
+def _go_on(member: Run, own: Config, on_event: Callable[[Event], None]) -> Finished:
     settings = [
         f"{section}.{key}={json.dumps(value, ensure_ascii=False)}"
         for section, keys in MAY_CHANGE.items()
         for key, value in getattr(own, section).model_dump(include=keys).items()
     ]
     written = member.read_config()
-    return network_run.go_on(member, written, on_report, settings=settings, is_scored=False)
+    return network_run.go_on(member, written, on_event, settings=settings, is_scored=False)
 
 
 def _member(run: Run, number: int) -> Run:
@@ -141,14 +141,14 @@ def _member_config(run: Run, config: Config, number: int) -> Config:
 
 
 def _mix(
-    run: Run, config: Config, finished: list[Finished], on_report: Callable[[Report], None]
+    run: Run, config: Config, finished: list[Finished], on_event: Callable[[Event], None]
 ) -> Finished:
     """Mix the best of each member, write it as the best checkpoint of `run`, and score it.
 
     The mixture is fitted on the validation part, by which the members were chosen, too. Raises
     `CorpusError` if the text has changed from one member to another.
     """
-    on_report(Mixing(config.ensemble.size, config.ensemble.ngram_order))
+    on_event(Mixing(config.ensemble.size, config.ensemble.ngram_order))
     checkpoints = [read_checkpoint(checkpoint_to_use(member.run.folder)) for member in finished]
     vocabulary = checkpoints[0].vocabulary
     if len({checkpoint.fingerprint for checkpoint in checkpoints}) > 1:
@@ -208,7 +208,7 @@ def _mix(
         ),
         kept_characters=stored_characters(checkpoint),
     )
-    on_report(whole)
+    on_event(whole)
     return whole
 
 

@@ -141,7 +141,7 @@ class Finished:
     """Of the training text, as they are in the checkpoint, for its n-grams."""
 
 
-Report = (
+Event = (
     Advised
     | NetworkBegins
     | Mixing

@@ -24,9 +24,9 @@ from charlm.training.calibration import resolve, watch_threads
 from charlm.training.counters import Mean, is_due
 from charlm.training.determinism import deterministic, environment
 from charlm.training.events import (
+    Event,
     Finished,
     Paused,
-    Report,
     Sampled,
     Started,
     Stepped,
@@ -46,14 +46,14 @@ class Session:
         self,
         config: Config,
         corpus: Corpus,
-        on_report: Callable[[Report], None],
+        on_event: Callable[[Event], None],
         is_scored: bool = True,
     ) -> None:
         """`is_scored` says whether what was kept apart is scored at the end."""
         self.processes = processes()
         self.is_scored = is_scored
         self.config = config = self.processes.of_first(lambda: resolve(config))
-        self.on_report = on_report if self.processes.is_first else lambda report: None
+        self.on_event = on_event if self.processes.is_first else lambda event: None
         with deterministic(config.training.deterministic):
             self.state = TrainingState(config, corpus, self.processes)
 
@@ -75,22 +75,22 @@ class Session:
             progress=self.state.trainer.progress(),
             warnings=warnings_of(self.state.provenance, self.state.corpus),
         )
-        self.on_report(started)
+        self.on_event(started)
         self._began = seconds_awake()
-        stops = stop_on_interrupt(lambda: self.on_report(StopRequested()))
+        stops = stop_on_interrupt(lambda: self.on_event(StopRequested()))
         with noticing_pauses(), stops as stop:
             self.processes.watch(lambda: seconds_awake() - self._began, lambda: stop.requested)
             if self.state.trainer.step == 0:
                 self._rollback.save(is_regular=True)  # from now on there is something to resume
             try:
                 self._train(run)
-            except (SystemExit, BrokenPipeError):  # whoever read the reports has gone
+            except (SystemExit, BrokenPipeError):  # whoever read the events has gone
                 if self.processes.is_alone:  # the others know nothing of it, and saving takes all
                     self._rollback.save_if_due(stops=True)
                 raise
             if self.processes.stops():
                 self.processes.in_turn(lambda: None)  # the first has written all
-                self.on_report(Stopping(run))
+                self.on_event(Stopping(run))
                 raise KeyboardInterrupt
         return self._finish(run)
 
@@ -100,7 +100,7 @@ class Session:
             try:
                 return self._take_steps(run)
             except DivergenceError as reason:
-                self.on_report(self._rollback.roll_back(str(reason)))
+                self.on_event(self._rollback.roll_back(str(reason)))
 
     def _take_steps(self, run: Run) -> None:
         """Take steps until the run is done or somebody asks to stop; leave all of it saved."""
@@ -143,14 +143,14 @@ class Session:
         epoch_ended = step.epoch.is_integer()
         if epoch_ended or is_due(step.step, self.config.training.log_every):
             self._log_line(run, step, epoch_ended)
-        self.on_report(Stepped(step, self.state.trainer.progress()))
+        self.on_event(Stepped(step, self.state.trainer.progress()))
 
     def _log_pause(self, run: Run) -> None:
         """Log that the process was stopped or the machine slept; this time does not count."""
         if (seconds := take_pause()) >= 1:
             step = self.state.trainer.step
             run.log_metrics({"event": "paused", "step": step, "seconds": seconds})
-            self.on_report(Paused(seconds))
+            self.on_event(Paused(seconds))
 
     def _log_line(self, run: Run, step: StepResult, epoch_ended: bool) -> None:
         counters = self.state.counters
@@ -199,9 +199,9 @@ class Session:
             is_best = counters.note_validation(score.nats_per_character)
             if is_best:
                 run.save_best(replace(self.state.checkpoint(), training_counters={"step": step}))
-            self.on_report(Validated(step, score, is_best))
+            self.on_event(Validated(step, score, is_best))
         run.log_sample(step, text)
-        self.on_report(Sampled(step, text))
+        self.on_event(Sampled(step, text))
 
     def _validation_score(self) -> Score | None:
         training, part = self.config.training, self.state.corpus.parts["validation"]
@@ -253,5 +253,5 @@ class Session:
             protocol=protocol,
             sample=self._sample(),
         )
-        self.on_report(finished)
+        self.on_event(finished)
         return finished

@@ -14,7 +14,7 @@ from charlm.errors import CheckpointError, ConfigError, RunError
 from charlm.runs.checkpoint import is_readable, read_checkpoint
 from charlm.runs.folder import OthersRun, Run
 from charlm.runs.training_text import training_corpus
-from charlm.training.events import Advised, Finished, Report
+from charlm.training.events import Advised, Event, Finished
 from charlm.training.fine_tuning import read_start
 from charlm.training.loop import Session
 from charlm.training.resume_rules import check_not_begun, check_resumable, decided
@@ -26,7 +26,7 @@ def begin(
     name: str | None,
     stem: str,
     runs: Path,
-    on_report: Callable[[Report], None],
+    on_event: Callable[[Event], None],
     *,
     is_scored: bool = True,
     member: Run | None = None,
@@ -35,7 +35,7 @@ def begin(
 
     `member` is the run object of that folder if the network is a member of an ensemble.
     """
-    session = _begun(config, on_report, is_scored)
+    session = _begun(config, on_event, is_scored)
 
     def make() -> Path:
         launch = launch_name() if launched().most_restarts else None
@@ -55,7 +55,7 @@ def begin(
 def go_on(
     run: Run,
     written: Config | None,
-    on_report: Callable[[Report], None],
+    on_event: Callable[[Event], None],
     *,
     text: str | Path | Iterable[str | Path] = (),
     settings: Iterable[str] = (),
@@ -66,13 +66,13 @@ def go_on(
     `written` is the config in its folder, where a crash has left one.
     """
     if written is None or run.last.exists():
-        session = _restored(run, written, text, settings, on_report, is_scored)
+        session = _restored(run, written, text, settings, on_event, is_scored)
         run.write_config(session.config)
         return session.run_in(run)
     config = relocate(written, settings, text)
     check_resumable(run.folder, written, config)
     check_not_begun(run)
-    session = _begun(config, on_report, is_scored)
+    session = _begun(config, on_event, is_scored)
     run.write_config(session.config)
     run.discard_after(0, {})
     return session.run_in(run)
@@ -92,17 +92,17 @@ def check_text(config: Config) -> None:
     corpus_of(config, vocabulary)
 
 
-def _begun(config: Config, on_report: Callable[[Report], None], is_scored: bool) -> Session:
+def _begun(config: Config, on_event: Callable[[Event], None], is_scored: bool) -> Session:
     """Return a session before its first step."""
     begin_with = None
     if config.training.start_from is not None:
         begin_with, remark = read_start(config.training.start_from)
         if remark and processes().is_first:
-            on_report(Advised((remark,)))
+            on_event(Advised((remark,)))
         config = _shaped_like(begin_with.config, config)
     vocabulary = begin_with.vocabulary if begin_with else None
     corpus = processes().in_turn(lambda: corpus_of(config, vocabulary))
-    session = Session(config, corpus, on_report, is_scored)
+    session = Session(config, corpus, on_event, is_scored)
     if begin_with is not None:
         session.state.start_from(begin_with)
     return session
@@ -113,7 +113,7 @@ def _restored(
     written: Config | None,
     text: str | Path | Iterable[str | Path],
     settings: Iterable[str],
-    on_report: Callable[[Report], None],
+    on_event: Callable[[Event], None],
     is_scored: bool,
 ) -> Session:
     """Return a session where the last checkpoint was saved, and the logs as they were then."""
@@ -134,7 +134,7 @@ def _restored(
     config = relocate(before, settings, text)
     check_resumable(run.folder, checkpoint.config, config)
     corpus = processes().in_turn(lambda: training_corpus(replace(checkpoint, config=config)))
-    session = Session(config, corpus, on_report, is_scored)
+    session = Session(config, corpus, on_event, is_scored)
     Rollback(session.state, run).resume(checkpoint)
     if config.corpus != checkpoint.config.corpus:
         run.note_text(config.corpus)

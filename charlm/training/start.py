@@ -19,7 +19,7 @@ from charlm.training import network_run
 from charlm.training.auto import advise
 from charlm.training.calibration import resolve
 from charlm.training.ensemble_run import check_text, train_members
-from charlm.training.events import Advised, Finished, Report
+from charlm.training.events import Advised, Event, Finished
 from charlm.training.member_logs import as_member
 from charlm.training.resume_rules import check_resumable, check_same
 
@@ -42,13 +42,13 @@ def train(
     name: str | None = None,
     runs: str | Path = "runs",
     auto: bool = False,
-    on_report: Callable[[Report], None] = lambda report: None,
+    on_event: Callable[[Event], None] = lambda event: None,
 ) -> Finished:
     """Train a model: a config by name or file, `section.key=value` settings on top.
 
     `text` (files, folders, globs) replaces the config's text before the settings apply. With
     `auto`, `advice` chooses model, batches and schedule for the text. All files are written below
-    `runs/name`; `on_report` receives each report. Raises `CharlmError`. On Ctrl-C it saves the run
+    `runs/name`; `on_event` receives each event. Raises `CharlmError`. On Ctrl-C it saves the run
     and raises `KeyboardInterrupt`. The processes of a `torchrun` launch train one model together;
     after a restart they resume the run.
     """
@@ -62,7 +62,7 @@ def train(
         resolved = load_config(config, settings, text)
     _check_launch(resolved, name, auto)
     with _threads_as_found(), together(), _memory_errors(resolved):
-        return _train(resolved, stem, settings, name, from_user(runs), auto, on_report)
+        return _train(resolved, stem, settings, name, from_user(runs), auto, on_event)
 
 
 def _train(
@@ -72,23 +72,23 @@ def _train(
     name: str | None,
     runs: Path,
     auto: bool,
-    on_report: Callable[[Report], None],
+    on_event: Callable[[Event], None],
 ) -> Finished:
     restarts = processes().sum(float(launched().restarts))  # machines may count differently
     if restarts and name is not None:
         before = Run(runs / name)
         if processes().of_first(lambda: before.was_made_by(launch_name())):
             check_same(before, resolved)
-            return resume(before.folder, on_report=on_report)
+            return resume(before.folder, on_event=on_event)
     if auto:
-        resolved = _advised(resolved, settings, on_report)
+        resolved = _advised(resolved, settings, on_event)
     if resolved.ensemble.is_wanted:
         _text_to_read_again(resolved, "an ensemble")
         network_run.check_text(resolved)
         whole = Run.create(runs, name, stem, resolved)
         with whole.locked():
-            return train_members(whole, resolved, on_report)
-    return network_run.begin(resolved, name, stem, runs, on_report)
+            return train_members(whole, resolved, on_event)
+    return network_run.begin(resolved, name, stem, runs, on_event)
 
 
 def _check_launch(config: Config, name: str | None, auto: bool) -> None:
@@ -128,7 +128,7 @@ def resume(
     *,
     text: str | Path | Iterable[str | Path] = (),
     settings: Iterable[str] = (),
-    on_report: Callable[[Report], None] = lambda report: None,
+    on_event: Callable[[Event], None] = lambda event: None,
 ) -> Finished:
     """Resume a run from its last checkpoint, with the same results as without the stop.
 
@@ -143,14 +143,14 @@ def resume(
         written = folder.read_config()
         if written is None or not written.ensemble.is_wanted:
             with _memory_errors(written or Config()):
-                return network_run.go_on(folder, written, on_report, text=text, settings=settings)
+                return network_run.go_on(folder, written, on_event, text=text, settings=settings)
         config = relocate(written, settings, text)
         check_resumable(run, written, config)
         _check_launch(config, str(run), auto=False)
         check_text(folder, config)
         folder.write_config(config)
         with _memory_errors(config):
-            return train_members(folder, config, on_report)
+            return train_members(folder, config, on_event)
 
 
 def _memory_errors(config: Config) -> AbstractContextManager[None]:
@@ -164,9 +164,7 @@ def _memory_errors(config: Config) -> AbstractContextManager[None]:
     )
 
 
-def _advised(
-    config: Config, settings: Iterable[str], on_report: Callable[[Report], None]
-) -> Config:
+def _advised(config: Config, settings: Iterable[str], on_event: Callable[[Event], None]) -> Config:
     """Choose what suits the text; what was set stays."""
     settled = {setting.partition("=")[0].strip() for setting in settings}
     if config.training.budget is None or settled & {"training.epochs", "training.steps"}:
@@ -176,7 +174,7 @@ def _advised(
         )
     _text_to_read_again(config, "--auto")
     advice = advise(resolve(config), build_corpus(config.corpus), settled)
-    on_report(Advised(advice.reasons))
+    on_event(Advised(advice.reasons))
     threads = {"threads": config.training.threads}  # those of another model were tried
     training = advice.config.training.model_copy(update=threads)
     advised = advice.config.model_copy(update={"training": training})

@@ -41,7 +41,7 @@ from charlm.models.language_model import LanguageModel
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.runs.folder import Run
 from charlm.suggestions import did_you_mean_path
-from charlm.training.events import Advised, Finished, NetworkBegins, Report
+from charlm.training.events import Advised, Event, Finished, NetworkBegins
 from charlm.training.fine_tuning import NETWORK_LOSSES, read_start
 
 
@@ -186,12 +186,12 @@ def moved(folder: Path) -> Path:
     return elsewhere
 
 
-def crash_at_network(number: int) -> Callable[[Report], None]:
-    def on_report(report: Report) -> None:
-        if isinstance(report, NetworkBegins) and report.number == number:
+def crash_at_network(number: int) -> Callable[[Event], None]:
+    def on_event(event: Event) -> None:
+        if isinstance(event, NetworkBegins) and event.number == number:
             raise PowerLossError
 
-    return on_report
+    return on_event
 
 
 def test_settings_apply_after_the_text(three_texts: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_run_whose_separate_files_all_moved_is_resumed(three_texts: Path) -> N
     with pytest.raises(PowerLossError):
         train(
             three_texts / "text.txt", three_texts, *settings, "training.save_every=1", name="cut",
-            on_report=crash_at(3),
+            on_event=crash_at(3),
         )  # fmt: skip
     cut, elsewhere = Run(three_texts / "cut"), moved(three_texts)
     with pytest.raises(CorpusError):
@@ -258,7 +258,7 @@ def test_an_ensemble_whose_separate_files_all_moved_is_resumed(three_texts: Path
     with pytest.raises(PowerLossError):
         train(
             three_texts / "text.txt", three_texts, *settings, name="cut",
-            on_report=crash_at_network(2),
+            on_event=crash_at_network(2),
         )  # fmt: skip
     ensemble, elsewhere = Run(three_texts / "cut"), moved(three_texts)
     before = ensemble.config_file.read_bytes()
@@ -561,17 +561,17 @@ def test_a_run_starts_from_the_best_network_of_an_ensemble(
     best = losses.index(min(loss for loss in losses if loss is not None)) + 1
     expected = read_checkpoint(ensemble.run.folder / f"member-{best}/checkpoints/best.safetensors")
     for name, place in (("a", ensemble.run.folder), ("b", ensemble.run.best)):
-        seen: list[Report] = []
+        seen: list[Event] = []
         still = ["learning_rate=1e-30", "warmup_steps=0", "weight_decay=0", "steps=1"]
         started = [f"training.{setting}" for setting in (*still, f"start_from={place}")]
         run_ = train(
-            text_file, tmp_path, *started, "model.hidden_size=8", name=name, on_report=seen.append
+            text_file, tmp_path, *started, "model.hidden_size=8", name=name, on_event=seen.append
         )
         weights = read_checkpoint(run_.last).weights
         assert weights.keys() == expected.weights.keys()
         for key, tensor in weights.items():
             torch.testing.assert_close(tensor, expected.weights[key])
-        (remark,) = next(report.reasons for report in seen if isinstance(report, Advised))
+        (remark,) = next(event.reasons for event in seen if isinstance(event, Advised))
         assert f"starting from network {best} of 2" in remark
         assert charlm.resume(run_.folder, settings=["training.steps=2"]).step == 2
 

@@ -279,22 +279,22 @@ with clock.noticing_pauses():
     assert clock.take_pause() < 0.1
 assert signal.getsignal(signal.SIGCONT) == signal.SIG_DFL
 
-reports = []
-differentiate = charlm.training.trainer.Trainer._differentiate
+events = []
+forward_and_backward = charlm.training.trainer.Trainer._forward_and_backward
 def stop_within_a_step(trainer, batch):
     if trainer.step == 3:
         stop_for(2.0)
-    return differentiate(trainer, batch)
+    return forward_and_backward(trainer, batch)
 
 small = ["model.hidden_size=8", "training.steps=6", "training.log_every=1", "generation.length=5"]
 small += ["training.device=cpu", "training.precision=float32"]
 whole = charlm.train(text="text", name="whole", settings=small).run
-charlm.training.trainer.Trainer._differentiate = stop_within_a_step
+charlm.training.trainer.Trainer._forward_and_backward = stop_within_a_step
 really = time.perf_counter()
-stopped = charlm.train(text="text", name="run", settings=small, on_report=reports.append).run
+stopped = charlm.train(text="text", name="run", settings=small, on_event=events.append).run
 really = time.perf_counter() - really
-charlm.training.trainer.Trainer._differentiate = differentiate
-[pause] = [report for report in reports if isinstance(report, Paused)]
+charlm.training.trainer.Trainer._forward_and_backward = forward_and_backward
+[pause] = [event for event in events if isinstance(event, Paused)]
 assert 1.6 < pause.seconds < 4, pause
 logs = [[json.loads(x) for x in run.metrics.read_text().splitlines()] for run in (whole, stopped)]
 assert [x["seconds"] for x in logs[1] if x.get("event") == "paused"] == [pause.seconds]
@@ -305,12 +305,12 @@ assert trained < really - 1.7, (trained, really)
 elapsed = read_checkpoint(stopped.last).training_counters["run"]["elapsed"]
 assert elapsed < really - 1.7, (elapsed, really)
 
-def stop_within_a_budget(report):
-    if isinstance(report, Stepped) and report.step.step == 2:
+def stop_within_a_budget(event):
+    if isinstance(event, Stepped) and event.step.step == 2:
         stop_for(3.0)
 
 budget = ["training.budget=2", *small[:1], *small[2:], "training.validate_every=null"]
-end = charlm.train(text="text", name="budget", settings=budget, on_report=stop_within_a_budget)
+end = charlm.train(text="text", name="budget", settings=budget, on_event=stop_within_a_budget)
 assert end.step > 4, end.step
 print("no time lost")
 """

@@ -60,7 +60,7 @@ def test_what_was_known_is_predicted_as_before(keys: dict[str, Any], tmp_path: P
     keys = {"hidden_size": 12, "embedding_size": 6, **keys}
     small = [setting.removeprefix("--set=") for setting in SMALL]
     small += [f"model.{key}={json.dumps(value)}" for key, value in keys.items()]
-    about: Any = {"runs": tmp_path, "on_report": lambda report: None}
+    about: Any = {"runs": tmp_path, "on_event": lambda event: None}
     base = charlm.train(
         text=base_text, name="base", settings=[*small, "training.steps=30"], **about
     ).run.folder
@@ -198,7 +198,7 @@ def test_a_run_that_extends_a_vocabulary_is_resumed_exactly(
     about: Any = {"text": cyrillic, "runs": tmp_path, "settings": settings}
     whole = charlm.train(**about, name="whole").run
     with pytest.raises(PowerLossError):
-        charlm.train(**about, name="broken", on_report=crash_at(8))
+        charlm.train(**about, name="broken", on_event=crash_at(8))
     broken = charlm.resume(tmp_path / "broken").run
     assert_same_weights(broken.last, whole.last)
     assert_same_weights(broken.best, whole.best)

@@ -115,7 +115,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         charlm.train(**about, name=name)
     with pytest.raises(PowerLossError):
         runs, ends = folder / "two", crash_at(8)
-        charlm.train(text=text, runs=runs, name="taken-up", settings=SETTINGS, on_report=ends)
+        charlm.train(text=text, runs=runs, name="taken-up", settings=SETTINGS, on_event=ends)
     program = folder / "program.py"
     program.write_text(
         "import charlm\n"
@@ -406,9 +406,9 @@ def in_step_8(folder: Path, act: str, when: str = "before", setup: str = "") -> 
         "rank, true_step = int(os.environ['RANK']), Trainer.take_step\n"
         "def step(self, *arguments):\n"
         f"    if {when!r} == 'before' and self.step == 7: {act}\n"
-        "    report = true_step(self, *arguments)\n"
+        "    result = true_step(self, *arguments)\n"
         f"    if {when!r} == 'after' and self.step == 8: {act}\n"
-        "    return report\n"
+        "    return result\n"
         f"Trainer.take_step = step\n{setup}\n"
         "try:\n"
         "    main()\n"

@@ -10,7 +10,7 @@ import torch
 from test_training import train
 
 import charlm
-from charlm.training.events import Report, Stepped
+from charlm.training.events import Event, Stepped
 
 SCRIPT = """
 import locale, logging, os, signal, sys, threading, warnings
@@ -51,10 +51,10 @@ small = ["model.hidden_size=8", "training.steps=3", "generation.length=5"]
 small += ["training.threads=1", "training.deterministic=true", "training.device=cpu"]
 charlm.train(text="text", name="run", settings=small)
 check("train")
-def fail(report):
+def fail(event):
     raise ZeroDivisionError
 try:
-    charlm.resume("runs/run", settings=["training.steps=5"], on_report=fail)
+    charlm.resume("runs/run", settings=["training.steps=5"], on_event=fail)
 except ZeroDivisionError:
     pass
 check("resume")
@@ -116,8 +116,8 @@ def test_the_command_line_and_prepare_prepare_the_process(tmp_path: Path) -> Non
 def test_training_leaves_the_number_of_threads(ends: bool, text_file: Path, tmp_path: Path) -> None:
     seen = []
 
-    def observe(report: Report) -> None:
-        if isinstance(report, Stepped):
+    def observe(event: Event) -> None:
+        if isinstance(event, Stepped):
             seen.append(torch.get_num_threads())
             if not ends:
                 raise ZeroDivisionError
@@ -127,11 +127,11 @@ def test_training_leaves_the_number_of_threads(ends: bool, text_file: Path, tmp_
     settings = ("training.steps=2", "training.threads=1")
     try:
         if ends:
-            train(text_file, tmp_path, *settings, name="run", on_report=observe)
-            charlm.resume(tmp_path / "run", settings=["training.steps=3"], on_report=observe)
+            train(text_file, tmp_path, *settings, name="run", on_event=observe)
+            charlm.resume(tmp_path / "run", settings=["training.steps=3"], on_event=observe)
         else:
             with pytest.raises(ZeroDivisionError):
-                train(text_file, tmp_path, *settings, name="run", on_report=observe)
+                train(text_file, tmp_path, *settings, name="run", on_event=observe)
         assert set(seen) == {1}
         assert torch.get_num_threads() == 3
     finally:

@@ -30,7 +30,7 @@ from charlm.prediction.perplexity import Score
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import Run
 from charlm.training import loop
-from charlm.training.events import Report, Sampled, Stepped, Validated
+from charlm.training.events import Event, Sampled, Stepped, Validated
 
 
 def resumed_step(run: Run) -> int:
@@ -39,15 +39,15 @@ def resumed_step(run: Run) -> int:
 
 
 def when(kind: type, action: Any) -> Any:
-    """Return an observer that acts on the first report of a kind."""
-    seen: list[Report] = []
+    """Return an observer that acts on the first event of a kind."""
+    seen: list[Event] = []
 
-    def on_report(report: Report) -> None:
-        if isinstance(report, kind) and not seen:
-            seen.append(report)
+    def on_event(event: Event) -> None:
+        if isinstance(event, kind) and not seen:
+            seen.append(event)
             action()
 
-    return on_report
+    return on_event
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
@@ -59,7 +59,7 @@ def test_ctrl_c_at_any_moment_saves_and_the_run_goes_on_exactly(
     whole = train_here(text_file, tmp_path, *settings, name="whole")
     interrupt = when(moment, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
-        train_here(text_file, tmp_path, *settings, name="stopped", on_report=interrupt)
+        train_here(text_file, tmp_path, *settings, name="stopped", on_event=interrupt)
     stopped = Run(tmp_path / "stopped")
     assert 0 < resumed_step(stopped) < 12
     charlm.resume(stopped.folder)
@@ -111,25 +111,25 @@ def test_what_nohup_ignores_stays_ignored() -> None:
 
 
 def test_a_reader_that_goes_away_costs_nothing(text_file: Path, tmp_path: Path) -> None:
-    def gone(report: Report) -> None:
-        if isinstance(report, Stepped) and report.step.step == 7:
+    def gone(event: Event) -> None:
+        if isinstance(event, Stepped) and event.step.step == 7:
             raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        train_here(text_file, tmp_path, "training.steps=12", name="run", on_report=gone)
+        train_here(text_file, tmp_path, "training.steps=12", name="run", on_event=gone)
     assert resumed_step(Run(tmp_path / "run")) == 7
 
 
 def test_a_run_that_died_before_its_first_save_can_be_resumed(
     text_file: Path, tmp_path: Path
 ) -> None:
-    def die(report: Report) -> None:
-        if isinstance(report, Stepped):
+    def die(event: Event) -> None:
+        if isinstance(event, Stepped):
             raise RuntimeError("power loss")
 
     settings = ["training.steps=6", "training.save_every=null"]
     with pytest.raises(RuntimeError, match="power loss"):
-        train_here(text_file, tmp_path, *settings, name="run", on_report=die)
+        train_here(text_file, tmp_path, *settings, name="run", on_event=die)
     assert charlm.resume(tmp_path / "run").step == 6
     whole = train_here(text_file, tmp_path, *settings, name="whole")
     assert lines(Run(tmp_path / "run")) == lines(whole)

@@ -14,7 +14,7 @@ import charlm
 from charlm.errors import CheckpointError
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.runs.folder import Run
-from charlm.training.events import Report, Stepped, Validated
+from charlm.training.events import Event, Stepped, Validated
 
 Forgery = Callable[[dict[str, torch.Tensor], dict[str, Any]], object]
 """Changes the tensors and the counters of training."""
@@ -120,14 +120,14 @@ def test_a_forged_checkpoint_is_not_rolled_back_to(
     other = Run(forged_from).last.read_bytes()
     run = Run(tmp_path / "run")
 
-    def on_report(report: Report) -> None:
-        if isinstance(report, Stepped):
+    def on_event(event: Event) -> None:
+        if isinstance(event, Stepped):
             run.rollback.write_bytes(other)
 
     with pytest.raises(
         CheckpointError, match=r"rollback\.safetensors: the checkpoint is of another model"
     ):
-        train(text_file, tmp_path, *settings, name="run", on_report=on_report)
+        train(text_file, tmp_path, *settings, name="run", on_event=on_event)
 
 
 def test_a_forged_best_checkpoint_is_not_scored(
@@ -135,11 +135,11 @@ def test_a_forged_best_checkpoint_is_not_scored(
 ) -> None:
     run = Run(tmp_path / "run")
 
-    def on_report(report: Report) -> None:
-        if isinstance(report, Validated):
+    def on_event(event: Event) -> None:
+        if isinstance(event, Validated):
             run.best.write_bytes(Run(forged_from).last.read_bytes())
 
     with pytest.raises(
         CheckpointError, match=r"best\.safetensors: the checkpoint is of another model"
     ):
-        train(text_file, tmp_path, "training.steps=6", name="run", on_report=on_report)
+        train(text_file, tmp_path, "training.steps=6", name="run", on_event=on_event)

@@ -27,7 +27,7 @@ from charlm.files.build_folder import RESERVED
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import Run
 from charlm.training import loop
-from charlm.training.events import Report, Started, Stepped
+from charlm.training.events import Event, Started, Stepped
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 
@@ -227,17 +227,17 @@ def test_a_budget_is_not_given_twice(
     settings = ["model.hidden_size=16", "training.save_every=5", "training.precision=float32"]
 
     def end_at(last: int) -> Any:
-        def on_report(report: Report) -> None:
-            if isinstance(report, Started) and report.resumed_at:
-                assert report.progress == pytest.approx(report.resumed_at / 20)
-            if isinstance(report, Stepped):
+        def on_event(event: Event) -> None:
+            if isinstance(event, Started) and event.resumed_at:
+                assert event.progress == pytest.approx(event.resumed_at / 20)
+            if isinstance(event, Stepped):
                 now[0] += 1
-                if report.step.step == last:
+                if event.step.step == last:
                     if not saves:
                         raise RuntimeError("power loss")
                     os.kill(os.getpid(), signal.SIGTERM)
 
-        return on_report
+        return on_event
 
     folder = tmp_path / "run"
     ended: Any = pytest.raises(KeyboardInterrupt if saves else RuntimeError)
@@ -247,11 +247,11 @@ def test_a_budget_is_not_given_twice(
             runs=tmp_path,
             name="run",
             settings=[*settings, "training.budget=20s", "batches.sequence_length=8"],
-            on_report=end_at(13),
+            on_event=end_at(13),
         )
     reached = read_checkpoint(Run(folder).last).training_counters
     kept = 13 if saves else 10
     assert (reached["trainer"]["step"], reached["run"]["elapsed"]) == (kept, kept)
     now[0] += 3600
-    assert charlm.resume(folder, on_report=end_at(0)).step == 20
+    assert charlm.resume(folder, on_event=end_at(0)).step == 20
     assert read_checkpoint(Run(folder).last).training_counters["run"]["elapsed"] == 20

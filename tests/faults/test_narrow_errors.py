@@ -110,7 +110,7 @@ def test_a_bug_in_an_observer_or_a_block_keeps_its_traceback(
     kind: type[Exception], trained: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(kind, match=SAID):
-        charlm.resume(trained, settings=["training.steps=4"], on_report=Bug(kind))
+        charlm.resume(trained, settings=["training.steps=4"], on_event=Bug(kind))
     with pytest.raises(kind, match=SAID), determinism.deterministic(True):
         raise kind(SAID)
     with pytest.raises(kind, match=SAID), file_errors("be read", "a file", "wait"):

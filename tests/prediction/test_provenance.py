@@ -15,7 +15,7 @@ from charlm.corpus.overlaps import Overlap, caveats
 from charlm.errors import CorpusError
 from charlm.prediction import dynamic
 from charlm.prediction.perplexity import Score
-from charlm.training.events import Report, Started
+from charlm.training.events import Event, Started
 
 TINY = (
     "model.hidden_size=8",
@@ -161,11 +161,11 @@ def test_a_leak_is_said_before_training_begins(folder: Path, other: str, is_said
     """A teacher of the same split has nothing to warn of."""
     said: list[str] = []
 
-    def note(report: Report) -> None:
-        said.extend(report.warnings if isinstance(report, Started) else ())
+    def note(event: Event) -> None:
+        said.extend(event.warnings if isinstance(event, Started) else ())
 
     settings = (*TINY, f"training.teachers={folder / 'runs' / other}")
-    train(text=folder / "o.txt", runs=folder / "runs", settings=settings, on_report=note)
+    train(text=folder / "o.txt", runs=folder / "runs", settings=settings, on_event=note)
     why = f"{BIASED}a teacher was trained on all of it (o.txt)"
     expected = [f"the {name} split: {why}" for name in ("validation", "test")]
     assert said == (expected if is_said else [])

@@ -20,7 +20,7 @@ from charlm.errors import ConfigError
 from charlm.runs.folder import Run
 from charlm.training import calibration, loop
 from charlm.training.determinism import deterministic
-from charlm.training.events import Report, Stepped
+from charlm.training.events import Event, Stepped
 
 
 @pytest.mark.parametrize("sampling", ["random", "sequential"])
@@ -36,14 +36,12 @@ def test_every_cell_and_sampling_has_deterministic_algorithms(
     ]
     enabled = set()
 
-    def on_report(report: Report) -> None:
-        if isinstance(report, Stepped):
+    def on_event(event: Event) -> None:
+        if isinstance(event, Stepped):
             enabled.add(torch.are_deterministic_algorithms_enabled())
 
     plain = train(text_file, tmp_path, *settings)
-    strict = train(
-        text_file, tmp_path, *settings, "training.deterministic=true", on_report=on_report
-    )
+    strict = train(text_file, tmp_path, *settings, "training.deterministic=true", on_event=on_event)
     assert enabled == {True}
     assert not torch.are_deterministic_algorithms_enabled()
     assert losses(strict) == losses(plain)

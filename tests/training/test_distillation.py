@@ -17,7 +17,7 @@ from charlm.models.language_model import LanguageModel
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import Run
 from charlm.training.distillation import Teacher
-from charlm.training.events import Report, Stepped
+from charlm.training.events import Event, Stepped
 from charlm.training.trainer import Trainer
 
 SIZE = 5
@@ -68,7 +68,7 @@ def test_with_no_share_a_teacher_changes_nothing() -> None:
         batches = make_batches(ids, BatchesConfig(batch_size=4, sequence_length=10), seed=0)
         config = TrainingConfig(steps=12, learning_rate=0.01)
         trainer = Trainer(network(0), batches, config, lambda: 0.0, teacher=teacher)
-        losses.append([report.loss for report in trainer])
+        losses.append([step.loss for step in trainer])
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
 
 
@@ -103,10 +103,10 @@ def test_a_student_that_is_resumed_is_the_uninterrupted_one(
         *("training.steps=30", "training.save_every=7", "training.budget=null"),
     ]
     for name in ("whole", "broken"):
-        on_report = crash_at(18 if name == "broken" else 0)
+        on_event = crash_at(18 if name == "broken" else 0)
         try:
             charlm.train(
-                text=text_file, runs=tmp_path, name=name, settings=settings, on_report=on_report
+                text=text_file, runs=tmp_path, name=name, settings=settings, on_event=on_event
             )
         except PowerLossError:
             charlm.resume(tmp_path / name)
@@ -181,13 +181,13 @@ def test_an_ensemble_with_a_student_is_resumed_where_it_was_stopped(
     for name in ("whole", "über-🙂"):
         steps = iter(range(100))
 
-        def stop(report: Report, name: str = name, steps: Iterator[int] = steps) -> None:
-            if isinstance(report, Stepped) and next(steps) == 22 and name != "whole":
+        def stop(event: Event, name: str = name, steps: Iterator[int] = steps) -> None:
+            if isinstance(event, Stepped) and next(steps) == 22 and name != "whole":
                 raise PowerLossError
 
         try:
             done = charlm.train(
-                text=text_file, runs=tmp_path, name=name, settings=settings, on_report=stop
+                text=text_file, runs=tmp_path, name=name, settings=settings, on_event=stop
             )
         except PowerLossError:
             done = charlm.resume(tmp_path / name)

@@ -18,7 +18,7 @@ from charlm.kernels.loading import Precision
 from charlm.models.dropout import Masks
 from charlm.models.language_model import LanguageModel
 from charlm.training.distillation import Teacher
-from charlm.training.events import Finished, Report, Stepped
+from charlm.training.events import Event, Finished, Stepped
 from charlm.training.trainer import Trainer
 
 
@@ -72,18 +72,18 @@ def test_a_step_without_teachers_has_one_loss() -> None:
 def test_a_distilled_run_reports_the_perplexity_of_its_text(
     text_file: Path, tmp_path: Path
 ) -> None:
-    """Log and reports name both losses; what a poor teacher says does not hide what is known."""
+    """Log and events name both losses; what a poor teacher says does not hide what is known."""
     teacher = train(text_file, tmp_path, "--name", "teacher", steps=1)
     steps: list[Stepped] = []
 
-    def note(report: Report) -> None:
-        if isinstance(report, Stepped):
-            steps.append(report)
+    def note(event: Event) -> None:
+        if isinstance(event, Stepped):
+            steps.append(event)
 
     settings = [setting.removeprefix("--set=") for setting in SMALL]
     settings += [f"training.teachers={teacher}", "training.teacher_share=0.9", "training.epochs=2"]
     settings += ["training.learning_rate=0.05", "training.warmup_steps=0", "training.log_every=7"]
-    finished = charlm.train(text=text_file, runs=tmp_path, settings=settings, on_report=note)
+    finished = charlm.train(text=text_file, runs=tmp_path, settings=settings, on_event=note)
     assert isinstance(finished, Finished)
 
     log = (finished.run.folder / "metrics.jsonl").read_text().splitlines()

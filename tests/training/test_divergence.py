@@ -34,7 +34,7 @@ from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import Run
 from charlm.training import loop, rollback
 from charlm.training.divergence import LossWatch, advice, is_divergence
-from charlm.training.events import Report, RolledBack, Stepped
+from charlm.training.events import Event, RolledBack, Stepped
 from charlm.training.rollback import Rollback
 
 UNCLIPPED = [
@@ -55,8 +55,8 @@ LEAPS = [  # three times, and learns after that
 ]
 
 
-def of_kind(seen: list[Report], kind: type) -> Callable[[Report], None]:
-    return lambda report: seen.append(report) if isinstance(report, kind) else None
+def of_kind(seen: list[Event], kind: type) -> Callable[[Event], None]:
+    return lambda event: seen.append(event) if isinstance(event, kind) else None
 
 
 def events(run: Run) -> list[dict[str, Any]]:
@@ -134,11 +134,11 @@ def test_the_advice_fits_the_config() -> None:
 
 def test_a_run_that_diverges_goes_on_with_half_the_rate(text_file: Path, tmp_path: Path) -> None:
     seen: list[Any] = []
-    run = train(text_file, tmp_path, *NOT_A_NUMBER, on_report=of_kind(seen, RolledBack))
-    (report,) = seen
-    assert events(run) == [{"event": "rollback"} | asdict(report)]
-    assert (report.step, report.diverged_at, report.learning_rate_scale) == (30, 38, 0.5)
-    assert report.reason.startswith("step 39: the ")
+    run = train(text_file, tmp_path, *NOT_A_NUMBER, on_event=of_kind(seen, RolledBack))
+    (event,) = seen
+    assert events(run) == [{"event": "rollback"} | asdict(event)]
+    assert (event.step, event.diverged_at, event.learning_rate_scale) == (30, 38, 0.5)
+    assert event.reason.startswith("step 39: the ")
     steps = [line for line in lines(run) if "loss" in line]
     assert [line["step"] for line in steps] == list(range(1, 121)), "each once"
     for line in steps:
@@ -241,16 +241,16 @@ def assert_same_run(one: Run, other: Run) -> None:
     assert here == there
 
 
-def stop_at(step: int) -> Callable[[Report], None]:
-    def on_report(report: Report) -> None:
-        if isinstance(report, Stepped) and report.step.step == step:
+def stop_at(step: int) -> Callable[[Event], None]:
+    def on_event(event: Event) -> None:
+        if isinstance(event, Stepped) and event.step.step == step:
             os.kill(os.getpid(), signal.SIGINT)
 
-    return on_report
+    return on_event
 
 
-def crash_after_rollback(report: Report) -> None:
-    if isinstance(report, RolledBack):
+def crash_after_rollback(event: Event) -> None:
+    if isinstance(event, RolledBack):
         raise PowerLossError
 
 
@@ -264,18 +264,18 @@ def test_a_run_resumed_across_roll_backs_equals_the_uninterrupted_one(
     assert len(events(whole)) in (1, 3)
     folder = tmp_path / "broken"
     with pytest.raises(KeyboardInterrupt):
-        train(text_file, tmp_path, *settings, name="broken", on_report=stop_at(33))
+        train(text_file, tmp_path, *settings, name="broken", on_event=stop_at(33))
     assert Run(folder).rollback.exists()
-    ends: list[tuple[type[BaseException], Callable[[Report], None]]] = [
+    ends: list[tuple[type[BaseException], Callable[[Event], None]]] = [
         (KeyboardInterrupt, stop_at(34)),
         (PowerLossError, crash_after_rollback),
         (KeyboardInterrupt, stop_at(61)),
         (PowerLossError, crash_at(93)),
         (KeyboardInterrupt, stop_at(105)),  # where a save is due, and waits if the loss has leapt
     ]
-    for ending, on_report in ends:
+    for ending, on_event in ends:
         with pytest.raises(ending):
-            charlm.resume(folder, on_report=on_report)
+            charlm.resume(folder, on_event=on_event)
     counted = read_checkpoint(Run(folder).last).training_counters["run"]
     assert counted["save_is_due"] == (counted["watch"]["high_steps"] > 0) == (settings is LEAPS)
     charlm.resume(folder)
@@ -291,7 +291,7 @@ def test_a_crash_within_a_roll_back_leaves_a_run_that_rolls_back(
     whole = train(text_file, tmp_path, *settings, name="whole")
     broken = Run(tmp_path / "broken")
     with pytest.raises(KeyboardInterrupt):
-        train(text_file, tmp_path, *settings, name="broken", on_report=stop_at(33))
+        train(text_file, tmp_path, *settings, name="broken", on_event=stop_at(33))
     for call in (
         "Run.rename_rollback_to_last",
         "Run.discard_after",
@@ -332,8 +332,8 @@ def test_a_crash_within_a_save_is_divergenceless(
     whole = train(text_file, tmp_path, *settings, name="whole")
     broken = Run(tmp_path / "broken")
     with pytest.raises(PowerLossError):
-        train(text_file, tmp_path, *settings, name="broken", on_report=crash_at(17))
-    for operation, on_report, saved in [
+        train(text_file, tmp_path, *settings, name="broken", on_event=crash_at(17))
+    for operation, on_event, saved in [
         ("copy_last_to_rollback", stop_at(17), (15, 15)),
         ("save_last", stop_at(17), (17, 15)),
         ("save_last", stop_at(-1), (30, 15)),
@@ -341,7 +341,7 @@ def test_a_crash_within_a_save_is_divergenceless(
     ]:
         with monkeypatch.context() as patch, pytest.raises(PowerLossError):
             patch.setattr(Run, operation, losing_power_after(getattr(Run, operation)))
-            charlm.resume(broken.folder, on_report=on_report)
+            charlm.resume(broken.folder, on_event=on_event)
         assert (step_of(broken.last), step_of(broken.rollback)) == saved
     charlm.resume(broken.folder)
     assert_same_run(broken, whole)
@@ -369,12 +369,12 @@ def test_nothing_replaces_the_last_good_save_while_a_leap_lasts(
     saved: dict[int, float] = {}
     run = Run(tmp_path / "run")
 
-    def on_report(report: Report) -> None:
-        if isinstance(report, Stepped):
-            saved[report.step.step] = read_checkpoint(run.last).training_counters["trainer"]["step"]
+    def on_event(event: Event) -> None:
+        if isinstance(event, Stepped):
+            saved[event.step.step] = read_checkpoint(run.last).training_counters["trainer"]["step"]
 
     train(text_file, tmp_path, *LEAPS, "training.max_rollbacks=1", "training.steps=95", name="run",
-          on_report=on_report)  # fmt: skip
+          on_event=on_event)  # fmt: skip
     assert saved[94] < 60 < 94 - 15, "two saves were due and waited"
     assert read_checkpoint(run.last).training_counters["trainer"]["step"] == 95
     assert run.rollback.exists(), "the last was saved in the leap, because the run has ended"
@@ -396,11 +396,11 @@ def test_time_is_not_given_back(
     now = [0.0]
     monkeypatch.setattr(loop, "seconds_awake", lambda: now[0])
 
-    def on_report(report: Report) -> None:
-        now[0] += isinstance(report, Stepped)
+    def on_event(event: Event) -> None:
+        now[0] += isinstance(event, Stepped)
 
     settings = [s for s in NOT_A_NUMBER if not s.startswith("training.steps")]
-    run = train(text_file, tmp_path, *settings, "training.budget=50s", on_report=on_report)
+    run = train(text_file, tmp_path, *settings, "training.budget=50s", on_event=on_event)
     (event,) = events(run)
     counters = read_checkpoint(run.last).training_counters
     lost = event["diverged_at"] - event["step"]

@@ -12,7 +12,7 @@ from test_provenance import TINY, words
 from charlm import resume, train
 from charlm.errors import RunError
 from charlm.runs.folder import Run
-from charlm.training.events import NetworkBegins, Report, Validated
+from charlm.training.events import Event, NetworkBegins, Validated
 from charlm.training.member_logs import merge_logs
 
 SETTINGS = (
@@ -29,18 +29,18 @@ class Killed(BaseException):
     """Ends a run at once: no code of it expects this."""
 
 
-def after(member: int, validations: int) -> Callable[[Report], None]:
+def after(member: int, validations: int) -> Callable[[Event], None]:
     """Return what ends a run in a member, once it has validated so often."""
     counts = {"member": 0, "validations": 0}
 
-    def on_report(report: Report) -> None:
-        if isinstance(report, NetworkBegins):
-            counts.update(member=report.number, validations=0)
-        counts["validations"] += isinstance(report, Validated)
+    def on_event(event: Event) -> None:
+        if isinstance(event, NetworkBegins):
+            counts.update(member=event.number, validations=0)
+        counts["validations"] += isinstance(event, Validated)
         if (counts["member"], counts["validations"]) == (member, validations):
             raise Killed
 
-    return on_report
+    return on_event
 
 
 def lines_of(folder: Path) -> list[dict[str, Any]]:
@@ -97,7 +97,7 @@ def test_it_is_the_same_after_a_crash(
     """It grows as training goes; resumed, it has each line once."""
     with pytest.raises(Killed):
         about: Any = {"name": "cut", "runs": tmp_path, "settings": SETTINGS}
-        train(text=text, on_report=after(member, validations), **about)
+        train(text=text, on_event=after(member, validations), **about)
     check_logs(tmp_path / "cut")
     resume(tmp_path / "cut")
     check_logs(tmp_path / "cut")
@@ -131,7 +131,7 @@ def test_a_member_that_is_resumed_by_itself_logs_for_the_ensemble(
     run = Path(shutil.copytree(whole, tmp_path / "run"))
     member = run / f"member-{number}"
     with pytest.raises(Killed):
-        resume(member, settings=["training.steps=8"], on_report=after(0, 1))
+        resume(member, settings=["training.steps=8"], on_event=after(0, 1))
     check_logs(run)
     resume(member, settings=["training.steps=8"])
     check_logs(run)
@@ -142,12 +142,12 @@ def test_a_line_of_a_lone_member_is_there_at_once(whole: Path, tmp_path: Path) -
     run = Path(shutil.copytree(whole, tmp_path / "run"))
     seen: list[bool] = []
 
-    def on_report(report: Report) -> None:
-        if isinstance(report, Validated):
+    def on_event(event: Event) -> None:
+        if isinstance(event, Validated):
             last = lines_of(run / "member-1")[-1]
             seen.append({"member": 1} | last in lines_of(run))
 
-    resume(run / "member-1", settings=["training.steps=8"], on_report=on_report)
+    resume(run / "member-1", settings=["training.steps=8"], on_event=on_event)
     assert seen and all(seen)
 
 

@@ -22,7 +22,7 @@ from charlm.prediction.scoring import protocol
 from charlm.runs.folder import Run
 from charlm.training import calibration, loop
 from charlm.training.determinism import engine
-from charlm.training.events import Report, Started
+from charlm.training.events import Event, Started
 
 needs_compiler = pytest.mark.skipif(
     compiler.library() is None, reason="no C++ compiler on this machine"
@@ -82,9 +82,9 @@ def test_another_device_computes_in_float32() -> None:
 
 
 def started(text: Path, runs: Path, *settings: str) -> tuple[Run, Started]:
-    reports: list[Report] = []
-    run = train(text, runs, "training.steps=2", *settings, on_report=reports.append)
-    return run, next(report for report in reports if isinstance(report, Started))
+    events: list[Event] = []
+    run = train(text, runs, "training.steps=2", *settings, on_event=events.append)
+    return run, next(event for event in events if isinstance(event, Started))
 
 
 def recorded(run: Run, name: str = "precision") -> str:
@@ -100,22 +100,22 @@ def test_a_run_records_the_precision_that_it_computed_in(
     if reason == "no kernels":
         without_kernels(monkeypatch)
     how = [EQUATIONS] if reason == "equations" else []
-    run, report = started(text_file, tmp_path, BFLOAT16, *how)
+    run, event = started(text_file, tmp_path, BFLOAT16, *how)
     assert recorded(run) == "float32"
-    assert recorded(run, "kernels") == engine(report.model)
-    assert ("equations" in engine(report.model)) == (reason == "equations")
-    assert "float32 (training.precision is bfloat16, which needs" in _describe_engine(report)
+    assert recorded(run, "kernels") == engine(event.model)
+    assert ("equations" in engine(event.model)) == (reason == "equations")
+    assert "float32 (training.precision is bfloat16, which needs" in _describe_engine(event)
     assert load_config(run.config_file).training.precision == "bfloat16"
-    run, report = started(text_file, tmp_path, "training.precision=auto", *how)
+    run, event = started(text_file, tmp_path, "training.precision=auto", *how)
     assert recorded(run) == load_config(run.config_file).training.precision == "float32"
-    assert "bfloat16" not in _describe_engine(report)
+    assert "bfloat16" not in _describe_engine(event)
 
 
 @needs_compiler
 def test_a_run_in_bfloat16_says_so(text_file: Path, tmp_path: Path) -> None:
-    run, report = started(text_file, tmp_path, BFLOAT16)
+    run, event = started(text_file, tmp_path, BFLOAT16)
     assert recorded(run) == "bfloat16"
-    assert ", bfloat16, " in _describe_engine(report)
+    assert ", bfloat16, " in _describe_engine(event)
 
 
 def test_threads_are_watched_only_where_no_bit_depends_on_them(

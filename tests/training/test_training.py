@@ -24,7 +24,7 @@ from charlm.runs import checkpoint as checkpoint_module
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import Run
 from charlm.training import start
-from charlm.training.events import Report, Stepped, Validated
+from charlm.training.events import Event, Stepped, Validated
 from charlm.training.optimizer import clip_gradients, learning_rate
 from charlm.training.trainer import Trainer
 
@@ -91,11 +91,11 @@ def timeless(counters: dict[str, Any]) -> dict[str, Any]:
 
 
 def crash_at(step: int) -> Any:
-    def on_report(report: Report) -> None:
-        if isinstance(report, Stepped) and report.step.step == step:
+    def on_event(event: Event) -> None:
+        if isinstance(event, Stepped) and event.step.step == step:
             raise PowerLossError
 
-    return on_report
+    return on_event
 
 
 RESUMABLE = [
@@ -136,9 +136,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     for crash in (60, 133):  # between saves: what was done since is done again
         with pytest.raises(PowerLossError):
             if crash == 60:
-                train(text_file, tmp_path, *settings, name="broken", on_report=crash_at(crash))
+                train(text_file, tmp_path, *settings, name="broken", on_event=crash_at(crash))
             else:
-                charlm.resume(tmp_path / "broken", on_report=crash_at(crash))
+                charlm.resume(tmp_path / "broken", on_event=crash_at(crash))
     charlm.resume(tmp_path / "broken")
     broken = Run(tmp_path / "broken")
 
@@ -279,11 +279,11 @@ def test_validation_scores_the_whole_part(text_file: Path, tmp_path: Path) -> No
         text_file,
         tmp_path,
         "training.steps=5",
-        on_report=lambda report: seen.append(report) if isinstance(report, Validated) else None,
+        on_event=lambda event: seen.append(event) if isinstance(event, Validated) else None,
     )
     part = charlm.load(run.folder)
     whole = charlm.evaluate(part, part="validation")
-    assert [report.score.characters for report in seen] == [whole.characters]
+    assert [event.score.characters for event in seen] == [whole.characters]
     assert seen[0].score.nats == pytest.approx(whole.nats, rel=1e-4)
 
 
@@ -293,7 +293,7 @@ def test_validation_scores_a_share_of_a_part_that_is_long(text_file: Path, tmp_p
         text_file,
         tmp_path,
         *("training.steps=5", "training.validation_characters=120"),
-        on_report=lambda report: seen.append(report) if isinstance(report, Validated) else None,
+        on_event=lambda event: seen.append(event) if isinstance(event, Validated) else None,
     )
     assert 100 <= seen[0].score.characters <= 120
 
@@ -530,7 +530,7 @@ def make_trainer(config: TrainingConfig, clock: Any = lambda: 0.0) -> Trainer:
 
 
 def test_each_limit_ends_the_run() -> None:
-    assert [report.step for report in make_trainer(TrainingConfig(steps=3))] == [1, 2, 3]
+    assert [step.step for step in make_trainer(TrainingConfig(steps=3))] == [1, 2, 3]
     *_, last = make_trainer(TrainingConfig(epochs=2.0))
     assert last.epoch == 2.0
     *_, last = make_trainer(TrainingConfig(epochs=0.5))
@@ -542,8 +542,8 @@ def test_a_budget_lays_the_schedule_over_the_time() -> None:
     config = TrainingConfig(budget=10.0, schedule="linear", warmup_steps=0, learning_rate=1.0)
     trainer = make_trainer(config, clock=lambda: now[0])
     rates = []
-    for report in trainer:
-        rates.append(report.learning_rate)
+    for step in trainer:
+        rates.append(step.learning_rate)
         now[0] += 2.5
     assert rates == pytest.approx([1.0, 0.755, 0.51, 0.265])
 
@@ -612,7 +612,7 @@ def test_a_batch_in_groups_is_the_whole_batch(
     whole = train(text_file, tmp_path, *settings, name="whole")
     groups = [*settings, "training.accumulate=8"]
     with pytest.raises(PowerLossError):
-        train(text_file, tmp_path, *groups, name="groups", on_report=crash_at(8))
+        train(text_file, tmp_path, *groups, name="groups", on_event=crash_at(8))
     charlm.resume(tmp_path / "groups")
     mine, theirs = lines(Run(tmp_path / "groups")), lines(whole)
     assert len(mine) == len(theirs) == 14

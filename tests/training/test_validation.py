@@ -15,7 +15,7 @@ from charlm.config.schema import CorpusConfig
 from charlm.corpus.builder import build_corpus
 from charlm.models.language_model import LanguageModel
 from charlm.prediction.scoring import WARM_UP, Streams, evaluate_part
-from charlm.training.events import Report, Validated
+from charlm.training.events import Event, Validated
 
 
 def plain_loop(model: LanguageModel, ids: np.ndarray, start: int, length: int) -> float:
@@ -90,11 +90,11 @@ def test_validation_while_training_is_that_of_the_plain_loop(tmp_path: Path) -> 
     settings += ["training.validation_rows=4", "training.validation_characters=1100"]
     seen: list[Validated] = []
 
-    def note(report: Report) -> None:
-        if isinstance(report, Validated):
-            seen.append(report)
+    def note(event: Event) -> None:
+        if isinstance(event, Validated):
+            seen.append(event)
 
-    finished = charlm.train(text=path, runs=tmp_path, settings=settings, on_report=note)
+    finished = charlm.train(text=path, runs=tmp_path, settings=settings, on_event=note)
     predictor = charlm.load(finished.run.folder)
     assert predictor.checkpoint is not None
     ids = build_corpus(predictor.config.corpus).parts["validation"].ids
