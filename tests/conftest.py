@@ -14,14 +14,12 @@ install_import_hook("charlm", "beartype.beartype")
 # Models here are so small that a second thread only waits; commands that tests start follow suit.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+pytest.register_assert_rewrite("support")
+
 import torch  # noqa: E402
+from support.texts import TEXT  # noqa: E402
 
 torch.set_num_threads(1)
-
-TEXT = (
-    "The rain had stopped before the train came in. Nobody on the platform said a word, and "
-    "nobody looked up when the doors opened; they had all been waiting for something else.\n"
-) * 30
 
 
 @pytest.fixture(autouse=True, scope="session")

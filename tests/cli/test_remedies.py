@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from test_cli import train
+from support.commands import train
 
 from charlm.cli.streams import OutputError
 from charlm.errors import CheckpointError, RunError, file_errors

@@ -12,11 +12,11 @@ import pytest
 import torch
 import typer
 import yaml
-from conftest import TEXT
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from test_cli import SMALL, refused, run
-from test_training import TINY, PowerLossError, assert_same_weights, crash_at, lines, train
+from support.commands import SMALL, refused, run
+from support.texts import TEXT
+from support.training import TINY, PowerLossError, assert_same_weights, crash_at, lines, train
 
 import charlm
 from charlm.cli.arguments import ESCAPES_HELP, naming_options, unescaped

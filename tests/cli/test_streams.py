@@ -15,9 +15,9 @@ from typing import Any
 import platformdirs
 import pytest
 import torch
-from test_cli import SMALL
-from test_process import python
-from test_training import train as train_here
+from support.commands import SMALL
+from support.processes import python
+from support.training import train as train_here
 
 import charlm
 from charlm.cli import main

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_cli import SMALL, refused, run, train
-from test_training import PowerLossError, assert_same_weights, crash_at
+from support.commands import SMALL, refused, run, train
+from support.training import PowerLossError, assert_same_weights, crash_at
 
 import charlm
 from charlm.config.schema import ModelConfig

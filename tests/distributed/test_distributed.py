@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from conftest import TEXT
-from test_cli import command, refused, run
-from test_training import PowerLossError, assert_same_weights, crash_at, lines
+from support.commands import command, refused, run
+from support.launches import torchrun, worker
+from support.texts import TEXT
+from support.training import PowerLossError, assert_same_weights, crash_at, lines
 
 import charlm
 from charlm.config.schema import BatchesConfig, ModelConfig
@@ -65,12 +66,6 @@ ROUNDED = {
 """Two processes alone train these: in bfloat16 another order of sums is seen sooner."""
 
 
-def torchrun(processes: int, *options: str) -> list[str]:
-    """Return a command line that starts so many processes of what follows."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
-    return [*launcher, *options]
-
-
 def charlm_by(launcher: list[str], *arguments: object) -> list[str]:
     return [*launcher, *command(*arguments)[1:]]
 
@@ -78,16 +73,6 @@ def charlm_by(launcher: list[str], *arguments: object) -> list[str]:
 def training(text: Path, runs: Path, name: str, *settings: str) -> list[str]:
     sets = [f"--set={setting}" for setting in (*SETTINGS, *settings)]
     return ["train", "--text", str(text), "--runs", str(runs), "--name", name, *sets]
-
-
-def worker(agent: subprocess.Popen[str], local_rank: int) -> int:
-    """Return the id of the process with this rank on its machine."""
-    children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text("utf-8").split()
-    wanted = f"LOCAL_RANK={local_rank}".encode()
-    of_rank = (
-        c for c in children if wanted in Path(f"/proc/{c}/environ").read_bytes().split(b"\0")
-    )
-    return int(next(of_rank))
 
 
 def when_at(metrics: Path, step: int, act: Callable[[], None]) -> None:

@@ -1,16 +1,14 @@
 """A process that is forked after a model has computed computes, too, and the same."""
 
 import os
-import signal
-import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from test_training import train
+from support.processes import exit_code_of_child
+from support.training import train
 
 from charlm.config.schema import ModelConfig
 from charlm.kernels import loading
@@ -19,7 +17,6 @@ from charlm.prediction.scoring import total_nats
 from charlm.training import calibration
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-MOST_SECONDS = 60
 
 
 @pytest.fixture(autouse=True)
@@ -28,28 +25,6 @@ def _two_threads() -> Iterator[None]:
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
-
-
-def exit_code_of_child(action: Callable[[], bool]) -> int:
-    """Fork; return 0 if the action is true in the child, or −9 if it does not end."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python's own warning of what is tested here
-        child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = 0 if action() else 2
-        finally:
-            os._exit(code)
-    end = time.monotonic() + MOST_SECONDS
-    while time.monotonic() < end:
-        process, status = os.waitpid(child, os.WNOHANG)
-        if process:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return -signal.SIGKILL
 
 
 def learn_and_score(model: LanguageModel) -> list[float]:

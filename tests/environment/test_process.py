@@ -1,13 +1,11 @@
 """The process that charlm runs in: a library leaves it as it found it."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from test_training import train
+from support.processes import python
+from support.training import train
 
 import charlm
 from charlm.training.events import Event, Stepped
@@ -67,23 +65,6 @@ check("generate")
 print("unchanged")
 """
 SPEED = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "THP_MEM_ALLOC_ENABLE", "KINETO_LOG_LEVEL"}
-
-
-def python(code: str, folder: Path) -> str:
-    """Run Python as an engineer's own program would, without settings of this test run."""
-    kept = ("PATH", "HOME", "CHARLM_CACHE", "LD_LIBRARY_PATH", "SYSTEMROOT")
-    environment = {name: os.environ[name] for name in kept if name in os.environ}
-    environment["PYTHONPATH"] = str(Path(charlm.__file__).parent.parent)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 def test_a_program_that_uses_charlm_finds_its_process_unchanged(

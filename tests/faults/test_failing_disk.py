@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clocked import clock_of_steps
-from harness import Workplace
-from test_cli import refused, run
+from support.clocked import clock_of_steps
+from support.commands import refused, run
+from support.workplace import Workplace
 
 from charlm.config.schema import CorpusConfig
 from charlm.corpus import file_digests

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_cli import SMALL, refused, run, train
-from test_generation import make_predictor, text_of
-from test_training import lines
-from test_training import train as train_here
+from support.commands import SMALL, refused, run, train
+from support.generation import make_predictor, text_of
+from support.training import lines
+from support.training import train as train_here
 
 import charlm
 from charlm import signals as interrupt

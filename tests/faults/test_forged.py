@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from test_divergence import LEAPS, NOT_A_NUMBER
-from test_training import train
+from support.divergence import LEAPS, NOT_A_NUMBER
+from support.training import train
 
 import charlm
 from charlm.errors import CheckpointError

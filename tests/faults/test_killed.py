@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clocked import clock_of_steps
-from harness import Workplace
-from test_cli import command, run, steps_logged
-from test_distributed import worker
+from support.clocked import clock_of_steps
+from support.commands import command, run, steps_logged
+from support.launches import worker
+from support.workplace import Workplace
 
 import charlm
 from charlm.files.build_folder import RESERVED

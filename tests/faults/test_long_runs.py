@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from test_cli import command
+from support.commands import command
 
 from charlm.corpus.catalogue import files_of
 

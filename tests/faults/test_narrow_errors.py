@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_training import train
+from support.training import train
 
 import charlm
 from charlm.config.schema import CorpusConfig

@@ -1,6 +1,5 @@
 """Files that charlm did not make stay as they are, byte for byte, whatever their names."""
 
-import hashlib
 import os
 import shutil
 import sys
@@ -11,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.foreign_files import SMALL, TEXT, list_the_tale
 from typer.testing import CliRunner
 
 from charlm.cli.clearing import clear_cache
@@ -28,16 +28,6 @@ from charlm.models.language_model import LanguageModel
 from charlm.runs.checkpoint import Checkpoint
 from charlm.runs.folder import Run, newest_run
 
-TEXT = "the rain came in, and nobody on the platform said a word.\n" * 12
-SMALL = [
-    f"--set={setting}"
-    for setting in (
-        *("model.hidden_size=4", "model.embedding_size=4", "batches.batch_size=4"),
-        *("batches.sequence_length=8", "generation.length=2", "training.device=cpu"),
-        *("training.save_every=1", "training.keep_checkpoints=1", "training.precision=float32"),
-        *("training.threads=1", "training.validate_every=2"),
-    )
-]
 FOLDERS = (
     *(".", "runs", "runs/other", "runs/other/checkpoints", "runs/member-1", "cache"),
     *("cache/texts", "cache/corpora", "cache/kernels", "cache/kernels-0"),
@@ -94,18 +84,6 @@ def be_killed_while_building(parent: Path) -> None:
             (folder / "half").write_text("half of it")
             os._exit(0)
     os.waitpid(child, 0)
-
-
-def list_the_tale(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make `TEXT` the only text of the catalogue, under the name `tale`."""
-    entry = catalogue.DownloadableText(
-        title="A tale",
-        address="nowhere",
-        size=len(TEXT),
-        sha256=hashlib.sha256(TEXT.encode()).hexdigest(),
-        licence="none",
-    )
-    monkeypatch.setattr(catalogue, "catalogue", lambda: {"tale": entry})
 
 
 @pytest.fixture

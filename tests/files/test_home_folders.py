@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from test_cli import refused, run
-from test_foreign_files import SMALL, TEXT, list_the_tale
+from support.commands import refused, run
+from support.foreign_files import SMALL, TEXT, list_the_tale
 
 from charlm.config.load import load_config, to_yaml
 from charlm.config.schema import Config

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_cli import run
-from test_foreign_files import SMALL, TEXT
-from test_kernel_store import as_another_user, needs_root
+from support.commands import run
+from support.foreign_files import SMALL, TEXT
+from support.processes import as_another_user, needs_root
 
 from charlm.config.schema import CorpusConfig
 from charlm.corpus import catalogue

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.processes import as_another_user, needs_root
 
 from charlm.cli.clearing import clear_cache
 from charlm.environment import processor
@@ -23,9 +24,6 @@ from charlm.kernels.store import KernelStore
 DATA = b"a library"
 LIBRARY = f"key-{hashlib.sha256(DATA).hexdigest()}{libraries.suffix()}"
 needs_owners = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such owners")
-needs_root = pytest.mark.skipif(
-    sys.platform == "win32" or os.geteuid() != 0, reason="only root can be another user"
-)
 
 
 @pytest.fixture
@@ -48,27 +46,6 @@ def forgetful() -> Iterator[Callable[[], None]]:
     forget()
     yield forget
     forget()
-
-
-def as_another_user(action: Callable[[], object]) -> str:
-    """Do something as a user with no rights, in a process of its own; return what came of it."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setgroups([])
-            os.setegid(65534)
-            os.seteuid(65534)
-            said = repr(action())
-        except BaseException as error:
-            said = repr(error)
-        os.write(writing, said.encode()[:4000])
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as answer:
-        said = answer.read()
-    os.waitpid(child, 0)
-    return said
 
 
 def kept() -> KernelStore:

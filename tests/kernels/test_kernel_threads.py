@@ -9,7 +9,7 @@ from threading import Barrier, Event
 
 import pytest
 import torch
-from test_forks import exit_code_of_child
+from support.processes import exit_code_of_child
 
 from charlm.config.schema import Config, ModelConfig
 from charlm.kernels import compiler, loading

@@ -9,13 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.ensembles import SIZE, make_member, part_of, some_ids
 from typer.testing import CliRunner
 
 from charlm import evaluate, generate, load
 from charlm.cli.main import app
 from charlm.config.schema import Config, EnsembleConfig, ModelConfig
-from charlm.corpus.corpus import Part
-from charlm.corpus.vocabulary import UNKNOWN_TYPE
 from charlm.kernels import compiler
 from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel
@@ -25,17 +24,7 @@ from charlm.prediction.dynamic import DynamicEvaluation, Rates
 from charlm.prediction.scoring import total_nats
 from charlm.runs.folder import Run
 
-SIZE = 5
 needs_compiler = pytest.mark.skipif(compiler.library() is None, reason="no C++ compiler")
-
-
-def some_ids(seed: int, length: int = 300) -> np.ndarray:
-    """A text with something to learn: mostly cycles, some noise."""
-    random = np.random.default_rng(seed)
-    ids = np.arange(length) % SIZE
-    noise = random.random(length) < 0.2
-    ids[noise] = random.integers(SIZE, size=noise.sum())
-    return ids.astype(np.int64)
 
 
 def log_probabilities(steps: int, members: int, seed: int = 0) -> np.ndarray:
@@ -107,12 +96,6 @@ def test_an_id_outside_of_the_vocabulary_is_refused() -> None:
             ngrams.count(np.array([0, bad]))
 
 
-def make_member(seed: int) -> LanguageModel:
-    model = LanguageModel(ModelConfig(hidden_size=16, embedding_size=8), SIZE)
-    model.initialize(torch.Generator().manual_seed(seed))
-    return model.eval()
-
-
 @pytest.fixture
 def ensemble() -> Ensemble:
     return Ensemble([make_member(0), make_member(1)], 3, some_ids(0).astype(np.uint8))
@@ -146,10 +129,6 @@ def test_fitting_the_mixture_helps_on_texts_of_its_kind(ensemble: Ensemble) -> N
     assert total_nats(ensemble, other, rows=4) == pytest.approx(
         total_nats(ensemble, other), rel=0.1
     )
-
-
-def part_of(ids: np.ndarray) -> Part:
-    return Part(ids.astype(np.uint8), np.ones(SIZE, np.uint8), np.zeros(0, UNKNOWN_TYPE))
 
 
 @pytest.mark.parametrize("kind", ["network", "ensemble"])

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_cli import SMALL
-from test_ensemble import SIZE, make_member, part_of, some_ids
+from support.commands import SMALL
+from support.ensembles import SIZE, make_member, part_of, some_ids
 
 import charlm
 from charlm.cli.tables import _summary

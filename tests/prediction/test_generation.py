@@ -8,8 +8,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.generation import LETTERS, generate_many, make_predictor, text_of
 
-from charlm.config.schema import Config, GenerationConfig, ModelConfig
+from charlm.config.schema import GenerationConfig, ModelConfig
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import ConfigError, VocabularyError
 from charlm.models.language_model import LanguageModel
@@ -17,36 +18,10 @@ from charlm.models.openings import Opening
 from charlm.prediction.generation import (
     generate,
     generate_ids,
-    generate_samples,
     sample_generators,
 )
 from charlm.prediction.next_character import choose, keep_min_p, keep_top_k, keep_top_p
-from charlm.prediction.predictor import Predictor
 from charlm.prediction.text_stream import StreamDecoder, truncate
-
-LETTERS = Vocabulary(tuple(map(ord, "\n abcdefgh")))
-
-
-def make_predictor(vocabulary: Vocabulary = LETTERS, **generation: Any) -> Predictor:
-    config = Config(
-        model=ModelConfig(hidden_size=12, embedding_size=6),
-        generation=GenerationConfig.model_validate(generation),
-    )
-    model = LanguageModel(config.model, len(vocabulary))
-    model.initialize(torch.Generator().manual_seed(1))
-    return Predictor(model.eval(), vocabulary, config)
-
-
-def text_of(predictor: Predictor, prefix: str | None = None, **options: Any) -> str:
-    return "".join(generate(predictor, prefix, **{"seed": 0, "length": 40, **options}))
-
-
-def generate_many(predictor: Predictor, prefix: str | None = None, **options: Any) -> list[str]:
-    """Generate several texts side by side."""
-    start = None if prefix is None else prefix.encode()
-    samples = generate_samples(predictor, start, **options)
-    return [sample.decode("utf-8", "replace") for sample in samples]
-
 
 LOGITS = torch.tensor([[2.0, 0.0, 1.0, -1.0], [0.0, 0.0, 0.0, 5.0]])
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_provenance import TINY, words
+from support.provenance import TINY, words
 from typer.testing import CliRunner
 
 from charlm import evaluate, generate, load, resume, train

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_provenance import TINY, words
+from support.provenance import TINY, words
 from typer.testing import CliRunner
 
 from charlm import evaluate, load, resume, train

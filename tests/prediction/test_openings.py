@@ -10,8 +10,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_generation import generate_many
-from test_training import train
+from support.generation import generate_many
+from support.training import train
 
 import charlm
 from charlm.config.schema import Config, ModelConfig

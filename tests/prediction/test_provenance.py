@@ -1,12 +1,12 @@
 """What a model has seen of a text is said with every score of it, by content and not by path."""
 
 import json
-import random
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.provenance import TINY, words
 from typer.testing import CliRunner
 
 from charlm import evaluate, load, resume, train
@@ -17,23 +17,8 @@ from charlm.prediction import dynamic
 from charlm.prediction.perplexity import Score
 from charlm.training.events import Event, Started
 
-TINY = (
-    "model.hidden_size=8",
-    "training.steps=2",
-    "training.precision=float32",
-    "training.threads=1",
-    "training.validation_rows=1",
-    "generation.length=10",
-)
 WHOLE = (*TINY, "corpus.split=[1, 0, 0]")
 BIASED = "biased score: "
-
-
-def words(seed: int, length: int = 3000) -> str:
-    """Return a text of random words: no passage of 50 characters stands in it twice."""
-    source = random.Random(seed)
-    letters = "abcdefghij \n"
-    return "".join(source.choice(letters) for _ in range(length))
 
 
 @pytest.fixture(scope="module")

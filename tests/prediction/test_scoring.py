@@ -8,8 +8,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.scoring import VOCABULARY, a_part, make_model, random_ids
 
-from charlm.config.schema import ModelConfig
 from charlm.corpus.corpus import Part
 from charlm.corpus.vocabulary import UNKNOWN_TYPE
 from charlm.errors import CorpusError
@@ -17,19 +17,6 @@ from charlm.models.language_model import LanguageModel
 from charlm.prediction import scoring
 from charlm.prediction.perplexity import Score
 from charlm.prediction.scoring import WARM_UP, Streams, evaluate_part, total_nats
-
-VOCABULARY = 11
-
-
-def make_model(**keys: object) -> LanguageModel:
-    config = ModelConfig.model_validate({"hidden_size": 12, "embedding_size": 6, **keys})
-    model = LanguageModel(config, VOCABULARY)
-    model.initialize(torch.Generator().manual_seed(0))
-    return model.eval()
-
-
-def random_ids(length: int) -> np.ndarray:
-    return np.random.default_rng(length).integers(0, VOCABULARY, length).astype(np.uint8)
 
 
 def one_by_one(model: LanguageModel, ids: np.ndarray) -> float:
@@ -139,10 +126,6 @@ def test_rows_of_a_part_of_a_text_are_spread_evenly(
     assert len(set(steps)) <= 1
     assert all(step >= (length - 1) // rows for step in steps)
     assert all(start >= WARM_UP for start in cut.starts[1:])
-
-
-def a_part(ids: np.ndarray) -> Part:
-    return Part(ids, np.ones(VOCABULARY, np.uint8), np.zeros(0, UNKNOWN_TYPE))
 
 
 def test_the_first_character_counts_nowhere() -> None:

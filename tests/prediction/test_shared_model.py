@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_generation import generate_many
+from support.generation import generate_many
 
 from charlm import evaluate, generate, load
 from charlm.config.schema import Config, EnsembleConfig, ModelConfig, TrainingConfig

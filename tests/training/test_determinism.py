@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from test_cli import command, refused, run, steps_logged
-from test_training import assert_same_weights, losses, train
+from support.commands import command, refused, run, steps_logged
+from support.training import assert_same_weights, losses, train
 
 import charlm
 from charlm.config.schema import Config

@@ -6,27 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_cli import SMALL, refused, run, steps_logged, train
-from test_training import PowerLossError, assert_same_weights, crash_at
+from support.commands import SMALL, refused, run, steps_logged, train
+from support.distillation import SIZE, network
+from support.training import PowerLossError, assert_same_weights, crash_at
 
 import charlm
-from charlm.config.schema import BatchesConfig, EnsembleConfig, ModelConfig, TrainingConfig
+from charlm.config.schema import BatchesConfig, EnsembleConfig, TrainingConfig
 from charlm.corpus.batches import Batch, make_batches
 from charlm.models.ensemble import Ensemble
-from charlm.models.language_model import LanguageModel
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import Run
 from charlm.training.distillation import Teacher
 from charlm.training.events import Event, Stepped
 from charlm.training.trainer import Trainer
-
-SIZE = 5
-
-
-def network(seed: int, hidden_size: int = 12) -> LanguageModel:
-    model = LanguageModel(ModelConfig(hidden_size=hidden_size, embedding_size=4), SIZE)
-    model.initialize(torch.Generator().manual_seed(seed))
-    return model
 
 
 def batch(seed: int, continues: bool) -> Batch:

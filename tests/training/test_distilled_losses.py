@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_cli import SMALL, train
-from test_distillation import SIZE, network
+from support.commands import SMALL, train
+from support.distillation import SIZE, network
 
 import charlm
 from charlm.cli import tables

@@ -15,7 +15,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_training import (
+from support.divergence import LEAPS, NOT_A_NUMBER
+from support.training import (
     PowerLossError,
     assert_same_state,
     assert_same_weights,
@@ -36,23 +37,6 @@ from charlm.training import loop, rollback
 from charlm.training.divergence import LossWatch, advice, is_divergence
 from charlm.training.events import Event, RolledBack, Stepped
 from charlm.training.rollback import Rollback
-
-UNCLIPPED = [
-    "training.optimizer=sgd",
-    "training.max_gradient_norm=null",
-    "training.schedule=constant",
-    "training.save_every=15",
-]
-NOT_A_NUMBER = [  # at step 39
-    *UNCLIPPED,
-    *("model.cell=rnn", "model.nonlinearity=relu", "batches.sampling=random"),
-    *("training.learning_rate=17", "training.warmup_steps=60", "training.steps=120"),
-]
-LEAPS = [  # three times, and learns after that
-    *UNCLIPPED,
-    *("model.cell=rnn", "training.learning_rate=31", "training.warmup_steps=200"),
-    *("training.steps=300", "training.validate_every=70", "training.average=0.9"),
-]
 
 
 def of_kind(seen: list[Event], kind: type) -> Callable[[Event], None]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_training import lines, losses, train
+from support.training import lines, losses, train
 
 from charlm.config.schema import ModelConfig
 from charlm.corpus.frequencies import estimate_frequencies

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_provenance import TINY, words
+from support.provenance import TINY, words
 
 from charlm import resume, train
 from charlm.errors import RunError

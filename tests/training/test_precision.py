@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from test_cli import SMALL
-from test_cli import run as command
-from test_training import train
+from support.commands import SMALL
+from support.commands import run as command
+from support.training import train
 
 from charlm.cli.progress import _describe_engine
 from charlm.config.load import load_config

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_cli import SMALL, run
-from test_scoring import a_part, make_model, random_ids
+from support.commands import SMALL, run
+from support.scoring import a_part, make_model, random_ids
 
 import charlm
 from charlm.config.schema import CorpusConfig

@@ -6,13 +6,12 @@ import sys
 from itertools import cycle, product
 from pathlib import Path
 
-from conftest import TEXT
-from test_cli import run, steps_logged
-from test_distributed import torchrun
-from test_training import assert_same_state, assert_same_weights
-
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import Run
+from support.commands import run, steps_logged
+from support.launches import torchrun
+from support.texts import TEXT
+from support.training import assert_same_state, assert_same_weights
 
 CELLS, SAMPLINGS, PRECISIONS = (
     ("rnn", "gru", "lstm", "mogrifier"),
