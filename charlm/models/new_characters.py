@@ -50,7 +50,7 @@ def load_extended(
     with torch.no_grad():
         model.b_q[is_added] = biases.to(model.device)
         share = frequencies[is_added].sum(dtype=torch.float64).item()
-        shift = processes.of_first(lambda: _shift(_log_odds(model, is_added, passages), share))
+        shift = processes.run_on_first(lambda: _shift(_log_odds(model, is_added, passages), share))
         model.b_q[is_added] += shift
 
 

@@ -14,6 +14,7 @@ from charlm.config.schema import Config
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.corpus import Corpus, Part
 from charlm.corpus.provenance import fitted, merged
+from charlm.distributed.processes import Processes
 from charlm.errors import CorpusError, RunError, file_errors
 from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel, choose_device
@@ -37,36 +38,51 @@ _FIRST_DERIVED_SEED = 2**61
 """Half of the largest seed that a config takes."""
 
 
-def train_members(run: Run, config: Config, on_event: Callable[[Event], None]) -> Finished:
-    """Train the members that are still to train, each as a run of its own, and mix them."""
-    is_noted = False
-
-    def relay(of_member: Event) -> None:
-        nonlocal is_noted
-        if isinstance(of_member, Started) and not is_noted:
-            training, fingerprint = of_member.config.training, of_member.corpus.fingerprint
-            run.note_environment(environment(training, of_member.model, fingerprint))
-            is_noted = True
-        if not isinstance(of_member, Finished):
-            on_event(Stopping(run) if isinstance(of_member, Stopping) else of_member)
-
+def train_members(
+    run: Run, config: Config, processes: Processes, emit: Callable[[Event], None]
+) -> Finished:
+    """Train or resume each member in a run folder of its own, then mix them."""
+    member_events = _MemberEvents(run, emit)
     finished = []
     for number in range(config.ensemble.size):
         merge_logs(run)
         member, is_student = _member(run, number), number == config.ensemble.members
-        on_event(NetworkBegins(number + 1, config.ensemble.size, is_student))
-        own = _member_config(run, config, number)
+        emit(NetworkBegins(number + 1, config.ensemble.size, is_student))
+        member_config = _member_config(run, config, number)
         if _is_begun(member):
             with member.locked():
-                finished.append(_go_on(member, own, relay))
+                finished.append(_resume(member, member_config, processes, member_events))
         else:
-            name = member.folder.name
-            begun = network_run.begin(
-                own, name, "", run.folder, relay, is_scored=False, member=member
+
+            def make_folder(resolved: Config, member: Run = member) -> Run:
+                Run.create(run.folder, member.folder.name, "", resolved)
+                return member
+
+            finished.append(
+                network_run.train_network(
+                    member_config, make_folder, processes, member_events, scores_at_end=False
+                )
             )
-            finished.append(begun)
     merge_logs(run)
-    return _mix(run, config, finished, on_event)
+    return _mix(run, config, finished, emit)
+
+
+class _MemberEvents:
+    """Emits the events of members as those of the ensemble; records the machine at the first."""
+
+    def __init__(self, run: Run, emit: Callable[[Event], None]) -> None:
+        self._run, self._emit = run, emit
+        self._is_noted = False
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Started) and not self._is_noted:
+            training, fingerprint = event.config.training, event.corpus.fingerprint
+            self._run.note_environment(environment(training, event.model, fingerprint))
+            self._is_noted = True
+        if isinstance(event, Stopping):
+            self._emit(Stopping(self._run))
+        elif not isinstance(event, Finished):
+            self._emit(event)
 
 
 def check_text(run: Run, config: Config) -> None:
@@ -101,14 +117,18 @@ def _is_begun(member: Run) -> bool:
     return False
 
 
-def _go_on(member: Run, own: Config, on_event: Callable[[Event], None]) -> Finished:
+def _resume(
+    member: Run, config: Config, processes: Processes, emit: Callable[[Event], None]
+) -> Finished:
     settings = [
         f"{section}.{key}={json.dumps(value, ensure_ascii=False)}"
         for section, keys in MAY_CHANGE.items()
-        for key, value in getattr(own, section).model_dump(include=keys).items()
+        for key, value in getattr(config, section).model_dump(include=keys).items()
     ]
     written = member.read_config()
-    return network_run.go_on(member, written, on_event, settings=settings, is_scored=False)
+    return network_run.resume_network(
+        member, written, processes, emit, settings=settings, scores_at_end=False
+    )
 
 
 def _member(run: Run, number: int) -> Run:
@@ -141,14 +161,14 @@ def _member_config(run: Run, config: Config, number: int) -> Config:
 
 
 def _mix(
-    run: Run, config: Config, finished: list[Finished], on_event: Callable[[Event], None]
+    run: Run, config: Config, finished: list[Finished], emit: Callable[[Event], None]
 ) -> Finished:
     """Mix the best of each member, write it as the best checkpoint of `run`, and score it.
 
     The mixture is fitted on the validation part, by which the members were chosen, too. Raises
     `CorpusError` if the text has changed from one member to another.
     """
-    on_event(Mixing(config.ensemble.size, config.ensemble.ngram_order))
+    emit(Mixing(config.ensemble.size, config.ensemble.ngram_order))
     checkpoints = [read_checkpoint(checkpoint_to_use(member.run.folder)) for member in finished]
     vocabulary = checkpoints[0].vocabulary
     if len({checkpoint.fingerprint for checkpoint in checkpoints}) > 1:
@@ -208,7 +228,7 @@ def _mix(
         ),
         kept_characters=stored_characters(checkpoint),
     )
-    on_event(whole)
+    emit(whole)
     return whole
 
 

@@ -1,4 +1,4 @@
-"""The run of one network: begun, and gone on with."""
+"""Train one network: in a new run folder, or resumed from its last checkpoint."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -6,147 +6,152 @@ from pathlib import Path
 
 from charlm.config.load import relocate
 from charlm.config.schema import Config
+from charlm.corpus.corpus import Corpus
 from charlm.corpus.known_characters import corpus_of
-from charlm.distributed.launch import launch_name, launched
-from charlm.distributed.processes import processes
+from charlm.distributed.processes import Processes
 from charlm.environment.memory import is_out_of_memory
 from charlm.errors import CheckpointError, ConfigError, RunError
-from charlm.runs.checkpoint import is_readable, read_checkpoint
+from charlm.runs.checkpoint import Checkpoint, is_readable, read_checkpoint
 from charlm.runs.folder import OthersRun, Run
 from charlm.runs.training_text import training_corpus
+from charlm.training.calibration import resolve
+from charlm.training.determinism import deterministic
 from charlm.training.events import Advised, Event, Finished
 from charlm.training.fine_tuning import read_start
-from charlm.training.loop import Session
+from charlm.training.loop import TrainingLoop
 from charlm.training.resume_rules import check_not_begun, check_resumable, decided
 from charlm.training.rollback import Rollback
+from charlm.training.state import TrainingState
 
 
-def begin(
+def train_network(
     config: Config,
-    name: str | None,
-    stem: str,
-    runs: Path,
-    on_event: Callable[[Event], None],
+    make_folder: Callable[[Config], Run],
+    processes: Processes,
+    emit: Callable[[Event], None],
     *,
-    is_scored: bool = True,
-    member: Run | None = None,
+    scores_at_end: bool = True,
 ) -> Finished:
-    """Train a network in a new folder below `runs`; `is_scored` is as in `Session`.
-
-    `member` is the run object of that folder if the network is a member of an ensemble.
-    """
-    session = _begun(config, on_event, is_scored)
-
-    def make() -> Path:
-        launch = launch_name() if launched().most_restarts else None
-        return Run.create(runs, name, stem, session.config, launch).folder
-
-    folder = session.processes.of_first(make)
-    run = run_of(folder) if member is None else member
+    """Train a network in the run folder that `make_folder` makes, as `TrainingLoop` does."""
+    state = _initial_state(config, processes, emit)
+    folder = make_folder(state.config)
     try:
-        with run.locked():
-            return session.run_in(run)
+        with folder.locked():
+            return TrainingLoop(state, folder, emit, scores_at_end=scores_at_end).run()
     except Exception as error:
-        if is_out_of_memory(error) and session.state.trainer.step == 0:
-            run.discard()  # it contains nothing of value
+        if is_out_of_memory(error) and state.trainer.step == 0:
+            folder.discard()  # it contains nothing of value
         raise
 
 
-def go_on(
-    run: Run,
+def resume_network(
+    folder: Run,
     written: Config | None,
-    on_event: Callable[[Event], None],
+    processes: Processes,
+    emit: Callable[[Event], None],
     *,
     text: str | Path | Iterable[str | Path] = (),
     settings: Iterable[str] = (),
-    is_scored: bool = True,
+    scores_at_end: bool = True,
 ) -> Finished:
-    """Go on from the last checkpoint of a run, which is locked.
+    """Resume from the last checkpoint in a run folder, which is locked.
 
-    `written` is the config in its folder, where a crash has left one.
+    `written` is the config in the folder, or None if a crash has left none.
     """
-    if written is None or run.last.exists():
-        session = _restored(run, written, text, settings, on_event, is_scored)
-        run.write_config(session.config)
-        return session.run_in(run)
-    config = relocate(written, settings, text)
-    check_resumable(run.folder, written, config)
-    check_not_begun(run)
-    session = _begun(config, on_event, is_scored)
-    run.write_config(session.config)
-    run.discard_after(0, {})
-    return session.run_in(run)
+    if written is None or folder.last.exists():
+        state = _restored_state(folder, written, processes, text, settings)
+    else:
+        config = relocate(written, settings, text)
+        check_resumable(folder.folder, written, config)
+        check_not_begun(folder)
+        state = _initial_state(config, processes, emit)
+        folder.discard_after(0, {})
+    folder.write_config(state.config)
+    return TrainingLoop(state, folder, emit, scores_at_end=scores_at_end).run()
 
 
-def run_of(folder: Path) -> Run:
+def run_of(folder: Path, processes: Processes) -> Run:
     """Return the run of a folder, whose files the first process alone writes."""
-    return Run(folder) if processes().is_first else OthersRun(folder)
+    return Run(folder) if processes.is_first else OthersRun(folder)
 
 
 def check_text(config: Config) -> None:
-    """Check the text of a run before its folder is made; raises the error."""
+    """Raise the error of a text that cannot be trained on, before a run folder is made."""
     vocabulary = None
     if config.training.start_from is not None:
-        begin_with, _ = read_start(config.training.start_from)
-        config, vocabulary = _shaped_like(begin_with.config, config), begin_with.vocabulary
+        initial, _ = read_start(config.training.start_from)
+        config, vocabulary = _with_model_of(initial.config, config), initial.vocabulary
     corpus_of(config, vocabulary)
 
 
-def _begun(config: Config, on_event: Callable[[Event], None], is_scored: bool) -> Session:
-    """Return a session before its first step."""
-    begin_with = None
+def _initial_state(
+    config: Config, processes: Processes, emit: Callable[[Event], None]
+) -> TrainingState:
+    """Return the state before the first step."""
+    initial = None
     if config.training.start_from is not None:
-        begin_with, remark = read_start(config.training.start_from)
-        if remark and processes().is_first:
-            on_event(Advised((remark,)))
-        config = _shaped_like(begin_with.config, config)
-    vocabulary = begin_with.vocabulary if begin_with else None
-    corpus = processes().in_turn(lambda: corpus_of(config, vocabulary))
-    session = Session(config, corpus, on_event, is_scored)
-    if begin_with is not None:
-        session.state.start_from(begin_with)
-    return session
+        initial, remark = read_start(config.training.start_from)
+        if remark:
+            emit(Advised((remark,)))
+        config = _with_model_of(initial.config, config)
+    vocabulary = initial.vocabulary if initial else None
+    corpus = processes.run_in_turn(lambda: corpus_of(config, vocabulary))
+    state = _make_state(config, corpus, processes)
+    if initial is not None:
+        state.start_from(initial)
+    return state
 
 
-def _restored(
-    run: Run,
+def _restored_state(
+    folder: Run,
     written: Config | None,
+    processes: Processes,
     text: str | Path | Iterable[str | Path],
     settings: Iterable[str],
-    on_event: Callable[[Event], None],
-    is_scored: bool,
-) -> Session:
-    """Return a session where the last checkpoint was saved, and the logs as they were then."""
-    try:
-        checkpoint = read_checkpoint(run.last)
-    except CheckpointError as reason:
-        others = [path for path in (run.rollback, run.best) if is_readable(path)]
-        begin = f"; or begin a run with --set training.start_from={others[0]}" if others else ""
-        raise CheckpointError(f"{reason}{begin}") from None
-    checkpoint.make_model()  # or it is refused
-    if not checkpoint.training_tensors:
-        raise RunError(
-            f"{run.last}: contains no training state to resume; start a new run from its weights: "
-            f"--set training.start_from={run.last}"
-        )
-    checkpoint = replace(checkpoint, config=decided(checkpoint.config))
+) -> TrainingState:
+    """Return the state of the last checkpoint; cut the logs to their sizes at that time."""
+    checkpoint = _checkpoint_to_resume(folder)
     before = decided(written) if written is not None else checkpoint.config
     config = relocate(before, settings, text)
-    check_resumable(run.folder, checkpoint.config, config)
-    corpus = processes().in_turn(lambda: training_corpus(replace(checkpoint, config=config)))
-    session = Session(config, corpus, on_event, is_scored)
-    Rollback(session.state, run).resume(checkpoint)
+    check_resumable(folder.folder, checkpoint.config, config)
+    corpus = processes.run_in_turn(lambda: training_corpus(replace(checkpoint, config=config)))
+    state = _make_state(config, corpus, processes)
+    Rollback(state, folder).resume(checkpoint)
     if config.corpus != checkpoint.config.corpus:
-        run.note_text(config.corpus)
-    return session
+        folder.note_text(config.corpus)
+    return state
 
 
-def _shaped_like(source: Config, config: Config) -> Config:
-    """Take over the network's shape from the checkpoint that training starts from."""
+def _checkpoint_to_resume(folder: Run) -> Checkpoint:
+    """Return the last checkpoint; raises the error of one that cannot be resumed."""
+    try:
+        checkpoint = read_checkpoint(folder.last)
+    except CheckpointError as reason:
+        readable = [path for path in (folder.rollback, folder.best) if is_readable(path)]
+        setting = "--set training.start_from="
+        hint = f"; or start a new run with {setting}{readable[0]}" if readable else ""
+        raise CheckpointError(f"{reason}{hint}") from None
+    checkpoint.make_model()  # raises an error for weights that are no model's
+    if not checkpoint.training_tensors:
+        raise RunError(
+            f"{folder.last}: contains no training state to resume; start a new run from its "
+            f"weights: --set training.start_from={folder.last}"
+        )
+    return replace(checkpoint, config=decided(checkpoint.config))
+
+
+def _make_state(config: Config, corpus: Corpus, processes: Processes) -> TrainingState:
+    config = processes.run_on_first(lambda: resolve(config))
+    with deterministic(config.training.deterministic):
+        return TrainingState(config, corpus, processes)
+
+
+def _with_model_of(source: Config, config: Config) -> Config:
+    """Return `config` with the shape of the network that training starts from."""
     if source.corpus.unit != config.corpus.unit:
         raise ConfigError(
             f"training.start_from: that model has corpus.unit {source.corpus.unit}, this config "
-            f"{config.corpus.unit}; set them alike"
+            f"{config.corpus.unit}; set both to the same"
         )
     kept = {"dropout", "locked_dropout", "embedding_dropout", "implementation"}
     ours = config.model.model_dump(include=kept)

@@ -68,7 +68,7 @@ def read_state(
     now = checked(_Counters, counters)
     position = Position(*now.position)
     trainer.batches.restore(position)  # the number of batches differs between epochs
-    if sum(position) > now.step or trainer.batches.epochs >= position.epoch + 1:
+    if sum(position) > now.step or trainer.epochs >= position.epoch + 1:
         raise InvalidDataError("the position in the data does not exist, or was never reached")
     _check_tensors(trainer, tensors, now.step)
 

@@ -96,11 +96,16 @@ class Trainer:
         """All networks that read the text: the model, then the teachers."""
         return [self.model, *(self.teacher.networks if self.teacher else ())]
 
+    @property
+    def epochs(self) -> float:
+        """Epochs taken so far, in fractions."""
+        return self.batches.epochs
+
     def progress(self) -> float:
         """Return how much of the training is done, as a fraction of the nearest limit."""
         config = self.config
         return max(
-            self.batches.epochs / config.epochs if config.epochs else 0.0,
+            self.epochs / config.epochs if config.epochs else 0.0,
             self.step / config.steps if config.steps else 0.0,
             self.clock() / config.budget if config.budget else 0.0,
         )
@@ -137,7 +142,7 @@ class Trainer:
         self.seconds += step_seconds
         return StepResult(
             step=self.step,
-            epoch=self.batches.epochs,
+            epoch=self.epochs,
             seconds=self.seconds,
             characters=batch.num_predictions,
             step_seconds=step_seconds,
@@ -166,7 +171,7 @@ class Trainer:
             of_batch = range(batch.first_column + group.start, batch.first_column + group.stop)
             masks = Masks([self.config.seed, self.step], batch.num_columns, of_batch)
             share = len(group) / batch.num_columns
-            with self.processes.gathering(self._loss, number == num_groups - 1) as factor:
+            with self.processes.accumulating(self._loss, number == num_groups - 1) as factor:
                 loss, cross_entropy, new_state = self._loss(
                     inputs[:, columns],
                     targets[:, columns],
@@ -251,4 +256,4 @@ class Trainer:
 
     def _join(self, tensor: Tensor) -> Tensor:
         """Return the rows of all columns of the batch; this process has those of its columns."""
-        return self.processes.join(tensor, self._columns, self._num_columns)
+        return self.processes.gather_rows(tensor, self._columns, self._num_columns)

@@ -364,7 +364,7 @@ def test_where_a_worker_is_killed_the_others_end_with_a_line(place: Path, rank: 
     assert agent.returncode != 0
     said = [line for line in messages.splitlines() if line.startswith("charlm: ")]
     assert len(said) == 1, messages
-    assert f"process {1 - rank} of 2: another one has ended" in said[0]
+    assert f"process {1 - rank} of 2: another process has ended" in said[0]
     assert messages.count("Traceback") == 1  # torchrun's own, after that
     reached = lines(ended)[-1]["step"]
     saved = read_checkpoint(ended.last).training_counters["trainer"]["step"]
@@ -484,7 +484,7 @@ def test_a_disk_that_fails_ends_all_and_loses_nothing(
     assert done.returncode == 1
     said = [line for line in done.stderr.splitlines() if line.startswith("charlm: ")]
     assert sum("No space left" in line for line in said) == 1, done.stderr
-    assert all("No space left" in line or "another one has ended" in line for line in said)
+    assert all("No space left" in line or "another process has ended" in line for line in said)
     assert read_checkpoint(ended.last).training_counters["trainer"]["step"] == 5
     again = charlm_by(torchrun(2), "train", "--resume", ended.folder)
     subprocess.run(again, check=True, timeout=60, capture_output=True)

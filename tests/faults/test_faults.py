@@ -29,7 +29,7 @@ from charlm.prediction.next_character import choose
 from charlm.prediction.perplexity import Score
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import Run
-from charlm.training import loop
+from charlm.training import loop, validation
 from charlm.training.events import Event, Sampled, Stepped, Validated
 
 
@@ -232,7 +232,7 @@ def test_a_checkpoint_without_the_state_of_training_is_not_resumed(
 def test_a_validation_that_is_not_finite_ends_the_run_and_is_never_best(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "evaluate_part", lambda *_: Score(math.nan, 1, 1, 0))
+    monkeypatch.setattr(validation, "evaluate_part", lambda *_: Score(math.nan, 1, 1, 0))
     with pytest.raises(DivergenceError, match=r"step 3: the validation loss is nan.*last"):
         train_here(text_file, tmp_path, "training.steps=3", name="run")
     assert not Run(tmp_path / "run").best.exists()

@@ -212,7 +212,7 @@ def kill_worker(place: Workplace, arguments: list[str], ended: Run, chance: rand
         return "end"
     said = [line for line in messages.splitlines() if line.startswith("charlm: ")]
     assert len(said) <= 1, messages  # none where torchrun was quicker
-    assert all("another one has ended" in line for line in said)
+    assert all("another process has ended" in line for line in said)
     assert messages.count("Traceback") == 1  # torchrun's own
     return "writing" if half_written(ended) else "training"
 

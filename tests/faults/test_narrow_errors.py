@@ -18,7 +18,7 @@ from charlm.corpus import catalogue, corpus, downloads, file_digests
 from charlm.corpus.batches import SequentialBatches
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.vocabulary import Vocabulary
-from charlm.distributed import processes
+from charlm.distributed import joining
 from charlm.distributed.launch import Launch
 from charlm.environment.memory import is_out_of_memory
 from charlm.errors import CharlmError, CheckpointError, ConfigError, ProcessError, file_errors
@@ -126,14 +126,14 @@ def test_a_bug_in_an_observer_or_a_block_keeps_its_traceback(
 
 def together_with(error: Exception, patch: pytest.MonkeyPatch) -> None:
     """Raise an error where two processes train."""
-    patch.setattr(processes, "launched", lambda: Launch(1, 2, 1, 2))
+    patch.setattr(joining, "launched", lambda: Launch(1, 2, 1, 2))
     distributed: Any = torch.distributed
     patch.setattr(distributed, "rendezvous", lambda *_, **__: iter([(None, 1, 2)]))
     patch.setattr(distributed, "PrefixStore", lambda *_: None)
     patch.setattr(distributed, "init_process_group", lambda *_, **__: None)
     patch.setattr(distributed, "new_group", lambda **_: None)
-    patch.setattr(processes, "_take_leave", lambda *_: None)
-    with processes.together():
+    patch.setattr(joining, "_leave", lambda *_: None)
+    with joining.joined_processes():
         raise error
 
 
@@ -156,7 +156,7 @@ LOST: list[Exception] = [
 def test_a_process_that_is_lost_is_a_line(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ProcessError, match="another one has ended"):
+    with pytest.raises(ProcessError, match="another process has ended"):
         together_with(error, monkeypatch)
 
 
@@ -178,8 +178,8 @@ LACKING = {
     "the state": ("charlm.training.state.LanguageModel.initialize", "none"),
     "the first save": ("charlm.training.rollback.Rollback.save", "none"),
     "a step": ("charlm.training.trainer.Trainer.take_step", "none"),
-    "a validation": ("charlm.training.loop.evaluate_part", "kept"),
-    "a sample": ("charlm.training.loop.generate", "kept"),
+    "a validation": ("charlm.training.validation.evaluate_part", "kept"),
+    "a sample": ("charlm.training.validation.generate", "kept"),
     "the final score": ("charlm.training.loop.final_score", "kept"),
 }
 

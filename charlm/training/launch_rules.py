@@ -1,0 +1,47 @@
+"""What the processes of a `torchrun` launch cannot train."""
+
+from charlm.config.schema import Config
+from charlm.distributed.launch import launch_name, launched
+from charlm.errors import ConfigError
+from charlm.models.language_model import choose_device
+
+
+def check_launch(config: Config, name: str | None, auto: bool) -> None:
+    """Raise `ConfigError` for what `torchrun` cannot start or restart."""
+    launch = launched()
+    if launch.most_restarts:
+        _check_restarts(config, name, auto)
+    if launch.size == 1:
+        return
+    if auto or config.ensemble.is_wanted:
+        what = "--auto" if auto else "an ensemble"
+        raise ConfigError(f"{what} takes one process; start charlm without torchrun")
+    if choose_device(config.training.device).type == "mps":
+        raise ConfigError("training.device: mps takes one process; set it to cpu for several")
+    check_text_can_be_read_again(config, "each process of torchrun")
+
+
+def _check_restarts(config: Config, name: str | None, auto: bool) -> None:
+    if name is None:
+        raise ConfigError(
+            "torchrun --max-restarts resumes a run by its name: give --name, or leave out "
+            "--max-restarts"
+        )
+    if not launch_name():
+        raise ConfigError(
+            "torchrun --max-restarts on several machines: nothing distinguishes this launch from "
+            "another, whose run it could resume; give torchrun a new --rdzv-id each time, or leave "
+            "out --max-restarts"
+        )
+    if auto:
+        raise ConfigError("--auto measures again at each start; leave out torchrun --max-restarts")
+    if config.ensemble.is_wanted:
+        raise ConfigError(
+            "an ensemble is resumed with --resume alone; leave out torchrun --max-restarts"
+        )
+
+
+def check_text_can_be_read_again(config: Config, reader: str) -> None:
+    """Raise `ConfigError` if the text comes from standard input; `reader` reads it repeatedly."""
+    if "-" in config.corpus.paths:
+        raise ConfigError(f"{reader} reads the text more than once: save it in a file for --text")

@@ -1,0 +1,37 @@
+"""Validation during training: the score of the validation split, and a sample of text."""
+
+import math
+
+from charlm.errors import DivergenceError
+from charlm.prediction.generation import generate
+from charlm.prediction.perplexity import Score
+from charlm.prediction.predictor import Predictor
+from charlm.prediction.scoring import evaluate_part
+from charlm.training.state import TrainingState
+
+
+def validation_score(state: TrainingState) -> Score | None:
+    """Score the validation split with the model's weights; return None if the split is empty.
+
+    Raises `DivergenceError` for a loss that is not finite.
+    """
+    training, split = state.config.training, state.corpus.parts["validation"]
+    if not len(split):
+        return None
+    streams, characters = training.validation_rows, training.validation_characters
+    with state.all_threads():
+        score = evaluate_part(state.model, split, streams, state.processes, characters)
+    if not math.isfinite(score.nats):
+        raise DivergenceError(f"step {state.trainer.step}: the validation loss is {score.nats}")
+    return score
+
+
+def draw_sample(state: TrainingState) -> str:
+    """Draw a text with the model's weights.
+
+    Only the seed of the config and the step decide which, and no training step depends on it.
+    """
+    config = state.config
+    predictor = Predictor(state.model, state.corpus.vocabulary, config, opening=state.opening())
+    seed = (config.training.seed * 1_000_003 + state.trainer.step) % 2**63
+    return predictor.prefix + "".join(generate(predictor, seed=seed))
