@@ -15,9 +15,11 @@ from charlm.training.state import TrainingState
 class Rollback:
     """A state machine of the checkpoints `last` and `rollback` in a run folder.
 
-    A save is *regular* if it was due while the loss was normal. Training rolls back only to regular
-    saves: a stop between two of them must not change where it rolls back to, so that resumed
-    training equals uninterrupted training. The other saves are because of a stop.
+    A save is due before the first step, every `save_every` steps and at the end. A *regular* save
+    was due while the loss was normal. Training rolls back only to regular saves: a stop between two
+    of them must not change where it rolls back to, so that resumed training equals uninterrupted
+    training. The other saves are because of a stop, or of the end while the loss is high, which
+    counts as a stop here.
 
         state     `last` is               `rollback` is            training rolls back to
         --------  ----------------------  -----------------------  ----------------------
@@ -49,7 +51,7 @@ class Rollback:
         --------------------------------  ----------------------------------------------------
         write `last`, of a regular save   a regular `last`, and deletes the old `rollback`
         copy `last` to `rollback`         the same: `last` still is the regular save
-        load, at a divergence             `last` of before; training diverges at the same step
+        load, at a divergence             the old `last`; training diverges at the same step
         rename `rollback` to `last`,      the regular save; training repeats the steps from it,
         discard, log                      diverges at the same step and rolls back
     """
@@ -108,12 +110,12 @@ class Rollback:
         if not watch.has_leapt:
             return
         with state.all_threads():
-            now = trainer.loss_again()
+            loss = trainer.loss_again()
             with state.model.having(state.read_matching(self.target).weights):
-                then = trainer.loss_again()
-        if is_divergence(now, then):
+                earlier_loss = trainer.loss_again()
+        if is_divergence(loss, earlier_loss):
             raise DivergenceError(f"step {trainer.step}: {watch.describe()}")
-        state.counters.watch = watch.restarted(now)
+        state.counters.watch = watch.restarted(loss)
 
     def roll_back(self, reason: str) -> RolledBack:
         """Return to the last regular save with a lower learning rate.
@@ -145,6 +147,6 @@ class Rollback:
         number = self.state.counters.rollbacks
         tried = f", after {number} roll-back{'' if number == 1 else 's'}" if number else ""
         return DivergenceError(
-            f"{reason}{tried}; {advice(self.state.config)}; the last checkpoint before it is "
-            f"{self.target}"
+            f"{reason}{tried}; {advice(self.state.config)}; the last checkpoint before the "
+            f"divergence is {self.target}"
         )

@@ -1,4 +1,4 @@
-"""Runs that somebody has forged: what no training has left is refused in a line."""
+"""Forged runs: a state that no training can have is refused in one line."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +21,7 @@ Forgery = Callable[[dict[str, torch.Tensor], dict[str, Any]], object]
 
 
 def counter(path: str, value: Any) -> Forgery:
-    """Return what sets a counter, such as `run.line.nats`."""
+    """Return a forgery that sets a counter, such as `run.line.nats`."""
     *sections, name = path.split(".")
 
     def forge(tensors: dict[str, torch.Tensor], counters: dict[str, Any]) -> None:
@@ -33,23 +33,23 @@ def counter(path: str, value: Any) -> Forgery:
 
 
 def tensor(name: str, value: torch.Tensor | None) -> Forgery:
-    """Return what sets a tensor, or takes it away."""
+    """Return a forgery that sets or removes a tensor."""
     if value is None:
         return lambda tensors, counters: tensors.pop(name)
     return lambda tensors, counters: tensors.__setitem__(name, value)
 
 
 FORGED: dict[str, Forgery] = {
-    "a place past the epoch": counter("trainer.position", [0, 1_000_000_000]),
-    "a place before the text": counter("trainer.position", [0, -1]),
+    "a position past the epoch": counter("trainer.position", [0, 1_000_000_000]),
+    "a position before the text": counter("trainer.position", [0, -1]),
     "a negative epoch": counter("trainer.position", [-1, 0]),
     "an epoch that no float holds": counter("trainer.position", [10**400, 0]),
     "half a batch": counter("trainer.position", [0, 0.5]),
-    "a place of one number": counter("trainer.position", [0]),
-    "a place that is none": counter("trainer.position", None),
-    "a place further than the steps": counter("trainer.step", 1),
+    "a position of one number": counter("trainer.position", [0]),
+    "a position that is null": counter("trainer.position", None),
+    "a position beyond the steps": counter("trainer.step", 1),
     "a step that is a word": counter("trainer.step", "x"),
-    "a step that is a truth": counter("trainer.step", True),
+    "a step that is a boolean": counter("trainer.step", True),
     "steps that no float holds": counter("trainer.step", 10**400),
     "negative characters": counter("trainer.characters", -5),
     "seconds that are no number": counter("trainer.seconds", float("nan")),
@@ -64,11 +64,13 @@ FORGED: dict[str, Forgery] = {
     "a best loss that is a list": counter("run.best_loss", [1]),
     "a patience in words": counter("run.validations_since_best", "three"),
     "roll-backs in words": counter("run.rollbacks", "three"),
+    "a kind of save in words": counter("run.is_regular", "yes"),
+    "teachers that are a word": counter("teachers", "none"),
     "sizes that are a list": counter("log_sizes", []),
     "a size in words": counter("log_sizes", {"metrics.jsonl": "long"}),
     "a wrong shape": tensor("optimizer.0.exp_avg", torch.zeros(3)),
     "a missing mean": tensor("optimizer.0.exp_avg_sq", None),
-    "a mean of nobody": tensor("optimizer.99.exp_avg", torch.zeros(3)),
+    "a mean of no parameter": tensor("optimizer.99.exp_avg", torch.zeros(3)),
     "a name without a number": tensor("optimizer.x.exp_avg", torch.zeros(3)),
     "complex means": tensor("optimizer.1.exp_avg", torch.zeros(16, 64, dtype=torch.complex64)),
     "a wide state": tensor("state.0.0", torch.zeros(4, 99)),
@@ -96,9 +98,8 @@ def forge(path: Path, forgery: Forgery, source: Checkpoint) -> None:
 
 
 @pytest.mark.parametrize("forgery", FORGED.values(), ids=FORGED.keys())
-def test_a_forged_state_of_training_is_refused_in_a_line(
-    forged_from: Path, forgery: Forgery
-) -> None:
+def test_forged_training_state_is_refused(forged_from: Path, forgery: Forgery) -> None:
+    """A checkpoint whose training state is forged is refused in one line."""
     run = Run(forged_from)
     whole = run.last.read_bytes()
     try:
@@ -109,14 +110,15 @@ def test_a_forged_state_of_training_is_refused_in_a_line(
         run.last.write_bytes(whole)
 
 
-def test_an_honest_state_of_training_is_not_refused(forged_from: Path) -> None:
+def test_honest_training_state_is_resumed(forged_from: Path) -> None:
     assert charlm.resume(forged_from, settings=["training.steps=12"]).step >= 12
 
 
 @pytest.mark.parametrize("settings", [NOT_A_NUMBER, LEAPS], ids=["not a number", "leaps"])
-def test_a_forged_checkpoint_is_not_rolled_back_to(
+def test_forged_rollback_is_refused(
     text_file: Path, tmp_path: Path, forged_from: Path, settings: list[str]
 ) -> None:
+    """A rollback checkpoint of another model is refused, also where losses are compared."""
     other = Run(forged_from).last.read_bytes()
     run = Run(tmp_path / "run")
 
@@ -130,9 +132,8 @@ def test_a_forged_checkpoint_is_not_rolled_back_to(
         train(text_file, tmp_path, *settings, name="run", on_event=on_event)
 
 
-def test_a_forged_best_checkpoint_is_not_scored(
-    text_file: Path, tmp_path: Path, forged_from: Path
-) -> None:
+def test_forged_best_is_refused(text_file: Path, tmp_path: Path, forged_from: Path) -> None:
+    """A best checkpoint of another model is not scored."""
     run = Run(tmp_path / "run")
 
     def on_event(event: Event) -> None:

@@ -1,4 +1,4 @@
-"""Small networks that teach."""
+"""Small networks as teachers and students."""
 
 import torch
 

@@ -10,13 +10,21 @@ UNCLIPPED = [
 
 NOT_A_NUMBER = [  # at step 39
     *UNCLIPPED,
-    *("model.cell=rnn", "model.nonlinearity=relu", "batches.sampling=random"),
-    *("training.learning_rate=17", "training.warmup_steps=60", "training.steps=120"),
+    "model.cell=rnn",
+    "model.nonlinearity=relu",
+    "batches.sampling=random",
+    "training.learning_rate=17",
+    "training.warmup_steps=60",
+    "training.steps=120",
 ]
 
 
-LEAPS = [  # three times, and learns after that
+LEAPS = [  # three times, and then learns
     *UNCLIPPED,
-    *("model.cell=rnn", "training.learning_rate=31", "training.warmup_steps=200"),
-    *("training.steps=300", "training.validate_every=70", "training.average=0.9"),
+    "model.cell=rnn",
+    "training.learning_rate=31",
+    "training.warmup_steps=200",
+    "training.steps=300",
+    "training.validate_every=70",
+    "training.average=0.9",
 ]

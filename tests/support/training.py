@@ -25,7 +25,7 @@ TINY = [
 
 
 class PowerLossError(Exception):
-    """Ends a run from within, as losing power would."""
+    """Ends a run as a power loss would."""
 
 
 def train(text: Path, runs: Path, *settings: str, **options: Any) -> Run:
@@ -34,7 +34,7 @@ def train(text: Path, runs: Path, *settings: str, **options: Any) -> Run:
 
 
 def lines(run: Run) -> list[dict[str, Any]]:
-    """Return the metrics without what a clock decides."""
+    """Return the lines of the metrics without times."""
     clock = ("seconds", "characters_per_second")
     records = [json.loads(line) for line in run.metrics.read_text("utf-8").splitlines()]
     return [{k: v for k, v in record.items() if k not in clock} for record in records]
@@ -55,7 +55,7 @@ def assert_same_weights(one: Path, other: Path) -> None:
 
 
 def assert_same_state(one: Path, other: Path) -> None:
-    """All that a run goes on from is the same, but for what the clock said."""
+    """Assert that two checkpoints resume alike; only times may differ."""
     assert_same_weights(one, other)
     mine, theirs = (read_checkpoint(path) for path in (one, other))
     assert mine.training_tensors.keys() == theirs.training_tensors.keys()

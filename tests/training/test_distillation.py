@@ -1,4 +1,4 @@
-"""Learning from other models' predictions: what a target is, and that no state is forgotten."""
+"""Distillation: the targets, and that teachers keep their states."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +20,8 @@ from charlm.training.distillation import Teacher
 from charlm.training.events import Event, Stepped
 from charlm.training.trainer import Trainer
 
+SMALL_SETTINGS = [s.removeprefix("--set=") for s in SMALL if s.startswith("--set=")]
+
 
 def batch(seed: int, continues: bool) -> Batch:
     ids = torch.randint(SIZE, (8, 3), generator=torch.Generator().manual_seed(seed))
@@ -27,33 +29,35 @@ def batch(seed: int, continues: bool) -> Batch:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_a_target_is_a_distribution_between_what_came_and_what_the_teachers_say(
+def test_target_mixes_text_and_teachers(
     share: float,
 ) -> None:
+    """A target is a distribution: a share of the mean of the teachers, the rest the text."""
     networks = [network(1), network(2)]
     one = batch(0, continues=False)
     targets = Teacher(networks, share).targets(one)
-    said = torch.stack(
+    predictions = torch.stack(
         [net(one.inputs, net.initial_state(3))[0].softmax(2) for net in networks]
     ).mean(0)
-    came = torch.nn.functional.one_hot(one.targets, SIZE)
-    torch.testing.assert_close(targets, (1 - share) * came + share * said)
+    text = torch.nn.functional.one_hot(one.targets, SIZE)
+    torch.testing.assert_close(targets, (1 - share) * text + share * predictions)
     torch.testing.assert_close(targets.sum(2), torch.ones(7, 3))
 
 
-def test_teachers_read_on_where_they_were_or_begin_anew() -> None:
+def test_teachers_carry_their_state() -> None:
+    """Teachers carry their state to a batch that continues, and start others from zeros."""
     first, second = batch(0, continues=False), batch(1, continues=True)
     carrying, fresh = Teacher([network(1)], 1.0), Teacher([network(1)], 1.0)
     carrying.targets(first)
     together = torch.cat([first.inputs, second.inputs])
     expected = network(1)(together, network(1).initial_state(3))[0].softmax(2)[7:]
     torch.testing.assert_close(carrying.targets(second), expected)
-    begun = carrying.targets(second._replace(continues=False))
-    torch.testing.assert_close(begun, fresh.targets(second._replace(continues=False)))
-    assert not torch.allclose(begun, expected)
+    restarted = carrying.targets(second._replace(continues=False))
+    torch.testing.assert_close(restarted, fresh.targets(second._replace(continues=False)))
+    assert not torch.allclose(restarted, expected)
 
 
-def test_with_no_share_a_teacher_changes_nothing() -> None:
+def test_share_of_zero_changes_nothing() -> None:
     losses = []
     for teacher in (None, Teacher([network(7)], 0.0)):
         ids = np.random.default_rng(0).integers(SIZE, size=400)
@@ -64,35 +68,39 @@ def test_with_no_share_a_teacher_changes_nothing() -> None:
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
 
 
-def test_a_student_comes_nearer_to_its_teacher_than_the_text_alone_brings_it() -> None:
-    ids = np.random.default_rng(0).integers(SIZE, size=600)  # nothing to learn but the teacher
+def test_student_approaches_its_teacher() -> None:
+    """A student comes closer to its teacher than training on the text alone."""
+    ids = np.random.default_rng(0).integers(SIZE, size=600)  # noise: only the teacher has structure
     batches = BatchesConfig(batch_size=4, sequence_length=10)
     teacher = network(3)
     with torch.no_grad():
         for parameter in teacher.parameters():
             parameter.mul_(3)
     one = batch(0, continues=False)
-    said = teacher(one.inputs, teacher.initial_state(3))[0].log_softmax(2)
+    target = teacher(one.inputs, teacher.initial_state(3))[0].log_softmax(2)
     distances = []
-    for teaching in (None, Teacher([teacher], 1.0)):
+    for guide in (None, Teacher([teacher], 1.0)):
         student = network(0)
         config = TrainingConfig(steps=150, learning_rate=0.02)
-        trainer = Trainer(student, make_batches(ids, batches, 0), config, float, teacher=teaching)
+        trainer = Trainer(student, make_batches(ids, batches, 0), config, float, teacher=guide)
         list(trainer)
-        learnt = student.eval()(one.inputs, student.initial_state(3))[0].log_softmax(2)
-        distances.append((said.exp() * (said - learnt)).sum(2).mean().item())
+        learned = student.eval()(one.inputs, student.initial_state(3))[0].log_softmax(2)
+        distances.append((target.exp() * (target - learned)).sum(2).mean().item())
     assert distances[1] < 0.2 * distances[0]
 
 
 @pytest.mark.parametrize("sampling", ["sequential", "random"])
-def test_a_student_that_is_resumed_is_the_uninterrupted_one(
-    text_file: Path, tmp_path: Path, sampling: str
-) -> None:
+def test_resumed_student_equals(text_file: Path, tmp_path: Path, sampling: str) -> None:
+    """A student that crashes and is resumed equals the uninterrupted one."""
     teacher = train(text_file, tmp_path, "--name", "teacher")
     settings = [
-        *(s.removeprefix("--set=") for s in SMALL if s.startswith("--set=")),
-        *(f"training.teachers={teacher}", f"batches.sampling={sampling}", "model.dropout=0.2"),
-        *("training.steps=30", "training.save_every=7", "training.budget=null"),
+        *SMALL_SETTINGS,
+        f"training.teachers={teacher}",
+        f"batches.sampling={sampling}",
+        "model.dropout=0.2",
+        "training.steps=30",
+        "training.save_every=7",
+        "training.budget=null",
     ]
     for name in ("whole", "broken"):
         on_event = crash_at(18 if name == "broken" else 0)
@@ -108,7 +116,7 @@ def test_a_student_that_is_resumed_is_the_uninterrupted_one(
     assert torch.equal(read_checkpoint(broken.last).training_tensors["teacher-0.0.0"], state)
 
 
-def test_an_ensemble_trains_a_student_of_its_members(text_file: Path, tmp_path: Path) -> None:
+def test_ensemble_trains_a_student(text_file: Path, tmp_path: Path) -> None:
     folder = train(text_file, tmp_path, "--set=ensemble.student=0.4", "--set=ensemble.members=2")
     members = [read_checkpoint(Run(folder / f"member-{n}").best).config.training for n in (1, 2, 3)]
     assert [len(training.teachers) for training in members] == [0, 0, 2]
@@ -120,7 +128,7 @@ def test_an_ensemble_trains_a_student_of_its_members(text_file: Path, tmp_path: 
     assert run("eval", folder).exit_code == 0
 
 
-def test_a_teacher_of_another_text_is_refused(text_file: Path, tmp_path: Path) -> None:
+def test_teacher_of_another_text_is_refused(text_file: Path, tmp_path: Path) -> None:
     teacher = train(text_file, tmp_path, "--name", "teacher")
     (other := tmp_path / "other.txt").write_text("0123456789" * 500)
     result = run(
@@ -130,12 +138,17 @@ def test_a_teacher_of_another_text_is_refused(text_file: Path, tmp_path: Path) -
     refused(run("train", "--set=training.teachers=nowhere", *SMALL), "nowhere", "no such run")
 
 
-def test_a_student_in_groups_of_columns_is_the_whole(text_file: Path, tmp_path: Path) -> None:
+def test_student_in_groups_of_columns(text_file: Path, tmp_path: Path) -> None:
+    """A student that reads groups of columns has the losses of the whole batch."""
     teacher = train(text_file, tmp_path, "--name", "teacher")
     runs = [
         train(
-            *(text_file, tmp_path, "--name", f"groups-{groups}"),
-            *(f"--set=training.accumulate={groups}", f"--set=training.teachers={teacher}"),
+            text_file,
+            tmp_path,
+            "--name",
+            f"groups-{groups}",
+            f"--set=training.accumulate={groups}",
+            f"--set=training.teachers={teacher}",
             "--set=training.log_every=1",
         )
         for groups in (1, 3)
@@ -146,27 +159,27 @@ def test_a_student_in_groups_of_columns_is_the_whole(text_file: Path, tmp_path: 
     assert grouped == pytest.approx(whole, rel=1e-4)
 
 
-def test_a_student_goes_on_with_the_teachers_that_it_began_with(
-    text_file: Path, tmp_path: Path
-) -> None:
+def test_resumed_student_needs_same_teachers(text_file: Path, tmp_path: Path) -> None:
+    """A student is resumed with the same teachers in the same order, also at other paths."""
     first, second = (train(text_file, tmp_path, f"--seed={seed}") for seed in (1, 2))
     student = train(text_file, tmp_path, f"--set=training.teachers=[{first}, {second}]")
     moved = tmp_path / "moved"
     first.rename(moved)
-    go_on = ["train", "--quiet", "--resume", student, "--set=training.steps=6"]
-    for others in ("[]", f"[{second}, {moved}]", str(moved)):
-        result = run(*go_on, f"--set=training.teachers={others}")
+    resume = ["train", "--quiet", "--resume", student, "--set=training.steps=6"]
+    for teachers in ("[]", f"[{second}, {moved}]", str(moved)):
+        result = run(*resume, f"--set=training.teachers={teachers}")
         refused(result, "training.teachers", "in their order")
-    assert run(*go_on, f"--set=training.teachers=[{moved}, {second}]").exit_code == 0
+    assert run(*resume, f"--set=training.teachers=[{moved}, {second}]").exit_code == 0
 
 
-def test_an_ensemble_with_a_student_is_resumed_where_it_was_stopped(
-    text_file: Path, tmp_path: Path
-) -> None:
+def test_resumed_ensemble_with_student(text_file: Path, tmp_path: Path) -> None:
+    """An ensemble that crashes while its student trains is resumed there."""
     (other := tmp_path / "other.txt").write_text(text_file.read_text()[:600])
     settings = [
-        *(s.removeprefix("--set=") for s in SMALL if s.startswith("--set=")),
-        *("ensemble.members=2", "ensemble.student=0.3", "training.steps=9"),
+        *SMALL_SETTINGS,
+        "ensemble.members=2",
+        "ensemble.student=0.3",
+        "training.steps=9",
         f"corpus.validation_paths={other}",
     ]
     finished = []
@@ -190,7 +203,7 @@ def test_an_ensemble_with_a_student_is_resumed_where_it_was_stopped(
         assert_same_weights(broken.folder / last, whole.folder / last)
 
 
-def test_the_student_gets_its_share_of_the_time_and_the_others_the_rest() -> None:
+def test_student_gets_its_share_of_the_time() -> None:
     config = EnsembleConfig(members=3, student=0.4)
     shares = [config.share(number) for number in range(config.size)]
     assert shares == pytest.approx([0.2, 0.2, 0.2, 0.4])

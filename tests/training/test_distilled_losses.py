@@ -1,4 +1,4 @@
-"""A run with teachers tells two losses apart: of the characters that came, and of the targets."""
+"""The two losses with teachers: on the text, and of the distillation."""
 
 import json
 import math
@@ -22,8 +22,8 @@ from charlm.training.events import Event, Finished, Stepped
 from charlm.training.trainer import Trainer
 
 
-def sure(seed: int) -> LanguageModel:
-    """Return a network whose predictions are far from a guess."""
+def confident(seed: int) -> LanguageModel:
+    """Return a network whose predictions are far from uniform."""
     model = network(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -38,30 +38,30 @@ def sure(seed: int) -> LanguageModel:
 def test_each_loss_is_what_its_name_says(
     groups: int, share: float, precision: Precision, rounding: float
 ) -> None:
-    """The cross-entropy of what came, and that of the teachers' mixture, of the same weights."""
+    """One is the cross-entropy of the text, the other that of the targets, by the same weights."""
     ids = np.random.default_rng(0).integers(SIZE, size=400)
     batches = make_batches(ids, BatchesConfig(batch_size=4, sequence_length=10), seed=0)
     config = TrainingConfig(steps=5, learning_rate=0.05, accumulate=groups, seed=3)
-    student = sure(0)
+    student = confident(0)
     student.precision = precision
-    trainer = Trainer(student, batches, config, float, teacher=Teacher([sure(7)], share))
-    targets = Teacher([sure(7)], share)
+    trainer = Trainer(student, batches, config, float, teacher=Teacher([confident(7)], share))
+    targets = Teacher([confident(7)], share)
     state, differences = student.initial_state(4), []
     for _ in range(5):
         batch = next(batches)
         with torch.no_grad():
             logits, state = student(batch.inputs, state, Masks([3, trainer.step], 4))
         logs = logits.log_softmax(2)
-        came = -logs.gather(2, batch.targets.unsqueeze(2)).mean().item()
-        taught = -(targets.targets(batch) * logs).sum(2).mean().item()
+        loss = -logs.gather(2, batch.targets.unsqueeze(2)).mean().item()
+        distillation_loss = -(targets.targets(batch) * logs).sum(2).mean().item()
         step = trainer.take_step(batch, 0.0)
-        assert step.loss == pytest.approx(came, rel=rounding)
-        assert step.distillation_loss == pytest.approx(taught, rel=rounding)
-        differences.append(abs(came - taught))
+        assert step.loss == pytest.approx(loss, rel=rounding)
+        assert step.distillation_loss == pytest.approx(distillation_loss, rel=rounding)
+        differences.append(abs(loss - distillation_loss))
     assert max(differences) > 0.02
 
 
-def test_a_step_without_teachers_has_one_loss() -> None:
+def test_step_without_teachers_has_one_loss() -> None:
     ids = np.random.default_rng(0).integers(SIZE, size=400)
     batches = make_batches(ids, BatchesConfig(batch_size=4, sequence_length=10), seed=0)
     step = next(iter(Trainer(network(0), batches, TrainingConfig(steps=1), float)))
@@ -69,10 +69,8 @@ def test_a_step_without_teachers_has_one_loss() -> None:
     assert step.distillation_loss is None
 
 
-def test_a_distilled_run_reports_the_perplexity_of_its_text(
-    text_file: Path, tmp_path: Path
-) -> None:
-    """Log and events name both losses; what a poor teacher says does not hide what is known."""
+def test_distilled_run_logs_both_losses(text_file: Path, tmp_path: Path) -> None:
+    """The perplexity is of the text, also where a poor teacher raises the distillation loss."""
     teacher = train(text_file, tmp_path, "--name", "teacher", steps=1)
     steps: list[Stepped] = []
 
@@ -93,7 +91,7 @@ def test_a_distilled_run_reports_the_perplexity_of_its_text(
     mean = sum(one.loss * one.characters for one in last) / sum(one.characters for one in last)
     assert finished.training_loss == pytest.approx(mean)
     assert lines[-1]["epoch_loss"] == pytest.approx(mean)
-    taught = [one.distillation_loss for one in last]
-    assert None not in taught
-    assert min(one for one in taught if one is not None) > mean + 0.4
+    distillation_losses = [one.distillation_loss for one in last]
+    assert None not in distillation_losses
+    assert min(loss for loss in distillation_losses if loss is not None) > mean + 0.4
     assert f"{math.exp(mean):.3f}" in dict(tables._summary(finished))["training perplexity"]

@@ -1,4 +1,4 @@
-"""A run that comes to harm: what is noticed and what is not, and that it goes on exactly."""
+"""Divergence: what is noticed and what is not, and that rolling back is exact."""
 
 import json
 import math
@@ -59,7 +59,7 @@ def events(run: Run) -> list[dict[str, Any]]:
 def test_ordinary_training_raises_no_alarm(
     seed: int, noise: float, first: float, fall: float
 ) -> None:
-    """Losses that fall, with noise, and are high for half a sequence at each epoch's start."""
+    """Losses fall, with noise, and are higher for 20 steps at the start of each epoch."""
     random = np.random.default_rng(seed)
     watch = LossWatch.of_vocabulary(round(math.exp(first)) + 1)
     for step in range(600):
@@ -70,7 +70,7 @@ def test_ordinary_training_raises_no_alarm(
 
 
 @pytest.mark.parametrize("height", [1.5, 40.0])
-def test_a_leap_counts_when_it_has_lasted(height: float) -> None:
+def test_leap_counts_when_it_has_lasted(height: float) -> None:
     random = np.random.default_rng(0)
     watch = LossWatch()
     for _ in range(300):
@@ -88,7 +88,8 @@ def test_a_leap_counts_when_it_has_lasted(height: float) -> None:
     assert not resumed.is_high
 
 
-def test_a_loss_that_climbs_slowly_is_noticed_once_it_is_worse_than_a_guess() -> None:
+def test_slow_rise_is_noticed_above_a_guess() -> None:
+    """A loss that rises slowly is noticed once it is worse than a uniform guess."""
     watch = LossWatch.of_vocabulary(30)
     reached = 0.0
     while not watch.has_leapt:
@@ -97,13 +98,14 @@ def test_a_loss_that_climbs_slowly_is_noticed_once_it_is_worse_than_a_guess() ->
     assert math.log(30) < 2.0 + reached < math.log(30) + 1.5
 
 
-def test_harm_is_what_the_text_does_not_explain() -> None:
+def test_harder_text_explains_a_high_loss() -> None:
+    """Weights have diverged if they are clearly worse than earlier ones on the same text."""
     assert is_divergence(math.nan, 2.0)
     assert is_divergence(3.0, 2.0)
     assert not is_divergence(9.0, 10.0)
 
 
-def test_the_advice_fits_the_config() -> None:
+def test_advice_fits_the_config() -> None:
     def advised(**keys: Any) -> str:
         model = {"cell": "rnn", "nonlinearity": keys.pop("nonlinearity", "tanh")}
         return advice(Config.model_validate({"model": model, "training": keys}))
@@ -113,10 +115,11 @@ def test_the_advice_fits_the_config() -> None:
     assert "training.learning_rate (now 7)" in advised(learning_rate=7.0)
 
 
-# --- roll back, and go on ------------------------------------------------------------------------
+# --- rolling back --------------------------------------------------------------------------------
 
 
-def test_a_run_that_diverges_goes_on_with_half_the_rate(text_file: Path, tmp_path: Path) -> None:
+def test_rolls_back_to_half_the_rate(text_file: Path, tmp_path: Path) -> None:
+    """A run that diverges rolls back to its last save and halves the learning rate."""
     seen: list[Any] = []
     run = train(text_file, tmp_path, *NOT_A_NUMBER, on_event=of_kind(seen, RolledBack))
     (event,) = seen
@@ -133,7 +136,7 @@ def test_a_run_that_diverges_goes_on_with_half_the_rate(text_file: Path, tmp_pat
     assert not run.rollback.exists()
 
 
-def test_a_run_that_leaps_learns_after_all(text_file: Path, tmp_path: Path) -> None:
+def test_leaping_run_learns_after_all(text_file: Path, tmp_path: Path) -> None:
     run = train(text_file, tmp_path, *LEAPS)
     scales = [event["learning_rate_scale"] for event in events(run)]
     assert scales == [0.5, 0.25, 0.125]
@@ -144,9 +147,8 @@ def test_a_run_that_leaps_learns_after_all(text_file: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("most", [0, 3])
-def test_after_the_last_roll_back_the_run_ends_with_advice(
-    text_file: Path, tmp_path: Path, most: int
-) -> None:
+def test_after_the_last_roll_back_advice(text_file: Path, tmp_path: Path, most: int) -> None:
+    """A run that diverges after its last roll-back ends with advice."""
     settings = ["training.learning_rate=1e4", f"training.max_rollbacks={most}"]
     count = "after 3 roll-backs; " if most else "; "
     advised = rf"{count}.*max_gradient_norm=1 .*\(now 10000\).*last\.safetensors"
@@ -157,15 +159,20 @@ def test_after_the_last_roll_back_the_run_ends_with_advice(
     assert all(tensor.isfinite().all() for tensor in weights(run.last).values())
 
 
-def test_a_harder_text_is_not_harm(text_file: Path, tmp_path: Path) -> None:
-    """Read once in its order, with a second half of other letters: the loss leaps and stays."""
+def test_harder_text_is_no_divergence(text_file: Path, tmp_path: Path) -> None:
+    """The second half of the text has other letters, so that the loss leaps and stays high."""
     letters = list("cdefghijklmnopqrstuvwxyz")
     other = "".join(np.random.default_rng(0).choice(letters, 1600))
     text_file.write_text("ab" * 1500 + other, "utf-8")
     settings = [
-        *("batches.batch_size=1", "batches.sequence_length=8", "batches.random_offset=false"),
-        *("training.epochs=1", "training.learning_rate=1e-2", "training.save_every=50"),
-        *("training.max_rollbacks=0", "corpus.split=[1, 0, 0]"),
+        "batches.batch_size=1",
+        "batches.sequence_length=8",
+        "batches.random_offset=false",
+        "training.epochs=1",
+        "training.learning_rate=1e-2",
+        "training.save_every=50",
+        "training.max_rollbacks=0",
+        "corpus.split=[1, 0, 0]",
     ]
     compared: list[tuple[float, float]] = []
 
@@ -183,9 +190,10 @@ def test_a_harder_text_is_not_harm(text_file: Path, tmp_path: Path) -> None:
         train(text_file, tmp_path, *settings)
 
 
-def test_a_weight_that_is_not_finite_counts_the_same(
+def test_not_finite_weight_rolls_back(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A weight that is not finite is noticed when it would be saved."""
     adam = torch.optim.AdamW.step
     calls: list[int] = []
 
@@ -204,7 +212,7 @@ def test_a_weight_that_is_not_finite_counts_the_same(
 
 
 def finite_loss(loss: Any) -> Any:
-    """Keep the loss from being what notices."""
+    """Return a loss that is always finite, so that only the weights show the divergence."""
 
     def finite(*arguments: Any) -> Any:
         value, state = loss(*arguments)
@@ -213,7 +221,7 @@ def finite_loss(loss: Any) -> Any:
     return finite
 
 
-# --- exactly -------------------------------------------------------------------------------------
+# --- exactness -----------------------------------------------------------------------------------
 
 
 def assert_same_run(one: Run, other: Run) -> None:
@@ -240,10 +248,12 @@ def crash_after_rollback(event: Event) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 @pytest.mark.parametrize("settings", [NOT_A_NUMBER, LEAPS])
-def test_a_run_resumed_across_roll_backs_equals_the_uninterrupted_one(
+def test_resumed_across_roll_backs_equals(
     text_file: Path, tmp_path: Path, settings: list[str]
 ) -> None:
-    """Killed, and stopped between two saves, where a roll-back goes behind the stop."""
+    """A run that is stopped, killed and resumed equals the uninterrupted one. It is stopped
+    between two saves, so that it rolls back to a state from before the stop.
+    """
     whole = train(text_file, tmp_path, *settings, name="whole")
     assert len(events(whole)) in (1, 3)
     folder = tmp_path / "broken"
@@ -255,7 +265,7 @@ def test_a_run_resumed_across_roll_backs_equals_the_uninterrupted_one(
         (PowerLossError, crash_after_rollback),
         (KeyboardInterrupt, stop_at(61)),
         (PowerLossError, crash_at(93)),
-        (KeyboardInterrupt, stop_at(105)),  # where a save is due, and waits if the loss has leapt
+        (KeyboardInterrupt, stop_at(105)),  # a save is due, and waits if the loss is high
     ]
     for ending, on_event in ends:
         with pytest.raises(ending):
@@ -267,10 +277,10 @@ def test_a_run_resumed_across_roll_backs_equals_the_uninterrupted_one(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
-def test_a_crash_within_a_roll_back_leaves_a_run_that_rolls_back(
-    text_file: Path, tmp_path: Path
-) -> None:
-    """Where the last save is that of a stop, later than the one that is gone back to."""
+def test_crash_within_a_roll_back(text_file: Path, tmp_path: Path) -> None:
+    """A crash at each action of a roll-back leaves a run that rolls back again. The last save is
+    that of a stop, after the state to roll back to.
+    """
     settings = [*NOT_A_NUMBER, "training.keep_checkpoints=1", "training.steps=61"]
     whole = train(text_file, tmp_path, *settings, name="whole")
     broken = Run(tmp_path / "broken")
@@ -294,7 +304,7 @@ def test_a_crash_within_a_roll_back_leaves_a_run_that_rolls_back(
 
 
 def crashing_at(call: str, patch: pytest.MonkeyPatch) -> Any:
-    """Return `roll_back` that loses power where it comes to a call."""
+    """Return a `roll_back` that loses power instead of a call."""
     roll_back = Rollback.roll_back
 
     def crash(*_: Any) -> None:
@@ -308,10 +318,10 @@ def crashing_at(call: str, patch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
-def test_a_crash_within_a_save_is_divergenceless(
+def test_crash_within_a_save(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After each file operation of a stop and of the regular save that follows it."""
+    """A crash after each file operation of a stop and of the regular save after it is harmless."""
     settings = [*NOT_A_NUMBER, "training.keep_checkpoints=1", "training.steps=46"]
     whole = train(text_file, tmp_path, *settings, name="whole")
     broken = Run(tmp_path / "broken")
@@ -347,9 +357,8 @@ def step_of(path: Path) -> int | None:
     return step
 
 
-def test_nothing_replaces_the_last_good_save_while_a_leap_lasts(
-    text_file: Path, tmp_path: Path
-) -> None:
+def test_no_regular_save_during_a_leap(text_file: Path, tmp_path: Path) -> None:
+    """Saves that are due wait while the loss is high."""
     saved: dict[int, float] = {}
     run = Run(tmp_path / "run")
 
@@ -365,18 +374,18 @@ def test_nothing_replaces_the_last_good_save_while_a_leap_lasts(
     assert read_checkpoint(run.rollback).training_counters["trainer"]["step"] == saved[94]
 
 
-def test_a_stale_good_checkpoint_is_not_gone_back_to(text_file: Path, tmp_path: Path) -> None:
-    """As a crash leaves one, between the next save and its removal."""
+def test_stale_rollback_is_deleted(text_file: Path, tmp_path: Path) -> None:
+    """A crash between a regular save and the deletion of `rollback` leaves a stale one."""
     run = train(text_file, tmp_path, *NOT_A_NUMBER, "training.steps=30")
     run.rollback.write_bytes(run.last.read_bytes())
     charlm.resume(run.folder, settings=["training.steps=32"])
     assert not run.rollback.exists()
 
 
-def test_time_is_not_given_back(
+def test_roll_back_gives_no_time_back(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a clock that goes on a second a step: roll-backs take steps from a budget."""
+    """Steps that are undone still count in a time budget. The clock advances a second a step."""
     now = [0.0]
     monkeypatch.setattr(loop, "seconds_awake", lambda: now[0])
 

@@ -1,4 +1,4 @@
-"""The first weights: a network that knows nothing else knows how often each character occurs."""
+"""Frequencies of the characters, which are the first predictions of a network."""
 
 import math
 from pathlib import Path
@@ -20,7 +20,7 @@ TEXT = "aaaaaaaaab" * 300
 
 @pytest.mark.parametrize("size", [10, 3_000_000])
 def test_frequencies_are_those_of_the_text(size: int) -> None:
-    """None is zero, and of a long text it is enough to read a part."""
+    """No frequency is zero; those of a long text are estimated from a part of it."""
     ids = np.tile(np.array([1, 1, 2, 1, 2, 1, 1, 1, 1, 1], np.uint8), size // 10)
     frequencies = estimate_frequencies(ids, 4)
     assert float(frequencies.sum()) == pytest.approx(1)
@@ -31,7 +31,7 @@ def test_frequencies_are_those_of_the_text(size: int) -> None:
         assert frequencies.tolist() == pytest.approx([1 / 14, 9 / 14, 3 / 14, 1 / 14])
 
 
-def test_of_a_large_text_a_part_is_read() -> None:
+def test_large_text_is_read_in_part() -> None:
     class Large:
         read = 0
 
@@ -49,8 +49,8 @@ def test_of_a_large_text_a_part_is_read() -> None:
 
 
 @pytest.mark.parametrize("initialization", ["uniform", "orthogonal", "normal"])
-def test_a_network_predicts_frequencies_at_first(initialization: Any) -> None:
-    """The book's begins with biases of zero."""
+def test_first_predictions_are_frequencies(initialization: Any) -> None:
+    """`normal`, the book's initialization, starts with biases of zero instead."""
     model = LanguageModel(ModelConfig(hidden_size=8, initialization=initialization), 4)
     frequencies = torch.tensor([0.1, 0.2, 0.3, 0.4])
     model.initialize(torch.Generator().manual_seed(0), frequencies)
@@ -58,7 +58,8 @@ def test_a_network_predicts_frequencies_at_first(initialization: Any) -> None:
     assert torch.equal(model.b_q, expected)
 
 
-def test_the_first_loss_is_near_the_entropy_of_the_frequencies(tmp_path: Path) -> None:
+def test_first_loss_is_near_the_entropy(tmp_path: Path) -> None:
+    """The first loss is near the entropy of the characters' frequencies."""
     (tmp_path / "text").write_text(TEXT)
     run = train(tmp_path / "text", tmp_path, "training.steps=1", "training.learning_rate=1e-6")
     entropy = -0.9 * math.log(0.9) - 0.1 * math.log(0.1)

@@ -1,4 +1,4 @@
-"""Training: rates, clipping and limits, and that a resumed run is the uninterrupted one."""
+"""Training: a resumed run equals the uninterrupted one; limits, schedules and single steps."""
 
 import json
 import math
@@ -49,7 +49,7 @@ RESUMABLE = [
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("sampling", "optimizer", "cell", "dropout", "average"), RESUMABLE)
-def test_a_resumed_run_equals_an_uninterrupted_one(
+def test_resumed_equals_uninterrupted(
     text_file: Path,
     tmp_path: Path,
     sampling: str,
@@ -59,6 +59,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     average: float,
     precision: str,
 ) -> None:
+    """A run that crashes twice and is resumed ends bit for bit as the uninterrupted one."""
     settings = [
         f"training.precision={precision}",
         f"batches.sampling={sampling}",
@@ -73,7 +74,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         "training.save_every=25",
     ]
     whole = train(text_file, tmp_path, *settings, name="whole")
-    for crash in (60, 133):  # between saves: what was done since is done again
+    for crash in (60, 133):  # between saves: steps are repeated
         with pytest.raises(PowerLossError):
             if crash == 60:
                 train(text_file, tmp_path, *settings, name="broken", on_event=crash_at(crash))
@@ -91,9 +92,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
-def test_validating_sampling_saving_and_logging_change_no_loss(
-    text_file: Path, tmp_path: Path
-) -> None:
+def test_observing_changes_no_loss(text_file: Path, tmp_path: Path) -> None:
+    """How often a run validates, samples, saves and logs changes no training loss."""
     steps = ["training.steps=40", "model.dropout=0.3"]
     seldom = train(text_file, tmp_path, *steps, "training.validate_every=null")
     often = train(
@@ -109,16 +109,15 @@ def test_validating_sampling_saving_and_logging_change_no_loss(
     assert_same_weights(seldom.last, often.last)
 
 
-def test_averages_are_what_predicts_and_change_no_training_loss(
-    text_file: Path, tmp_path: Path
-) -> None:
+def test_averages_predict_and_change_no_loss(text_file: Path, tmp_path: Path) -> None:
+    """Averages are the weights to predict with, and training does not depend on them."""
     steps = ["training.steps=60", "training.schedule=constant", "training.learning_rate=0.03"]
     plain = train(text_file, tmp_path, *steps)
     run = train(text_file, tmp_path, *steps, "training.average=0.9")
     assert losses(run) == losses(plain)
-    own = read_checkpoint(run.last).training_tensors
+    tensors = read_checkpoint(run.last).training_tensors
     for name, tensor in weights(plain.last).items():
-        assert torch.equal(own[f"weights.{name}"], tensor)
+        assert torch.equal(tensors[f"weights.{name}"], tensor)
     scores = [line["validation_loss"] for line in lines(run) if "validation_loss" in line]
     for path in (run.last, run.best):
         score = charlm.evaluate(charlm.load(path), part="validation").nats_per_character
@@ -126,9 +125,8 @@ def test_averages_are_what_predicts_and_change_no_training_loss(
         assert not torch.equal(weights(path)["b_q"], weights(plain.last)["b_q"])
 
 
-def test_a_run_without_held_out_text_scores_and_keeps_the_average(
-    text_file: Path, tmp_path: Path
-) -> None:
+def test_average_without_held_out_text(text_file: Path, tmp_path: Path) -> None:
+    """A run without held-out text samples with the average and gives it to fine-tuning."""
     settings = ["training.steps=9", "corpus.split=[1, 0, 0]", "training.average=0.9"]
     finished = charlm.train(text=text_file, runs=tmp_path, settings=[*TINY, *settings])
     samples = finished.run.samples.read_text("utf-8")
@@ -145,7 +143,8 @@ def test_a_run_without_held_out_text_scores_and_keeps_the_average(
         assert torch.allclose(tensor, weights(finished.run.last)[name], atol=1e-6)
 
 
-def test_the_seed_decides_and_nothing_global_does(text_file: Path, tmp_path: Path) -> None:
+def test_seed_decides_and_nothing_global(text_file: Path, tmp_path: Path) -> None:
+    """The losses depend on the seed of the config, not on the global random state."""
     settings = ["training.steps=12", "model.dropout=0.3"]
     torch.manual_seed(1)
     before = torch.get_rng_state()
@@ -159,7 +158,7 @@ def test_the_seed_decides_and_nothing_global_does(text_file: Path, tmp_path: Pat
 
 
 def test_golden_losses(text_file: Path, tmp_path: Path) -> None:
-    """A change of these figures is a change of the mathematics: explain it, or take it back."""
+    """A change of these figures is a change of the mathematics: explain it or revert it."""
     run = train(text_file, tmp_path, "training.steps=30")
     assert losses(run)[0] == pytest.approx(2.86516, abs=1e-4)
     assert losses(run)[-1] == pytest.approx(2.92077, abs=2e-3)
@@ -175,7 +174,8 @@ def test_both_precisions_learn_alike(text_file: Path, tmp_path: Path) -> None:
     assert half == pytest.approx(single, abs=0.05)
 
 
-def test_what_auto_has_chosen_stands_in_the_runs_config(text_file: Path, tmp_path: Path) -> None:
+def test_auto_choices_are_in_the_config(text_file: Path, tmp_path: Path) -> None:
+    """The precision and threads that `auto` chose are in the config of the run."""
     run = train(text_file, tmp_path, "training.steps=2", "training.precision=auto")
     chosen = load_config(run.config_file).training
     assert chosen.precision in ("float32", "bfloat16")
@@ -213,7 +213,7 @@ def test_metrics_have_the_promised_keys(text_file: Path, tmp_path: Path) -> None
     assert score["validation_bits_per_byte"] == pytest.approx(bits)  # of ASCII, all of it known
 
 
-def test_validation_scores_the_whole_part(text_file: Path, tmp_path: Path) -> None:
+def test_validation_scores_the_whole_split(text_file: Path, tmp_path: Path) -> None:
     seen: list[Validated] = []
     run = train(
         text_file,
@@ -221,26 +221,26 @@ def test_validation_scores_the_whole_part(text_file: Path, tmp_path: Path) -> No
         "training.steps=5",
         on_event=lambda event: seen.append(event) if isinstance(event, Validated) else None,
     )
-    part = charlm.load(run.folder)
-    whole = charlm.evaluate(part, part="validation")
+    whole = charlm.evaluate(charlm.load(run.folder), part="validation")
     assert [event.score.characters for event in seen] == [whole.characters]
     assert seen[0].score.nats == pytest.approx(whole.nats, rel=1e-4)
 
 
-def test_validation_scores_a_share_of_a_part_that_is_long(text_file: Path, tmp_path: Path) -> None:
+def test_validation_of_a_long_split(text_file: Path, tmp_path: Path) -> None:
+    """Validation scores about `validation_characters` of a longer split."""
     seen: list[Validated] = []
     train(
         text_file,
         tmp_path,
-        *("training.steps=5", "training.validation_characters=120"),
+        "training.steps=5",
+        "training.validation_characters=120",
         on_event=lambda event: seen.append(event) if isinstance(event, Validated) else None,
     )
     assert 100 <= seen[0].score.characters <= 120
 
 
-def test_the_best_checkpoint_is_the_best_and_the_last_is_the_last(
-    text_file: Path, tmp_path: Path
-) -> None:
+def test_best_and_last_checkpoint(text_file: Path, tmp_path: Path) -> None:
+    """The best checkpoint has the lowest validation loss, the last one that of the last step."""
     run = train(
         text_file,
         tmp_path,
@@ -258,9 +258,8 @@ def test_the_best_checkpoint_is_the_best_and_the_last_is_the_last(
     )
 
 
-def test_early_stopping_counts_validations_without_a_new_best(
-    text_file: Path, tmp_path: Path
-) -> None:
+def test_patience_counts_from_the_best(text_file: Path, tmp_path: Path) -> None:
+    """A run stops early after `patience` validations without a new best, and stays stopped."""
     run = train(
         text_file,
         tmp_path,
@@ -272,7 +271,7 @@ def test_early_stopping_counts_validations_without_a_new_best(
     scores = [r["validation_loss"] for r in lines(run) if "validation_loss" in r]
     best = scores.index(min(scores))
     assert len(scores) == best + 1 + 3
-    finished = charlm.resume(run.folder)  # it stays stopped
+    finished = charlm.resume(run.folder)
     assert finished.step == lines(run)[-1]["step"]
 
 
@@ -294,7 +293,8 @@ def test_retention_keeps_the_newest(text_file: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_a_run_without_held_out_text_keeps_the_last(text_file: Path, tmp_path: Path) -> None:
+def test_last_is_used_without_held_out_text(text_file: Path, tmp_path: Path) -> None:
+    """A run without held-out text has no best checkpoint; the last one is loaded."""
     run = train(text_file, tmp_path, "training.steps=5", "corpus.split=[1, 0, 0]")
     assert not run.best.exists()
     assert charlm.load(run.folder).path == run.last
@@ -302,7 +302,8 @@ def test_a_run_without_held_out_text_keeps_the_last(text_file: Path, tmp_path: P
         charlm.evaluate(charlm.load(run.folder))
 
 
-def test_what_a_resumed_run_may_change(text_file: Path, tmp_path: Path) -> None:
+def test_what_resuming_may_change(text_file: Path, tmp_path: Path) -> None:
+    """Limits may change when a run is resumed; what steps depend on may not."""
     run = train(text_file, tmp_path, "training.steps=6")
     assert charlm.resume(run.folder).step == 6  # nothing is left to do
     assert charlm.resume(run.folder, settings=["training.steps=9"]).step == 9
@@ -312,7 +313,8 @@ def test_what_a_resumed_run_may_change(text_file: Path, tmp_path: Path) -> None:
     assert charlm.resume(run.folder).step == 9
 
 
-def test_a_changed_text_is_refused_and_a_moved_one_found(text_file: Path, tmp_path: Path) -> None:
+def test_changed_text_and_moved_text(text_file: Path, tmp_path: Path) -> None:
+    """A changed text is refused; a moved one is found under its new path."""
     run = train(text_file, tmp_path, "training.steps=4")
     moved = text_file.rename(tmp_path / "moved.txt")
     with pytest.raises(CorpusError, match="no such file"):
@@ -326,7 +328,8 @@ def test_a_changed_text_is_refused_and_a_moved_one_found(text_file: Path, tmp_pa
         charlm.evaluate(charlm.load(run.folder))
 
 
-def test_fine_tuning_keeps_weights_and_vocabulary(text_file: Path, tmp_path: Path) -> None:
+def test_fine_tuning_keeps_the_vocabulary(text_file: Path, tmp_path: Path) -> None:
+    """Fine-tuning starts from the weights, the shape and the vocabulary of a run."""
     base = train(text_file, tmp_path, "training.steps=30")
     new = tmp_path / "new.txt"
     new.write_text("Niemand sah auf, als die Türen sich öffneten. " * 60, "utf-8")
@@ -345,7 +348,7 @@ def test_fine_tuning_keeps_weights_and_vocabulary(text_file: Path, tmp_path: Pat
     assert charlm.resume(tuned.folder, settings=["training.steps=3"]).step == 3
 
 
-def test_a_run_folder_that_exists_is_left_alone(text_file: Path, tmp_path: Path) -> None:
+def test_existing_run_folder_is_left_alone(text_file: Path, tmp_path: Path) -> None:
     run = train(text_file, tmp_path, "training.steps=2", name="mine")
     before = run.last.read_bytes()
     with pytest.raises(RunError, match="exists already"):
@@ -353,12 +356,13 @@ def test_a_run_folder_that_exists_is_left_alone(text_file: Path, tmp_path: Path)
     assert run.last.read_bytes() == before
 
 
-def test_a_configs_prefix_need_not_be_in_the_text(text_file: Path, tmp_path: Path) -> None:
+def test_prefix_with_unknown_characters(text_file: Path, tmp_path: Path) -> None:
+    """Samples leave out characters of the prefix that the text does not contain."""
     run = train(text_file, tmp_path, "training.steps=2", "generation.prefix=雨The")
     assert run.samples.read_text("utf-8").splitlines()[1].startswith("The")
 
 
-def test_a_failed_start_leaves_no_folder(text_file: Path, tmp_path: Path) -> None:
+def test_failed_start_leaves_no_folder(text_file: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     with pytest.raises(CorpusError, match="sequence_length"):
         train(
@@ -367,9 +371,10 @@ def test_a_failed_start_leaves_no_folder(text_file: Path, tmp_path: Path) -> Non
     assert not runs.exists()
 
 
-def test_divergence_names_the_step_and_keeps_the_last_good_checkpoint(
+def test_divergence_keeps_the_last_save(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The error names the step; the last checkpoint is from before the divergence."""
     settings = ["training.save_every=2", "training.steps=20", "training.max_rollbacks=0"]
     true_loss = LanguageModel.loss
 
@@ -389,9 +394,10 @@ def test_divergence_names_the_step_and_keeps_the_last_good_checkpoint(
 
 
 @pytest.mark.parametrize("disaster", ["best", "last", "metrics", "samples"])
-def test_a_full_disk_is_one_line_and_loses_nothing(
+def test_full_disk_loses_nothing(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disaster: str
 ) -> None:
+    """A full disk is an error in one line; the run is resumed when there is space."""
     run = train(text_file, tmp_path, "training.steps=4")
     before = weights(run.last)
     opened, written = Path.open, write_whole
@@ -416,10 +422,11 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     assert charlm.resume(run.folder).step == 8
 
 
-# --- the schedule, the limits, one step --------------------------------------------------------
+# --- schedule, limits, one step ----------------------------------------------------------------
 
 
-def test_warm_up_rises_in_a_line_and_schedules_end_where_they_should() -> None:
+def test_warm_up_and_schedules() -> None:
+    """The rate rises linearly, then follows the curve to its final value."""
     config = TrainingConfig(learning_rate=2.0, warmup_steps=3, final_learning_rate=0.1)
     assert [learning_rate(config, step, 0.0) for step in range(5)] == [0.5, 1.0, 1.5, 2.0, 2.0]
     for schedule in ("cosine", "linear"):
@@ -435,7 +442,8 @@ def test_warm_up_rises_in_a_line_and_schedules_end_where_they_should() -> None:
 
 
 @given(st.floats(1e-3, 1e3), st.integers(0, 2**31))
-def test_clipping_is_min_of_theta_over_norm_and_one(theta: float, seed: int) -> None:
+def test_clipping_formula(theta: float, seed: int) -> None:
+    """Gradients are scaled by min(θ / ‖g‖, 1)."""
     random = torch.Generator().manual_seed(seed)
     parameters = [torch.nn.Parameter(torch.zeros(3, 4)), torch.nn.Parameter(torch.zeros(5))]
     gradients = [torch.randn(p.shape, generator=random) * 10 for p in parameters]
@@ -449,13 +457,14 @@ def test_clipping_is_min_of_theta_over_norm_and_one(theta: float, seed: int) -> 
         torch.testing.assert_close(parameter.grad, gradient * factor)
 
 
-def test_averages_follow_the_weights_by_the_formula() -> None:
+def test_averages_formula() -> None:
+    """Averages are ā ← d ā + (1 − d) w, with a smaller decay d at first."""
     trainer = make_trainer(TrainingConfig(steps=40, average=0.5))
     mean: dict[str, torch.Tensor] = {}
     for number, _ in enumerate(trainer):
-        own = {name: p.detach().double() for name, p in trainer.model.named_parameters()}
+        now = {name: p.detach().double() for name, p in trainer.model.named_parameters()}
         decay = min(0.5, (1 + number) / (10 + number)) if mean else 0.0
-        mean = {n: decay * mean[n] + (1 - decay) * own[n] if mean else own[n] for n in own}
+        mean = {n: decay * mean[n] + (1 - decay) * now[n] if mean else now[n] for n in now}
         for name, tensor in trainer.weights().items():
             torch.testing.assert_close(tensor.double(), mean[name], rtol=1e-5, atol=1e-6)
     assert not torch.equal(trainer.weights()["b_q"], trainer.model.b_q)
@@ -469,7 +478,7 @@ def make_trainer(config: TrainingConfig, clock: Any = lambda: 0.0) -> Trainer:
     return Trainer(model, batches, config, clock)
 
 
-def test_each_limit_ends_the_run() -> None:
+def test_each_limit_ends_training() -> None:
     assert [step.step for step in make_trainer(TrainingConfig(steps=3))] == [1, 2, 3]
     *_, last = make_trainer(TrainingConfig(epochs=2.0))
     assert last.epoch == 2.0
@@ -477,7 +486,7 @@ def test_each_limit_ends_the_run() -> None:
     assert 0.5 <= last.epoch < 0.62
 
 
-def test_a_budget_lays_the_schedule_over_the_time() -> None:
+def test_budget_lays_the_schedule_over_time() -> None:
     now = [0.0]
     config = TrainingConfig(budget=10.0, schedule="linear", warmup_steps=0, learning_rate=1.0)
     trainer = make_trainer(config, clock=lambda: now[0])
@@ -501,7 +510,8 @@ def test_sgd_is_the_gradient_times_the_rate() -> None:
         torch.testing.assert_close(parameter.detach(), before[name] - 0.5 * parameter.grad)
 
 
-def test_state_is_carried_where_a_batch_continues_and_gradients_stop_there() -> None:
+def test_state_is_carried_without_gradients() -> None:
+    """A batch that continues starts from the last state, detached; others start from zeros."""
     trainer = make_trainer(TrainingConfig(steps=10))
     batch = next(trainer.batches)
     trainer.take_step(batch, 0.0)
@@ -522,7 +532,7 @@ def test_state_is_carried_where_a_batch_continues_and_gradients_stop_there() -> 
     assert all((tensor == 0).all() for tensor in seen[1][0])
 
 
-def test_a_config_object_trains_too(text_file: Path, tmp_path: Path) -> None:
+def test_config_object_trains_too(text_file: Path, tmp_path: Path) -> None:
     config = Config.model_validate(
         {"corpus": {"paths": [str(text_file)]}, "training": {"steps": 2}}
     )
@@ -534,18 +544,22 @@ def test_a_config_object_trains_too(text_file: Path, tmp_path: Path) -> None:
 # --- a batch in groups of columns ----------------------------------------------------------------
 
 DROPPED = [
-    *("model.num_layers=2", "model.dropout=0.3", "model.embedding_dropout=0.2"),
-    *("batches.batch_size=10", "batches.sequence_length=48", "training.validate_every=null"),
+    "model.num_layers=2",
+    "model.dropout=0.3",
+    "model.embedding_dropout=0.2",
+    "batches.batch_size=10",
+    "batches.sequence_length=48",
+    "training.validate_every=null",
     "training.steps=13",  # an epoch is of 10, and the last random batch has 6 or 7 columns
 ]
 
 
 @pytest.mark.parametrize("sampling", ["random", "sequential"])
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mogrifier"])
-def test_a_batch_in_groups_is_the_whole_batch(
+def test_groups_equal_the_whole_batch(
     text_file: Path, tmp_path: Path, cell: str, sampling: str
 ) -> None:
-    """Also where groups are unequal, and more than the last batch of an epoch has columns."""
+    """Even where groups are unequal, or more than the columns of an epoch's last batch."""
     locked = (cell == "gru") == (sampling == "random")
     settings = [*DROPPED, f"model.cell={cell}", f"batches.sampling={sampling}"]
     settings += [f"model.locked_dropout={str(locked).lower()}", "training.save_every=6"]
@@ -560,8 +574,8 @@ def test_a_batch_in_groups_is_the_whole_batch(
         assert ours == pytest.approx(other, rel=1e-4)
 
 
-def test_groups_draw_the_masks_of_the_whole_batch() -> None:
-    """Of a batch with several blocks of columns, each with a generator of its own."""
+def test_groups_draw_the_same_masks() -> None:
+    """A batch has several blocks of columns, each with its random generator."""
     whole = Masks([3, 5], 150)
     vectors, drawn = whole.for_all(9, 4), [whole.for_columns(time, 6) for time in (8, 1, 8)]
     assert not (drawn[0][:, :64] == drawn[0][:, 64:128]).all()
