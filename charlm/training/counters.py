@@ -66,6 +66,13 @@ class Counters:
         """Restore the counters of a checkpoint; raises `InvalidDataError`."""
         return checked(cls, fields)
 
+    def keep_after_rollback(self, diverged: "Counters") -> None:
+        """Take over what rolling back does not undo: the time, the best checkpoint, its number."""
+        self.elapsed = diverged.elapsed
+        if self.best_loss != diverged.best_loss:
+            self.best_loss, self.validations_since_best = diverged.best_loss, 0
+        self.rollbacks = diverged.rollbacks + 1
+
     def training_loss(self, epochs: float) -> float | None:
         """Return the mean loss of the epoch in progress if half of it is done, else of the last.
 

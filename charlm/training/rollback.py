@@ -56,21 +56,21 @@ class Rollback:
         discard, log                      diverges at the same step and rolls back
     """
 
-    def __init__(self, state: TrainingState, run: Run) -> None:
+    def __init__(self, state: TrainingState, folder: Run) -> None:
         self.state = state
-        self.run = run
+        self.folder = folder
 
     @property
     def target(self) -> Path:
         """The checkpoint to roll back to."""
-        return self.run.rollback if self.run.rollback.exists() else self.run.last
+        return self.folder.rollback if self.folder.rollback.exists() else self.folder.last
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Load the last checkpoint, after a stop or a crash."""
-        log_sizes = self.state.restore(self.run.last, checkpoint)
-        self.run.discard_after(self.state.trainer.step, log_sizes)
+        log_sizes = self.state.restore(self.folder.last, checkpoint)
+        self.folder.discard_after(self.state.trainer.step, log_sizes)
         if self.state.counters.is_regular:
-            self.run.delete_rollback()
+            self.folder.delete_rollback()
 
     def save_if_due(self, *, stops: bool) -> None:
         """Save after a step if a regular save is due, or if training stops here."""
@@ -86,17 +86,17 @@ class Rollback:
 
     def save(self, *, is_regular: bool) -> None:
         """Save everything; raises `DivergenceError` instead if a weight is not finite."""
-        state, run = self.state, self.run
+        state, folder = self.state, self.folder
         state.processes.agree()  # on the elapsed time
         state.counters.is_regular = is_regular
         if is_regular:
             state.counters.save_is_due = False
-        checkpoint = state.checkpoint_to_resume(run.log_sizes())
-        if not is_regular and not run.rollback.exists():
-            run.copy_last_to_rollback()
-        run.save_last(checkpoint, state.trainer.step, state.config.training.keep_checkpoints)
+        checkpoint = state.checkpoint_to_resume(folder.log_sizes())
+        if not is_regular and not folder.rollback.exists():
+            folder.copy_last_to_rollback()
+        folder.save_last(checkpoint, state.trainer.step, state.config.training.keep_checkpoints)
         if is_regular:
-            run.delete_rollback()
+            folder.delete_rollback()
 
     def check_loss(self, loss: float) -> None:
         """Raise `DivergenceError` if the loss has leapt up because the weights are bad.
@@ -122,24 +122,21 @@ class Rollback:
 
         Raises `DivergenceError`, with the `reason` and advice, if no roll-backs are left.
         """
-        state, run, training = self.state, self.run, self.state.config.training
+        state, folder, training = self.state, self.folder, self.state.config.training
         target, diverged, diverged_at = self.target, state.counters, state.trainer.step
         scale = state.trainer.learning_rate_scale * training.rollback_factor
         if diverged.rollbacks >= training.max_rollbacks:
             raise self._no_rollbacks_left(reason)
         log_sizes = state.restore(target, state.read_matching(target))
-        state.counters.elapsed = diverged.elapsed  # a time budget counts all steps
-        if state.counters.best_loss != diverged.best_loss:  # the best checkpoint is a later one
-            state.counters.best_loss, state.counters.validations_since_best = diverged.best_loss, 0
-        state.counters.rollbacks = diverged.rollbacks + 1
+        state.counters.keep_after_rollback(diverged)
         state.trainer.learning_rate_scale = scale
         state.processes.agree()  # all have read the checkpoint
-        run.rename_rollback_to_last()
-        run.discard_after(state.trainer.step, log_sizes)
+        folder.rename_rollback_to_last()
+        folder.discard_after(state.trainer.step, log_sizes)
         rolled_back = RolledBack(
             state.trainer.step, diverged_at, reason, scale, state.counters.rollbacks
         )
-        run.log_metrics({"event": "rollback"} | asdict(rolled_back))
+        folder.log_metrics({"event": "rollback"} | asdict(rolled_back))
         self.save(is_regular=True)
         return rolled_back
 

@@ -42,9 +42,9 @@ def counters_of(state: TrainerState) -> dict[str, Any]:
 def tensors_of(state: TrainerState) -> dict[str, Tensor]:
     """Return the tensors of a state by name.
 
-    `weights.*` are the weights in training, `optimizer.PARAMETER.*` what the optimizer keeps of a
-    parameter, `state.LAYER.*` the recurrent state of a layer, `teacher-N.LAYER.*` that of a
-    teacher.
+    `weights.*` are the weights in training, `optimizer.PARAMETER.*` is the optimiser's state of a
+    parameter, `state.LAYER.*` the recurrent state of a layer, and `teacher-N.LAYER.*` that of a
+    teacher's layer.
     """
     tensors = {f"{_WEIGHTS}{name}": tensor for name, tensor in state.weights.items()}
     for number, values in state.optimizer.items():
@@ -61,16 +61,16 @@ def tensors_of(state: TrainerState) -> dict[str, Tensor]:
 def read_state(
     trainer: Trainer, tensors: Mapping[str, Tensor], counters: dict[str, Any]
 ) -> TrainerState:
-    """Return the state with these `tensors_of` and `counters_of` it, for a trainer to load.
+    """Return the state that `tensors_of` and `counters_of` returned in parts.
 
-    Raises `InvalidDataError` for values that no such trainer has.
+    Raises `InvalidDataError` for values that no state of such a trainer has.
     """
-    now = checked(_Counters, counters)
-    position = Position(*now.position)
+    counted = checked(_Counters, counters)
+    position = Position(*counted.position)
     trainer.batches.restore(position)  # the number of batches differs between epochs
-    if sum(position) > now.step or trainer.epochs >= position.epoch + 1:
+    if sum(position) > counted.step or trainer.epochs >= position.epoch + 1:
         raise InvalidDataError("the position in the data does not exist, or was never reached")
-    _check_tensors(trainer, tensors, now.step)
+    _check_tensors(trainer, tensors, counted.step)
 
     optimizer: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
@@ -80,10 +80,10 @@ def read_state(
     networks = trainer.networks
     return TrainerState(
         position=position,
-        step=now.step,
-        characters=now.characters,
-        seconds=now.seconds,
-        learning_rate_scale=now.learning_rate_scale,
+        step=counted.step,
+        characters=counted.characters,
+        seconds=counted.seconds,
+        learning_rate_scale=counted.learning_rate_scale,
         states=[
             _recurrent_state(tensors, reader, network)
             for reader, network in zip(_readers(len(networks)), networks, strict=True)
@@ -94,7 +94,7 @@ def read_state(
 
 
 def _readers(count: int) -> list[str]:
-    """Return the names of the networks that read the text: the student's, then the teachers'."""
+    """Return the names of the networks that read the text: of the model, then of the teachers."""
     return ["state", *(f"teacher-{number}" for number in range(count - 1))]
 
 
@@ -140,7 +140,7 @@ def _expected_shapes(trainer: Trainer, step: int, columns: int) -> dict[str, tor
 
 
 def _optimizer_shapes(optimizer: torch.optim.Optimizer) -> dict[str, torch.Size]:
-    """Return names and shapes of what an optimizer keeps once it has taken a step."""
+    """Return names and shapes of an optimiser's state once it has taken a step."""
     shapes = {}
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for number, parameter in enumerate(parameters):

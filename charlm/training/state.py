@@ -31,7 +31,7 @@ from charlm.training.trainer import Trainer
 
 
 class TrainingState:
-    """Model, trainer and counters of one training."""
+    """Model, trainer and counters."""
 
     def __init__(self, config: Config, corpus: Corpus, processes: Processes) -> None:
         self.config = config

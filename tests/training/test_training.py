@@ -2,13 +2,14 @@
 
 import json
 import math
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.training import (
     TINY,
@@ -441,6 +442,7 @@ def test_warm_up_and_schedules() -> None:
     assert learning_rate(constant, 9, 0.7) == 2.0
 
 
+@settings(deadline=None)  # PyTorch's first call takes longer
 @given(st.floats(1e-3, 1e3), st.integers(0, 2**31))
 def test_clipping_formula(theta: float, seed: int) -> None:
     """Gradients are scaled by min(θ / ‖g‖, 1)."""
@@ -476,6 +478,19 @@ def make_trainer(config: TrainingConfig, clock: Any = lambda: 0.0) -> Trainer:
     ids = np.arange(400, dtype=np.uint8) % 7
     batches = make_batches(ids, BatchesConfig(batch_size=4, sequence_length=10), seed=0)
     return Trainer(model, batches, config, clock)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_loaded_trainer_takes_the_same_steps(optimizer: Literal["adamw", "sgd"]) -> None:
+    """A trainer that loads the `state_dict` of another one continues bit for bit."""
+    config = TrainingConfig(steps=20, optimizer=optimizer, momentum=0.9, average=0.5)
+    whole = [step.loss for step in make_trainer(config)]
+    first, second = make_trainer(config), make_trainer(config)
+    losses = [step.loss for step in islice(first, 12)]
+    second.model.load_state_dict(first.weights())
+    second.load_state_dict(first.state_dict())
+    losses += [step.loss for step in second]
+    assert losses == whole
 
 
 def test_each_limit_ends_training() -> None:
