@@ -251,7 +251,7 @@ class Bench:
         benchmark.rates[f"{name}: evaluation, 16 rows"] = statistics.median(rates["many"])
 
     def _generate(self, num_samples: int) -> Work:
-        endless = Config().generation.model_copy(update={"length": 1 << 62})
+        endless = Config().generation.replace(length=1 << 62)
         opening = Opening.of_prefix(self.model, self.ids[:1])
         generators = sample_generators(0, num_samples)
         drawn: Iterator[Tensor] = generate_ids(self.model, opening, endless, generators)

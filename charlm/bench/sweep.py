@@ -81,7 +81,7 @@ def _shapes(config: Config) -> Iterator[Shape]:
                 sizes[key] = value
             else:
                 tied = {"embedding_size": value} if model.tie_weights else {}
-                model = model.model_copy(update={key: value} | tied)
+                model = model.replace(**{key: value}, **tied)
             yield Shape(f"{key} {value}", model, **sizes)
 
 

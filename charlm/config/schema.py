@@ -5,7 +5,7 @@ Reading files and reporting mistakes is `config_file`'s; here stands only what a
 
 import codecs
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -70,6 +70,9 @@ Paths = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 Seconds = Annotated[PositiveFloat, BeforeValidator(parse_duration)]
 
 
+_Section = TypeVar("_Section", bound="Section")  # beartype does not check `Self`
+
+
 class Section(BaseModel):
     """A frozen group of keys: unknown keys, wrong kinds and numbers like nan are mistakes."""
 
@@ -81,6 +84,17 @@ class Section(BaseModel):
         use_attribute_docstrings=True,
         validate_default=True,
     )
+
+    def replace(self: _Section, **changes: Any) -> _Section:
+        """Return a validated copy with other values; a dict changes keys of a section.
+
+        For example `config.replace(training={"steps": 100})`. Raises `ValidationError`.
+        """
+        for name, value in changes.items():
+            section = getattr(self, name)
+            if isinstance(section, Section) and isinstance(value, dict):
+                changes[name] = section.replace(**value)
+        return self.model_validate(dict(self) | changes)
 
 
 class CorpusConfig(Section):

@@ -18,6 +18,7 @@ from charlm.corpus.corpus import (
     PARTS,
     Corpus,
     Origin,
+    Part,
     PartName,
     cached_corpus,
     keep_corpus,
@@ -92,19 +93,17 @@ def _warn_of_web_pages(groups: Sequence[Sequence[Path]], config: CorpusConfig) -
         _warn(list_of(pages, f"HTML, read with its tags; {remedy}"))
 
 
-def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabulary) -> Corpus:
-    """Read files, in the way of `config` but whole, as one test part in a known vocabulary."""
-    whole = config.model_copy(
-        update={
-            "paths": tuple(paths),
-            "builtin": None,
-            "validation_paths": (),
-            "test_paths": (),
-            "max_characters": None,
-            "split": (0.0, 0.0, 1.0),
-        }
+def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabulary) -> Part:
+    """Encode whole files in a known vocabulary, decoded with the settings of `config`."""
+    whole = config.replace(
+        paths=tuple(paths),
+        builtin=None,
+        validation_paths=(),
+        test_paths=(),
+        max_characters=None,
+        split=(1.0, 0.0, 0.0),
     )
-    return build_corpus(whole, vocabulary)
+    return build_corpus(whole, vocabulary).parts["train"]
 
 
 def _without_standard_input(paths: Sequence[str], folder: Path) -> list[str]:
@@ -151,7 +150,7 @@ def _encode(
     """
     folder.mkdir()
     symbols = SymbolFile(folder / "symbols")
-    unlimited = config.model_copy(update={"max_characters": None})
+    unlimited = config.replace(max_characters=None)
     lengths = [
         symbols.append(read_symbols(files, config if files is groups[0] else unlimited))
         for files in groups

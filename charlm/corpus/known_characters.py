@@ -38,7 +38,7 @@ def _extended(known: Vocabulary, config: CorpusConfig) -> Vocabulary:
             "corpus.vocabulary: extend reads the text twice; save it to a file and name it "
             "with --text"
         )
-    own = build_corpus(config.model_copy(update={"vocabulary": "keep"})).vocabulary
+    own = build_corpus(config.replace(vocabulary="keep")).vocabulary
     return Vocabulary(tuple(sorted({*known.symbols, *own.symbols})), known.unit)
 
 

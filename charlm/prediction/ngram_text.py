@@ -76,8 +76,7 @@ def _adapted_ids(record: Record, corpus: Corpus, checkpoint: Checkpoint, remedy:
     for part in corpus.parts.values():
         if (part.origin.digest, part.origin.start, part.origin.start + len(part)) == span:
             return np.array(part.ids)
-    text = encode_files(record.paths, checkpoint.config.corpus, checkpoint.vocabulary)
-    part = text.parts["test"]
+    part = encode_files(record.paths, checkpoint.config.corpus, checkpoint.vocabulary)
     if (part.origin.digest, 0, len(part)) != span:
         raise CorpusError(
             f"{record.name}: the text has changed since the model was adapted to it; restore it, "

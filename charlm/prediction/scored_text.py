@@ -66,7 +66,7 @@ def text_to_score(
         return replace(found, note=note)
     config, vocabulary = checkpoint.config.corpus, checkpoint.vocabulary
     other = encode_files(paths, config, vocabulary)
-    return ScoredText(", ".join(map(str, files)), other.parts["test"], name, paths)
+    return ScoredText(", ".join(map(str, files)), other, name, paths)
 
 
 def _not_the_training_text(
@@ -81,7 +81,7 @@ def _not_the_training_text(
         )
     if "-" not in paths:
         learnt = [record for record in run_records(checkpoint) if record.use == "learnt from"]
-        text = encode_files(paths, config, checkpoint.vocabulary).parts["test"]
+        text = encode_files(paths, config, checkpoint.vocabulary)
         found = overlaps(learnt, text, checkpoint.vocabulary)
         if any(overlap.share >= _VERSION_SHARE for overlap in found):
             return CorpusError(

@@ -253,7 +253,7 @@ class Run:
         """Store the new path of the text in the best checkpoint, from which `eval` reads it."""
         if self.best.exists():
             best = read_checkpoint(self.best)
-            config = best.config.model_copy(update={"corpus": corpus})
+            config = best.config.replace(corpus=corpus)
             self._write(self.best, replace(best, config=config))
 
 

@@ -86,8 +86,8 @@ def with_paths(checkpoint: Checkpoint, files: Sequence[str | Path]) -> Checkpoin
     records = run_records(checkpoint)
     if digest not in {record.digest for record in records if record.use == "learnt from"}:
         return None
-    corpus = config.corpus.model_copy(update={"paths": paths, "builtin": None})
-    return replace(checkpoint, config=config.model_copy(update={"corpus": corpus}))
+    config = config.replace(corpus={"paths": paths, "builtin": None})
+    return replace(checkpoint, config=config)
 
 
 def run_records(checkpoint: Checkpoint) -> list[Record]:

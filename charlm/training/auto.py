@@ -118,8 +118,7 @@ def _choose(
 ) -> Config:
     """Return the config with choices made in a section, but for keys that are settled."""
     made = {key: value for key, value in choices.items() if f"{section}.{key}" not in settled}
-    changed = getattr(config, section).model_copy(update=made)
-    return config.model_copy(update={section: changed})
+    return config.replace(**{section: made})
 
 
 def _reasons(
@@ -177,7 +176,7 @@ def choose_ensemble(epochs: float, mixes: bool) -> EnsembleConfig:
     ngrams = EnsembleConfig(ngram_order=_NGRAM_ORDER if mixes else None)
     if epochs < _SEVERAL_EPOCHS:
         return ngrams
-    return ngrams.model_copy(update={"members": 2, "student": 0.4})
+    return ngrams.replace(members=2, student=0.4)
 
 
 def choose_columns(characters: int) -> int:
@@ -233,7 +232,7 @@ def measured_speed(config: Config, vocabulary_size: int, hidden_size: int) -> fl
     embedding_size = embedding_of(hidden_size, config.model.tie_weights)
     sizes = {"hidden_size": hidden_size, "embedding_size": embedding_size}
     no_dropout = {"dropout": 0.0, "embedding_dropout": 0.0}
-    model = LanguageModel(config.model.model_copy(update=sizes | no_dropout), vocabulary_size)
+    model = LanguageModel(config.model.replace(**sizes, **no_dropout), vocabulary_size)
     model.initialize(torch.Generator().manual_seed(0))
     model.to(choose_device(config.training.device))
     model.precision = config.training.product_precision

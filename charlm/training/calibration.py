@@ -43,8 +43,7 @@ def resolve(config: Config) -> Config:
         watched = precision == "bfloat16"  # `watch_threads` takes fewer where that is faster
         is_measured = compiled and measures and not watched
         threads = choose_threads(config) if is_measured else most_threads(_ALL)
-    training = config.training.model_copy(update={"threads": threads, "precision": precision})
-    return config.model_copy(update={"training": training})
+    return config.replace(training={"threads": threads, "precision": precision})
 
 
 def can_compile(config: Config) -> bool:

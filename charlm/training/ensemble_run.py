@@ -97,7 +97,7 @@ def check_text(run: Run, config: Config) -> None:
 
 def _corpus_at(config: Config, checkpoint: Checkpoint) -> Corpus:
     """Return the corpus of a member's checkpoint from where the ensemble's config says it is."""
-    now = checkpoint.config.model_copy(update={"corpus": config.corpus})
+    now = checkpoint.config.replace(corpus=config.corpus)
     return training_corpus(replace(checkpoint, config=now))
 
 
@@ -188,10 +188,11 @@ def _mix(
     # What was decided for the members: shape (that of `start_from`), precision.
     trained = checkpoints[0].config
     decided = {"precision": trained.training.precision, "threads": trained.training.threads}
-    training = config.training.model_copy(update=decided)
-    config = config.model_copy(update={"model": trained.model, "training": training})
+    config = config.replace(model=trained.model, training=decided)
     run.write_config(config)
-    opening = Opening.of_passages(ensemble, choose_passages(train, vocabulary, training.seed))
+    opening = Opening.of_passages(
+        ensemble, choose_passages(train, vocabulary, config.training.seed)
+    )
     records = merged(*(one.provenance for one in checkpoints))
     records = fitted(records) if is_fitted else records
     ensemble.precision = config.training.product_precision

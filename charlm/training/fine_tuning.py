@@ -31,7 +31,7 @@ def read_start(place: str) -> tuple[Checkpoint, str]:
         best, reason = len(model.members) - 1, "the student"
     else:
         best, reason = 0, "the first one, because there is no validation split to compare them on"
-    config = checkpoint.config.model_copy(update={"ensemble": EnsembleConfig()})
+    config = checkpoint.config.replace(ensemble=EnsembleConfig())
     weights = model.members[best].state_dict()
     remark = f"{place} is an ensemble; starting from network {best + 1} of {len(model.members)}"
     network = Checkpoint(

@@ -19,7 +19,7 @@ from charlm.training.determinism import deterministic
 from charlm.training.events import Advised, Event, Finished
 from charlm.training.fine_tuning import read_start
 from charlm.training.loop import TrainingLoop
-from charlm.training.resume_rules import check_not_begun, check_resumable, decided
+from charlm.training.resume_rules import check_not_begun, check_resumable
 from charlm.training.rollback import Rollback
 from charlm.training.state import TrainingState
 
@@ -111,7 +111,7 @@ def _restored_state(
 ) -> TrainingState:
     """Return the state of the last checkpoint; cut the logs to their sizes at that time."""
     checkpoint = _checkpoint_to_resume(folder)
-    before = decided(written) if written is not None else checkpoint.config
+    before = written if written is not None else checkpoint.config
     config = relocate(before, settings, text)
     check_resumable(folder.folder, checkpoint.config, config)
     corpus = processes.run_in_turn(lambda: training_corpus(replace(checkpoint, config=config)))
@@ -137,7 +137,7 @@ def _checkpoint_to_resume(folder: Run) -> Checkpoint:
             f"{folder.last}: contains no training state to resume; start a new run from its "
             f"weights: --set training.start_from={folder.last}"
         )
-    return replace(checkpoint, config=decided(checkpoint.config))
+    return checkpoint
 
 
 def _make_state(config: Config, corpus: Corpus, processes: Processes) -> TrainingState:
@@ -155,4 +155,4 @@ def _with_model_of(source: Config, config: Config) -> Config:
         )
     kept = {"dropout", "locked_dropout", "embedding_dropout", "implementation"}
     ours = config.model.model_dump(include=kept)
-    return config.model_copy(update={"model": source.model.model_copy(update=ours)})
+    return config.replace(model=source.model.replace(**ours))

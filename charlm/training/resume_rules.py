@@ -39,10 +39,8 @@ def check_resumable(run: str | Path, before: Config, now: Config) -> None:
 def check_same(run: Run, config: Config) -> None:
     """Refuse to go on with another run that happens to have the same name."""
     written = load_config(run.config_file)
-    precision = {"precision": written.training.precision}
-    training = config.training.model_copy(update=precision)
     model = written.model if config.training.start_from is not None else config.model
-    now = config.model_copy(update={"training": training, "model": model})
+    now = config.replace(training={"precision": written.training.precision}, model=model)
     check_resumable(run.folder, written, now)
 
 
@@ -54,11 +52,3 @@ def check_not_begun(run: Run) -> None:
             f"{run.last}: missing, and other checkpoints are there; copy one of "
             f"{run.checkpoints} to it, or begin another run with --set training.start_from=…"
         )
-
-
-def decided(config: Config) -> Config:
-    """Read a run of a charlm that knew float32 alone, and recorded no precision."""
-    if config.training.precision != "auto":
-        return config
-    training = config.training.model_copy(update={"precision": "float32"})
-    return config.model_copy(update={"training": training})

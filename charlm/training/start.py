@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from charlm.config.load import load_config, make_config, override, relocate
+from charlm.config.load import load_config, override, relocate
 from charlm.config.schema import Config
 from charlm.corpus.builder import build_corpus
 from charlm.distributed.joining import joined_processes
@@ -165,7 +165,5 @@ def _advised(config: Config, settings: Iterable[str], emit: Callable[[Event], No
     check_text_can_be_read_again(config, "--auto")
     advice = advise(resolve(config), build_corpus(config.corpus), settled)
     emit(Advised(advice.reasons))
-    threads = {"threads": config.training.threads}  # calibration was for another model
-    training = advice.config.training.model_copy(update=threads)
-    advised = advice.config.model_copy(update={"training": training})
-    return make_config(advised.model_dump(), "--auto")
+    # `resolve` tried the threads with another model.
+    return advice.config.replace(training={"threads": config.training.threads})

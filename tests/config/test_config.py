@@ -30,7 +30,7 @@ from charlm.config.schema import (
 )
 from charlm.errors import ConfigError
 
-SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("*"), key=lambda p: p.stem)
+SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"), key=lambda p: p.stem)
 SECTIONS: dict[str, list[str]] = {
     "corpus": list(CorpusConfig.model_fields),
     "batches": list(BatchesConfig.model_fields),
