@@ -40,7 +40,7 @@ def test_only_a_checkpoint_that_exists_is_whole(
     last = train(tmp_path / "text", tmp_path / "runs", steps=1) / "checkpoints/last.safetensors"
     checkpoint = read_checkpoint(last)
     monkeypatch.setattr(os, "fsync", fail)
-    for path, said in ((tmp_path / "new", ""), (last, "; the checkpoint before it is whole")):
+    for path, said in ((tmp_path / "new", ""), (last, "; the previous checkpoint is whole")):
         with pytest.raises(CheckpointError) as caught:
             write_checkpoint(path, checkpoint)
         assert str(caught.value).endswith(f"; {remedy}{said}")

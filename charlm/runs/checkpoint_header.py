@@ -1,0 +1,60 @@
+"""Read the header of a safetensors file that is not trusted (the format is in `checkpoint`)."""
+
+import math
+import os
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from charlm.files.untrusted import InvalidDataError, as_ascii, item, parse_json
+
+METADATA = "charlm"
+"""Key of charlm's metadata in the metadata of the header."""
+_DTYPES = {"F64", "F32", "F16", "BF16", "C64", "I64", "I32", "I16", "I8", "U8", "BOOL"}
+"""Data types that all versions of PyTorch support; charlm writes few of them."""
+_MOST_ELEMENTS = 2**60
+"""Limit for the product of the nonzero sizes of a tensor, which PyTorch computes."""
+_MOST_HEADER_BYTES = 9_400_000
+"""The symbols of a vocabulary of all code points take 8.9 million."""
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file once for all checks and reads, because it may be replaced at any time.
+
+    Opening does not block on a pipe.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    try:
+        return os.fdopen(descriptor, "rb")
+    except OSError:  # a folder
+        os.close(descriptor)
+        raise
+
+
+def read_header(file: BinaryIO) -> dict[str, Any]:
+    """Return the header of a safetensors file; raises `InvalidDataError`."""
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidDataError("not a regular file")
+    size = int.from_bytes(file.read(8), "little")
+    text = as_ascii(file.read(min(size, _MOST_HEADER_BYTES, status.st_size)))
+    if len(text) != size:
+        raise InvalidDataError("truncated")
+    header = parse_json(text)
+    if type(header) is not dict:
+        raise InvalidDataError("the header is not an object")
+    return header
+
+
+def end_offset(tensor: Any) -> int:
+    """Return the end offset of a tensor in the header; raises `InvalidDataError`."""
+    dtype, shape = item(tensor, "dtype", str), item(tensor, "shape", list)
+    offsets = item(tensor, "data_offsets", list)
+    if dtype not in _DTYPES or len(offsets) != 2 or not set(map(type, shape + offsets)) <= {int}:
+        raise InvalidDataError("an entry is not a tensor")
+    if not (
+        min(shape, default=0) >= 0 and math.prod(max(1, size) for size in shape) < _MOST_ELEMENTS
+    ):
+        raise InvalidDataError("the shape of the tensor is invalid")
+    return int(offsets[1])
