@@ -71,20 +71,20 @@ class TrainingView:
             case Stopping():
                 self.close()
                 self._messages.print("stopped and saved; go on with", style="bold")
-                self._messages.print(f"  charlm train --resume {event.run.folder}")
-                self._results.print(str(event.run.folder))
+                self._messages.print(f"  charlm train --resume {event.folder.path}")
+                self._results.print(str(event.folder.path))
             case Finished():
                 self.close()
                 if not self._quiet:
                     show_finished(event)
-                self._results.print(str(event.run.folder))
+                self._results.print(str(event.folder.path))
 
     def _start(self, event: Started) -> None:
         for line in (_describe_corpus(event.corpus), _describe_model(event), *event.warnings):
             self._messages.print(line)
         where = f"at step {event.resumed_at} " if event.resumed_at else ""
         limits = _describe_limits(event.config.training)
-        self._messages.print(f"training {where}in {event.run.folder}, for at most {limits}")
+        self._messages.print(f"training {where}in {event.folder.path}, for at most {limits}")
         if event.config.training.deterministic and event.config.training.budget is not None:
             self._messages.print(
                 "training.budget makes the number of steps depend on the clock, so another run may "

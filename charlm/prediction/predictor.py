@@ -13,7 +13,7 @@ from charlm.models.language_model import choose_device
 from charlm.models.openings import Opening
 from charlm.prediction.ngram_text import count_again, stored_characters
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint
-from charlm.runs.folder import checkpoint_to_use, newest_run
+from charlm.runs.finding import checkpoint_to_use, newest_run
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def load(
     Raises `CheckpointError`, `RunError`, and `CorpusError` for that text.
     """
     runs = from_user(runs)
-    source = from_user(path) if path is not None else newest_run(runs).folder
+    source = from_user(path) if path is not None else newest_run(runs).path
     file = checkpoint_to_use(source, runs)
     checkpoint = read_checkpoint(file)
     model = checkpoint.make_model(choose_device(device))

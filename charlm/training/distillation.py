@@ -21,7 +21,7 @@ from charlm.errors import ConfigError
 from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import AnyState, LanguageModel
 from charlm.runs.checkpoint import read_checkpoint
-from charlm.runs.folder import checkpoint_to_use
+from charlm.runs.finding import checkpoint_to_use
 
 
 class Teacher:

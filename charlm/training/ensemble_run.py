@@ -1,4 +1,4 @@
-"""The run of an ensemble: its networks trained one after another, then mixed with n-grams."""
+"""Train an ensemble: its networks one after another, then their mixture with n-grams."""
 
 import hashlib
 import json
@@ -25,13 +25,15 @@ from charlm.prediction.ngram_text import stored_characters, tensors_to_save, tex
 from charlm.prediction.predictor import Predictor
 from charlm.prediction.scoring import evaluate_part
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint
-from charlm.runs.folder import Run, checkpoint_to_use
+from charlm.runs.creation import create_run_folder
+from charlm.runs.finding import checkpoint_to_use
+from charlm.runs.folder import RunFolder
 from charlm.runs.training_text import training_corpus
 from charlm.training import network_run
 from charlm.training.determinism import environment
 from charlm.training.events import Event, Finished, Mixing, NetworkBegins, Started, Stopping
 from charlm.training.fine_tuning import NETWORK_LOSSES
-from charlm.training.member_logs import MemberRun, merge_logs
+from charlm.training.member_logs import member_folder, merge_logs
 from charlm.training.resume_rules import MAY_CHANGE, check_not_begun
 
 _FIRST_DERIVED_SEED = 2**61
@@ -39,23 +41,23 @@ _FIRST_DERIVED_SEED = 2**61
 
 
 def train_members(
-    run: Run, config: Config, processes: Processes, emit: Callable[[Event], None]
+    folder: RunFolder, config: Config, processes: Processes, emit: Callable[[Event], None]
 ) -> Finished:
     """Train or resume each member in a run folder of its own, then mix them."""
-    member_events = _MemberEvents(run, emit)
+    member_events = _MemberEvents(folder, emit)
     finished = []
     for number in range(config.ensemble.size):
-        merge_logs(run)
-        member, is_student = _member(run, number), number == config.ensemble.members
+        merge_logs(folder)
+        member, is_student = member_folder(folder, number + 1), number == config.ensemble.members
         emit(NetworkBegins(number + 1, config.ensemble.size, is_student))
-        member_config = _member_config(run, config, number)
+        member_config = _member_config(folder, config, number)
         if _is_begun(member):
             with member.locked():
                 finished.append(_resume(member, member_config, processes, member_events))
         else:
 
-            def make_folder(resolved: Config, member: Run = member) -> Run:
-                Run.create(run.folder, member.folder.name, "", resolved)
+            def make_folder(resolved: Config, member: RunFolder = member) -> RunFolder:
+                create_run_folder(folder.path, member.path.name, "", resolved)
                 return member
 
             finished.append(
@@ -63,31 +65,31 @@ def train_members(
                     member_config, make_folder, processes, member_events, scores_at_end=False
                 )
             )
-    merge_logs(run)
-    return _mix(run, config, finished, emit)
+    merge_logs(folder)
+    return _mix(folder, config, finished, emit)
 
 
 class _MemberEvents:
     """Emits the events of members as those of the ensemble; records the machine at the first."""
 
-    def __init__(self, run: Run, emit: Callable[[Event], None]) -> None:
-        self._run, self._emit = run, emit
+    def __init__(self, folder: RunFolder, emit: Callable[[Event], None]) -> None:
+        self._folder, self._emit = folder, emit
         self._is_noted = False
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Started) and not self._is_noted:
             training, fingerprint = event.config.training, event.corpus.fingerprint
-            self._run.note_environment(environment(training, event.model, fingerprint))
+            self._folder.note_environment(environment(training, event.model, fingerprint))
             self._is_noted = True
         if isinstance(event, Stopping):
-            self._emit(Stopping(self._run))
+            self._emit(Stopping(self._folder))
         elif not isinstance(event, Finished):
             self._emit(event)
 
 
-def check_text(run: Run, config: Config) -> None:
+def check_text(folder: RunFolder, config: Config) -> None:
     """Raise `CorpusError` if the text is not the one that the members were trained on."""
-    begun = [_member(run, number) for number in range(config.ensemble.size)]
+    begun = [member_folder(folder, number + 1) for number in range(config.ensemble.size)]
     last = next((member.last for member in begun if member.last.exists()), None)
     if last is None:
         build_corpus(config.corpus)
@@ -101,24 +103,24 @@ def _corpus_at(config: Config, checkpoint: Checkpoint) -> Corpus:
     return training_corpus(replace(checkpoint, config=now))
 
 
-def _is_begun(member: Run) -> bool:
+def _is_begun(member: RunFolder) -> bool:
     """Return whether there is a run to resume; raises `RunError` for a folder without a run."""
-    folder = member.folder
-    with file_errors("be read", folder, "check the folder"):
+    path = member.path
+    with file_errors("be read", path, "check the folder"):
         if member.last.exists() or member.config_file.exists():
             return True
         check_not_begun(member)
-        if not os.path.lexists(folder):
+        if not os.path.lexists(path):
             return False
         try:
-            folder.rmdir()  # an empty one
+            path.rmdir()  # an empty one
         except OSError:
-            raise RunError(f"{folder}: not a run of charlm; move it away, and resume") from None
+            raise RunError(f"{path}: not a run of charlm; move it away, and resume") from None
     return False
 
 
 def _resume(
-    member: Run, config: Config, processes: Processes, emit: Callable[[Event], None]
+    member: RunFolder, config: Config, processes: Processes, emit: Callable[[Event], None]
 ) -> Finished:
     settings = [
         f"{section}.{key}={json.dumps(value, ensure_ascii=False)}"
@@ -129,10 +131,6 @@ def _resume(
     return network_run.resume_network(
         member, written, processes, emit, settings=settings, scores_at_end=False
     )
-
-
-def _member(run: Run, number: int) -> Run:
-    return MemberRun(run, number + 1)
 
 
 def member_seed(seed: int, number: int) -> int:
@@ -147,34 +145,34 @@ def member_seed(seed: int, number: int) -> int:
     return _FIRST_DERIVED_SEED + int.from_bytes(digest[:8], "big") % _FIRST_DERIVED_SEED
 
 
-def _member_config(run: Run, config: Config, number: int) -> Config:
+def _member_config(folder: RunFolder, config: Config, number: int) -> Config:
     """Return what a member trains, in its share of the time; a student comes last."""
     training, others = config.training, range(config.ensemble.members)
     own: dict[str, Any] = {"seed": member_seed(training.seed, number)}
     if training.budget:
         own["budget"] = training.budget * config.ensemble.share(number)
     if number not in others:
-        folders = [str(_member(run, other).folder.resolve()) for other in others]
+        folders = [str(member_folder(folder, other + 1).path.resolve()) for other in others]
         own["teachers"] = (*training.teachers, *folders)
     keys = {"training": training.model_dump() | own, "ensemble": {}}
     return make_config(config.model_dump() | keys, "a member of the ensemble")
 
 
 def _mix(
-    run: Run, config: Config, finished: list[Finished], emit: Callable[[Event], None]
+    folder: RunFolder, config: Config, finished: list[Finished], emit: Callable[[Event], None]
 ) -> Finished:
-    """Mix the best of each member, write it as the best checkpoint of `run`, and score it.
+    """Mix the best of each member, write it as the best checkpoint of the ensemble, and score it.
 
     The mixture is fitted on the validation part, by which the members were chosen, too. Raises
     `CorpusError` if the text has changed from one member to another.
     """
     emit(Mixing(config.ensemble.size, config.ensemble.ngram_order))
-    checkpoints = [read_checkpoint(checkpoint_to_use(member.run.folder)) for member in finished]
+    checkpoints = [read_checkpoint(checkpoint_to_use(member.folder.path)) for member in finished]
     vocabulary = checkpoints[0].vocabulary
     if len({checkpoint.fingerprint for checkpoint in checkpoints}) > 1:
         raise CorpusError(
-            f"{run.folder}: its members learnt from different texts; remove those of one, "
-            "and resume"
+            f"{folder.path}: its members were trained on different texts; remove those of one "
+            "text, and resume"
         )
     corpus = _corpus_at(config, checkpoints[0])
     device = choose_device(config.training.device)
@@ -189,7 +187,7 @@ def _mix(
     trained = checkpoints[0].config
     decided = {"precision": trained.training.precision, "threads": trained.training.threads}
     config = config.replace(model=trained.model, training=decided)
-    run.write_config(config)
+    folder.write_config(config)
     opening = Opening.of_passages(
         ensemble, choose_passages(train, vocabulary, config.training.seed)
     )
@@ -207,12 +205,12 @@ def _mix(
         provenance=records,
     )
     checkpoint = replace(checkpoint, weights=tensors_to_save(ensemble, checkpoint))
-    run.save_best(checkpoint)
+    folder.save_best(checkpoint)
     held_out, protocol = final_score(ensemble, corpus, config.training, records)
     predictor = Predictor(ensemble, vocabulary, config, opening=opening)
     sample = "".join(generate(predictor, seed=config.training.seed))
     whole = Finished(
-        run,
+        folder,
         step=sum(member.step for member in finished),
         epochs=sum(member.epochs for member in finished),
         characters=sum(member.characters for member in finished),

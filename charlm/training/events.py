@@ -6,7 +6,7 @@ from charlm.config.schema import Config
 from charlm.corpus.corpus import Corpus, PartName
 from charlm.models.language_model import LanguageModel
 from charlm.prediction.perplexity import Score
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 from charlm.training.step_result import StepResult
 
 
@@ -41,7 +41,7 @@ class Mixing:
 class Started:
     """Everything is ready for the first step, or the next."""
 
-    run: Run
+    folder: RunFolder
     config: Config
     corpus: Corpus
     model: LanguageModel
@@ -110,14 +110,14 @@ class StopRequested:
 class Stopping:
     """Somebody asked to stop, and the run was saved."""
 
-    run: Run
+    folder: RunFolder
 
 
 @dataclass(frozen=True)
 class Finished:
     """The run came to its end; losses are of the best checkpoint."""
 
-    run: Run
+    folder: RunFolder
     step: int
     epochs: float
     characters: int

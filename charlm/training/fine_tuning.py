@@ -7,7 +7,7 @@ from typing import Any
 from charlm.config.schema import EnsembleConfig
 from charlm.models.language_model import LanguageModel
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint
-from charlm.runs.folder import checkpoint_to_use
+from charlm.runs.finding import checkpoint_to_use
 
 NETWORK_LOSSES = "network_losses"
 """Key of a counter in the checkpoint of an ensemble: the validation loss of each network."""

@@ -9,7 +9,7 @@ from charlm.corpus.overlaps import warnings_of
 from charlm.environment.clock import noticing_pauses, seconds_awake, take_pause
 from charlm.errors import DivergenceError
 from charlm.prediction.evaluation import final_score
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 from charlm.signals import stop_on_interrupt
 from charlm.training.calibration import watch_threads
 from charlm.training.counters import is_due
@@ -38,7 +38,7 @@ class TrainingLoop:
     def __init__(
         self,
         state: TrainingState,
-        folder: Run,
+        folder: RunFolder,
         emit: Callable[[Event], None],
         *,
         scores_at_end: bool = True,
@@ -173,7 +173,7 @@ class TrainingLoop:
                 best = replace(state.checkpoint(), training_counters={"step": step})
                 self.folder.save_best(best)
             self.emit(Validated(step, score, is_best))
-        self.folder.log_sample(step, sample)
+        self.folder.logs.add_sample(step, sample)
         self.emit(Sampled(step, sample))
 
     def _finish(self) -> Finished:

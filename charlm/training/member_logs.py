@@ -1,4 +1,4 @@
-"""Merge the logs of an ensemble's members, one after another, in the ensemble's folder."""
+"""The run folders of an ensemble's members, and their logs merged in the ensemble's folder."""
 
 import re
 from collections.abc import Iterator
@@ -8,74 +8,88 @@ from pathlib import Path
 from charlm.config.load import load_config
 from charlm.errors import CharlmError, file_errors
 from charlm.files.atomic import write_whole
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
+from charlm.runs.logs import Logs
 
 
-class MemberRun(Run):
-    """The run of a member: what it logs is in its own logs and, with its number, in the ensemble's.
+class MemberLogs(Logs):
+    """The logs of a member; the ensemble's logs get each entry, too, with the member's number.
 
-    The ensemble's logs always follow from those of the members, by which a run is resumed.
+    The ensemble's logs always follow from those of the members, by which training is resumed.
     """
 
-    def __init__(self, whole: Run, number: int) -> None:
-        """`number` counts from 1."""
-        super().__init__(whole.folder / f"member-{number}")
-        self._whole, self._number = whole, number
+    def __init__(self, path: Path, ensemble: RunFolder, number: int) -> None:
+        super().__init__(path, is_writer=ensemble.is_writer)
+        self._ensemble, self._number = ensemble, number
 
     def _append(self, path: Path, text: str) -> None:
         super()._append(path, text)
-        super()._append(self._whole.folder / path.name, _numbered(path, text, self._number))
+        super()._append(self._ensemble.path / path.name, _numbered(path, text, self._number))
 
-    def discard_after(self, step: int, log_sizes: dict[str, int]) -> None:
-        """Drop what came after a checkpoint from the ensemble's logs, too."""
-        super().discard_after(step, log_sizes)
-        merge_logs(self._whole)
+    def cut(self, sizes: dict[str, int]) -> None:
+        """Cut the logs, and merge the ensemble's again."""
+        super().cut(sizes)
+        merge_logs(self._ensemble)
 
 
-class LoneMemberRun(MemberRun):
-    """The run of a member that is resumed by itself: it also updates the ensemble's logs."""
+def member_folder(ensemble: RunFolder, number: int) -> RunFolder:
+    """Return the run folder of a member; `number` counts from 1."""
+    path = ensemble.path / f"member-{number}"
+    logs = MemberLogs(path, ensemble, number)
+    return RunFolder(path, is_writer=ensemble.is_writer, logs=logs)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Lock the ensemble's folder, too: its logs are written; they are merged at the end."""
-        with self._whole.locked(), super().locked():
+
+@contextmanager
+def locked_folder(path: Path, *, is_writer: bool) -> Iterator[RunFolder]:
+    """Lock a run folder inside the block; for a member, lock the folder of its ensemble, too.
+
+    The ensemble's logs are written along with the member's, and merged at the end.
+    """
+    named = path if path.name not in ("", "..") else path.resolve()
+    ensemble, number = RunFolder(named.parent, is_writer=is_writer), _number_of(named)
+    if number and _is_ensemble(ensemble):
+        member = member_folder(ensemble, number)
+        member.read_config()  # raises an error if there is nothing to lock
+        with ensemble.locked(), member.locked():
             try:
-                yield
+                yield member
             finally:
-                merge_logs(self._whole)
+                merge_logs(ensemble)
+    else:
+        folder = RunFolder(path, is_writer=is_writer)
+        folder.read_config()
+        with folder.locked():
+            yield folder
 
 
-def as_member(run: Run) -> Run:
-    """Return the run as that of a member if its folder lies in that of an ensemble."""
-    folder = run.folder if run.folder.name not in ("", "..") else run.folder.resolve()
-    number, whole = _number_of(folder), Run(folder.parent)
-    if type(run) is Run and number:  # another process writes the files of other types
-        with suppress(CharlmError):
-            if whole.config_file.exists() and load_config(whole.config_file).ensemble.is_wanted:
-                return LoneMemberRun(whole, number)
-    return run
+def _is_ensemble(folder: RunFolder) -> bool:
+    with suppress(CharlmError):
+        if folder.config_file.exists():
+            return load_config(folder.config_file).ensemble.is_wanted
+    return False
 
 
-def _number_of(folder: Path) -> int:
+def _number_of(path: Path) -> int:
     """Return the number of the member with this folder, or 0 for other names."""
-    found = re.fullmatch("member-([1-9][0-9]{0,8})", folder.name)
-    return int(found[1]) if found else 0
+    match = re.fullmatch("member-([1-9][0-9]{0,8})", path.name)
+    return int(match[1]) if match else 0
 
 
-def merge_logs(whole: Run) -> None:
+def merge_logs(ensemble: RunFolder) -> None:
     """Rewrite the logs of an ensemble from those of its members, atomically."""
-    with file_errors("be read", whole.folder, "check the folder"):
-        numbers = sorted(filter(None, map(_number_of, whole.folder.glob("member-*"))))
-    members = [MemberRun(whole, number) for number in numbers]
-    for log in (whole.metrics, whole.samples):
+    if not ensemble.is_writer:
+        return
+    with file_errors("be read", ensemble.path, "check the folder"):
+        numbers = sorted(filter(None, map(_number_of, ensemble.path.glob("member-*"))))
+    for log in (ensemble.metrics, ensemble.samples):
         with file_errors("be written", log, "free some space; then resume the run"):
-            parts = [
+            entries = [
                 _numbered(path, path.read_bytes().decode("utf-8", "replace"), number)
-                for number, member in zip(numbers, members, strict=True)
-                if (path := member.folder / log.name).exists()
+                for number in numbers
+                if (path := ensemble.path / f"member-{number}" / log.name).exists()
             ]
-            if parts or log.exists():
-                write_whole(log, "".join(parts).encode())
+            if entries or log.exists():
+                write_whole(log, "".join(entries).encode())
 
 
 def _numbered(log: Path, text: str, number: int) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from charlm.prediction.perplexity import Score
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 from charlm.training.counters import Mean, is_due
 from charlm.training.state import TrainingState
 from charlm.training.step_result import StepResult
@@ -12,7 +12,7 @@ from charlm.training.step_result import StepResult
 class MetricsLog:
     """Writes the lines of training, validation and pauses."""
 
-    def __init__(self, state: TrainingState, folder: Run) -> None:
+    def __init__(self, state: TrainingState, folder: RunFolder) -> None:
         self.state = state
         self.folder = folder
 
@@ -38,12 +38,12 @@ class MetricsLog:
         if epoch_ended:
             counters.last_epoch_loss = line["epoch_loss"] = counters.epoch.loss
             counters.epoch = Mean()
-        self.folder.log_metrics(line)
+        self.folder.logs.add_metrics(line)
 
     def log_validation(self, score: Score) -> None:
         """Write the line of a validation."""
         values = score.to_json()  # an infinite perplexity is null there, as JSON requires
-        self.folder.log_metrics(
+        self.folder.logs.add_metrics(
             {
                 **self._progress(),
                 "validation_loss": values["nats_per_character"],
@@ -57,7 +57,7 @@ class MetricsLog:
     def log_pause(self, seconds: float) -> None:
         """Write the line of a pause of the process."""
         step = self.state.trainer.step
-        self.folder.log_metrics({"event": "paused", "step": step, "seconds": seconds})
+        self.folder.logs.add_metrics({"event": "paused", "step": step, "seconds": seconds})
 
     def _progress(self) -> dict[str, Any]:
         """Return the beginning of a line of training or validation."""

@@ -12,7 +12,7 @@ from charlm.distributed.processes import Processes
 from charlm.environment.memory import is_out_of_memory
 from charlm.errors import CheckpointError, ConfigError, RunError
 from charlm.runs.checkpoint import Checkpoint, is_readable, read_checkpoint
-from charlm.runs.folder import OthersRun, Run
+from charlm.runs.folder import RunFolder
 from charlm.runs.training_text import training_corpus
 from charlm.training.calibration import resolve
 from charlm.training.determinism import deterministic
@@ -26,7 +26,7 @@ from charlm.training.state import TrainingState
 
 def train_network(
     config: Config,
-    make_folder: Callable[[Config], Run],
+    make_folder: Callable[[Config], RunFolder],
     processes: Processes,
     emit: Callable[[Event], None],
     *,
@@ -45,7 +45,7 @@ def train_network(
 
 
 def resume_network(
-    folder: Run,
+    folder: RunFolder,
     written: Config | None,
     processes: Processes,
     emit: Callable[[Event], None],
@@ -62,17 +62,12 @@ def resume_network(
         state = _restored_state(folder, written, processes, text, settings)
     else:
         config = relocate(written, settings, text)
-        check_resumable(folder.folder, written, config)
+        check_resumable(folder.path, written, config)
         check_not_begun(folder)
         state = _initial_state(config, processes, emit)
         folder.discard_after(0, {})
     folder.write_config(state.config)
     return TrainingLoop(state, folder, emit, scores_at_end=scores_at_end).run()
-
-
-def run_of(folder: Path, processes: Processes) -> Run:
-    """Return the run of a folder, whose files the first process alone writes."""
-    return Run(folder) if processes.is_first else OthersRun(folder)
 
 
 def check_text(config: Config) -> None:
@@ -103,7 +98,7 @@ def _initial_state(
 
 
 def _restored_state(
-    folder: Run,
+    folder: RunFolder,
     written: Config | None,
     processes: Processes,
     text: str | Path | Iterable[str | Path],
@@ -113,7 +108,7 @@ def _restored_state(
     checkpoint = _checkpoint_to_resume(folder)
     before = written if written is not None else checkpoint.config
     config = relocate(before, settings, text)
-    check_resumable(folder.folder, checkpoint.config, config)
+    check_resumable(folder.path, checkpoint.config, config)
     corpus = processes.run_in_turn(lambda: training_corpus(replace(checkpoint, config=config)))
     state = _make_state(config, corpus, processes)
     Rollback(state, folder).resume(checkpoint)
@@ -122,7 +117,7 @@ def _restored_state(
     return state
 
 
-def _checkpoint_to_resume(folder: Run) -> Checkpoint:
+def _checkpoint_to_resume(folder: RunFolder) -> Checkpoint:
     """Return the last checkpoint; raises the error of one that cannot be resumed."""
     try:
         checkpoint = read_checkpoint(folder.last)

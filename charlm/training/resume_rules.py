@@ -5,7 +5,7 @@ from pathlib import Path
 from charlm.config.load import load_config
 from charlm.config.schema import Config
 from charlm.errors import RunError
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 
 MAY_CHANGE = {
     # Where the text lies, and its teachers: digests say whether they are the same.
@@ -36,19 +36,19 @@ def check_resumable(run: str | Path, before: Config, now: Config) -> None:
         )
 
 
-def check_same(run: Run, config: Config) -> None:
+def check_same(folder: RunFolder, config: Config) -> None:
     """Refuse to go on with another run that happens to have the same name."""
-    written = load_config(run.config_file)
+    written = load_config(folder.config_file)
     model = written.model if config.training.start_from is not None else config.model
     now = config.replace(training={"precision": written.training.precision}, model=model)
-    check_resumable(run.folder, written, now)
+    check_resumable(folder.path, written, now)
 
 
-def check_not_begun(run: Run) -> None:
+def check_not_begun(folder: RunFolder) -> None:
     """Refuse to begin a run anew that has anything to lose."""
-    first = run.numbered(0)  # of which a crash may have left the older copy alone
-    if any(path != first for path in run.checkpoints.glob("*.safetensors")):
+    first = folder.numbered(0)  # of which a crash may have left the older copy alone
+    if any(path != first for path in folder.checkpoints.glob("*.safetensors")):
         raise RunError(
-            f"{run.last}: missing, and other checkpoints are there; copy one of "
-            f"{run.checkpoints} to it, or begin another run with --set training.start_from=…"
+            f"{folder.last}: missing, and other checkpoints are there; copy one of "
+            f"{folder.checkpoints} to it, or begin another run with --set training.start_from=…"
         )

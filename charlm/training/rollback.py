@@ -5,7 +5,7 @@ from pathlib import Path
 
 from charlm.errors import DivergenceError
 from charlm.runs.checkpoint import Checkpoint
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 from charlm.training.counters import is_due
 from charlm.training.divergence import advice, is_divergence
 from charlm.training.events import RolledBack
@@ -56,7 +56,7 @@ class Rollback:
         discard, log                      diverges at the same step and rolls back
     """
 
-    def __init__(self, state: TrainingState, folder: Run) -> None:
+    def __init__(self, state: TrainingState, folder: RunFolder) -> None:
         self.state = state
         self.folder = folder
 
@@ -91,7 +91,7 @@ class Rollback:
         state.counters.is_regular = is_regular
         if is_regular:
             state.counters.save_is_due = False
-        checkpoint = state.checkpoint_to_resume(folder.log_sizes())
+        checkpoint = state.checkpoint_to_resume(folder.logs.sizes())
         if not is_regular and not folder.rollback.exists():
             folder.copy_last_to_rollback()
         folder.save_last(checkpoint, state.trainer.step, state.config.training.keep_checkpoints)
@@ -136,7 +136,7 @@ class Rollback:
         rolled_back = RolledBack(
             state.trainer.step, diverged_at, reason, scale, state.counters.rollbacks
         )
-        folder.log_metrics({"event": "rollback"} | asdict(rolled_back))
+        folder.logs.add_metrics({"event": "rollback"} | asdict(rolled_back))
         self.save(is_regular=True)
         return rolled_back
 

@@ -14,14 +14,15 @@ from charlm.distributed.launch import launch_name, launched
 from charlm.distributed.processes import Processes
 from charlm.errors import ConfigError, memory_errors
 from charlm.files.locations import from_user
-from charlm.runs.folder import Run
+from charlm.runs.creation import create_run_folder
+from charlm.runs.folder import RunFolder
 from charlm.training import network_run
 from charlm.training.auto import advise
 from charlm.training.calibration import resolve
 from charlm.training.ensemble_run import check_text, train_members
 from charlm.training.events import Advised, Event, Finished
 from charlm.training.launch_rules import check_launch, check_text_can_be_read_again
-from charlm.training.member_logs import as_member
+from charlm.training.member_logs import locked_folder
 from charlm.training.resume_rules import check_resumable, check_same
 
 
@@ -57,23 +58,23 @@ def train(
     with _threads_restored(), joined_processes() as processes, _memory_errors(resolved):
         emit = on_event if processes.is_first else _ignore
         if name is not None and _is_restarted(runs / name, processes):
-            check_same(Run(runs / name), resolved)
+            check_same(RunFolder(runs / name), resolved)
             return _resume(runs / name, processes, emit)
         if auto:
             resolved = _advised(resolved, settings, emit)
         if resolved.ensemble.is_wanted:
             check_text_can_be_read_again(resolved, "an ensemble")
             network_run.check_text(resolved)
-            folder = Run.create(runs, name, stem, resolved)
+            folder = create_run_folder(runs, name, stem, resolved)
             with folder.locked():
                 return train_members(folder, resolved, processes, emit)
 
-        def make_folder(resolved: Config) -> Run:
+        def make_folder(resolved: Config) -> RunFolder:
             launch = launch_name() if launched().most_restarts else None
             path = processes.run_on_first(
-                lambda: Run.create(runs, name, stem, resolved, launch).folder
+                lambda: create_run_folder(runs, name, stem, resolved, launch).path
             )
-            return network_run.run_of(path, processes)
+            return RunFolder(path, is_writer=processes.is_first)
 
         return network_run.train_network(resolved, make_folder, processes, emit)
 
@@ -105,9 +106,7 @@ def _resume(
     text: str | Path | Iterable[str | Path] = (),
     settings: Iterable[str] = (),
 ) -> Finished:
-    folder = as_member(network_run.run_of(path, processes))
-    folder.read_config()  # raises an error if there is nothing to lock
-    with folder.locked():
+    with locked_folder(path, is_writer=processes.is_first) as folder:
         written = folder.read_config()
         if written is None or not written.ensemble.is_wanted:
             with _memory_errors(written or Config()):
@@ -126,7 +125,9 @@ def _resume(
 def _is_restarted(path: Path, processes: Processes) -> bool:
     """Return whether `torchrun` has restarted the processes that train in this folder."""
     restarts = processes.sum(float(launched().restarts))  # machines may count differently
-    return bool(restarts) and processes.run_on_first(lambda: Run(path).was_made_by(launch_name()))
+    if not restarts:
+        return False
+    return processes.run_on_first(lambda: RunFolder(path).was_made_by(launch_name()))
 
 
 def _ignore(event: Event) -> None:

@@ -39,7 +39,7 @@ from charlm.formatting import written_duration
 from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 from charlm.suggestions import did_you_mean_path
 from charlm.training.events import Advised, Event, Finished, NetworkBegins
 from charlm.training.fine_tuning import NETWORK_LOSSES, read_start
@@ -50,7 +50,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of a few steps."""
     folder = tmp_path_factory.mktemp("small")
     (folder / "text.txt").write_text(TEXT, "utf-8")
-    return train(folder / "text.txt", folder, "training.steps=3", name="run").folder
+    return train(folder / "text.txt", folder, "training.steps=3", name="run").path
 
 
 # Durations
@@ -226,28 +226,28 @@ def test_a_run_whose_separate_files_all_moved_is_resumed(three_texts: Path) -> N
             three_texts / "text.txt", three_texts, *settings, "training.save_every=1", name="cut",
             on_event=crash_at(3),
         )  # fmt: skip
-    cut, elsewhere = Run(three_texts / "cut"), moved(three_texts)
+    cut, elsewhere = RunFolder(three_texts / "cut"), moved(three_texts)
     with pytest.raises(CorpusError):
-        charlm.resume(cut.folder, text=elsewhere / "text.txt")
+        charlm.resume(cut.path, text=elsewhere / "text.txt")
     (three_texts / "other.txt").write_text(OTHER_TEXT + "And more.", "utf-8")
     for key in SEPARATE:  # another text in the place of one of them is refused
         wrong = [*set_separate(elsewhere), f"corpus.{key}={three_texts / 'other.txt'}"]
         with pytest.raises(CorpusError, match="text has changed since"):
-            charlm.resume(cut.folder, text=elsewhere / "text.txt", settings=wrong)
-    charlm.resume(cut.folder, text=elsewhere / "text.txt", settings=set_separate(elsewhere))
+            charlm.resume(cut.path, text=elsewhere / "text.txt", settings=wrong)
+    charlm.resume(cut.path, text=elsewhere / "text.txt", settings=set_separate(elsewhere))
     assert_same_weights(cut.best, whole.best)
     assert lines(cut) == lines(whole)
     for part in ("validation", "test"):
-        assert charlm.evaluate(charlm.load(cut.folder), part=part).nats > 0
+        assert charlm.evaluate(charlm.load(cut.path), part=part).nats > 0
     with pytest.raises(CorpusError):
-        charlm.evaluate(charlm.load(whole.folder))
+        charlm.evaluate(charlm.load(whole.path))
 
 
 def test_a_finished_run_that_moved_is_scored_in_its_new_place(three_texts: Path) -> None:
     trained = train(three_texts / "text.txt", three_texts, "training.steps=2", name="run")
     elsewhere = moved(three_texts)
-    charlm.resume(trained.folder, text=elsewhere / "text.txt")
-    assert charlm.evaluate(charlm.load(trained.folder)).nats > 0
+    charlm.resume(trained.path, text=elsewhere / "text.txt")
+    assert charlm.evaluate(charlm.load(trained.path)).nats > 0
 
 
 def test_an_ensemble_whose_separate_files_all_moved_is_resumed(three_texts: Path) -> None:
@@ -260,15 +260,15 @@ def test_an_ensemble_whose_separate_files_all_moved_is_resumed(three_texts: Path
             three_texts / "text.txt", three_texts, *settings, name="cut",
             on_event=crash_at_network(2),
         )  # fmt: skip
-    ensemble, elsewhere = Run(three_texts / "cut"), moved(three_texts)
+    ensemble, elsewhere = RunFolder(three_texts / "cut"), moved(three_texts)
     before = ensemble.config_file.read_bytes()
     (three_texts / "other.txt").write_text(OTHER_TEXT + "And more.", "utf-8")
     wrong = [*set_separate(elsewhere), f"corpus.test_paths={three_texts / 'other.txt'}"]
     with pytest.raises(CorpusError, match="text has changed since"):
-        charlm.resume(ensemble.folder, text=elsewhere / "text.txt", settings=wrong)
+        charlm.resume(ensemble.path, text=elsewhere / "text.txt", settings=wrong)
     assert ensemble.config_file.read_bytes() == before, "a refused text is not written down"
-    charlm.resume(ensemble.folder, text=elsewhere / "text.txt", settings=set_separate(elsewhere))
-    for folder in (ensemble.folder, ensemble.folder / "member-1", ensemble.folder / "member-2"):
+    charlm.resume(ensemble.path, text=elsewhere / "text.txt", settings=set_separate(elsewhere))
+    for folder in (ensemble.path, ensemble.path / "member-1", ensemble.path / "member-2"):
         assert charlm.evaluate(charlm.load(folder), part="test").nats > 0
 
 
@@ -306,7 +306,7 @@ def test_the_first_lines_of_a_run_name_its_limits(text_file: Path, tmp_path: Pat
     again = run("train", "--resume", folder, "--set=training.epochs=3")
     assert "at most 3 epochs or 1 step or 1h30m" in again.stderr
     assert "the run is finished" in again.stderr
-    assert Run(Path(folder)).read_config() is not None
+    assert RunFolder(Path(folder)).read_config() is not None
 
 
 @given(st.integers(1, 10**9))
@@ -482,7 +482,7 @@ def test_eval_takes_a_list_of_texts_and_knows_a_checkpoint_from_them(
     twice = run("eval", small_run, *one, *other, "--json")
     assert twice.exit_code == 0, twice.output
     unnamed = tmp_path / "checkpoint"
-    shutil.copy(Run(small_run).best, unnamed)
+    shutil.copy(RunFolder(small_run).best, unnamed)
     for arguments in ([small_run, "--text", *files], ["--text", *files, unnamed]):
         assert run("eval", *arguments, "--json").stdout == twice.stdout
 
@@ -559,8 +559,8 @@ def test_a_run_starts_from_the_best_network_of_an_ensemble(
     losses = [network.best_loss for network in ensemble.networks]
     assert None not in losses
     best = losses.index(min(loss for loss in losses if loss is not None)) + 1
-    expected = read_checkpoint(ensemble.run.folder / f"member-{best}/checkpoints/best.safetensors")
-    for name, place in (("a", ensemble.run.folder), ("b", ensemble.run.best)):
+    expected = read_checkpoint(ensemble.folder.path / f"member-{best}/checkpoints/best.safetensors")
+    for name, place in (("a", ensemble.folder.path), ("b", ensemble.folder.best)):
         seen: list[Event] = []
         still = ["learning_rate=1e-30", "warmup_steps=0", "weight_decay=0", "steps=1"]
         started = [f"training.{setting}" for setting in (*still, f"start_from={place}")]
@@ -573,7 +573,7 @@ def test_a_run_starts_from_the_best_network_of_an_ensemble(
             torch.testing.assert_close(tensor, expected.weights[key])
         (remark,) = next(event.reasons for event in seen if isinstance(event, Advised))
         assert f"starting from network {best} of 2" in remark
-        assert charlm.resume(run_.folder, settings=["training.steps=2"]).step == 2
+        assert charlm.resume(run_.path, settings=["training.steps=2"]).step == 2
 
 
 @pytest.mark.parametrize(

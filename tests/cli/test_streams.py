@@ -24,7 +24,7 @@ from charlm.cli import main
 from charlm.environment import clock
 from charlm.errors import CharlmError, RunError
 from charlm.files import locations
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 from charlm.signals import end_on_request, stop_on_interrupt
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such streams or signals")
@@ -96,7 +96,7 @@ def test_a_message_that_cannot_be_written_ends_no_run(
     with monkeypatch.context() as patch:
         assert charlm_with(patch, training, text, stream(room, code)[1]) == 0
     assert out.held.decode().strip().endswith(str(tmp_path / "run"))
-    assert Run(tmp_path / "run").best.exists()
+    assert RunFolder(tmp_path / "run").best.exists()
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_results_that_cannot_be_written_are_a_line_and_a_reader_that_left_is_non
     assert ("charlm: standard output: " in said) == (code != errno.EPIPE)
     assert "Traceback" not in said
     if does == "train":
-        assert Run(tmp_path / "run").best.exists()
+        assert RunFolder(tmp_path / "run").best.exists()
 
 
 @POSIX
@@ -146,10 +146,12 @@ def test_closed_streams_do_no_harm(closed: str, training: list[str], tmp_path: P
     )
     assert "Traceback" not in done.stderr
     assert done.returncode == int(">&-" in closed.replace("2>&-", ""))
-    assert Run(tmp_path / "run").best.exists()
-    for path in Run(tmp_path / "run").folder.glob("*.*"):
+    assert RunFolder(tmp_path / "run").best.exists()
+    for path in RunFolder(tmp_path / "run").path.glob("*.*"):
         assert b"charlm" not in path.read_bytes().split(b"\n")[0]
-    assert all(json.loads(line) for line in Run(tmp_path / "run").metrics.read_text().splitlines())
+    assert all(
+        json.loads(line) for line in RunFolder(tmp_path / "run").metrics.read_text().splitlines()
+    )
 
 
 def test_a_standard_input_that_cannot_be_read_is_a_line(
@@ -209,13 +211,13 @@ def test_the_name_of_a_run_is_printable(name: str, text_file: Path, tmp_path: Pa
 def test_a_run_that_is_named_for_a_file_is_printable(text_file: Path, tmp_path: Path) -> None:
     config = tmp_path / "a\nb.yaml"
     config.write_text("training: {steps: 1}\nmodel: {hidden_size: 8}\n")
-    run = charlm.train(config, text=text_file, runs=tmp_path / "runs").run
-    assert run.folder.name.isprintable()
+    run = charlm.train(config, text=text_file, runs=tmp_path / "runs").folder
+    assert run.path.name.isprintable()
 
 
 def test_names_in_any_language_are_taken(text_file: Path, tmp_path: Path) -> None:
     for name in ("Übung 1", "練習", "شعر", "a\u3000b"):
-        assert train_here(text_file, tmp_path, "training.steps=1", name=name).folder.name == name
+        assert train_here(text_file, tmp_path, "training.steps=1", name=name).path.name == name
 
 
 def test_without_a_home_the_cache_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,10 +290,10 @@ def stop_within_a_step(trainer, batch):
 
 small = ["model.hidden_size=8", "training.steps=6", "training.log_every=1", "generation.length=5"]
 small += ["training.device=cpu", "training.precision=float32"]
-whole = charlm.train(text="text", name="whole", settings=small).run
+whole = charlm.train(text="text", name="whole", settings=small).folder
 charlm.training.trainer.Trainer._forward_and_backward = stop_within_a_step
 really = time.perf_counter()
-stopped = charlm.train(text="text", name="run", settings=small, on_event=events.append).run
+stopped = charlm.train(text="text", name="run", settings=small, on_event=events.append).folder
 really = time.perf_counter() - really
 charlm.training.trainer.Trainer._forward_and_backward = forward_and_backward
 [pause] = [event for event in events if isinstance(event, Paused)]

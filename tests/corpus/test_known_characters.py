@@ -63,7 +63,7 @@ def test_what_was_known_is_predicted_as_before(keys: dict[str, Any], tmp_path: P
     about: Any = {"runs": tmp_path, "on_event": lambda event: None}
     base = charlm.train(
         text=base_text, name="base", settings=[*small, "training.steps=30"], **about
-    ).run.folder
+    ).folder.path
     tuned = charlm.train(
         text=text,
         name="tuned",
@@ -75,7 +75,7 @@ def test_what_was_known_is_predicted_as_before(keys: dict[str, Any], tmp_path: P
             "training.learning_rate=1e-9",  # the weights stay what they are before the first step
         ],
         **about,
-    ).run.folder
+    ).folder.path
     before: Any = charlm.load(base)
     after: Any = charlm.load(tuned)
 
@@ -196,10 +196,10 @@ def test_a_run_that_extends_a_vocabulary_is_resumed_exactly(
     settings = [setting.removeprefix("--set=") for setting in (*SMALL, EXTEND)]
     settings += [f"training.start_from={latin}", "training.steps=12", "training.save_every=5"]
     about: Any = {"text": cyrillic, "runs": tmp_path, "settings": settings}
-    whole = charlm.train(**about, name="whole").run
+    whole = charlm.train(**about, name="whole").folder
     with pytest.raises(PowerLossError):
         charlm.train(**about, name="broken", on_event=crash_at(8))
-    broken = charlm.resume(tmp_path / "broken").run
+    broken = charlm.resume(tmp_path / "broken").folder
     assert_same_weights(broken.last, whole.last)
     assert_same_weights(broken.best, whole.best)
 

@@ -29,7 +29,7 @@ from charlm.distributed.processes import Processes, portion
 from charlm.models.language_model import LanguageModel
 from charlm.prediction.scoring import total_nats
 from charlm.runs.checkpoint import read_checkpoint
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 
 SETTINGS = [
     *("model.num_layers=2", "model.hidden_size=16", "model.embedding_size=8"),
@@ -117,7 +117,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def assert_alike(mine: Run, theirs: Run) -> None:
+def assert_alike(mine: RunFolder, theirs: RunFolder) -> None:
     """Their metrics are the same but for rounding."""
     ours, others = lines(mine), lines(theirs)
     assert len(ours) == len(others) > 0
@@ -128,7 +128,7 @@ def assert_alike(mine: Run, theirs: Run) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_two_processes_train_as_one(place: Path, name: str) -> None:
-    one, two = Run(place / "one" / name), Run(place / "two" / name)
+    one, two = RunFolder(place / "one" / name), RunFolder(place / "two" / name)
     assert_alike(two, one)
     mine, theirs = (read_checkpoint(run.last).training_tensors for run in (two, one))
     assert mine.keys() == theirs.keys()
@@ -138,7 +138,7 @@ def test_two_processes_train_as_one(place: Path, name: str) -> None:
 
 def test_two_processes_roll_back_as_one(place: Path) -> None:
     one, two = (
-        [line for line in lines(Run(place / name / "diverging")) if "event" in line]
+        [line for line in lines(RunFolder(place / name / "diverging")) if "event" in line]
         for name in ("one", "two")
     )
     assert [(event["event"], event["step"], event["diverged_at"]) for event in one] == [
@@ -149,16 +149,16 @@ def test_two_processes_roll_back_as_one(place: Path) -> None:
 
 def test_the_environment_names_the_number_of_processes(place: Path) -> None:
     for name, number in (("one", 1), ("two", 2)):
-        (entry,) = json.loads(Run(place / name / "lstm").environment.read_text("utf-8"))
+        (entry,) = json.loads(RunFolder(place / name / "lstm").environment.read_text("utf-8"))
         assert entry["processes"] == number
 
 
 def test_a_checkpoint_does_not_know_how_many_processes_wrote_it(place: Path) -> None:
-    assert_alike(Run(place / "two" / "taken-up"), Run(place / "one" / "lstm-carried"))
+    assert_alike(RunFolder(place / "two" / "taken-up"), RunFolder(place / "one" / "lstm-carried"))
     folder = place / "two" / "lstm-carried"
     charlm.resume(folder, settings=["training.steps=30"])
     charlm.resume(place / "one" / "lstm-carried", settings=["training.steps=30"])
-    assert_alike(Run(folder), Run(place / "one" / "lstm-carried"))
+    assert_alike(RunFolder(folder), RunFolder(place / "one" / "lstm-carried"))
 
 
 def kill(agent: subprocess.Popen[str], rank: int, metrics: Path) -> int:
@@ -183,9 +183,9 @@ def taken_up_at(messages: str) -> int:
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
 @pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_a_killed_worker_is_started_anew_and_the_run_goes_on(place: Path, rank: int) -> None:
-    ended = Run(place / f"anew-{rank}" / "rnn-carried")
+    ended = RunFolder(place / f"anew-{rank}" / "rnn-carried")
     arguments = training(
-        place / "text.txt", ended.folder.parent, "rnn-carried", *KINDS["rnn-carried"]
+        place / "text.txt", ended.path.parent, "rnn-carried", *KINDS["rnn-carried"]
     )
     launcher = torchrun(2, "--max-restarts", "1", "--monitor-interval", "0.05")
     with subprocess.Popen(
@@ -196,7 +196,7 @@ def test_a_killed_worker_is_started_anew_and_the_run_goes_on(place: Path, rank: 
     assert agent.returncode == 0, messages
     assert taken_up_at(messages) >= reached - 5  # one saving interval
     assert "Traceback" not in messages
-    whole = Run(place / "two" / "rnn-carried")
+    whole = RunFolder(place / "two" / "rnn-carried")
     assert lines(ended) == lines(whole)  # to the last bit
     assert_same_weights(ended.last, whole.last)
     assert_same_weights(ended.best, whole.best)
@@ -350,9 +350,9 @@ def test_restarts_are_for_one_network(
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
 @pytest.mark.parametrize("rank", [0, 1])
 def test_where_a_worker_is_killed_the_others_end_with_a_line(place: Path, rank: int) -> None:
-    ended = Run(place / f"killed-{rank}" / "rnn-carried")
+    ended = RunFolder(place / f"killed-{rank}" / "rnn-carried")
     arguments = training(
-        place / "text.txt", ended.folder.parent, "rnn-carried", *KINDS["rnn-carried"]
+        place / "text.txt", ended.path.parent, "rnn-carried", *KINDS["rnn-carried"]
     )
     with subprocess.Popen(
         charlm_by(torchrun(2), *arguments), stderr=subprocess.PIPE, text=True
@@ -369,9 +369,9 @@ def test_where_a_worker_is_killed_the_others_end_with_a_line(place: Path, rank: 
     reached = lines(ended)[-1]["step"]
     saved = read_checkpoint(ended.last).training_counters["trainer"]["step"]
     assert reached - 5 <= saved <= reached
-    again = charlm_by(torchrun(2), "train", "--resume", ended.folder)
+    again = charlm_by(torchrun(2), "train", "--resume", ended.path)
     subprocess.run(again, check=True, timeout=60, capture_output=True)
-    whole = Run(place / "two" / "rnn-carried")
+    whole = RunFolder(place / "two" / "rnn-carried")
     assert lines(ended) == lines(whole)
     assert_same_weights(ended.last, whole.last)
 
@@ -419,7 +419,7 @@ def test_one_that_is_asked_to_stop_stops_all_one_step_later_at_most(
     place: Path, tmp_path: Path, rank: int, when: str, last: int
 ) -> None:
     """A step in which one is asked is the last; once its sums are taken, it is the next."""
-    ended = Run(tmp_path / "gru-carried")
+    ended = RunFolder(tmp_path / "gru-carried")
     arguments = training(place / "text.txt", tmp_path, "gru-carried", *KINDS["gru-carried"])
     asked = in_step_8(tmp_path, f"rank == {rank} and os.kill(os.getpid(), signal.SIGTERM)", when)
     done = subprocess.run(
@@ -430,8 +430,8 @@ def test_one_that_is_asked_to_stop_stops_all_one_step_later_at_most(
     assert done.returncode == 1  # torchrun's own, whatever its workers leave with
     assert lines(ended)[-1]["step"] == last
     assert read_checkpoint(ended.last).training_counters["trainer"]["step"] == last
-    charlm.resume(ended.folder)
-    assert_alike(ended, Run(place / "one" / "gru-carried"))
+    charlm.resume(ended.path)
+    assert_alike(ended, RunFolder(place / "one" / "gru-carried"))
 
 
 @pytest.mark.long
@@ -442,7 +442,7 @@ def test_what_is_asked_of_torchrun_is_asked_of_all(
     place: Path, tmp_path: Path, name: str, number: signal.Signals
 ) -> None:
     """Ctrl-C goes to the group of torchrun, which hands it on."""
-    ended = Run(tmp_path / name)
+    ended = RunFolder(tmp_path / name)
     arguments = training(place / "text.txt", tmp_path, name, *(KINDS | ROUNDED)[name])
     with subprocess.Popen(
         [*in_step_8(tmp_path, "pass"), *arguments],
@@ -457,9 +457,9 @@ def test_what_is_asked_of_torchrun_is_asked_of_all(
     assert agent.returncode == 1
     saved = read_checkpoint(ended.last).training_counters["trainer"]["step"]
     assert saved == lines(ended)[-1]["step"] < 21
-    again = charlm_by(torchrun(2), "train", "--resume", ended.folder)
+    again = charlm_by(torchrun(2), "train", "--resume", ended.path)
     subprocess.run(again, check=True, timeout=60, capture_output=True)
-    whole = Run(place / "two" / name)
+    whole = RunFolder(place / "two" / name)
     assert lines(ended) == lines(whole)  # to the last bit
     assert_same_weights(ended.last, whole.last)
 
@@ -470,7 +470,7 @@ def test_a_disk_that_fails_ends_all_and_loses_nothing(
     place: Path, tmp_path: Path, call: str
 ) -> None:
     """The first process alone writes; the others hear of it by its end."""
-    ended = Run(tmp_path / "gru-carried")
+    ended = RunFolder(tmp_path / "gru-carried")
     arguments = training(place / "text.txt", tmp_path, "gru-carried", *KINDS["gru-carried"])
     fails = f"setattr(os, {call!r}, full)"
     setup = "def full(*arguments, **options): raise OSError(28, 'No space left on device')"
@@ -486,9 +486,9 @@ def test_a_disk_that_fails_ends_all_and_loses_nothing(
     assert sum("No space left" in line for line in said) == 1, done.stderr
     assert all("No space left" in line or "another process has ended" in line for line in said)
     assert read_checkpoint(ended.last).training_counters["trainer"]["step"] == 5
-    again = charlm_by(torchrun(2), "train", "--resume", ended.folder)
+    again = charlm_by(torchrun(2), "train", "--resume", ended.path)
     subprocess.run(again, check=True, timeout=60, capture_output=True)
-    whole = Run(place / "two" / "gru-carried")
+    whole = RunFolder(place / "two" / "gru-carried")
     assert lines(ended) == lines(whole)
     assert_same_weights(ended.last, whole.last)
 
@@ -507,7 +507,7 @@ def test_one_that_falls_silent_is_not_waited_for_endlessly(
         setup="parallel._PATIENCE_IN_STEPS = timedelta(seconds=4)",
     )
     with subprocess.Popen([*silent, *arguments], stderr=subprocess.PIPE, text=True) as agent:
-        when_at(Run(tmp_path / "silent").metrics, 7, lambda: None)
+        when_at(RunFolder(tmp_path / "silent").metrics, 7, lambda: None)
         stopped = worker(agent, rank)
         assert agent.stderr is not None
         said = next(line for line in agent.stderr if "cannot be reached" in line)
@@ -602,7 +602,7 @@ def test_two_machines_train_as_one(place: Path, tmp_path: Path, hosts: list[Host
     assert [agent.returncode for agent in agents] == [0, 0], messages
     assert "training in" in messages[0]
     assert "training in" not in messages[1]
-    assert_alike(Run(tmp_path / "lstm"), Run(place / "one" / "lstm"))
+    assert_alike(RunFolder(tmp_path / "lstm"), RunFolder(place / "one" / "lstm"))
 
 
 @pytest.mark.long
@@ -612,7 +612,7 @@ def test_where_a_worker_is_killed_both_machines_start_anew(
     place: Path, tmp_path: Path, hosts: list[Host], number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
-    ended = Run(tmp_path / "rnn-carried")
+    ended = RunFolder(tmp_path / "rnn-carried")
     arguments = training(place / "text.txt", tmp_path, "rnn-carried", *KINDS["rnn-carried"])
     meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"{hosts[0].address}:{free_port()}"]
     meeting += ["--rdzv-id", "mine", "--max-restarts", "1", "--monitor-interval", "0.05"]
@@ -627,7 +627,7 @@ def test_where_a_worker_is_killed_both_machines_start_anew(
         messages = [agent.communicate(timeout=100)[1] for agent in agents]
     assert [agent.returncode for agent in agents] == [0, 0], messages
     assert taken_up_at("\n".join(messages)) >= reached - 5
-    whole = Run(place / "two" / "rnn-carried")
+    whole = RunFolder(place / "two" / "rnn-carried")
     assert lines(ended) == lines(whole)  # to the last bit
     assert_same_weights(ended.last, whole.last)
 
@@ -636,12 +636,12 @@ def test_where_a_worker_is_killed_both_machines_start_anew(
 def test_three_processes_go_on_bit_for_bit(place: Path) -> None:
     """With more than two, the order in which their gradients are added up is seen, too."""
     settings = [*KINDS["gru-carried"], "training.schedule=constant"]
-    three, runs = torchrun(3), [Run(place / "three" / name) for name in ("whole", "taken-up")]
+    three, runs = torchrun(3), [RunFolder(place / "three" / name) for name in ("whole", "taken-up")]
     for ended, steps in zip(runs, (60, 33), strict=True):
         about = [*settings, f"training.steps={steps}"]
-        arguments = training(place / "text.txt", ended.folder.parent, ended.folder.name, *about)
+        arguments = training(place / "text.txt", ended.path.parent, ended.path.name, *about)
         subprocess.run(charlm_by(three, *arguments), check=True, timeout=100)
-    again = ("train", "--resume", runs[1].folder, "--set=training.steps=60")
+    again = ("train", "--resume", runs[1].path, "--set=training.steps=60")
     subprocess.run(charlm_by(three, *again), check=True, timeout=100)
     whole, taken_up = (
         [line for line in lines(ended) if "loss" in line and line["step"] != 33] for ended in runs
@@ -663,5 +663,5 @@ def test_a_budget_ends_all_processes_at_the_same_step(place: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    about = read_checkpoint(Run(place / "timed" / "timed").last).training_counters
+    about = read_checkpoint(RunFolder(place / "timed" / "timed").last).training_counters
     assert 3 <= about["run"]["elapsed"] < 5

@@ -19,7 +19,7 @@ from charlm.corpus.builder import build_corpus
 from charlm.corpus.corpus import cached_corpus
 from charlm.errors import CorpusError
 from charlm.kernels.store import KernelStore
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 
 
 class Disk:
@@ -197,24 +197,24 @@ def fail_everywhere(place: Workplace, disk: Disk, every: int) -> None:
     for call in range(1 if every == 1 else every // 2, 1000, every):
         network = next(place.kinds)
         place.whole(network)
-        ended = Run(place.folder / f"{disk.kind}-{every}-{call}")
+        ended = RunFolder(place.folder / f"{disk.kind}-{every}-{call}")
         disk.fail_at(call)
-        result = run(*place.arguments(network, ended.folder.name))
+        result = run(*place.arguments(network, ended.path.name))
         disk.heal()
         if result.exit_code == 0:
             assert call > 5
             return
         refused(result, os.strerror(disk.code))
         if not ended.config_file.exists():
-            assert not ended.folder.exists()  # it is not yet a run
+            assert not ended.path.exists()  # it is not yet a run
             continue
         place.check_saved(ended)
         disk.fail_at(call % 7 + 1)
-        again = run("train", "--quiet", "--resume", ended.folder)
+        again = run("train", "--quiet", "--resume", ended.path)
         disk.heal()
         if again.exit_code != 0:
             refused(again, os.strerror(disk.code))
         place.check_saved(ended)
-        assert run("train", "--quiet", "--resume", ended.folder).exit_code == 0
+        assert run("train", "--quiet", "--resume", ended.path).exit_code == 0
         place.check_end(ended, network)
     raise AssertionError("a run has fewer calls")

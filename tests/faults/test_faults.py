@@ -28,12 +28,13 @@ from charlm.models.language_model import choose_device
 from charlm.prediction.next_character import choose
 from charlm.prediction.perplexity import Score
 from charlm.runs.checkpoint import read_checkpoint
-from charlm.runs.folder import Run
+from charlm.runs.creation import create_run_folder
+from charlm.runs.folder import RunFolder
 from charlm.training import loop, validation
 from charlm.training.events import Event, Sampled, Stepped, Validated
 
 
-def resumed_step(run: Run) -> int:
+def resumed_step(run: RunFolder) -> int:
     step: int = read_checkpoint(run.last).training_counters["trainer"]["step"]
     return step
 
@@ -60,9 +61,9 @@ def test_ctrl_c_at_any_moment_saves_and_the_run_goes_on_exactly(
     interrupt = when(moment, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         train_here(text_file, tmp_path, *settings, name="stopped", on_event=interrupt)
-    stopped = Run(tmp_path / "stopped")
+    stopped = RunFolder(tmp_path / "stopped")
     assert 0 < resumed_step(stopped) < 12
-    charlm.resume(stopped.folder)
+    charlm.resume(stopped.path)
     assert lines(stopped) == lines(whole)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -117,7 +118,7 @@ def test_a_reader_that_goes_away_costs_nothing(text_file: Path, tmp_path: Path) 
 
     with pytest.raises(BrokenPipeError):
         train_here(text_file, tmp_path, "training.steps=12", name="run", on_event=gone)
-    assert resumed_step(Run(tmp_path / "run")) == 7
+    assert resumed_step(RunFolder(tmp_path / "run")) == 7
 
 
 def test_a_run_that_died_before_its_first_save_can_be_resumed(
@@ -132,7 +133,7 @@ def test_a_run_that_died_before_its_first_save_can_be_resumed(
         train_here(text_file, tmp_path, *settings, name="run", on_event=die)
     assert charlm.resume(tmp_path / "run").step == 6
     whole = train_here(text_file, tmp_path, *settings, name="whole")
-    assert lines(Run(tmp_path / "run")) == lines(whole)
+    assert lines(RunFolder(tmp_path / "run")) == lines(whole)
 
 
 @pytest.mark.parametrize("fine_tunes", [False, True])
@@ -142,16 +143,16 @@ def test_a_run_that_died_while_it_was_made_is_begun_again(
     base = train_here(text_file, tmp_path, "training.steps=2", "model.hidden_size=24")
     settings = ["training.steps=3"]
     if fine_tunes:
-        settings.append(f"training.start_from={base.folder}")
+        settings.append(f"training.start_from={base.path}")
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "save_last", lambda *_: 1 / 0)
+        patch.setattr(RunFolder, "save_last", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train_here(text_file, tmp_path, *settings, name="run")
     with pytest.raises(RunError, match=r"training\.seed"):
         charlm.resume(tmp_path / "run", settings=["training.seed=5"])
     assert charlm.resume(tmp_path / "run").step == 3
     whole = train_here(text_file, tmp_path, *settings, name="whole")
-    assert lines(Run(tmp_path / "run")) == lines(whole)
+    assert lines(RunFolder(tmp_path / "run")) == lines(whole)
 
 
 def test_a_run_that_could_not_be_made_is_not_there(
@@ -164,17 +165,17 @@ def test_a_run_that_could_not_be_made_is_not_there(
             raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr("charlm.runs.folder.sync_folder", fail)
+        patch.setattr("charlm.runs.creation.sync_folder", fail)
         with pytest.raises(RunError, match=r"could not be made .*Input"):
-            Run.create(runs, "mine", "stem", Config())
+            create_run_folder(runs, "mine", "stem", Config())
     assert list(runs.iterdir()) == []
-    assert Run.create(runs, "mine", "stem", Config()).config_file.exists()
+    assert create_run_folder(runs, "mine", "stem", Config()).config_file.exists()
     assert [folder.name for folder in runs.iterdir()] == ["mine"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff", b"mine", b"mine" + bytes(1 << 21)])
 def test_a_damaged_note_of_the_launch_is_another_launch_s(tmp_path: Path, damage: bytes) -> None:
-    made = Run.create(tmp_path, "mine", "stem", Config(), launch="mine")
+    made = create_run_folder(tmp_path, "mine", "stem", Config(), launch="mine")
     assert made.was_made_by("mine") and not made.was_made_by("yours")
     made.launch.write_bytes(damage)
     if len(damage) > 1 << 20:
@@ -194,18 +195,18 @@ def test_a_run_that_died_between_the_copies_of_its_first_save_is_begun_again(
         if path != broken.numbered(0):
             path.unlink()
     assert broken.numbered(0).exists()
-    assert charlm.resume(broken.folder).step == 3
+    assert charlm.resume(broken.path).step == 3
     assert lines(broken) == lines(whole)
     broken.last.unlink()
     with pytest.raises(RunError, match="other checkpoints are there"):
-        charlm.resume(broken.folder)
+        charlm.resume(broken.path)
 
 
 def test_two_processes_do_not_train_in_one_folder(text_file: Path, tmp_path: Path) -> None:
     run = train_here(text_file, tmp_path, "training.steps=2", name="run")
     with run.locked(), pytest.raises(RunError, match="another process"):
-        charlm.resume(run.folder)
-    assert charlm.resume(run.folder, settings=["training.steps=3"]).step == 3
+        charlm.resume(run.path)
+    assert charlm.resume(run.path, settings=["training.steps=3"]).step == 3
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty"])
@@ -216,7 +217,7 @@ def test_a_run_whose_config_file_is_lost_is_resumed_from_its_checkpoint(
     run.config_file.unlink()
     if damage == "empty":
         run.config_file.touch()
-    assert charlm.resume(run.folder).step == 2
+    assert charlm.resume(run.path).step == 2
     assert load_config(run.config_file) == read_checkpoint(run.last).config
 
 
@@ -226,7 +227,7 @@ def test_a_checkpoint_without_the_state_of_training_is_not_resumed(
     run = train_here(text_file, tmp_path, "training.steps=2")
     run.last.write_bytes(run.best.read_bytes())
     with pytest.raises(RunError, match="no training state"):
-        charlm.resume(run.folder)
+        charlm.resume(run.path)
 
 
 def test_a_validation_that_is_not_finite_ends_the_run_and_is_never_best(
@@ -235,7 +236,7 @@ def test_a_validation_that_is_not_finite_ends_the_run_and_is_never_best(
     monkeypatch.setattr(validation, "evaluate_part", lambda *_: Score(math.nan, 1, 1, 0))
     with pytest.raises(DivergenceError, match=r"step 3: the validation loss is nan.*last"):
         train_here(text_file, tmp_path, "training.steps=3", name="run")
-    assert not Run(tmp_path / "run").best.exists()
+    assert not RunFolder(tmp_path / "run").best.exists()
 
 
 @pytest.mark.parametrize("nats", [1e6, math.inf, math.nan])
@@ -340,7 +341,7 @@ def test_a_text_that_is_set_replaces_the_configs() -> None:
 
 def test_the_prefix_is_read_as_the_corpus_was(text_file: Path, tmp_path: Path) -> None:
     run_ = train_here(text_file, tmp_path, "training.steps=2", "corpus.newlines=space")
-    predictor = charlm.load(run_.folder)
+    predictor = charlm.load(run_.path)
     texts = [
         "".join(charlm.generate(predictor, f"The rain{newline}had", seed=1))
         for newline in (" ", "\n", "\r\n")

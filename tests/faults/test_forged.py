@@ -13,7 +13,7 @@ from support.training import train
 import charlm
 from charlm.errors import CheckpointError
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 from charlm.training.events import Event, Stepped, Validated
 
 Forgery = Callable[[dict[str, torch.Tensor], dict[str, Any]], object]
@@ -88,7 +88,7 @@ def forged_from(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of ten steps, which ends inside its first epoch."""
     folder = tmp_path_factory.mktemp("runs")
     (folder / "text").write_text("".join(f"{number} of many, " for number in range(500)))
-    return train(folder / "text", folder, "training.steps=10", *SETTINGS, name="run").folder
+    return train(folder / "text", folder, "training.steps=10", *SETTINGS, name="run").path
 
 
 def forge(path: Path, forgery: Forgery, source: Checkpoint) -> None:
@@ -100,12 +100,12 @@ def forge(path: Path, forgery: Forgery, source: Checkpoint) -> None:
 @pytest.mark.parametrize("forgery", FORGED.values(), ids=FORGED.keys())
 def test_forged_training_state_is_refused(forged_from: Path, forgery: Forgery) -> None:
     """A checkpoint whose training state is forged is refused in one line."""
-    run = Run(forged_from)
+    run = RunFolder(forged_from)
     whole = run.last.read_bytes()
     try:
         forge(run.last, forgery, read_checkpoint(run.last))
         with pytest.raises(CheckpointError, match=r"last\.safetensors: its training state"):
-            charlm.resume(run.folder, settings=["training.steps=12"])
+            charlm.resume(run.path, settings=["training.steps=12"])
     finally:
         run.last.write_bytes(whole)
 
@@ -119,8 +119,8 @@ def test_forged_rollback_is_refused(
     text_file: Path, tmp_path: Path, forged_from: Path, settings: list[str]
 ) -> None:
     """A rollback checkpoint of another model is refused, also where losses are compared."""
-    other = Run(forged_from).last.read_bytes()
-    run = Run(tmp_path / "run")
+    other = RunFolder(forged_from).last.read_bytes()
+    run = RunFolder(tmp_path / "run")
 
     def on_event(event: Event) -> None:
         if isinstance(event, Stepped):
@@ -134,11 +134,11 @@ def test_forged_rollback_is_refused(
 
 def test_forged_best_is_refused(text_file: Path, tmp_path: Path, forged_from: Path) -> None:
     """A best checkpoint of another model is not scored."""
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
 
     def on_event(event: Event) -> None:
         if isinstance(event, Validated):
-            run.best.write_bytes(Run(forged_from).last.read_bytes())
+            run.best.write_bytes(RunFolder(forged_from).last.read_bytes())
 
     with pytest.raises(
         CheckpointError, match=r"best\.safetensors: the checkpoint is of another model"

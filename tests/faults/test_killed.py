@@ -25,7 +25,7 @@ from support.workplace import Workplace
 import charlm
 from charlm.files.build_folder import RESERVED
 from charlm.runs.checkpoint import read_checkpoint
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 from charlm.training import loop
 from charlm.training.events import Event, Started, Stepped
 
@@ -33,7 +33,11 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 
 
 def end_one(
-    place: Workplace, arguments: list[str], ended: Run, way: signal.Signals, chance: random.Random
+    place: Workplace,
+    arguments: list[str],
+    ended: RunFolder,
+    way: signal.Signals,
+    chance: random.Random,
 ) -> str:
     """Run a command until a moment in its training; say what it was in the middle of."""
     before = traces(ended)
@@ -61,19 +65,19 @@ def end_one(
     return "writing" if half_written(ended) else "training"
 
 
-def traces(ended: Run) -> list[tuple[str, int]]:
+def traces(ended: RunFolder) -> list[tuple[str, int]]:
     """Return what changes when training begins."""
     files = (ended.metrics, ended.last)
     return [(file.name, file.stat().st_mtime_ns) for file in files if file.exists()]
 
 
-def is_at_end(ended: Run) -> bool:
+def is_at_end(ended: RunFolder) -> bool:
     last = read_checkpoint(ended.last)
     step: int = last.training_counters["trainer"]["step"]
     return step == (last.config.training.steps or last.config.training.budget)
 
 
-def half_written(ended: Run) -> bool:
+def half_written(ended: RunFolder) -> bool:
     try:
         return any(ended.checkpoints.glob(f"{RESERVED}/*/*.safetensors"))
     except FileNotFoundError:  # a folder was removed while it was listed
@@ -90,8 +94,8 @@ def kill_often(place: Workplace, ways: list[signal.Signals], each: int) -> Count
     while ways:
         kind = next(place.kinds)
         place.whole(kind)
-        ended = Run(place.folder / f"ended-{len(ways)}")
-        arguments = place.arguments(kind, ended.folder.name)
+        ended = RunFolder(place.folder / f"ended-{len(ways)}")
+        arguments = place.arguments(kind, ended.path.name)
         for _ in range(min(each, len(ways))):
             way = ways.pop()
             moment = end_one(place, arguments, ended, way, chance)
@@ -99,8 +103,8 @@ def kill_often(place: Workplace, ways: list[signal.Signals], each: int) -> Count
             place.check_saved(ended)
             if moment == "end":
                 break
-            if ended.folder.exists():
-                arguments = ["train", "--quiet", "--resume", str(ended.folder)]
+            if ended.path.exists():
+                arguments = ["train", "--quiet", "--resume", str(ended.path)]
         assert run(*arguments).exit_code == 0
         place.check_end(ended, kind)
     return moments
@@ -152,12 +156,10 @@ def test_hundreds_of_kills_are_survived(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.long
 @pytest.mark.parametrize("way", [signal.SIGTERM, signal.SIGINT])
 def test_the_quickstart_ends_soon_when_it_is_asked_to(tmp_path: Path, way: signal.Signals) -> None:
-    ended = Run(tmp_path / "q")
+    ended = RunFolder(tmp_path / "q")
     arguments = ("train", "--quiet", "--runs", tmp_path, "--name", "q")
     with subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL) as process:
-        while process.poll() is None and not (
-            ended.metrics.exists() and steps_logged(ended.folder)
-        ):
+        while process.poll() is None and not (ended.metrics.exists() and steps_logged(ended.path)):
             time.sleep(0.1)
         time.sleep(5)
         start = time.perf_counter()
@@ -179,10 +181,10 @@ def test_workers_killed_at_any_moment_take_the_others_along_and_lose_nothing(
     moments: Counter[str] = Counter()
     for number in range(count):
         kind = next(place.kinds)
-        ended = Run(tmp_path / f"ended-{number}")
-        moments[kill_worker(place, place.arguments(kind, ended.folder.name), ended, chance)] += 1
+        ended = RunFolder(tmp_path / f"ended-{number}")
+        moments[kill_worker(place, place.arguments(kind, ended.path.name), ended, chance)] += 1
         place.check_saved(ended)
-        place.run("train", "--quiet", "--resume", str(ended.folder))
+        place.run("train", "--quiet", "--resume", str(ended.path))
         place.check_end(ended, kind)
     print(
         f"\n{count - moments['end']} kills of workers survived, {moments['writing']} while writing"
@@ -190,7 +192,9 @@ def test_workers_killed_at_any_moment_take_the_others_along_and_lose_nothing(
     assert moments["end"] < count / 2
 
 
-def kill_worker(place: Workplace, arguments: list[str], ended: Run, chance: random.Random) -> str:
+def kill_worker(
+    place: Workplace, arguments: list[str], ended: RunFolder, chance: random.Random
+) -> str:
     """Kill one of the processes that train; the others end with a line within seconds."""
     before, rank = traces(ended), chance.randrange(place.processes)
     in_writing, wait = chance.random() < 0.6, chance.random() * 0.4
@@ -249,9 +253,9 @@ def test_a_budget_is_not_given_twice(
             settings=[*settings, "training.budget=20s", "batches.sequence_length=8"],
             on_event=end_at(13),
         )
-    reached = read_checkpoint(Run(folder).last).training_counters
+    reached = read_checkpoint(RunFolder(folder).last).training_counters
     kept = 13 if saves else 10
     assert (reached["trainer"]["step"], reached["run"]["elapsed"]) == (kept, kept)
     now[0] += 3600
     assert charlm.resume(folder, on_event=end_at(0)).step == 20
-    assert read_checkpoint(Run(folder).last).training_counters["run"]["elapsed"] == 20
+    assert read_checkpoint(RunFolder(folder).last).training_counters["run"]["elapsed"] == 20

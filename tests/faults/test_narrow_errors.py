@@ -28,7 +28,7 @@ from charlm.models.dropout import Masks
 from charlm.prediction import predictor
 from charlm.runs import checkpoint
 from charlm.runs.checkpoint import read_checkpoint, write_checkpoint
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 from charlm.training import determinism, saved_trainer, state
 from charlm.training.counters import Counters
 
@@ -51,7 +51,7 @@ class Bug:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     (folder / "text").write_text("".join(f"{number} of many, " for number in range(500)))
-    return train(folder / "text", folder, "training.steps=2", name="run").folder
+    return train(folder / "text", folder, "training.steps=2", name="run").path
 
 
 def resume(run: Path) -> object:
@@ -86,7 +86,7 @@ PLACES: dict[str, Place] = {
     "an environment's record": (
         charlm.runs.folder,
         "parse_json",
-        lambda run: Run(run).note_environment({}),
+        lambda run: RunFolder(run).note_environment({}),
     ),
     "the catalogue": (catalogue, "parse_yaml", lambda run: catalogue.catalogue()),
 }
@@ -200,14 +200,14 @@ def test_a_lack_of_memory_while_training_is_a_line_and_leaves_no_empty_run(
 
 
 def test_a_run_that_holds_anything_else_is_not_discarded(trained: Path, tmp_path: Path) -> None:
-    run = Run(trained)
+    run = RunFolder(trained)
     before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
     run.discard()
     assert {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()} == before
 
 
 def test_a_vocabulary_without_symbols_is_refused(trained: Path, tmp_path: Path) -> None:
-    whole = read_checkpoint(Run(trained).best)
+    whole = read_checkpoint(RunFolder(trained).best)
     for unit in ("character", "byte"):
         empty = Vocabulary((), unit)
         write_checkpoint(
@@ -220,7 +220,7 @@ def test_a_vocabulary_without_symbols_is_refused(trained: Path, tmp_path: Path) 
 
 def test_no_message_recommends_to_throw_a_run_away(trained: Path) -> None:
     """A run whose state of training is damaged can still give its weights to another."""
-    run = Run(trained)
+    run = RunFolder(trained)
     whole = run.last.read_bytes()
     saved = read_checkpoint(run.last)
     try:

@@ -26,7 +26,8 @@ from charlm.files.build_folder import RESERVED, building_folder
 from charlm.kernels import compiler
 from charlm.models.language_model import LanguageModel
 from charlm.runs.checkpoint import Checkpoint
-from charlm.runs.folder import Run, newest_run
+from charlm.runs.creation import create_run_folder
+from charlm.runs.finding import newest_run
 
 FOLDERS = (
     *(".", "runs", "runs/other", "runs/other/checkpoints", "runs/member-1", "cache"),
@@ -184,7 +185,7 @@ def test_nothing_is_built_through_what_has_the_reserved_name(tmp_path: Path, kin
     reserved = tmp_path / RESERVED
     reserved.symlink_to(tmp_path / "mine") if kind == "link" else reserved.write_text("mine")
     with pytest.raises(RunError, match=f"{RESERVED}.*move it away"):
-        Run.create(tmp_path, "run", "stem", Config())
+        create_run_folder(tmp_path, "run", "stem", Config())
     assert sorted(path.name for path in tmp_path.iterdir()) == [RESERVED, "mine"]
     assert list((tmp_path / "mine").iterdir()) == []
 
@@ -192,8 +193,8 @@ def test_nothing_is_built_through_what_has_the_reserved_name(tmp_path: Path, kin
 def test_no_run_has_the_name_of_what_is_hidden(tmp_path: Path) -> None:
     for name in (RESERVED, ".x"):
         with pytest.raises(RunError, match="must not begin with a dot"):
-            Run.create(tmp_path, name, "stem", Config())
-    assert Run.create(tmp_path, None, ".hidden", Config()).folder == tmp_path / "hidden-1"
+            create_run_folder(tmp_path, name, "stem", Config())
+    assert create_run_folder(tmp_path, None, ".hidden", Config()).path == tmp_path / "hidden-1"
     hidden = tmp_path / ".x" / "checkpoints"
     hidden.mkdir(parents=True)
     (hidden / "last.safetensors").write_text("newest of all")
@@ -226,7 +227,7 @@ def checkpoint() -> Checkpoint:
 
 
 def test_a_run_deletes_and_replaces_checkpoints_of_charlm_alone(tmp_path: Path) -> None:
-    run, saved = Run.create(tmp_path, "run", "stem", Config()), checkpoint()
+    run, saved = create_run_folder(tmp_path, "run", "stem", Config()), checkpoint()
     for step in (1, 2, 3):
         run.save_last(saved, step, keep=2)
     foreign = [run.numbered(9), run.checkpoints / "step-8.safetensors", run.rollback]

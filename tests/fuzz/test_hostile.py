@@ -54,7 +54,8 @@ from charlm.models.openings import Opening, choose_passages
 from charlm.prediction import evaluation, generation, predictor
 from charlm.prediction.perplexity import Score
 from charlm.runs.checkpoint import FORMAT_VERSION, Checkpoint, read_checkpoint, write_checkpoint
-from charlm.runs.folder import Run
+from charlm.runs.creation import create_run_folder
+from charlm.runs.folder import RunFolder
 from charlm.training import start as experiment
 
 TRIED: Counter[str] = Counter()
@@ -262,7 +263,7 @@ class Targets:
         limits = [f"training.{key}" for key in ("steps=3", "average=0.5", "device=cpu")]
         sizes = ["batches.batch_size=4", "batches.sequence_length=8", "generation.length=2"]
         about: Any = {"text": self.text, "settings": [*limits, *sizes], "runs": folder / "runs"}
-        self.trained = experiment.train(small, **about, name="trained").run
+        self.trained = experiment.train(small, **about, name="trained").folder
         self.before = self.written_by_nobody()
 
     def written_by_nobody(self) -> dict[str, Any]:
@@ -421,16 +422,16 @@ class Targets:
             lawful(lambda: read_checkpoint(self.path).make_model())
 
     def try_forged_run(self, data: st.DataObject) -> None:
-        run = Run(self.folder / "forged")
-        shutil.rmtree(run.folder, ignore_errors=True)
-        shutil.copytree(self.trained.folder, run.folder)
+        run = RunFolder(self.folder / "forged")
+        shutil.rmtree(run.path, ignore_errors=True)
+        shutil.copytree(self.trained.path, run.path)
         whole = run.last.read_bytes()
         about, tensors = about_of(whole), load(whole)
         within = data.draw(st.sampled_from(["config", "counters", "trainer", "run", "tensors"]))
         counters = about["counters"]
         forge(data, {"tensors": {}, **about, **counters}[within], tensors)
         run.last.write_bytes(sealed(about, tensors))
-        lawful(lambda: experiment.resume(run.folder, settings=["training.steps=4"]))
+        lawful(lambda: experiment.resume(run.path, settings=["training.steps=4"]))
         lawful(lambda: use(run.best, self.text))
 
     def try_prefix(self, data: st.DataObject) -> None:
@@ -444,7 +445,7 @@ class Targets:
     def try_run_name(self, data: st.DataObject) -> None:
         beginnings = ["", "../", "../../", "/", f"{self.top}/", f"{self.folder.parent}/"]
         name = data.draw(st.sampled_from(beginnings)) + data.draw(names)
-        lawful(lambda: Run.create(self.folder / "runs", name, "stem", Config()))
+        lawful(lambda: create_run_folder(self.folder / "runs", name, "stem", Config()))
 
     def try_catalogue(self, data: st.DataObject) -> None:
         name = data.draw(names | st.just("tale"))
@@ -713,9 +714,9 @@ def test_many_mistakes_take_one_line_of_bounded_length_and_little_time(tmp_path:
 
 @pytest.mark.parametrize("link", ["metrics.jsonl", "config.partial", "checkpoints/x.partial"])
 def test_nothing_is_written_through_a_link_in_a_run(link: str, tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "runs", "run", "stem", Config())
+    run = create_run_folder(tmp_path / "runs", "run", "stem", Config())
     (tmp_path / "mine").write_text("mine")
-    (run.folder / link).symlink_to(tmp_path / "mine")
+    (run.path / link).symlink_to(tmp_path / "mine")
     with pytest.raises(RunError, match="symbolic link"), run.locked():
         raise AssertionError("it was opened")
     assert (tmp_path / "mine").read_text() == "mine"
@@ -724,7 +725,7 @@ def test_nothing_is_written_through_a_link_in_a_run(link: str, tmp_path: Path) -
 @pytest.mark.parametrize("name", ["..", "", "a/b", "../x", "/x", "a\0b", "\ud800"])
 def test_a_run_stays_in_its_folder(name: str, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="name"):
-        Run.create(tmp_path / "runs", name, "stem", Config())
+        create_run_folder(tmp_path / "runs", name, "stem", Config())
     assert {path.name for path in tmp_path.rglob("*")} <= {"runs"}
 
 

@@ -22,7 +22,7 @@ from charlm.models.ngrams import KernelNGrams, NGrams, PythonNGrams, first_weigh
 from charlm.prediction import dynamic
 from charlm.prediction.dynamic import DynamicEvaluation, Rates
 from charlm.prediction.scoring import total_nats
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 
 needs_compiler = pytest.mark.skipif(compiler.library() is None, reason="no C++ compiler")
 
@@ -233,7 +233,7 @@ def test_an_ensemble_goes_on_where_it_stopped(text_file: Path, tmp_path: Path) -
     for name in ("whole", "cut"):
         charlm("train", "--text", text_file, "--name", name, "--runs", tmp_path, *SETTINGS)
     cut = tmp_path / "cut"
-    Run(cut).best.unlink()
+    RunFolder(cut).best.unlink()
     for path in sorted((cut / "member-2").rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     assert isinstance(load(cut).model, LanguageModel)  # of the member that there is
@@ -257,11 +257,11 @@ def test_a_run_without_its_last_checkpoint_is_not_begun_anew(
 ) -> None:
     charlm("train", "--text", text_file, "--name", "both", "--runs", tmp_path, *SETTINGS)
     for folder in (tmp_path / "both", tmp_path / "both" / "member-1"):
-        Run(tmp_path / "both" / "member-1").last.unlink(missing_ok=True)
+        RunFolder(tmp_path / "both" / "member-1").last.unlink(missing_ok=True)
         result = CliRunner().invoke(app, ["train", "--resume", str(folder)])
         assert result.exit_code == 1
         assert "last.safetensors: missing" in result.output
-    assert Run(tmp_path / "both" / "member-1").best.exists()
+    assert RunFolder(tmp_path / "both" / "member-1").best.exists()
 
 
 def test_an_ensemble_reloaded_predicts_as_it_did(ensemble: Ensemble) -> None:

@@ -31,8 +31,8 @@ def test_members_and_mixture_are_scored_on_the_same_characters(tmp_path: Path) -
     settings = [*SETTINGS, "ensemble.members=2", "training.validation_characters=600"]
     settings.append("training.validation_rows=2")
     finished = charlm.train(text=path, runs=tmp_path, settings=settings)
-    folder = finished.run.folder
-    part = build_corpus(read_checkpoint(finished.run.best).config.corpus).parts["validation"]
+    folder = finished.folder.path
+    part = build_corpus(read_checkpoint(finished.folder.best).config.corpus).parts["validation"]
     losses = [
         evaluate_part(charlm.load(where).model, part, 2, characters=600).nats_per_character
         for where in (folder / "member-1", folder / "member-2", folder)
@@ -128,7 +128,9 @@ def test_dynamic_evaluation_takes_no_text_for_what_precedes_the_scored_one(
 
 def test_what_an_ensemble_counted_is_checked_when_it_is_loaded(tmp_path: Path) -> None:
     (path := tmp_path / "text").write_text("rain and snow\n" * 60)
-    checkpoint = read_checkpoint(charlm.train(text=path, runs=tmp_path, settings=SETTINGS).run.best)
+    checkpoint = read_checkpoint(
+        charlm.train(text=path, runs=tmp_path, settings=SETTINGS).folder.best
+    )
     tensors = dict(checkpoint.weights)
     tensors["counted"] = torch.tensor([1, 2, -2, 1], dtype=torch.int32)
     with pytest.raises(ValueError, match="counted"):

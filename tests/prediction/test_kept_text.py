@@ -15,7 +15,7 @@ from charlm.errors import CorpusError
 from charlm.models.ensemble import Ensemble
 from charlm.prediction import dynamic
 from charlm.runs.checkpoint import read_checkpoint
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 
 NGRAMS = (*TINY, "ensemble.ngram_order=2")
 WITHOUT = (*NGRAMS, "ensemble.keep_text=false")
@@ -69,12 +69,12 @@ def test_a_checkpoint_holds_the_text_only_where_that_is_said(tmp_path: Path, ord
     finished = train(text=text, name="run", runs=tmp_path, settings=settings)
     is_kept = finished.kept_characters > 0
     assert is_kept is (order == "2")
-    assert holds_text(finished.run.best, words(1)) is is_kept
+    assert holds_text(finished.folder.best, words(1)) is is_kept
 
 
 def test_without_the_text_the_model_is_the_same(folder: Path) -> None:
     """N-grams are counted again; the checkpoint holds no passage of the text."""
-    assert not holds_text(Run(folder / "without").best, words(1))
+    assert not holds_text(RunFolder(folder / "without").best, words(1))
     kept, without = load(folder / "with"), load(folder / "without")
     assert evaluate(kept).nats == evaluate(without).nats
     texts = ["".join(generate(one, "a", seed=1, length=20)) for one in (kept, without)]

@@ -197,7 +197,7 @@ def test_a_model_that_has_learnt_while_scored_has_openings_of_its_own(tmp_path: 
     (tmp_path / "text").write_text(RECORDS)
     run = train(tmp_path / "text", tmp_path, "training.steps=4")
     saved = tmp_path / "adapted"
-    before = charlm.load(run.folder)
+    before = charlm.load(run.path)
     evaluation.evaluate_dynamically(before, part="test", save=saved)
     after = charlm.load(saved)
     ids = training_text.training_corpus(read_checkpoint(run.best)).parts["train"].ids

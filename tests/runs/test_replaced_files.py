@@ -16,7 +16,8 @@ from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError
 from charlm.models.language_model import LanguageModel
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from charlm.runs.folder import Run, newest_run
+from charlm.runs.creation import create_run_folder
+from charlm.runs.finding import newest_run
 
 
 def checkpoint_of(hidden_size: int) -> Checkpoint:
@@ -104,7 +105,7 @@ def test_ids_that_were_checked_are_those_that_are_mapped(
 def test_the_newest_run_is_found_while_checkpoints_are_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = Run.create(tmp_path, "run", "stem", Config())
+    made = create_run_folder(tmp_path, "run", "stem", Config())
     for path in (made.last, made.numbered(1)):
         write_checkpoint(path, checkpoint_of(3))
     true_stat = Path.stat
@@ -115,4 +116,4 @@ def test_the_newest_run_is_found_while_checkpoints_are_deleted(
         return true_stat(path, **options)
 
     monkeypatch.setattr(Path, "stat", stat)
-    assert newest_run(tmp_path).folder == made.folder
+    assert newest_run(tmp_path).path == made.path

@@ -8,7 +8,7 @@ import torch
 
 import charlm
 from charlm.runs.checkpoint import read_checkpoint
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 from charlm.training.events import Event, Stepped
 
 TINY = [
@@ -28,19 +28,19 @@ class PowerLossError(Exception):
     """Ends a run as a power loss would."""
 
 
-def train(text: Path, runs: Path, *settings: str, **options: Any) -> Run:
+def train(text: Path, runs: Path, *settings: str, **options: Any) -> RunFolder:
     finished = charlm.train(text=text, runs=runs, settings=[*TINY, *settings], **options)
-    return Run(finished.run.folder)
+    return RunFolder(finished.folder.path)
 
 
-def lines(run: Run) -> list[dict[str, Any]]:
+def lines(run: RunFolder) -> list[dict[str, Any]]:
     """Return the lines of the metrics without times."""
     clock = ("seconds", "characters_per_second")
     records = [json.loads(line) for line in run.metrics.read_text("utf-8").splitlines()]
     return [{k: v for k, v in record.items() if k not in clock} for record in records]
 
 
-def losses(run: Run) -> list[float]:
+def losses(run: RunFolder) -> list[float]:
     return [line["loss"] for line in lines(run) if "loss" in line]
 
 

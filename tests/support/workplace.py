@@ -8,7 +8,7 @@ from pathlib import Path
 
 from charlm.files.build_folder import RESERVED
 from charlm.runs.checkpoint import read_checkpoint
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 from support.commands import run, steps_logged
 from support.launches import torchrun
 from support.texts import TEXT
@@ -42,7 +42,7 @@ class Workplace:
         kinds = list(product(CELLS, SAMPLINGS, PRECISIONS, AVERAGES, LIMITS))
         random.Random(1).shuffle(kinds)  # so that the first few differ in everything
         self.kinds = cycle(kinds)
-        self._whole: dict[tuple[str, ...], Run] = {}
+        self._whole: dict[tuple[str, ...], RunFolder] = {}
 
     def arguments(self, kind: tuple[str, ...], name: str) -> list[str]:
         cell, sampling, precision, average, limit = kind
@@ -88,19 +88,19 @@ class Workplace:
             )
             assert done.returncode == 0, done.stderr
 
-    def whole(self, kind: tuple[str, ...]) -> Run:
+    def whole(self, kind: tuple[str, ...]) -> RunFolder:
         """Return the run of this kind that nothing has interrupted."""
         if kind not in self._whole:
             name = "-".join(("whole", *kind))
             self.run(*self.arguments(kind, name))
-            self._whole[kind] = Run(self.folder / name)
+            self._whole[kind] = RunFolder(self.folder / name)
         return self._whole[kind]
 
-    def check_saved(self, ended: Run) -> None:
+    def check_saved(self, ended: RunFolder) -> None:
         """The checkpoints are whole, and the last is at most one saving interval old."""
         for path in ended.checkpoints.glob("*.safetensors"):
             read_checkpoint(path)
-        logged = steps_logged(ended.folder)
+        logged = steps_logged(ended.path)
         reached = logged[-1]["step"] if logged else 0
         saved = 0
         if ended.last.exists():  # it is, from before the first step on
@@ -108,10 +108,10 @@ class Workplace:
         assert ended.last.exists() or not logged
         assert reached - self.save_every <= saved <= reached
 
-    def check_end(self, ended: Run, kind: tuple[str, ...]) -> None:
+    def check_end(self, ended: RunFolder, kind: tuple[str, ...]) -> None:
         """A run that has come to its end after all is, bit for bit, the uninterrupted one."""
         whole = self.whole(kind)
-        assert steps_logged(ended.folder) == steps_logged(whole.folder)
+        assert steps_logged(ended.path) == steps_logged(whole.path)
         assert ended.samples.read_bytes() == whole.samples.read_bytes()
         assert_same_state(ended.last, whole.last)
         assert_same_weights(ended.best, whole.best)

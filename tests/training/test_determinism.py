@@ -17,7 +17,7 @@ from charlm.config.schema import Config
 from charlm.distributed.processes import Processes
 from charlm.environment.processor import processor, processor_name
 from charlm.errors import ConfigError
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 from charlm.training import calibration, loop
 from charlm.training.determinism import deterministic
 from charlm.training.events import Event, Stepped
@@ -73,8 +73,8 @@ def test_two_processes_give_the_same_bits(
             *("--set=training.average=0.9", "--set=training.validate_every=15"),
         )
         subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
-    one, other = Run(tmp_path / "one"), Run(tmp_path / "other")
-    assert steps_logged(one.folder) == steps_logged(other.folder)
+    one, other = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "other")
+    assert steps_logged(one.path) == steps_logged(other.path)
     assert one.samples.read_bytes() == other.samples.read_bytes()
     for path in ("last", "best"):
         assert_same_weights(getattr(one, path), getattr(other, path))
@@ -101,7 +101,7 @@ def test_a_device_without_such_an_algorithm_is_one_line() -> None:
 
 
 def test_each_start_is_recorded(text_file: Path, tmp_path: Path) -> None:
-    folder = train(text_file, tmp_path, "training.steps=2", "training.seed=5").folder
+    folder = train(text_file, tmp_path, "training.steps=2", "training.seed=5").path
     charlm.resume(folder, settings=["training.steps=3"])
     first, second = json.loads((folder / "environment.json").read_text("utf-8"))
     assert set(first) == {
@@ -121,11 +121,11 @@ def test_each_start_is_recorded(text_file: Path, tmp_path: Path) -> None:
 def test_a_damaged_record_is_begun_anew(text_file: Path, tmp_path: Path, damage: str) -> None:
     made = train(text_file, tmp_path, "training.steps=2")
     made.environment.write_text(damage, "utf-8")
-    charlm.resume(made.folder)
+    charlm.resume(made.path)
     assert len(json.loads(made.environment.read_text("utf-8"))) == 1
     made.environment.unlink()
     made.environment.mkdir()
-    refused(run("train", "--resume", made.folder), "environment.json")
+    refused(run("train", "--resume", made.path), "environment.json")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such file")
@@ -135,9 +135,9 @@ def test_a_damaged_record_is_begun_anew(text_file: Path, tmp_path: Path, damage:
 def test_a_pipe_in_a_run_is_refused(text_file: Path, tmp_path: Path, name: str) -> None:
     """Whoever opened it would wait for somebody at its other end."""
     made = train(text_file, tmp_path, "training.steps=2")
-    (made.folder / name).unlink(missing_ok=True)
-    os.mkfifo(made.folder / name)
-    refused(run("train", "--resume", made.folder), name, "neither a file nor a folder")
+    (made.path / name).unlink(missing_ok=True)
+    os.mkfifo(made.path / name)
+    refused(run("train", "--resume", made.path), name, "neither a file nor a folder")
 
 
 def test_what_counts_is_set_before_the_first_product(

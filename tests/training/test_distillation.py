@@ -15,7 +15,7 @@ from charlm.config.schema import BatchesConfig, EnsembleConfig, TrainingConfig
 from charlm.corpus.batches import Batch, make_batches
 from charlm.models.ensemble import Ensemble
 from charlm.runs.checkpoint import read_checkpoint
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 from charlm.training.distillation import Teacher
 from charlm.training.events import Event, Stepped
 from charlm.training.trainer import Trainer
@@ -110,7 +110,7 @@ def test_resumed_student_equals(text_file: Path, tmp_path: Path, sampling: str) 
             )
         except PowerLossError:
             charlm.resume(tmp_path / name)
-    whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
+    whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
     assert_same_weights(broken.last, whole.last)
     state = read_checkpoint(whole.last).training_tensors["teacher-0.0.0"]
     assert torch.equal(read_checkpoint(broken.last).training_tensors["teacher-0.0.0"], state)
@@ -118,10 +118,12 @@ def test_resumed_student_equals(text_file: Path, tmp_path: Path, sampling: str) 
 
 def test_ensemble_trains_a_student(text_file: Path, tmp_path: Path) -> None:
     folder = train(text_file, tmp_path, "--set=ensemble.student=0.4", "--set=ensemble.members=2")
-    members = [read_checkpoint(Run(folder / f"member-{n}").best).config.training for n in (1, 2, 3)]
+    members = [
+        read_checkpoint(RunFolder(folder / f"member-{n}").best).config.training for n in (1, 2, 3)
+    ]
     assert [len(training.teachers) for training in members] == [0, 0, 2]
     assert len({training.seed for training in members}) == 3
-    mixture = read_checkpoint(Run(folder).best).make_model()
+    mixture = read_checkpoint(RunFolder(folder).best).make_model()
     assert isinstance(mixture, Ensemble)
     assert len(mixture.members) == 3
     assert run("eval", folder / "member-3").exit_code == 0
@@ -197,10 +199,10 @@ def test_resumed_ensemble_with_student(text_file: Path, tmp_path: Path) -> None:
         except PowerLossError:
             done = charlm.resume(tmp_path / name)
         finished.append(done)
-    whole, broken = (done.run for done in finished)
+    whole, broken = (done.folder for done in finished)
     for number in (1, 2, 3):
         last = f"member-{number}/checkpoints/last.safetensors"
-        assert_same_weights(broken.folder / last, whole.folder / last)
+        assert_same_weights(broken.path / last, whole.path / last)
 
 
 def test_student_gets_its_share_of_the_time() -> None:

@@ -84,7 +84,7 @@ def test_distilled_run_logs_both_losses(text_file: Path, tmp_path: Path) -> None
     finished = charlm.train(text=text_file, runs=tmp_path, settings=settings, on_event=note)
     assert isinstance(finished, Finished)
 
-    log = (finished.run.folder / "metrics.jsonl").read_text().splitlines()
+    log = (finished.folder.path / "metrics.jsonl").read_text().splitlines()
     lines = [line for line in map(json.loads, log) if "loss" in line]
     assert all({"loss", "distillation_loss"} <= set(line) for line in lines)
     last = [step.step for step in steps[-len(steps) // 2 :]]

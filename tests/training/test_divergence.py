@@ -32,7 +32,7 @@ from charlm.config.schema import Config
 from charlm.errors import DivergenceError
 from charlm.models.language_model import LanguageModel
 from charlm.runs.checkpoint import read_checkpoint
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 from charlm.training import loop, rollback
 from charlm.training.divergence import LossWatch, advice, is_divergence
 from charlm.training.events import Event, RolledBack, Stepped
@@ -43,7 +43,7 @@ def of_kind(seen: list[Event], kind: type) -> Callable[[Event], None]:
     return lambda event: seen.append(event) if isinstance(event, kind) else None
 
 
-def events(run: Run) -> list[dict[str, Any]]:
+def events(run: RunFolder) -> list[dict[str, Any]]:
     return [line for line in lines(run) if "event" in line]
 
 
@@ -154,7 +154,7 @@ def test_after_the_last_roll_back_advice(text_file: Path, tmp_path: Path, most: 
     advised = rf"{count}.*max_gradient_norm=1 .*\(now 10000\).*last\.safetensors"
     with pytest.raises(DivergenceError, match=advised):
         train(text_file, tmp_path, *NOT_A_NUMBER, *settings, name="run")
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     assert [event["learning_rate_scale"] for event in events(run)] == [0.5, 0.25, 0.125][:most]
     assert all(tensor.isfinite().all() for tensor in weights(run.last).values())
 
@@ -224,7 +224,7 @@ def finite_loss(loss: Any) -> Any:
 # --- exactness -----------------------------------------------------------------------------------
 
 
-def assert_same_run(one: Run, other: Run) -> None:
+def assert_same_run(one: RunFolder, other: RunFolder) -> None:
     assert lines(one) == lines(other)
     assert one.samples.read_bytes() == other.samples.read_bytes()
     assert_same_state(one.last, other.last)
@@ -259,7 +259,7 @@ def test_resumed_across_roll_backs_equals(
     folder = tmp_path / "broken"
     with pytest.raises(KeyboardInterrupt):
         train(text_file, tmp_path, *settings, name="broken", on_event=stop_at(33))
-    assert Run(folder).rollback.exists()
+    assert RunFolder(folder).rollback.exists()
     ends: list[tuple[type[BaseException], Callable[[Event], None]]] = [
         (KeyboardInterrupt, stop_at(34)),
         (PowerLossError, crash_after_rollback),
@@ -270,10 +270,10 @@ def test_resumed_across_roll_backs_equals(
     for ending, on_event in ends:
         with pytest.raises(ending):
             charlm.resume(folder, on_event=on_event)
-    counted = read_checkpoint(Run(folder).last).training_counters["run"]
+    counted = read_checkpoint(RunFolder(folder).last).training_counters["run"]
     assert counted["save_is_due"] == (counted["watch"]["high_steps"] > 0) == (settings is LEAPS)
     charlm.resume(folder)
-    assert_same_run(Run(folder), whole)
+    assert_same_run(RunFolder(folder), whole)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
@@ -283,23 +283,23 @@ def test_crash_within_a_roll_back(text_file: Path, tmp_path: Path) -> None:
     """
     settings = [*NOT_A_NUMBER, "training.keep_checkpoints=1", "training.steps=61"]
     whole = train(text_file, tmp_path, *settings, name="whole")
-    broken = Run(tmp_path / "broken")
+    broken = RunFolder(tmp_path / "broken")
     with pytest.raises(KeyboardInterrupt):
         train(text_file, tmp_path, *settings, name="broken", on_event=stop_at(33))
     for call in (
-        "Run.rename_rollback_to_last",
-        "Run.discard_after",
-        "Run.log_metrics",
-        "Run.save_last",
-        "sync",
+        "folder.RunFolder.rename_rollback_to_last",
+        "folder.RunFolder.discard_after",
+        "logs.Logs.add_metrics",
+        "folder.RunFolder.save_last",
+        "logs.sync",
     ):
         with pytest.MonkeyPatch.context() as patch, pytest.raises(PowerLossError):
-            patch.setattr(Rollback, "roll_back", crashing_at(f"charlm.runs.folder.{call}", patch))
-            charlm.resume(broken.folder)
+            patch.setattr(Rollback, "roll_back", crashing_at(f"charlm.runs.{call}", patch))
+            charlm.resume(broken.path)
         saved = read_checkpoint(broken.last).training_counters["trainer"]["step"]
-        expected = 33 if call == "Run.rename_rollback_to_last" else 30
+        expected = 33 if call == "folder.RunFolder.rename_rollback_to_last" else 30
         assert len(losses(broken)) >= saved == expected, call
-    charlm.resume(broken.folder)
+    charlm.resume(broken.path)
     assert_same_run(broken, whole)
 
 
@@ -324,7 +324,7 @@ def test_crash_within_a_save(
     """A crash after each file operation of a stop and of the regular save after it is harmless."""
     settings = [*NOT_A_NUMBER, "training.keep_checkpoints=1", "training.steps=46"]
     whole = train(text_file, tmp_path, *settings, name="whole")
-    broken = Run(tmp_path / "broken")
+    broken = RunFolder(tmp_path / "broken")
     with pytest.raises(PowerLossError):
         train(text_file, tmp_path, *settings, name="broken", on_event=crash_at(17))
     for operation, on_event, saved in [
@@ -334,10 +334,10 @@ def test_crash_within_a_save(
         ("delete_rollback", stop_at(-1), (30, None)),
     ]:
         with monkeypatch.context() as patch, pytest.raises(PowerLossError):
-            patch.setattr(Run, operation, losing_power_after(getattr(Run, operation)))
-            charlm.resume(broken.folder, on_event=on_event)
+            patch.setattr(RunFolder, operation, losing_power_after(getattr(RunFolder, operation)))
+            charlm.resume(broken.path, on_event=on_event)
         assert (step_of(broken.last), step_of(broken.rollback)) == saved
-    charlm.resume(broken.folder)
+    charlm.resume(broken.path)
     assert_same_run(broken, whole)
 
 
@@ -360,7 +360,7 @@ def step_of(path: Path) -> int | None:
 def test_no_regular_save_during_a_leap(text_file: Path, tmp_path: Path) -> None:
     """Saves that are due wait while the loss is high."""
     saved: dict[int, float] = {}
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
 
     def on_event(event: Event) -> None:
         if isinstance(event, Stepped):
@@ -378,7 +378,7 @@ def test_stale_rollback_is_deleted(text_file: Path, tmp_path: Path) -> None:
     """A crash between a regular save and the deletion of `rollback` leaves a stale one."""
     run = train(text_file, tmp_path, *NOT_A_NUMBER, "training.steps=30")
     run.rollback.write_bytes(run.last.read_bytes())
-    charlm.resume(run.folder, settings=["training.steps=32"])
+    charlm.resume(run.path, settings=["training.steps=32"])
     assert not run.rollback.exists()
 
 

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from charlm.config.load import override
 from charlm.config.schema import Config, TrainingConfig
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 from charlm.training.ensemble_run import _member_config
 
-RUN = Run(Path("runs/ensemble"))
+RUN = RunFolder(Path("runs/ensemble"))
 
 
 def seeds_of(seed: int, members: int = 3) -> list[int]:

@@ -13,7 +13,7 @@ from charlm.config.schema import ModelConfig
 from charlm.corpus.frequencies import estimate_frequencies
 from charlm.models.language_model import LanguageModel
 from charlm.runs.checkpoint import read_checkpoint
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 
 TEXT = "aaaaaaaaab" * 300
 
@@ -64,5 +64,5 @@ def test_first_loss_is_near_the_entropy(tmp_path: Path) -> None:
     run = train(tmp_path / "text", tmp_path, "training.steps=1", "training.learning_rate=1e-6")
     entropy = -0.9 * math.log(0.9) - 0.1 * math.log(0.1)
     assert losses(run)[0] == pytest.approx(entropy, abs=0.25)  # 1.1 from biases of zero
-    assert lines(Run(run.folder))
+    assert lines(RunFolder(run.path))
     assert read_checkpoint(run.last).weights["b_q"].argmax() == 1

@@ -11,7 +11,7 @@ from support.provenance import TINY, words
 
 from charlm import resume, train
 from charlm.errors import RunError
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 from charlm.training.events import Event, NetworkBegins, Validated
 from charlm.training.member_logs import merge_logs
 
@@ -154,7 +154,7 @@ def test_a_line_of_a_lone_member_is_there_at_once(whole: Path, tmp_path: Path) -
 def test_a_member_is_not_resumed_while_its_ensemble_trains(whole: Path, tmp_path: Path) -> None:
     """Both would write the logs of the ensemble."""
     run = Path(shutil.copytree(whole, tmp_path / "run"))
-    with Run(run).locked(), pytest.raises(RunError, match="another process trains in it"):
+    with RunFolder(run).locked(), pytest.raises(RunError, match="another process trains in it"):
         resume(run / "member-1")
 
 
@@ -170,7 +170,7 @@ def test_a_folder_that_only_looks_like_a_member_is_a_run_of_its_own(
 def test_the_logs_of_members_after_a_missing_one_are_kept(whole: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(whole, tmp_path / "run"))
     shutil.rmtree(run / "member-1")
-    merge_logs(Run(run))
+    merge_logs(RunFolder(run))
     assert {line["member"] for line in lines_of(run)} == {2}
     check_logs(run)
 

@@ -19,7 +19,7 @@ from charlm.kernels import compiler, loading
 from charlm.kernels.loading import Precision, computing_in
 from charlm.models.language_model import LanguageModel
 from charlm.prediction.scoring import protocol
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 from charlm.training import calibration, loop
 from charlm.training.determinism import engine
 from charlm.training.events import Event, Started
@@ -81,14 +81,14 @@ def test_another_device_computes_in_float32() -> None:
     assert engine(model) == "PyTorch's kernels"
 
 
-def started(text: Path, runs: Path, *settings: str) -> tuple[Run, Started]:
+def started(text: Path, runs: Path, *settings: str) -> tuple[RunFolder, Started]:
     events: list[Event] = []
     run = train(text, runs, "training.steps=2", *settings, on_event=events.append)
     return run, next(event for event in events if isinstance(event, Started))
 
 
-def recorded(run: Run, name: str = "precision") -> str:
-    (entry,) = json.loads((run.folder / "environment.json").read_text("utf-8"))
+def recorded(run: RunFolder, name: str = "precision") -> str:
+    (entry,) = json.loads((run.path / "environment.json").read_text("utf-8"))
     return str(entry[name])
 
 

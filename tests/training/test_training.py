@@ -33,7 +33,7 @@ from charlm.models.dropout import Masks
 from charlm.models.language_model import LanguageModel
 from charlm.runs import checkpoint as checkpoint_module
 from charlm.runs.checkpoint import read_checkpoint
-from charlm.runs.folder import Run
+from charlm.runs.folder import RunFolder
 from charlm.training import start
 from charlm.training.events import Validated
 from charlm.training.optimizer import clip_gradients, learning_rate
@@ -82,7 +82,7 @@ def test_resumed_equals_uninterrupted(
             else:
                 charlm.resume(tmp_path / "broken", on_event=crash_at(crash))
     charlm.resume(tmp_path / "broken")
-    broken = Run(tmp_path / "broken")
+    broken = RunFolder(tmp_path / "broken")
 
     assert lines(broken) == lines(whole)
     assert broken.samples.read_bytes() == whole.samples.read_bytes()
@@ -130,18 +130,18 @@ def test_average_without_held_out_text(text_file: Path, tmp_path: Path) -> None:
     """A run without held-out text samples with the average and gives it to fine-tuning."""
     settings = ["training.steps=9", "corpus.split=[1, 0, 0]", "training.average=0.9"]
     finished = charlm.train(text=text_file, runs=tmp_path, settings=[*TINY, *settings])
-    samples = finished.run.samples.read_text("utf-8")
+    samples = finished.folder.samples.read_text("utf-8")
     assert finished.sample in samples, "the same weights wrote both"
     tuned = train(
         text_file,
         tmp_path,
-        f"training.start_from={finished.run.folder}",
+        f"training.start_from={finished.folder.path}",
         "training.steps=1",
         "training.learning_rate=1e-9",
         "training.average=0.9",
     )
     for name, tensor in weights(tuned.last).items():
-        assert torch.allclose(tensor, weights(finished.run.last)[name], atol=1e-6)
+        assert torch.allclose(tensor, weights(finished.folder.last)[name], atol=1e-6)
 
 
 def test_seed_decides_and_nothing_global(text_file: Path, tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_validation_scores_the_whole_split(text_file: Path, tmp_path: Path) -> N
         "training.steps=5",
         on_event=lambda event: seen.append(event) if isinstance(event, Validated) else None,
     )
-    whole = charlm.evaluate(charlm.load(run.folder), part="validation")
+    whole = charlm.evaluate(charlm.load(run.path), part="validation")
     assert [event.score.characters for event in seen] == [whole.characters]
     assert seen[0].score.nats == pytest.approx(whole.nats, rel=1e-4)
 
@@ -272,7 +272,7 @@ def test_patience_counts_from_the_best(text_file: Path, tmp_path: Path) -> None:
     scores = [r["validation_loss"] for r in lines(run) if "validation_loss" in r]
     best = scores.index(min(scores))
     assert len(scores) == best + 1 + 3
-    finished = charlm.resume(run.folder)
+    finished = charlm.resume(run.path)
     assert finished.step == lines(run)[-1]["step"]
 
 
@@ -298,20 +298,20 @@ def test_last_is_used_without_held_out_text(text_file: Path, tmp_path: Path) -> 
     """A run without held-out text has no best checkpoint; the last one is loaded."""
     run = train(text_file, tmp_path, "training.steps=5", "corpus.split=[1, 0, 0]")
     assert not run.best.exists()
-    assert charlm.load(run.folder).path == run.last
+    assert charlm.load(run.path).path == run.last
     with pytest.raises(CorpusError, match="--text"):
-        charlm.evaluate(charlm.load(run.folder))
+        charlm.evaluate(charlm.load(run.path))
 
 
 def test_what_resuming_may_change(text_file: Path, tmp_path: Path) -> None:
     """Limits may change when a run is resumed; what steps depend on may not."""
     run = train(text_file, tmp_path, "training.steps=6")
-    assert charlm.resume(run.folder).step == 6  # nothing is left to do
-    assert charlm.resume(run.folder, settings=["training.steps=9"]).step == 9
+    assert charlm.resume(run.path).step == 6  # nothing is left to do
+    assert charlm.resume(run.path, settings=["training.steps=9"]).step == 9
     for change in ("model.hidden_size=32", "training.learning_rate=1", "batches.batch_size=2"):
         with pytest.raises(RunError, match=change.split("=")[0]):
-            charlm.resume(run.folder, settings=[change])
-    assert charlm.resume(run.folder).step == 9
+            charlm.resume(run.path, settings=[change])
+    assert charlm.resume(run.path).step == 9
 
 
 def test_changed_text_and_moved_text(text_file: Path, tmp_path: Path) -> None:
@@ -319,14 +319,14 @@ def test_changed_text_and_moved_text(text_file: Path, tmp_path: Path) -> None:
     run = train(text_file, tmp_path, "training.steps=4")
     moved = text_file.rename(tmp_path / "moved.txt")
     with pytest.raises(CorpusError, match="no such file"):
-        charlm.resume(run.folder, settings=["training.steps=6"])
-    finished = charlm.resume(run.folder, settings=["training.steps=6"], text=moved)
+        charlm.resume(run.path, settings=["training.steps=6"])
+    finished = charlm.resume(run.path, settings=["training.steps=6"], text=moved)
     assert finished.step == 6
     moved.write_text("another text entirely " * 300, "utf-8")
     with pytest.raises(CorpusError, match="has changed since"):
-        charlm.resume(run.folder)
+        charlm.resume(run.path)
     with pytest.raises(CorpusError, match="has changed since"):
-        charlm.evaluate(charlm.load(run.folder))
+        charlm.evaluate(charlm.load(run.path))
 
 
 def test_fine_tuning_keeps_the_vocabulary(text_file: Path, tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_fine_tuning_keeps_the_vocabulary(text_file: Path, tmp_path: Path) -> No
     tuned = train(
         new,
         tmp_path,
-        f"training.start_from={base.folder}",
+        f"training.start_from={base.path}",
         "training.steps=1",
         "training.learning_rate=1e-9",
         "model.hidden_size=999",  # the checkpoint's shape is taken
@@ -345,8 +345,8 @@ def test_fine_tuning_keeps_the_vocabulary(text_file: Path, tmp_path: Path) -> No
     assert charlm.load(tuned.last).vocabulary == charlm.load(base.best).vocabulary
     for name, tensor in weights(tuned.last).items():
         assert torch.allclose(tensor, weights(base.best)[name], atol=1e-6)
-    assert charlm.evaluate(charlm.load(tuned.folder)).unknown_characters > 0
-    assert charlm.resume(tuned.folder, settings=["training.steps=3"]).step == 3
+    assert charlm.evaluate(charlm.load(tuned.path)).unknown_characters > 0
+    assert charlm.resume(tuned.path, settings=["training.steps=3"]).step == 3
 
 
 def test_existing_run_folder_is_left_alone(text_file: Path, tmp_path: Path) -> None:
@@ -389,7 +389,7 @@ def test_divergence_keeps_the_last_save(
     with pytest.raises(DivergenceError, match=r"step 8: the loss is nan.*last\.safetensors"):
         train(text_file, tmp_path, *settings, name="run")
     monkeypatch.undo()
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     assert read_checkpoint(run.last).training_counters["trainer"]["step"] == 6
     assert all(tensor.isfinite().all() for tensor in weights(run.last).values())
 
@@ -417,10 +417,10 @@ def test_full_disk_loses_nothing(
     monkeypatch.setattr(checkpoint_module, "write_whole", full_for_checkpoints)
     more = ["training.steps=8", "training.validate_every=1"]
     with pytest.raises(CharlmError, match="No space left on device"):
-        charlm.resume(run.folder, settings=more)
+        charlm.resume(run.path, settings=more)
     monkeypatch.undo()
     assert all(torch.equal(before[name], tensor) for name, tensor in weights(run.last).items())
-    assert charlm.resume(run.folder).step == 8
+    assert charlm.resume(run.path).step == 8
 
 
 # --- schedule, limits, one step ----------------------------------------------------------------
@@ -553,7 +553,7 @@ def test_config_object_trains_too(text_file: Path, tmp_path: Path) -> None:
     )
     finished = start.train(config, runs=tmp_path, settings=TINY)
     assert finished.step == 2
-    assert finished.run.folder == tmp_path / "run-1"
+    assert finished.folder.path == tmp_path / "run-1"
 
 
 # --- a batch in groups of columns ----------------------------------------------------------------
@@ -583,7 +583,7 @@ def test_groups_equal_the_whole_batch(
     with pytest.raises(PowerLossError):
         train(text_file, tmp_path, *groups, name="groups", on_event=crash_at(8))
     charlm.resume(tmp_path / "groups")
-    mine, theirs = lines(Run(tmp_path / "groups")), lines(whole)
+    mine, theirs = lines(RunFolder(tmp_path / "groups")), lines(whole)
     assert len(mine) == len(theirs) == 14
     for ours, other in zip(mine, theirs, strict=True):
         assert ours == pytest.approx(other, rel=1e-4)

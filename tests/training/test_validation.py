@@ -74,7 +74,7 @@ def test_an_unknown_first_character_is_not_predicted(tmp_path: Path) -> None:
     settings = [setting.removeprefix("--set=") for setting in SMALL]
     finished = charlm.train(text=training, runs=tmp_path, settings=[*settings, "training.steps=2"])
     (other := tmp_path / "other").write_text("éab", "utf-8")
-    result = run("eval", finished.run.folder, "--text", other, "--json")
+    result = run("eval", finished.folder.path, "--text", other, "--json")
     score = json.loads(result.stdout)
     assert (score["characters"], score["unknown_characters"]) == (2, 0)
     nats = score["nats_per_character"] * 2
@@ -95,7 +95,7 @@ def test_validation_while_training_is_that_of_the_plain_loop(tmp_path: Path) -> 
             seen.append(event)
 
     finished = charlm.train(text=path, runs=tmp_path, settings=settings, on_event=note)
-    predictor = charlm.load(finished.run.folder)
+    predictor = charlm.load(finished.folder.path)
     assert predictor.checkpoint is not None
     ids = build_corpus(predictor.config.corpus).parts["validation"].ids
     starts = (np.arange(4) * ((len(ids) - 1) // 4)).tolist()

@@ -1,0 +1,88 @@
+"""Make new run folders."""
+
+import os
+import unicodedata
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+from charlm.config.schema import Config
+from charlm.errors import RunError, file_errors
+from charlm.files.atomic import sync_folder
+from charlm.files.build_folder import building_folder
+from charlm.runs.folder import WRITE_REMEDY, RunFolder
+
+
+def create_run_folder(
+    runs: Path, name: str | None, stem: str, config: Config, launch: str | None = None
+) -> RunFolder:
+    """Make a new run folder below `runs`: `name`, or `stem` with the next free number.
+
+    `launch` is the name of the `torchrun` launch that may resume the run. The folder appears with
+    everything that resuming needs, whenever this process is killed.
+    """
+    if name is not None:
+        _check_name(name)
+    candidates = [name] if name is not None else _numbered_names(stem)
+    with building_folder(runs, WRITE_REMEDY, RunError) as building:
+        made = RunFolder(building / "run")
+        with file_errors("be made", runs, WRITE_REMEDY):
+            made.checkpoints.mkdir(parents=True)
+            made.write_config(config)
+            if launch is not None:
+                made.write_launch(launch)
+            for path in (runs / candidate for candidate in candidates):
+                if _rename_to_new(made.path, path):
+                    return RunFolder(path)
+    raise RunError(
+        f"{runs / str(name)}: exists already; choose another --name, or resume it with "
+        f"`charlm train --resume {runs / str(name)}`"
+    )
+
+
+def _check_name(name: str) -> None:
+    if not _is_file_name(name):
+        raise RunError(
+            f"--name {name!r}: should be the name of a folder, with characters that can be "
+            "printed; --runs gives its parent folder"
+        )
+    if name.startswith("."):
+        raise RunError(f"--name {name}: must not begin with a dot; choose another name")
+
+
+def _numbered_names(stem: str) -> Iterator[str]:
+    stem = "".join(character if _is_shown(character) else "-" for character in stem)
+    stem = stem.lstrip(".") or "run"
+    return (f"{stem}-{number}" for number in count(1))
+
+
+def _rename_to_new(folder: Path, place: Path) -> bool:
+    """Rename a folder durably if nothing has the new name; return whether it did."""
+    if os.path.lexists(place):
+        return False
+    try:
+        folder.rename(place)
+    except OSError:
+        if os.path.lexists(place):  # another process was quicker
+            return False
+        raise
+    try:
+        sync_folder(place.parent)
+    except OSError:
+        place.rename(folder)
+        raise
+    return True
+
+
+def _is_file_name(name: str) -> bool:
+    try:
+        possible = b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:  # a lone half of a pair
+        return False
+    is_shown = all(map(_is_shown, name))
+    return possible and is_shown and Path(name).name == name and name not in ("", "..")
+
+
+def _is_shown(character: str) -> bool:
+    """Return whether a character is visible in a printed run name; all spaces count as visible."""
+    return character.isprintable() or unicodedata.category(character) == "Zs"

@@ -1,0 +1,47 @@
+"""Find run folders and the checkpoints in them."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from charlm.errors import RunError, file_errors
+from charlm.runs.folder import RunFolder
+from charlm.runs.hints import nearest_runs, runs_in
+from charlm.suggestions import did_you_mean_path
+
+
+def newest_run(runs: Path) -> RunFolder:
+    """Return the run under a folder whose checkpoint was written last; raises `RunError`."""
+    saved = []
+    with file_errors("be read", runs, "check the folder"):
+        for kind in ("*", "*/member-*"):
+            for path in runs.glob(f"{kind}/checkpoints/*.safetensors"):
+                folder = runs / path.relative_to(runs).parts[0]
+                with suppress(FileNotFoundError):  # a running training deletes old checkpoints
+                    if not folder.name.startswith("."):
+                        saved.append((path.stat().st_mtime, folder))
+    if not saved:
+        hint = did_you_mean_path(runs) or "train one with `charlm train`"
+        raise RunError(f"{runs}: contains no run with a checkpoint; {hint}")
+    return RunFolder(max(saved)[1])
+
+
+def checkpoint_to_use(path: Path, runs: Path = Path("runs")) -> Path:
+    """Return the checkpoint that a path names: the file itself, or the best one of a run folder.
+
+    Of an unfinished ensemble it is the best one of the last member that has one. If the path does
+    not exist, the error suggests similar names in its folder and in `runs`.
+    """
+    with file_errors("be read", path, "check the path"):
+        if not path.exists():
+            raise RunError(f"{path}: no such run or checkpoint; {nearest_runs(path, runs)}")
+        if not path.is_dir():
+            return path
+    with file_errors("be read", path, "check the folder"):
+        members = sorted(path.glob("member-*"), key=lambda member: (len(member.name), member))
+    whole, *trained = map(RunFolder, (path, *reversed(members)))
+    ways = (whole.best, whole.last, *(m.best for m in trained), *(m.last for m in trained))
+    for checkpoint in ways:
+        if checkpoint.exists():
+            return checkpoint
+    hint = runs_in(path) or "give a run's folder or a checkpoint file"
+    raise RunError(f"{path}: contains no checkpoint; {hint}")

@@ -1,0 +1,28 @@
+"""Suggestions of run folders for a path that names none."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from charlm.suggestions import did_you_mean_path
+
+_MAX_NAMED_RUNS = 3
+"""Number of run folders that an error names."""
+
+
+def runs_in(folder: Path) -> str:
+    """Name the newest runs of a folder and count the others; "" if there are none."""
+    runs = []
+    with suppress(OSError):
+        for checkpoints in folder.glob("*/checkpoints"):
+            if not checkpoints.parent.name.startswith("."):
+                runs.append((checkpoints.stat().st_mtime, str(checkpoints.parent)))
+    newest = ", ".join(path for _, path in sorted(runs, reverse=True)[:_MAX_NAMED_RUNS])
+    more = f" and {len(runs) - _MAX_NAMED_RUNS} more" if len(runs) > _MAX_NAMED_RUNS else ""
+    return f"the runs in {folder} are {newest}{more}" if runs else ""
+
+
+def nearest_runs(path: Path, runs: Path = Path("runs")) -> str:
+    """Suggest existing paths for one that does not exist."""
+    with suppress(ValueError, OSError):
+        path = path.relative_to(Path.cwd())  # probably as the user typed it
+    return did_you_mean_path(path, [runs]) or runs_in(runs) or "check the path"

@@ -1,0 +1,61 @@
+"""The logs of a run folder: metrics and samples of text."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from charlm.errors import file_errors
+from charlm.files.atomic import sync
+from charlm.runs.writer import by_writer
+
+_REMEDY = "free some space, or choose another folder with --runs; then resume the run"
+
+
+class Logs:
+    """The files `metrics.jsonl` and `samples.txt`, which only grow while training goes forward."""
+
+    def __init__(self, folder: Path, *, is_writer: bool = True) -> None:
+        self.is_writer = is_writer
+        self.metrics = folder / "metrics.jsonl"
+        self.samples = folder / "samples.txt"
+
+    def add_metrics(self, line: dict[str, Any]) -> None:
+        """Append a line to the metrics."""
+        self._append(self.metrics, json.dumps(line, allow_nan=False) + "\n")
+
+    def add_sample(self, step: int, text: str) -> None:
+        """Append a sample that was drawn after a step."""
+        self._append(self.samples, f"--- step {step} ---\n{text}\n\n")
+
+    @by_writer
+    def _append(self, path: Path, text: str) -> None:
+        with (
+            file_errors("be written", path, _REMEDY),
+            path.open("a", encoding="utf-8", errors="replace", newline="") as file,
+        ):
+            file.write(text)
+
+    def sync(self) -> None:
+        """Wait until the logs are on the disk: a checkpoint contains their sizes."""
+        for path in self._existing():
+            with file_errors("be written", path, _REMEDY):
+                sync(path)
+
+    def sizes(self) -> dict[str, int]:
+        """Return the sizes in bytes, to `cut` the logs to them later."""
+        return {path.name: path.stat().st_size for path in self._existing()}
+
+    @by_writer
+    def cut(self, sizes: dict[str, int]) -> None:
+        """Remove what was written after the logs had these sizes: training repeats it."""
+        for path in self._existing():
+            size = max(0, sizes.get(path.name, 0))
+            if path.stat().st_size > size:
+                with (
+                    file_errors("be cut", path, "check that it can be written"),
+                    path.open("r+b") as file,
+                ):
+                    file.truncate(size)
+
+    def _existing(self) -> list[Path]:
+        return [path for path in (self.metrics, self.samples) if path.exists()]
