@@ -67,7 +67,8 @@ def advise(config: Config, corpus: Corpus, settled: Collection[str] = ()) -> Adv
     characters, budget = len(corpus.parts["train"]), config.training.budget or 600.0
     is_compiled = can_compile(config)
     cell = {"cell": "mogrifier" if is_compiled else "lstm"}
-    config = choose(config, "model", ModelConfig().model_dump() | cell)
+    defaults = ModelConfig().model_dump(exclude={"hidden_size", "embedding_size"})
+    config = choose(config, "model", defaults | cell)  # sizes follow, which tying would compare
     batches = _BATCHES.model_dump() | {"batch_size": choose_columns(characters)}
     config = choose(config, "batches", batches)
     speed = cache(partial(measured_speed, config, len(corpus.vocabulary)))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from charlm.config.load import (
     config_names,
@@ -823,3 +824,28 @@ def test_any_name_gives_a_config_or_a_config_error(name: str) -> None:
     except ConfigError as mistake:
         expected = ("neither a config file", "a folder and no config", "no home folder")
         assert any(words in str(mistake) for words in expected)
+
+
+def test_replace_changes_named_keys_only() -> None:
+    """A mapping changes keys of a section; a section takes the place of another."""
+    config = Config(training=TrainingConfig(epochs=None, steps=7, seed=3))
+    model = config.model.replace(hidden_size=8)
+    changed = config.replace(training={"steps": 9}, model=model)
+    assert changed.training == config.training.replace(steps=9)
+    assert (changed.training.seed, changed.model, changed.corpus) == (3, model, config.corpus)
+    assert config.training.steps == 7
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"training": {"steps": 0}},
+        {"model": {"tie_weights": True}},
+        {"corpus": {"vocabulary": "extend"}},
+        {"corpus": 1},
+    ],
+)
+def test_replace_validates(changes: dict[str, Any]) -> None:
+    """Wrong values and contradictions raise the error of a new config."""
+    with pytest.raises(ValidationError):
+        Config().replace(**changes)

@@ -134,6 +134,15 @@ def test_what_is_settled_is_not_chosen_nor_explained(rate: float) -> None:
     assert "n-grams" in said
 
 
+def test_tied_weights_may_be_settled_alone(rate: float) -> None:
+    """The file may set the sizes that tying needs: they are chosen, and stay equal."""
+    tied = {"tie_weights": True, "hidden_size": 96, "embedding_size": 96}
+    config = Config.model_validate({"model": tied})
+    model = auto.advise(config, a_corpus(30_000_000), {"model.tie_weights"}).config.model
+    assert model.tie_weights
+    assert model.hidden_size == model.embedding_size != 96
+
+
 @given(st.integers(1_000, 10**8), st.integers(2, 10**7), st.floats(0.05, 60.0))
 def test_validation_takes_a_small_part_of_the_time(
     characters: int, validation: int, epochs: float
