@@ -1,4 +1,7 @@
-"""The contract of all cells: `cell(inputs, state) → (outputs, state)` over a whole sequence."""
+"""The interface of all cells: `cell(inputs, state) → (outputs, state)` over a sequence.
+
+inputs (time, batch, input), outputs (time, batch, hidden), tensors of the state (batch, hidden).
+"""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
@@ -14,25 +17,33 @@ from charlm.kernels.products import Packed
 from charlm.kernels.recurrence import Kernel
 
 State = tuple[Float[Tensor, "batch hidden"], ...]
-"""What a cell remembers: `(H,)`, or `(H, C)` for cells with a memory beside the hidden state."""
+"""The hidden state `(H,)`, or `(H, C)` for cells that also have a memory C."""
 
 
 class Cell(nn.Module, ABC):
     """A recurrent layer: `W_xh` from the input, `W_hh` from the hidden state, the bias `b_h`.
 
-    Matrices stand as in the book, to the right of their argument: `X W_xh + H W_hh + b_h` with
-    `W_xh` of shape `(input, gates·hidden)`. A gated cell keeps its gates' matrices side by side.
-    The parameters do not depend on how many steps the cell is run for.
+    As in the book, matrices multiply from the right: `X W_xh + H W_hh + b_h`, with `W_xh` of shape
+    `(input, gates·hidden)`, `W_hh` of shape `(hidden, gates·hidden)` and `b_h` of shape
+    `(gates·hidden,)`. The matrices of a cell's gates are side by side.
 
-    `step` is the equation, and `equations` applies it step by step. The same is computed by
-    charlm's compiled kernels on a CPU, and by PyTorch's (`fused`) elsewhere or without a compiler.
-    They share the parameters and are tested to be equal.
+    `step` is the equation, and `equations` applies it step by step. On a CPU charlm's compiled
+    kernels compute the same; elsewhere, or without a compiler, PyTorch's do (`fused`). They share
+    the parameters, and tests compare their results.
     """
 
+    num_gates: ClassVar[int] = 1
+    """Blocks of `hidden` columns in the matrices; a `kernel` sets it."""
+    num_states: ClassVar[int] = 1
+    """Tensors in the state; a `kernel` sets it."""
     has_hidden_gate: ClassVar[bool] = False
-    """Whether the input scales the hidden state: see `hidden_gate`."""
+    """Whether the input scales the hidden state (see `hidden_gate`)."""
     kernel: ClassVar[Kernel]
     """Its number of gates and states, and its name in the compiled kernels."""
+
+    def __init_subclass__(cls) -> None:
+        if "kernel" in vars(cls):
+            cls.num_gates, cls.num_states = cls.kernel.num_gates, cls.kernel.num_states
 
     def __init__(
         self,
@@ -44,21 +55,11 @@ class Cell(nn.Module, ABC):
         self.hidden_size = hidden_size
         self.implementation = implementation
         self.precision: Precision = "float32"
-        """Of the operands of products in the compiled kernels, outside of `computing_in`."""
+        """Precision of operands in the compiled kernels; `computing_in` overrides it."""
         self.W_xh = nn.Parameter(torch.empty(input_size, self.num_gates * hidden_size))
         self.W_hh = nn.Parameter(torch.empty(hidden_size, self.num_gates * hidden_size))
         self.b_h = nn.Parameter(torch.zeros(self.num_gates * hidden_size))
         self._packed = Packed()
-
-    @property
-    def num_gates(self) -> int:
-        """Blocks of `hidden` columns in the matrices."""
-        return self.kernel.num_gates
-
-    @property
-    def num_states(self) -> int:
-        """Tensors in the state."""
-        return self.kernel.num_states
 
     def initial_state(self, batch_size: int) -> State:
         """Return the state before the first step: zeros."""
@@ -83,7 +84,7 @@ class Cell(nn.Module, ABC):
                 W_xh=self.W_xh,
                 gate=self.hidden_gate(inputs),
             )
-        # On a CPU PyTorch's kernel re-orders its weights at every call: too much for one step.
+        # On a CPU, PyTorch's kernel reorders its weights at every call: too slow for one step.
         if len(inputs) == 1 and inputs.device.type == "cpu":
             return self.equations(inputs, state)
         return self.fused(inputs, state)
@@ -94,10 +95,10 @@ class Cell(nn.Module, ABC):
         vectors: Float[Tensor, "symbols input"] | None,
         state: State,
     ) -> tuple[Float[Tensor, "time batch hidden"], State]:
-        """Run over the symbols `ids`: over their `vectors`, or over one-hot vectors.
+        """Run over symbols, given their `ids`: over their `vectors`, or over one-hot vectors.
 
-        A symbol's `X W_xh + b_h` does not depend on its place: where there are fewer symbols than
-        places, it is computed once for each, and looked up.
+        The compiled kernels look `X W_xh + b_h` up in a table of all symbols. The table is not
+        computed if the sequences have fewer characters than there are symbols.
         """
         is_short = vectors is not None and ids.numel() < len(vectors)
         if self.implementation == "equations" or not self.is_compiled() or is_short:
@@ -127,9 +128,9 @@ class Cell(nn.Module, ABC):
     def hidden_gate(
         self, inputs: Float[Tensor, "*places input"] | None
     ) -> Float[Tensor, "*places hidden"] | None:
-        """Return what the hidden state is multiplied with before `W_hh`, where `has_hidden_gate`.
+        """Return the factors of the hidden state before the product with `W_hh`; None: no gate.
 
-        Without `inputs`: for the one-hot vector of each symbol.
+        Without `inputs`, those for the one-hot vector of each symbol.
         """
         return None
 
@@ -141,7 +142,7 @@ class Cell(nn.Module, ABC):
         return self._packed
 
     def is_compiled(self) -> bool:
-        """Say whether the compiled kernels run this cell where its parameters are."""
+        """Return whether the compiled kernels run this cell on the device of its parameters."""
         return is_available(self.W_hh)
 
     def equations(
@@ -167,8 +168,8 @@ class Cell(nn.Module, ABC):
     def kernel_weights(self) -> list[Tensor]:
         """Return the parameters as PyTorch's kernels take them.
 
-        They multiply from the left, so matrices are transposed, and they have a second bias, which
-        is redundant and stays zero here.
+        These multiply from the left, so the matrices are transposed. Their second bias is
+        redundant; it is zero here.
         """
         weights = [self.W_xh.t().contiguous(), self.W_hh.t().contiguous(), self.b_h]
         return [*weights, torch.zeros_like(self.b_h)]
