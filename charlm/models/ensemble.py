@@ -1,4 +1,4 @@
-"""Several networks and an n-gram model as one: a mixture that is evaluated like a single model."""
+"""The ensemble: a mixture of networks and n-gram counts with the interface of one model."""
 
 import math
 from collections.abc import Sequence
@@ -17,21 +17,25 @@ from charlm.kernels.loading import Precision
 from charlm.models.language_model import LanguageModel, ModelState, checked_weights
 from charlm.models.ngrams import first_weights, make_ngrams, nats
 
-_BETWEEN = -1
-"""Separates two counted texts."""
-_RATES = (0.02, 0.01, 0.005, 0.002, 0.001)
-"""Of learning the mixture's weights, one a pass over the text that is kept for it."""
-_PIECE = 1 << 12
-_FITTED_ON, _MOST_NUMBERS = 100_000, 1 << 25
-"""Characters, and numbers that the members' predictions of them may take in memory."""
+_SEPARATOR = -1
+"""Stands between two counted texts."""
+_LEARNING_RATES = (0.02, 0.01, 0.005, 0.002, 0.001)
+"""Of the mixture weights: one for each pass over the text on which they are fitted."""
+_PIECE_CHARACTERS = 1 << 12
+"""Number of characters that the members read at once."""
+_CONTEXT_CHARACTERS = 256
+"""Number of characters that the members read before the text on which the weights are fitted."""
+_MOST_FITTED_CHARACTERS = 100_000
+_MOST_FITTED_NUMBERS = 1 << 25
+"""Limit for the predictions of all members in memory, in floats."""
 
 
 class Ensemble(nn.Module):
-    """Networks over one vocabulary and n-gram counts, mixed as `ngrams.NGrams` says.
+    """Networks (members) with one vocabulary, and n-gram counts, mixed by `NGrams.mix`.
 
-    Its outputs are log-probabilities. The state holds those of the members, and at the end, of each
-    column, the last characters: their ids plus one, as floats, zero before the text, so that it is
-    begun, repeated and forgotten as every other state is.
+    ids (time, batch) → log-probabilities (time, batch, vocabulary). The state consists of the
+    members' states, and of the last `order` characters of each column, (batch, order): their ids
+    plus one, as floats, so that zeros stand for the time before the text, as in every other state.
     """
 
     def __init__(
@@ -41,14 +45,17 @@ class Ensemble(nn.Module):
         counted: Ids,
         weights: Tensor | None = None,
     ) -> None:
-        """Count the n-grams of `counted`, in which −1 separates texts; `weights` mix the models."""
+        """Count the n-grams of `counted`, in which −1 separates texts.
+
+        `weights` are the mixture weights; by default, those of `first_weights`.
+        """
         super().__init__()
         self.members: list[LanguageModel] = nn.ModuleList(members)  # type: ignore[assignment]
         self.vocabulary_size = members[0].vocabulary_size
         self.counted = np.empty(0, np.int32)
         self.ngrams = make_ngrams(order, self.vocabulary_size)
         counted = counted.astype(np.int32)
-        ends = np.flatnonzero(counted == _BETWEEN)
+        ends = np.flatnonzero(counted == _SEPARATOR)
         for start, end in pairwise([-1, *ends.tolist(), len(counted)]):
             self.count(counted[start + 1 : end])
         self.weights = (
@@ -57,15 +64,15 @@ class Ensemble(nn.Module):
 
     @classmethod
     def from_tensors(cls, config: Config, size: int, tensors: dict[str, Tensor]) -> "Ensemble":
-        """Build the ensemble that `tensors` came from, over a vocabulary of this size.
+        """Build an ensemble from its `tensors()`, for a vocabulary of this size.
 
-        Raises `InvalidDataError` for tensors that do not fit such an ensemble.
+        Raises `InvalidDataError` for tensors that do not match such an ensemble.
         """
-        with torch.device("meta"):  # no memory for what the file does not hold
+        with torch.device("meta"):  # no memory before the shapes are checked
             members = [LanguageModel(config.model, size) for _ in range(config.ensemble.size)]
         order = config.ensemble.ngram_order or 0
-        needed = ("mixture", "counted") if config.ensemble.keep_text else ("mixture",)
-        for name in needed:
+        required = ("mixture", "counted") if config.ensemble.keep_text else ("mixture",)
+        for name in required:
             if name not in tensors:
                 raise InvalidDataError(f"{name} is missing")
         weights, counted = tensors["mixture"], tensors.get("counted")
@@ -73,7 +80,7 @@ class Ensemble(nn.Module):
             counted = torch.zeros(0, dtype=torch.int32)
         if counted.dtype is not torch.int32 or counted.ndim != 1:
             raise InvalidDataError("counted should hold ids in int32")
-        if ((counted < _BETWEEN) | (counted >= size)).any():
+        if ((counted < _SEPARATOR) | (counted >= size)).any():
             raise InvalidDataError("counted should hold ids of the vocabulary")
         shape = (order + 1, len(members) + order + 1)
         if weights.dtype is not torch.float64 or weights.shape != shape:
@@ -89,7 +96,7 @@ class Ensemble(nn.Module):
         """Return all its tensors; without n-grams, the counted ids are sorted."""
         counted = self.counted
         if not self.ngrams.order:
-            counted = np.sort(counted[counted != _BETWEEN])
+            counted = np.sort(counted[counted != _SEPARATOR])
         tensors = {"counted": torch.from_numpy(counted), "mixture": torch.from_numpy(self.weights)}
         return self.state_dict() | tensors
 
@@ -108,7 +115,7 @@ class Ensemble(nn.Module):
 
     @property
     def num_parameters(self) -> int:
-        """Of the networks."""
+        """Number of parameters of the networks."""
         return sum(member.num_parameters for member in self.members)
 
     def initial_state(self, batch_size: int) -> ModelState:
@@ -119,28 +126,28 @@ class Ensemble(nn.Module):
     def forward(
         self, inputs: Int64[Tensor, "time batch"], state: ModelState
     ) -> tuple[Float[Tensor, "time batch vocabulary"], ModelState]:
-        """Read characters on; return the log-probabilities of each next one, and the new state."""
-        given, states = self.predictions(inputs, state[:-1])
+        """Read characters; return the log-probabilities of each next one, and the new state."""
+        predictions, states = self.predictions(inputs, state[:-1])
         history = self._history(inputs, state)
         ids = np.ascontiguousarray(torch.nn.functional.pad(history[1:], (0, 0, 0, 1)).t().cpu())
         columns = [
-            self.ngrams.mix(column, given[:, number], self.weights)
+            self.ngrams.mix(column, predictions[:, number], self.weights)
             for number, column in enumerate(ids)
         ]
         mixed = torch.from_numpy(np.stack(columns, axis=1)).to(inputs.device)
         return mixed, (*states, (self._last(history),))
 
     def advance(self, inputs: Int64[Tensor, "time batch"], state: ModelState) -> ModelState:
-        """Read characters from `state` on; return only the new state."""
-        own, states = iter(state), list[tuple[Tensor, ...]]()
+        """Read characters from `state`; return only the new state."""
+        layer_states, states = iter(state), list[tuple[Tensor, ...]]()
         for member in self.members:
-            states += member.advance(inputs, tuple(next(own) for _ in member.layers))
+            states += member.advance(inputs, tuple(next(layer_states) for _ in member.layers))
         return (*states, (self._last(self._history(inputs, state)),))
 
     def _history(
         self, inputs: Int64[Tensor, "time batch"], state: ModelState
     ) -> Int64[Tensor, "history batch"]:
-        """Return the inputs after the last ids before them."""
+        """Return the last ids before the inputs, then the inputs."""
         return torch.cat([state[-1][0].t().long() - 1, inputs])
 
     def _last(self, history: Int64[Tensor, "history batch"]) -> Float[Tensor, "batch order"]:
@@ -150,14 +157,17 @@ class Ensemble(nn.Module):
     def predictions(
         self, inputs: Int64[Tensor, "time batch"], state: ModelState
     ) -> tuple[np.ndarray, ModelState]:
-        """Return what each member says, (time, batch, members, vocabulary), and their states."""
-        given, states = [], list(state)
+        """Return the log-probabilities of all members, and their new states.
+
+        The log-probabilities have the shape (time, batch, members, vocabulary).
+        """
+        predictions, states = [], list(state)
         for member in self.members:
-            own, states = states[: len(member.layers)], states[len(member.layers) :]
-            logits, new = member(inputs, tuple(own))
-            given.append(logits.log_softmax(dim=2))
+            old, states = states[: len(member.layers)], states[len(member.layers) :]
+            logits, new = member(inputs, tuple(old))
+            predictions.append(logits.log_softmax(dim=2))
             states += new
-        return torch.stack(given, dim=2).detach().cpu().numpy(), tuple(states)
+        return torch.stack(predictions, dim=2).detach().cpu().numpy(), tuple(states)
 
     def count(self, text: Ids) -> None:
         """Count the n-grams of a text as a new text, without context before it."""
@@ -166,36 +176,38 @@ class Ensemble(nn.Module):
 
     def note_counted(self, text: Ids) -> None:
         """Store a text whose n-grams are already counted."""
-        between = np.full(min(1, len(self.counted)), _BETWEEN)
+        separator = np.full(min(1, len(self.counted)), _SEPARATOR)
         self.counted = np.concatenate(
-            [self.counted, between, text.astype(np.int32)], dtype=np.int32
+            [self.counted, separator, text.astype(np.int32)], dtype=np.int32
         )
 
     @torch.inference_mode()
     def fit(
         self, before: Integer[np.ndarray, " before"], text: Integer[np.ndarray, " text"]
     ) -> float:
-        """Learn the mixture's weights from a text that no member has learnt from.
+        """Fit the mixture weights to a text that no member was trained on.
 
         `before` is the context before it; if it is empty, the first character of `text` is context.
         Returns the mean nats per character of the last pass. Raises `DivergenceError` if the output
         of a network is not finite.
         """
         order, size = self.ngrams.order, len(self.members) * self.vocabulary_size
-        text = text[: max(2, min(_FITTED_ON, _MOST_NUMBERS // size))].astype(np.int64)
+        text = text[: max(2, min(_MOST_FITTED_CHARACTERS, _MOST_FITTED_NUMBERS // size))].astype(
+            np.int64
+        )
         if not len(before):
             before, text = text[:1], text[1:]
-        start = before[-256:].astype(np.int64)
+        start = before[-_CONTEXT_CHARACTERS:].astype(np.int64)
         inputs = torch.from_numpy(np.concatenate([start, text])[:-1]).to(self.device)
         state, pieces = self.initial_state(1)[:-1], []
-        for piece in torch.split(inputs.unsqueeze(1), _PIECE):
-            said, state = self.predictions(piece, state)
-            pieces.append(said[:, 0])
-        given = np.concatenate(pieces)[len(start) - 1 :]
+        for piece in torch.split(inputs.unsqueeze(1), _PIECE_CHARACTERS):
+            of_piece, state = self.predictions(piece, state)
+            pieces.append(of_piece[:, 0])
+        predictions = np.concatenate(pieces)[len(start) - 1 :]
         ids = np.concatenate([np.full(order, -1), start, text])[-len(text) - order :]
         total = 0.0
-        for rate in _RATES:
-            total = nats(self.ngrams.mix(ids, given, self.weights, rate), text)
+        for rate in _LEARNING_RATES:
+            total = nats(self.ngrams.mix(ids, predictions, self.weights, rate), text)
         if not math.isfinite(total):
             raise DivergenceError(
                 f"the loss of the mixture is {total}: a network's output is not finite on the "

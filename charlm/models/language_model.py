@@ -19,17 +19,16 @@ from charlm.models.cells import CELLS, Cell, LSTMCell, ReLUCell
 from charlm.models.dropout import Masks, drop_units, drop_vectors
 
 ModelState = tuple[tuple[Float[Tensor, "batch _"], ...], ...]
-"""The state of every layer, from the lowest up."""
+"""The state of each layer, the lowest first."""
 AnyState = tuple[tuple[Tensor, ...], ...]
-"""The same, of whatever columns."""
+"""The same for any number of columns."""
 
 
 class LanguageModel(nn.Module):
-    """A character-level recurrent language model.
+    """A character-level recurrent language model: ids (time, batch) → logits of the next ids.
 
-    Its output at a step are the logits of the next character, given every character so far:
-    `O_t = H_t W_hq + b_q` for the hidden state `H_t` of the highest layer. The state is the
-    caller's to carry.
+    The logits are `O_t = H_t W_hq + b_q`, of shape (time, batch, vocabulary), for the hidden state
+    `H_t` of the highest layer. The caller passes the state from one call to the next.
     """
 
     def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
@@ -73,15 +72,15 @@ class LanguageModel(nn.Module):
 
     @contextmanager
     def having(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
-        """Take other weights for a while, by parameters' names; none is copied."""
-        before = {name: parameter.data for name, parameter in self.named_parameters()}
+        """Use other weights within the block, by parameters' names; none is copied."""
+        own_weights = {name: parameter.data for name, parameter in self.named_parameters()}
         try:
             for name, parameter in self.named_parameters():
                 parameter.data = weights[name].to(parameter.device)
             yield
         finally:
             for name, parameter in self.named_parameters():
-                parameter.data = before[name]
+                parameter.data = own_weights[name]
 
     @property
     def device(self) -> torch.device:
@@ -89,7 +88,7 @@ class LanguageModel(nn.Module):
 
     @property
     def output_weights(self) -> Float[Tensor, "hidden vocabulary"]:
-        """W_hq, which may be the embedding's."""
+        """W_hq; with tied weights, the transposed embedding."""
         return self.W_hq if self.W_hq is not None else self.embedding.t()  # type: ignore[union-attr]
 
     @property
@@ -97,18 +96,18 @@ class LanguageModel(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all that it is made of."""
+        """Return all tensors of the model."""
         return self.state_dict()
 
     def digest(self) -> str:
-        """Return what tells these weights from others."""
+        """Return the SHA-256 of the weights."""
         digest = hashlib.sha256()
         for tensor in self.state_dict().values():
             digest.update(tensor.cpu().numpy().tobytes())
         return digest.hexdigest()
 
     def is_compiled(self) -> bool:
-        """Say whether the compiled kernels run this model where its parameters are."""
+        """Return whether the compiled kernels run this model on the device of its parameters."""
         fused = self.config.implementation == "fused"
         return fused and all(layer.is_compiled() for layer in self.layers)
 
@@ -117,14 +116,14 @@ class LanguageModel(nn.Module):
         generator: torch.Generator,
         frequencies: Float[Tensor, " vocabulary"] | None = None,
     ) -> None:
-        """Draw the weights, in the way that the config names.
+        """Draw initial weights in the way that `model.initialization` names; biases are zero.
 
-        `normal` is the book's N(0, 0.01²) with biases zero. `uniform` draws from ±1/√hidden, and
-        characters' vectors from N(0, 1), so that they, and not what is remembered, drive the cells
-        at first; an LSTM's forget gate is opened with a bias of 1 (Jozefowicz and others, 2015).
-        `orthogonal` has, beside that, recurrent matrices that keep the length of the hidden state
-        (Saxe and others, 2014). With the characters' `frequencies`, b_q is their logarithms, except
-        for `normal`: without information from its state, the network then predicts them.
+        `normal`: N(0, 0.01²), as in the book. `uniform`: U(−1/√hidden, 1/√hidden), and N(0, 1) for
+        the embedding, so that at first the cells depend more on their input than on their state;
+        the bias of an LSTM's forget gate is 1 (Jozefowicz and others, 2015). `orthogonal`: the
+        same, with orthogonal recurrent matrices (Saxe and others, 2014). With the characters'
+        `frequencies`, b_q is their logarithm, except for `normal`: the network then starts by
+        predicting the frequencies.
         """
         bound = 1 / math.sqrt(self.config.hidden_size)
         for name, parameter in self.named_parameters():
@@ -160,15 +159,15 @@ class LanguageModel(nn.Module):
         state: ModelState,
         masks: Masks | None = None,
     ) -> tuple[Float[Tensor, "time batch vocabulary"], ModelState]:
-        """Read characters on from `state`; return the logits of each next one, and the new state.
+        """Read characters from `state`; return the logits of each next one, and the new state.
 
-        `masks` draws those of dropout while the model is in training mode.
+        `masks` draws the dropout masks in training mode.
         """
         hidden, new_state = self._read(inputs, state, masks)
         return product(hidden, self.output_weights, self.precision) + self.b_q, new_state
 
     def advance(self, inputs: Int64[Tensor, "time batch"], state: ModelState) -> ModelState:
-        """Read characters from `state` on; return only the new state."""
+        """Read characters from `state`; return only the new state."""
         return self._read(inputs, state, None)[1]
 
     def loss(
@@ -213,16 +212,16 @@ class LanguageModel(nn.Module):
         state: ModelState,
         masks: Masks | None,
     ) -> tuple[Float[Tensor, "time batch hidden"], ModelState]:
-        """Return what the softmax layer takes: the highest layer's hidden states."""
+        """Return the hidden states of the highest layer, after dropout, and the new state."""
         vectors: Tensor | None = self.embedding
         if vectors is not None and self.training:
             vectors = drop_vectors(vectors, self.config.embedding_dropout, masks)
-        first, *others = self.layers
-        hidden, first_state = first.read(inputs, vectors, state[0])
-        new_state = [first_state]
-        for layer, layer_state in zip(others, state[1:], strict=True):
-            hidden, last = layer(self._drop(hidden, masks), layer_state)
-            new_state.append(last)
+        lowest, *higher = self.layers
+        hidden, lowest_state = lowest.read(inputs, vectors, state[0])
+        new_state = [lowest_state]
+        for layer, layer_state in zip(higher, state[1:], strict=True):
+            hidden, end_state = layer(self._drop(hidden, masks), layer_state)
+            new_state.append(end_state)
         return self._drop(hidden, masks), tuple(new_state)
 
     def _drop(
@@ -235,15 +234,16 @@ class LanguageModel(nn.Module):
 
 
 def checked_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy the weights of a file for `model`; raises `InvalidDataError` if they do not match."""
-    own = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    for name in (*own, *(name for name in weights if name not in own)):
-        if name not in weights or name not in own:
-            there, other = ("the config", "file") if name in own else ("the file", "config")
-            raise InvalidDataError(f"{name:.60} is in {there}, but not in the {other}")
+    """Copy weights that were read from a file; raises `InvalidDataError` if they do not match."""
+    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    for name in (*expected, *(name for name in weights if name not in expected)):
+        if name not in weights:
+            raise InvalidDataError(f"{name:.60} is in the config, but not in the file")
+        if name not in expected:
+            raise InvalidDataError(f"{name:.60} is in the file, but not in the config")
         tensor = weights[name]
-        if tensor.shape != own[name]:
-            shapes = f"{tuple(own[name])}, but has {tuple(tensor.shape)}"
+        if tensor.shape != expected[name]:
+            shapes = f"{tuple(expected[name])}, but has {tuple(tensor.shape)}"
             raise InvalidDataError(f"{name} should have the shape {shapes}")
         if tensor.dtype is not torch.float32 or not tensor.isfinite().all():
             raise InvalidDataError(f"{name} should hold finite numbers in float32")
@@ -251,7 +251,7 @@ def checked_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str
 
 
 def detach(state: ModelState) -> ModelState:
-    """Cut a state off from the graph that made it: gradients stop at this step."""
+    """Detach a state from the graph: back-propagation through time stops at this step."""
     return tuple(tuple(tensor.detach() for tensor in layer_state) for layer_state in state)
 
 
@@ -261,7 +261,7 @@ def select_columns(state: ModelState, columns: slice) -> AnyState:
 
 
 def join_columns(states: Sequence[AnyState]) -> AnyState:
-    """Put states of columns beside each other."""
+    """Concatenate states along their columns."""
     if len(states) == 1:
         return states[0]
     layers = zip(*states, strict=True)
@@ -269,7 +269,7 @@ def join_columns(states: Sequence[AnyState]) -> AnyState:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of a name; `auto` is CUDA, then MPS, then the CPU. Raises `ConfigError`."""
+    """Return the device of a name; `auto`: CUDA, else MPS, else the CPU. Raises `ConfigError`."""
     present = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),

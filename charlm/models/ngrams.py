@@ -1,10 +1,10 @@
-"""What followed which characters: counts of n-grams, and their mixture with networks.
+"""N-gram counts, their predictions, and the mixture of these with the predictions of networks.
 
-A context of k characters predicts by its counts, with some of each count given to what the context
-of k − 1 predicts (interpolated absolute discounting: Ney, Essen and Kneser, 1994). On counting a
-character, contexts are taken from the longest down to the first that had seen it; so the shorter
-ones count in how many longer ones it stood (Moffat's update exclusion, 1990; close to what Kneser
-and Ney count).
+The prediction of a context of k characters interpolates its discounted counts with the prediction
+of the context of k − 1 characters (absolute discounting: Ney, Essen and Kneser, 1994). A character
+is counted in the longest context first, then in shorter ones, up to the first that has counted it
+before (update exclusion: Moffat, 1990). The counts of a short context are then roughly the number
+of longer contexts with that character, as in Kneser-Ney smoothing.
 """
 
 import ctypes
@@ -20,10 +20,10 @@ from charlm.kernels import compiler
 from charlm.kernels.loading import loaded
 
 DISCOUNTS = (0.9, 1.2, 1.4)
-"""Taken off a count of 1, of 2, and of more."""
+"""Discounts of a count of 1, of 2, and of more."""
 
 _MOST_SYMBOLS = 1 << 31
-"""The kernels keep a symbol in 32 bits."""
+"""The kernels store a symbol in 32 bits."""
 
 LogProbabilities = Float32[np.ndarray, "time vocabulary"]
 
@@ -31,7 +31,7 @@ LogProbabilities = Float32[np.ndarray, "time vocabulary"]
 class NGrams(ABC):
     """Counts of characters after contexts of up to `order` characters.
 
-    Ids are given with the `order` ids before them; −1 stands for what is before the text.
+    The first `order` elements of all `ids` are context; −1 stands for a place before the text.
     """
 
     def __init__(self, order: int, vocabulary_size: int) -> None:
@@ -54,21 +54,22 @@ class NGrams(ABC):
 
         The mixture is the softmax of a weighted sum of features: the members' log-probabilities,
         that of the empty context, and how much each longer context changes it. `weights` has a row
-        for each length that the longest known context may have. With a `rate`, the row is learnt
-        in place by gradient after each prediction; with `counts`, what came is counted.
+        for each length that the longest known context may have. With a learning `rate`, that row
+        takes a gradient step, in place, after each prediction; with `counts`, each id is counted
+        after its prediction.
         """
 
 
 def make_ngrams(order: int, vocabulary_size: int) -> NGrams:
-    """Return counts in the compiled kernels where they run, else in Python: the same, slower."""
+    """Return empty counts: in the compiled kernels if they are available, else in Python."""
     compiled = compiler.library() is not None
     return (KernelNGrams if compiled else PythonNGrams)(order, vocabulary_size)
 
 
 def first_weights(order: int, num_members: int) -> Float64[np.ndarray, "contexts features"]:
-    """Return weights to learn from: the members' mean, with a quarter of it from the n-grams.
+    """Return initial mixture weights: 3/4 for the mean of the members, and 1/4 for the n-grams.
 
-    The empty context alone gives nothing that a network does not know.
+    With order 0 the n-grams get none: networks know the frequencies of single characters.
     """
     counts = 1.0 if not num_members else 0.25 if order else 0.0
     networks = np.full((order + 1, num_members), (1 - counts) / max(1, num_members))
@@ -76,7 +77,7 @@ def first_weights(order: int, num_members: int) -> Float64[np.ndarray, "contexts
 
 
 class PythonNGrams(NGrams):
-    """The counts as they are meant; see `NGrams`."""
+    """`NGrams` in Python: slow, and the reference for the kernels."""
 
     def __init__(self, order: int, vocabulary_size: int) -> None:
         super().__init__(order, vocabulary_size)
@@ -94,7 +95,7 @@ class PythonNGrams(NGrams):
                 return
 
     def _contexts(self, history: Int64[np.ndarray, " history"]) -> list[tuple[int, ...]]:
-        """Return the ends of a history, from the empty one to the longest within the text."""
+        """Return the contexts at the end of a history, the empty one first."""
         last = history[len(history) - self.order :].tolist()
         contexts = [tuple(last[len(last) - length :]) for length in range(self.order + 1)]
         return [context for context in contexts if -1 not in context]
@@ -102,23 +103,25 @@ class PythonNGrams(NGrams):
     def predict(
         self, history: Int64[np.ndarray, " history"]
     ) -> tuple[Float64[np.ndarray, "contexts vocabulary"], int]:
-        """Return what contexts of each length give, and the longest length that was ever seen."""
-        given = np.full(self.vocabulary_size, 1 / self.vocabulary_size)
+        """Return the predictions of contexts of each length, and the longest length with counts."""
+        distribution = np.full(self.vocabulary_size, 1 / self.vocabulary_size)
         distributions, longest = [], 0
         contexts = self._contexts(history)
         for length in range(self.order + 1):
             followers = self._followers.get(contexts[length], {}) if length < len(contexts) else {}
             if length == 0 and 0 < len(followers) < self.vocabulary_size:
-                # What is taken off the counts goes to the symbols that were never counted.
-                given = np.full(self.vocabulary_size, 1 / (self.vocabulary_size - len(followers)))
-                given[list(followers)] = 0
+                # The discounts go to the symbols that were never counted.
+                distribution = np.full(
+                    self.vocabulary_size, 1 / (self.vocabulary_size - len(followers))
+                )
+                distribution[list(followers)] = 0
             if followers:
                 longest, total = length, sum(followers.values())
                 discounts = {s: DISCOUNTS[min(n, 3) - 1] for s, n in followers.items()}
-                given = given * sum(discounts.values()) / total
+                distribution = distribution * sum(discounts.values()) / total
                 for symbol, count in followers.items():
-                    given[symbol] += (count - discounts[symbol]) / total
-            distributions.append(given)
+                    distribution[symbol] += (count - discounts[symbol]) / total
+            distributions.append(distribution)
         return np.stack(distributions), longest
 
     def mix(
@@ -130,11 +133,11 @@ class PythonNGrams(NGrams):
         counts: bool = False,
     ) -> LogProbabilities:
         mixed = np.empty((len(members), self.vocabulary_size), np.float32)
-        for step, given in enumerate(members):
+        for step, log_probabilities in enumerate(members):
             history, symbol = ids[: self.order + step], int(ids[self.order + step])
             distributions, longest = self.predict(history)
             logs = np.log(distributions)
-            features = np.concatenate([given, logs[:1], np.diff(logs, axis=0)])
+            features = np.concatenate([log_probabilities, logs[:1], np.diff(logs, axis=0)])
             sums = weights[longest] @ features
             mixed[step] = sums - np.logaddexp.reduce(sums)
             if rate:
@@ -161,7 +164,7 @@ class _Mixture(ctypes.Structure):
 
 
 class KernelNGrams(NGrams):
-    """The same counts in the compiled kernels; see `NGrams`."""
+    """`NGrams` in the compiled kernels."""
 
     def __init__(self, order: int, vocabulary_size: int) -> None:
         super().__init__(order, vocabulary_size)
@@ -189,7 +192,7 @@ class KernelNGrams(NGrams):
         _check_type("weights", weights, 2, np.float64)
         _check_shape("weights", weights, (self.order + 1, num_members + self.order + 1))
         if not (weights.flags.c_contiguous and weights.flags.writeable):
-            raise ValueError("weights: an array of its own, written row by row, was expected")
+            raise ValueError("weights: a writable array in C order was expected")
         ids, members = self._checked(ids), np.ascontiguousarray(members)
         _check_shape("ids", ids, (self.order + steps,))
         mixed = np.empty((steps, self.vocabulary_size), np.float32)
@@ -215,7 +218,7 @@ class KernelNGrams(NGrams):
 
 
 def _check_type(name: str, array: np.ndarray, ndim: int, dtype: type[np.generic]) -> None:
-    """Raise `TypeError` for an array of other numbers: the kernels see only its address."""
+    """Raise `TypeError` for another type: the kernels see only the address of an array."""
     if array.dtype != dtype or array.ndim != ndim:
         raise TypeError(
             f"{name}: {ndim} dimensions of {np.dtype(dtype)} were expected, not {array.ndim} of "
@@ -229,5 +232,5 @@ def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
 
 
 def nats(log_probabilities: LogProbabilities, ids: Int64[np.ndarray, " time"]) -> float:
-    """Return the sum of −ln p of the ids that came."""
+    """Return the sum of −ln p of the ids."""
     return -math.fsum(log_probabilities[np.arange(len(ids)), ids].tolist())

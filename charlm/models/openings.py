@@ -1,4 +1,4 @@
-"""Choose the ids and the state from which generation starts.
+"""The opening of a generated text: the state and the ids from which generation starts.
 
 With a prefix, the model reads the prefix from the zero state. Without one, it starts in the state
 after a passage of training text that ends with a paragraph (or a record, a line, a sentence, a
@@ -21,11 +21,11 @@ from charlm.kernels.loading import computing_in
 from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import AnyState
 
-_PASSAGES, _LENGTH = 16, 256
-"""Number of passages of an opening, and characters per passage."""
-_WINDOW = 4096
-"""Characters of the window in which the end of a passage is searched."""
-_STREAM = 0x0BE61
+_NUM_PASSAGES = 16
+_PASSAGE_CHARACTERS = 256
+_WINDOW_CHARACTERS = 4096
+"""Size of the window in which the end of a passage is searched."""
+_SEED_OF_PASSAGES = 0x0BE61
 """Separates the random numbers of passages from others of the same seed."""
 _NEWLINE = r"(?:\r\n|\n|\r(?!\n))"
 _ENDS = (
@@ -66,8 +66,8 @@ class Opening:
         finite = torch.ones(passages.shape[1], dtype=torch.bool, device=passages.device)
         for tensor in _tensors_of(state):
             finite &= tensor.isfinite().all(dim=1)
-        whole = cls(passages[-1:], state)
-        return whole.columns(finite.nonzero().flatten().tolist()) if finite.any() else None
+        opening = cls(passages[-1:], state)
+        return opening.columns(finite.nonzero().flatten().tolist()) if finite.any() else None
 
     @classmethod
     def of_tensors(cls, model: AnyModel, tensors: Mapping[str, Tensor]) -> "Opening | None":
@@ -75,8 +75,8 @@ class Opening:
         if not tensors:
             return None
         ids = tensors.get("ids", torch.empty(0))
-        if ids.dtype is not torch.int64 or ids.ndim != 1 or not 0 < len(ids) <= _PASSAGES:
-            raise InvalidDataError(f"opening.ids should hold 1 to {_PASSAGES} ids in int64")
+        if ids.dtype is not torch.int64 or ids.ndim != 1 or not 0 < len(ids) <= _NUM_PASSAGES:
+            raise InvalidDataError(f"opening.ids should hold 1 to {_NUM_PASSAGES} ids in int64")
         if (ids < 0).any() or (ids >= model.vocabulary_size).any():
             raise InvalidDataError("opening.ids should hold ids of the vocabulary")
         names = _names(model.initial_state(len(ids)))
@@ -85,8 +85,10 @@ class Opening:
         for name, tensor in names.items():
             _check_state(f"opening.{name}", tensors[name], tensor.shape)
         state = tuple(
-            tuple(tensors[f"{layer}.{number}"].to(model.device) for number in range(len(of_layer)))
-            for layer, of_layer in enumerate(model.initial_state(1))
+            tuple(
+                tensors[f"{layer}.{number}"].to(model.device) for number in range(len(layer_state))
+            )
+            for layer, layer_state in enumerate(model.initial_state(1))
         )
         if isinstance(model, Ensemble):
             history = state[-1][0]  # ids plus one, zero before the text
@@ -101,7 +103,7 @@ class Opening:
     def columns(self, numbers: Sequence[int]) -> "Opening":
         """Return an opening with the numbered columns."""
         chosen = torch.tensor(numbers, device=self.ids.device)
-        state = tuple(tuple(t[chosen] for t in of_layer) for of_layer in self.state)
+        state = tuple(tuple(t[chosen] for t in layer_state) for layer_state in self.state)
         return Opening(self.ids[:, chosen], state)
 
     def for_samples(self, seed: int, num_samples: int) -> "Opening":
@@ -115,12 +117,12 @@ def choose_passages(ids: Ids, vocabulary: Vocabulary, seed: int) -> Int64[Tensor
 
     The seed determines where it searches. It reads only windows of the text.
     """
-    length = min(_LENGTH, max(2, len(ids) // 2))
-    random = np.random.default_rng([seed, _STREAM])
-    passages = np.empty((length, _PASSAGES), np.int64)
-    for column in range(_PASSAGES):
-        first = int(random.integers(length, max(length, len(ids) - _WINDOW) + 1))
-        window = np.asarray(ids[first : first + _WINDOW])
+    length = min(_PASSAGE_CHARACTERS, max(2, len(ids) // 2))
+    random = np.random.default_rng([seed, _SEED_OF_PASSAGES])
+    passages = np.empty((length, _NUM_PASSAGES), np.int64)
+    for column in range(_NUM_PASSAGES):
+        first = int(random.integers(length, max(length, len(ids) - _WINDOW_CHARACTERS) + 1))
+        window = np.asarray(ids[first : first + _WINDOW_CHARACTERS])
         end = first + int(random.choice(_ends(_text_of(window, vocabulary))))
         passages[:, column] = ids[end - length : end]
     return torch.from_numpy(passages)
@@ -145,13 +147,13 @@ def _ends(text: str) -> list[int]:
 def _names(state: AnyState) -> dict[str, Tensor]:
     return {
         f"{layer}.{number}": tensor
-        for layer, of_layer in enumerate(state)
-        for number, tensor in enumerate(of_layer)
+        for layer, layer_state in enumerate(state)
+        for number, tensor in enumerate(layer_state)
     }
 
 
 def _tensors_of(state: AnyState) -> list[Tensor]:
-    return [tensor for of_layer in state for tensor in of_layer]
+    return [tensor for layer_state in state for tensor in layer_state]
 
 
 def _check_state(name: str, tensor: Tensor, shape: torch.Size) -> None:

@@ -1,4 +1,4 @@
-"""Recurrent cells, one file a family: the book's equation, and beside it the fast way to run it."""
+"""Recurrent cells, one file each: the equations (`step`), and PyTorch's kernel (`fused`)."""
 
 from charlm.models.cells.cell import Cell, State
 from charlm.models.cells.gru import GRUCell
@@ -12,6 +12,6 @@ CELLS: dict[str, type[Cell]] = {
     "lstm": LSTMCell,
     "mogrifier": MogrifierCell,
 }
-"""The cells by the name that a config gives them."""
+"""The cells by the value of `model.cell`."""
 
 __all__ = ["CELLS", "Cell", "GRUCell", "LSTMCell", "MogrifierCell", "RNNCell", "ReLUCell", "State"]

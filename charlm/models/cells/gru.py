@@ -1,4 +1,7 @@
-"""The gated recurrent unit (Cho and others, 2014)."""
+"""The GRU: equations, and PyTorch's kernel.
+
+Cho and others, "Learning phrase representations using RNN encoder-decoder", 2014.
+"""
 
 import torch
 from jaxtyping import Float
@@ -9,7 +12,7 @@ from charlm.models.cells.cell import Cell, State
 
 
 class GRUCell(Cell):
-    """A reset gate R, an update gate Z, and a candidate that they mix with the hidden state.
+    """Gated recurrent unit: a reset gate R, an update gate Z, and a candidate H̃.
 
         R_t = σ(X_t W_xr + H_{t-1} W_hr + b_r)
         Z_t = σ(X_t W_xz + H_{t-1} W_hz + b_z)
@@ -17,9 +20,11 @@ class GRUCell(Cell):
         H_t = Z_t ⊙ H_{t-1} + (1 − Z_t) ⊙ H̃_t
 
     The reset gate acts after the product with W_hh, as in the first version of the paper
-    (arXiv 1406.1078v1) and in cuDNN; books often print (R_t ⊙ H_{t-1}) W_hh, the later version,
-    which needs the gate before the product and so cannot do all three products in one.
-    Columns of the matrices: R, Z, candidate.
+    (arXiv 1406.1078v1) and in cuDNN, so that one product computes all three. Books often print
+    the later version, (R_t ⊙ H_{t-1}) W_hh.
+
+    X_t is (batch, input), all others are (batch, hidden). The columns of W_xh, W_hh and b_h are
+    those of R, Z and H̃, in this order.
     """
 
     kernel = Kernel("gru", num_gates=3, num_states=1, num_saved=4, splits_projection=True)

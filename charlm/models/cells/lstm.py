@@ -1,4 +1,8 @@
-"""Long short-term memory (Hochreiter and Schmidhuber, 1997; forget gate: Gers and others, 2000)."""
+"""The LSTM: equations, and PyTorch's kernel.
+
+Hochreiter and Schmidhuber, "Long short-term memory", 1997; the forget gate is that of Gers,
+Schmidhuber and Cummins, "Learning to forget", 2000.
+"""
 
 import torch
 from jaxtyping import Float
@@ -9,7 +13,7 @@ from charlm.models.cells.cell import Cell, State
 
 
 class LSTMCell(Cell):
-    """A memory C that input, forget and output gates write, keep and read.
+    """Long short-term memory: a memory cell C with an input, a forget and an output gate.
 
         I_t = σ(X_t W_xi + H_{t-1} W_hi + b_i)
         F_t = σ(X_t W_xf + H_{t-1} W_hf + b_f)
@@ -18,7 +22,8 @@ class LSTMCell(Cell):
         C_t = F_t ⊙ C_{t-1} + I_t ⊙ C̃_t
         H_t = O_t ⊙ tanh(C_t)
 
-    Columns of the matrices: I, F, candidate, O.
+    ⊙ is the product of elements. X_t is (batch, input), all others are (batch, hidden). The columns
+    of W_xh, W_hh and b_h are those of I, F, C̃ and O, in this order.
     """
 
     kernel = Kernel("lstm", num_gates=4, num_states=2, num_saved=4)

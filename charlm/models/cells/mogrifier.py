@@ -1,4 +1,7 @@
-"""The LSTM with a Mogrifier gate (Melis, Kočiský and Blunsom, 2020)."""
+"""The LSTM with a Mogrifier gate: equations.
+
+Melis, Kočiský and Blunsom, "Mogrifier LSTM", 2020.
+"""
 
 from typing import Literal
 
@@ -11,15 +14,14 @@ from charlm.models.cells.lstm import LSTMCell
 
 
 class MogrifierCell(LSTMCell):
-    """An LSTM in which the input first says how much of each hidden unit it listens to.
+    """LSTM in which a gate of the input scales the hidden state before each step.
 
         G_t = 2σ(X_t W_xg + b_g)
         H'_{t-1} = G_t ⊙ H_{t-1}
 
-    and H' takes the place of H_{t-1} in the LSTM's equations. That is a Mogrifier of one round, the
-    one that scales the hidden state. The paper goes on, and lets H' scale X, X again H', and so
-    on: each such round is a product that has to wait for the step before, whereas this gate
-    depends on the input alone, and costs next to nothing.
+    H' replaces H_{t-1} in the LSTM's equations. This is the Mogrifier with one round. In the paper
+    H' then scales X, which scales H' again, and so on. Each of these rounds needs the result of
+    the previous step, but this gate depends on the input only, and costs almost nothing.
     """
 
     has_hidden_gate = True
@@ -46,4 +48,4 @@ class MogrifierCell(LSTMCell):
     def fused(
         self, inputs: Float[Tensor, "time batch input"], state: State
     ) -> tuple[Float[Tensor, "time batch hidden"], State]:
-        return self.equations(inputs, state)  # PyTorch has no kernel for it
+        return self.equations(inputs, state)  # PyTorch has no such kernel

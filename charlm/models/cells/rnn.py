@@ -1,4 +1,7 @@
-"""The simple recurrent network (Elman, "Finding structure in time", 1990; the book's 6.2.2)."""
+"""The simple recurrent network: equation, and PyTorch's kernels.
+
+Elman, "Finding structure in time", 1990; the book's section 6.2.2.
+"""
 
 from collections.abc import Callable
 
@@ -11,7 +14,12 @@ from charlm.models.cells.cell import Cell, State
 
 
 class RNNCell(Cell):
-    """H_t = φ(X_t W_xh + H_{t-1} W_hh + b_h); φ = tanh here, and ReLU in the subclass."""
+    """Simple recurrent network with φ = tanh.
+
+        H_t = φ(X_t W_xh + H_{t-1} W_hh + b_h)
+
+    X_t is (batch, input), H_t is (batch, hidden).
+    """
 
     kernel = Kernel("rnn_tanh", num_gates=1, num_states=1, num_saved=0)
 
@@ -36,7 +44,7 @@ class RNNCell(Cell):
 
 
 class ReLUCell(RNNCell):
-    """φ = ReLU."""
+    """Simple recurrent network with φ = ReLU."""
 
     kernel = Kernel("rnn_relu", num_gates=1, num_states=1, num_saved=0)
 
