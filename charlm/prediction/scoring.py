@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from charlm.corpus.batches import Batch
+from charlm.corpus.batch_iterator import Batch
 from charlm.corpus.corpus import Part
 from charlm.corpus.vocabulary import Ids
 from charlm.distributed.processes import Processes

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from charlm.config.schema import TrainingConfig
-from charlm.corpus.batches import Batch
+from charlm.corpus.batch_iterator import Batch
 from charlm.corpus.provenance import Record, inherited, merged
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import ConfigError

@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from charlm.corpus.batches import Position, SequentialBatches
+from charlm.corpus.batch_iterator import Position
+from charlm.corpus.batches import SequentialBatches
 from charlm.files.untrusted import Count, Finite, InvalidDataError, Seconds, checked
 from charlm.models.language_model import AnyState, LanguageModel
 from charlm.training.trainer import Trainer, TrainerState

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from charlm.config.schema import TrainingConfig
-from charlm.corpus.batches import Batch, Batches, Position
+from charlm.corpus.batch_iterator import Batch, Position
+from charlm.corpus.batches import Batches
 from charlm.distributed.processes import Processes, portion
 from charlm.environment.clock import seconds_awake
 from charlm.errors import DivergenceError

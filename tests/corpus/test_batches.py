@@ -14,15 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from charlm.config.schema import BatchesConfig
-from charlm.corpus.batches import (
-    Batch,
-    Batches,
-    Position,
-    RandomBatches,
-    SequentialBatches,
-    Shuffle,
-    make_batches,
-)
+from charlm.corpus.batch_iterator import Batch, Position
+from charlm.corpus.batches import Batches, RandomBatches, SequentialBatches, make_batches
+from charlm.corpus.shuffle import Shuffle
 from charlm.errors import CorpusError
 
 SAMPLINGS: dict[str, Callable[..., Batches]] = {

@@ -21,7 +21,8 @@ from charlm import signals as interrupt
 from charlm.cli.clearing import clear_cache
 from charlm.config.load import load_config
 from charlm.config.schema import Config, CorpusConfig, TrainingConfig
-from charlm.corpus.batches import Position, SequentialBatches
+from charlm.corpus.batch_iterator import Position
+from charlm.corpus.batches import SequentialBatches
 from charlm.corpus.builder import build_corpus
 from charlm.errors import ConfigError, CorpusError, DivergenceError, RunError
 from charlm.models.language_model import choose_device

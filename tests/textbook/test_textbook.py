@@ -21,7 +21,8 @@ from torch.nn import functional as F
 
 from charlm.config.load import load_config
 from charlm.config.schema import Config, ModelConfig, TrainingConfig
-from charlm.corpus.batches import Batch, Batches, RandomBatches, SequentialBatches, make_batches
+from charlm.corpus.batch_iterator import Batch
+from charlm.corpus.batches import Batches, RandomBatches, SequentialBatches, make_batches
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.corpus import Part
 from charlm.corpus.vocabulary import UNKNOWN_TYPE, Ids, Vocabulary, code_points

@@ -12,7 +12,8 @@ from support.training import PowerLossError, assert_same_weights, crash_at
 
 import charlm
 from charlm.config.schema import BatchesConfig, EnsembleConfig, TrainingConfig
-from charlm.corpus.batches import Batch, make_batches
+from charlm.corpus.batch_iterator import Batch
+from charlm.corpus.batches import make_batches
 from charlm.models.ensemble import Ensemble
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import RunFolder

@@ -25,7 +25,8 @@ from support.training import (
 import charlm
 from charlm.config.load import load_config
 from charlm.config.schema import BatchesConfig, Config, ModelConfig, TrainingConfig
-from charlm.corpus.batches import Batch, make_batches
+from charlm.corpus.batch_iterator import Batch
+from charlm.corpus.batches import make_batches
 from charlm.errors import CharlmError, CorpusError, DivergenceError, RunError
 from charlm.files.atomic import write_whole
 from charlm.kernels import compiler

@@ -1,0 +1,143 @@
+"""What both samplings share: epochs, positions, hidden rare characters, columns of a process."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from charlm.corpus.vocabulary import Ids
+
+
+class Batch(NamedTuple):
+    """Examples side by side: at every step, the target is the character after the input."""
+
+    inputs: Int64[Tensor, "time batch"]
+    targets: Int64[Tensor, "time batch"]
+    continues: bool
+    """Whether column `i` continues column `i` of the previous batch."""
+    first_column: int = 0
+    """Number of the first column in the whole batch, which several processes may share."""
+    num_elsewhere: int = 0
+    """Columns of the whole batch in other processes."""
+
+    @property
+    def num_columns(self) -> int:
+        """Columns of the whole batch."""
+        return self.inputs.shape[1] + self.num_elsewhere
+
+    @property
+    def num_predictions(self) -> int:
+        """Characters that the whole batch predicts."""
+        return len(self.targets) * self.num_columns
+
+
+class Position(NamedTuple):
+    """The next batch of an iterator: number `batch` of this epoch."""
+
+    epoch: int
+    batch: int
+
+
+_HAPAX_SEED = 2**32 - 1
+"""Third part of the seed for hidden hapaxes; resets use the number of a batch, which is less."""
+
+Share = Callable[[int], range]
+"""Returns the columns that this process reads, given the number of all columns."""
+
+
+class BatchIterator(ABC):
+    """Batches of an endless sequence of epochs; each epoch has a layout drawn from its own seed.
+
+    The position, `(epoch, batch)`, is the whole state: seed and epoch decide the layout, so an
+    iterator resumes exactly, and at once. Subclasses state the law of a sampling in `_lay_out` and
+    `_batch`.
+    """
+
+    def __init__(
+        self,
+        ids: Ids,
+        batch_size: int,
+        sequence_length: int,
+        seed: int,
+        random_offset: bool = True,
+        share: Share = range,
+    ) -> None:
+        self._share = share
+        self.ids = ids
+        self.batch_size = batch_size
+        self.sequence_length = sequence_length
+        self.seed = seed
+        self.random_offset = random_offset
+        self._hapaxes, self._hiding_probability = np.empty(0, np.int64), 0.0
+        self.restore(Position(0, 0))
+
+    def hide_hapaxes(self, hapaxes: Sequence[int], probability: float) -> None:
+        """Read rare ids as the unknown symbol, id 0, with this probability in each epoch.
+
+        The network learns where unknown characters occur and what follows them (Dyer and others,
+        "Transition-based dependency parsing with stack LSTMs", 2015).
+        """
+        self._hapaxes, self._hiding_probability = np.array(hapaxes, np.int64), probability
+        self._draw_hidden()
+
+    def _draw_hidden(self) -> None:
+        """Draw the ids that are hidden in this epoch."""
+        random = np.random.default_rng([self.seed, self._epoch, _HAPAX_SEED])
+        is_hidden = random.random(len(self._hapaxes)) < self._hiding_probability
+        self._hidden = self._hapaxes[is_hidden]
+
+    @property
+    def position(self) -> Position:
+        return Position(self._epoch, self._index)
+
+    def restore(self, position: Position) -> None:
+        """Move to a position, as if all batches before it had been taken."""
+        self._epoch, self._index = position
+        self._num_batches = self._lay_out(np.random.default_rng([self.seed, self._epoch]))
+        self._draw_hidden()
+
+    @property
+    def epochs(self) -> float:
+        """Number of epochs that have been taken, as a fraction."""
+        return self._epoch + self._index / self._num_batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        batch = self._batch(self._index)
+        self._index += 1
+        if self._index == self._num_batches:
+            self.restore(Position(self._epoch + 1, 0))
+        return batch
+
+    @abstractmethod
+    def _lay_out(self, random: np.random.Generator) -> int:
+        """Draw the epoch's offset and order; return its number of batches."""
+
+    @abstractmethod
+    def _batch(self, index: int) -> Batch:
+        """Return batch number `index` of the epoch."""
+
+    def _random_offset(self, random: np.random.Generator, below: int, needed: int) -> int:
+        """Draw the first position of the epoch; at least `needed` ids follow it."""
+        if not self.random_offset:
+            return 0
+        return int(random.integers(min(below, len(self.ids) - needed + 1)))
+
+    def _examples(
+        self, starts: Int64[np.ndarray, " columns"], length: int, continues: bool
+    ) -> Batch:
+        """Make a batch of the segments that begin at `starts`, with the columns of this process."""
+        columns = self._share(len(starts))
+        segments = np.empty((length + 1, len(columns)), np.int64)
+        for place, column in enumerate(columns):
+            segments[:, place] = self.ids[starts[column] : starts[column] + length + 1]
+        if len(self._hidden):
+            segments[np.isin(segments, self._hidden)] = 0
+        ids, num_elsewhere = torch.from_numpy(segments), len(starts) - len(columns)
+        return Batch(ids[:-1], ids[1:], continues, columns.start, num_elsewhere)
