@@ -43,17 +43,23 @@ def _extended(known: Vocabulary, config: CorpusConfig) -> Vocabulary:
 
 
 def _check_known(corpus: Corpus, config: CorpusConfig, is_own: bool) -> None:
-    names: tuple[PartName, ...] = ("train",) if is_own else ("train", "validation")
+    names: list[PartName] = ["train"]
+    if not is_own or config.validation_paths:  # a fraction of a small text may have new characters
+        names.append("validation")
     for name in names:
         part = corpus.parts[name]
         if part.num_unknown <= MOST_UNKNOWN * len(part):
             continue
-        remedy = (
-            f"lower corpus.minimum_count ({config.minimum_count})"
-            if is_own or config.vocabulary == "extend"
-            else "learn its characters with --set corpus.vocabulary=extend"
-        )
         raise CorpusError(
             f"{part.num_unknown / len(part):.0%} of the characters of the {name} split are not in "
-            f"the vocabulary, so that the scores of the model would be misleading; {remedy}"
+            "the vocabulary, so that the scores of the model would be misleading; "
+            f"{_remedy(name, config, is_own)}"
         )
+
+
+def _remedy(name: PartName, config: CorpusConfig, is_own: bool) -> str:
+    if not is_own and config.vocabulary != "extend":
+        return "learn its characters with --set corpus.vocabulary=extend"
+    if name == "validation" and config.vocabulary_from == "train":
+        return "take the characters of all splits with --set corpus.vocabulary_from=all"
+    return f"lower corpus.minimum_count ({config.minimum_count})"

@@ -143,6 +143,25 @@ def test_a_text_that_is_mostly_unknown_is_refused(
     refused(run(*command, "--set=corpus.minimum_count=200"), "lower corpus.minimum_count")
 
 
+@pytest.mark.parametrize("extend", [False, True])
+def test_an_unknown_validation_file_is_refused(
+    latin: Path, cyrillic: Path, tmp_path: Path, extend: bool
+) -> None:
+    """Else the best checkpoint is chosen by a perplexity near 1; the remedy of the message works.
+
+    A validation split that is a fraction of one text may have many characters of its own.
+    """
+    (text := tmp_path / "latin.txt").write_text(LATIN, "utf-8")
+    command = ["train", "--text", text, "--runs", tmp_path, *SMALL, "--set=training.steps=1"]
+    separate = [f"--set=corpus.validation_paths={cyrillic}"]
+    if extend:
+        separate += [EXTEND, f"--set=training.start_from={latin}"]
+    refused(run(*command, *separate), "validation split", "--set corpus.vocabulary_from=all")
+    assert run(*command, *separate, "--set=corpus.vocabulary_from=all").exit_code == 0
+    text.write_text(LATIN + CYRILLIC[: len(LATIN) // 10], "utf-8")
+    assert run(*command).exit_code == 0
+
+
 def test_a_latin_model_learns_and_writes_cyrillic(
     latin: Path, cyrillic: Path, tmp_path: Path
 ) -> None:
