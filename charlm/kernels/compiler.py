@@ -1,6 +1,6 @@
-"""Build the C++ kernels with the machine's own compiler: once, for exactly this processor.
+"""Build the C++ kernels with the machine's compiler: once, for exactly this processor.
 
-Nothing depends on it: without a compiler `library()` is None, and PyTorch's kernels do the work.
+The kernels are optional: without a compiler `library()` is None, and PyTorch's kernels are used.
 """
 
 import atexit
@@ -26,13 +26,19 @@ from charlm.kernels.store import KernelStore
 
 _SOURCE = Path(__file__).with_name("kernels.cpp")
 _FLAGS = (
-    *("-std=c++17", "-O3", "-shared", "-fPIC", "-pthread"),
-    *("-ffp-contract=fast", "-fno-math-errno"),  # no flag that would change what nan means
+    "-std=c++17",
+    "-O3",
+    "-shared",
+    "-fPIC",
+    "-pthread",
+    "-ffp-contract=fast",
+    "-fno-math-errno",  # but no flag that changes the meaning of NaN
 )
-_SECONDS, _SECONDS_FOR_VERSION = 300.0, 20.0
+_BUILD_SECONDS = 300.0
+_VERSION_SECONDS = 20.0
 _one_at_a_time = Lock()
 """Held by the thread that builds or loads the kernels; the others wait for its result."""
-if hasattr(os, "register_at_fork"):  # a fork waits, too: its copy of the lock is never released
+if hasattr(os, "register_at_fork"):  # a fork also waits: its copy of the lock is never released
     _release = _one_at_a_time.release
     os.register_at_fork(
         before=_one_at_a_time.acquire, after_in_parent=_release, after_in_child=_release
@@ -40,8 +46,8 @@ if hasattr(os, "register_at_fork"):  # a fork waits, too: its copy of the lock i
 
 
 def begin() -> None:
-    """Start the build, if one is needed, so that it runs while torch loads."""
-    if _reason_to_do_without() is not None:
+    """Start the build, if one is needed, so that it runs while torch is imported."""
+    if _unavailable_reason() is not None:
         return
     with _one_at_a_time:
         store = _store()
@@ -50,12 +56,12 @@ def begin() -> None:
 
 
 def library() -> ctypes.CDLL | None:
-    """Return the kernels, built now if need be; None where they cannot be had."""
+    """Return the kernels, and build them if necessary; None if they are not available."""
     return _loaded()[0]
 
 
 def description() -> str:
-    """Say what runs the cells on the CPU, and why, in a few words for a log."""
+    """Return which kernels run the cells on the CPU, and why, for a log."""
     loaded, reason = _loaded()
     return "compiled kernels" if loaded is not None else f"PyTorch's kernels ({reason})"
 
@@ -67,7 +73,7 @@ def _loaded() -> tuple[ctypes.CDLL | None, str]:
 
 @cache
 def _load() -> tuple[ctypes.CDLL | None, str]:
-    if (reason := _reason_to_do_without()) is not None:
+    if (reason := _unavailable_reason()) is not None:
         return None, reason
     store = _store()
     data = store.read()
@@ -88,7 +94,7 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
         return None, str(error)
 
 
-def _reason_to_do_without() -> str | None:
+def _unavailable_reason() -> str | None:
     if os.environ.get("CHARLM_KERNELS", "").lower() in ("off", "0", "no", "false"):
         return "CHARLM_KERNELS is off"
     return None if _compiler() else "no C++ compiler found; CXX names one"
@@ -100,11 +106,11 @@ def _store() -> KernelStore:
 
 @cache
 def kernels_version() -> str:
-    """Return what tells these kernels on this processor from any others."""
+    """Return a digest of the sources, the compiler, its version and flags, and the processor."""
     sources = [_SOURCE, *sorted(_SOURCE.parent.glob("*.hpp"))]
     texts = [source.read_text(encoding="utf-8") for source in sources]
-    about = [*texts, *_command(), _compiler_version(), processor()]
-    return hashlib.sha256("\n".join(about).encode(errors="replace")).hexdigest()[:20]
+    parts = [*texts, *_command(), _compiler_version(), processor()]
+    return hashlib.sha256("\n".join(parts).encode(errors="replace")).hexdigest()[:20]
 
 
 @cache
@@ -134,17 +140,17 @@ def _command() -> tuple[str, ...]:
 def _compiler_version() -> str:
     """Return the version text of the compiler, or "" if it gives none."""
     try:
-        said = subprocess.run(
+        result = subprocess.run(
             [*_compiler(), "--version"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=_SECONDS_FOR_VERSION,
+            timeout=_VERSION_SECONDS,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return said.stdout.decode(errors="replace")
+    return result.stdout.decode(errors="replace")
 
 
 class _Build:
@@ -173,7 +179,7 @@ class _Build:
             atexit.register(self._abandon)
 
     def _abandon(self) -> None:
-        """Leave nothing half-made behind when the process ends before it was needed."""
+        """Stop the compiler and delete its files when the process ends before the build."""
         if os.getpid() != self._owner:
             return
         if self._process.poll() is None:
@@ -200,14 +206,14 @@ class _Build:
         if self._reason:
             return None, self._reason
         try:
-            _, messages = self._process.communicate(timeout=_SECONDS)
+            _, messages = self._process.communicate(timeout=_BUILD_SECONDS)
             if self._process.returncode == 0:
                 return self._built.read_bytes(), ""
-            lines = messages.splitlines() or ["the compiler failed without a word"]
+            lines = messages.splitlines() or ["the compiler failed without a message"]
             reason = next((line for line in lines if "error" in line), lines[0])
         except subprocess.TimeoutExpired:
             self._stop()
-            reason = f"the compiler took more than {_SECONDS:.0f} s"
+            reason = f"the compiler took more than {_BUILD_SECONDS:.0f} s"
         except OSError as error:
             return None, str(error)
         finally:

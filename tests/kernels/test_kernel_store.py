@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import functools
 import hashlib
 import os
 import platform
@@ -9,17 +10,19 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from support.processes import as_another_user, needs_root
 
 from charlm.cli.clearing import clear_cache
 from charlm.environment import processor
 from charlm.kernels import compiler, libraries, store
 from charlm.kernels.store import KernelStore
+from charlm.models.cells import LSTMCell
 
 DATA = b"a library"
 LIBRARY = f"key-{hashlib.sha256(DATA).hexdigest()}{libraries.suffix()}"
@@ -34,18 +37,19 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def forgetful() -> Iterator[Callable[[], None]]:
-    """Let a call be that of the next process: it has nothing loaded, and has found no compiler."""
-    cached: list[Any] = [compiler._load, compiler._building, compiler._compiler]
-    cached.append(compiler.kernels_version)
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """A function after which the compiler module is in the state of a new process.
+
+    Nothing is loaded and no compiler found. After the test, what was loaded before is there again.
+    """
 
     def forget() -> None:
-        for function in cached:
-            function.cache_clear()
+        for name in ("_load", "_building", "_compiler", "kernels_version"):
+            function = getattr(compiler, name).__wrapped__
+            monkeypatch.setattr(compiler, name, functools.cache(function))
 
     forget()
-    yield forget
-    forget()
+    return forget
 
 
 def kept() -> KernelStore:
@@ -244,6 +248,55 @@ def test_a_place_that_no_code_may_be_loaded_from_is_noticed_once(
         assert KernelStore("key").load(real).charlm_lanes() > 0
     assert len(tried) == 1
     assert made.read() == real
+
+
+@needs_compiler
+def test_damaged_library_is_rebuilt(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgetful: Callable[[], None]
+) -> None:
+    """A small source stands for that of the kernels."""
+    source = tmp_path / "small.cpp"
+    source.write_text('extern "C" long long charlm_lanes() { return 8; }')
+    monkeypatch.setattr(compiler, "_SOURCE", source)
+    assert compiler.library() is not None
+    (built,) = cache.glob("kernels*/*.so")
+    content = built.read_bytes()
+    built.unlink()  # not overwritten: this process has loaded it
+    built.write_bytes(b"no library")
+    built.chmod(0o600)
+    forgetful()
+    library = compiler.library()
+    assert library is not None
+    assert library.charlm_lanes() == 8
+    assert len(built.read_bytes()) == len(content)
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"CHARLM_KERNELS": "off"}, "CHARLM_KERNELS is off"),
+        ({"CXX": "no-such-compiler"}, "no-such-compiler"),
+        ({"CXX": "false"}, "without a message"),
+        ({"PATH": "/nowhere"}, "no C++ compiler"),
+    ],
+)
+def test_pytorch_computes_without_kernels(
+    variables: dict[str, str],
+    reason: str,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    forgetful: Callable[[], None],
+) -> None:
+    """The description names the reason, and at most a note is left in the cache."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    cell = LSTMCell(4, 8)
+    outputs, _ = cell(torch.ones(2, 3, 4), cell.initial_state(3))
+    assert outputs.shape == (2, 3, 8)
+    description = compiler.description()
+    assert description.startswith("PyTorch's kernels")
+    assert reason in description
+    assert {path.suffix for path in cache.rglob("*") if path.is_file()} <= {".json"}
 
 
 def counting_compiler(folder: Path, action: str) -> Path:

@@ -1,9 +1,6 @@
-"""The compiled kernels: equal to the equations at both precisions, or done without."""
+"""The compiled kernels compute what the equations do, in both precisions."""
 
 import copy
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -209,51 +206,6 @@ def test_the_cross_entropy_stays_finite_where_a_character_was_thought_impossible
     assert cross_entropy(rows * torch.nan, weights, torch.zeros(2), targets, "bfloat16").isnan()
     with pytest.raises(IndexError, match="outside of the 2 symbols"):
         cross_entropy(rows, weights, torch.zeros(2), targets + 1, "bfloat16")
-
-
-def describe(tmp_path: Path, **environment: str) -> str:
-    """What a fresh process, with a cache of its own, says about its kernels."""
-    import os
-
-    code = (
-        "import torch; from charlm.models.cells import LSTMCell; "
-        "from charlm.kernels import compiler; "
-        "cell = LSTMCell(4, 8); cell(torch.zeros(2, 3, 4), cell.initial_state(3)); "
-        "print(compiler.description())"
-    )
-    variables = os.environ | {"CHARLM_CACHE": str(tmp_path)} | environment
-    return subprocess.run(
-        [sys.executable, "-c", code], env=variables, check=True, capture_output=True, text=True
-    ).stdout
-
-
-@pytest.mark.parametrize(
-    ("variables", "reason"),
-    [
-        ({"CHARLM_KERNELS": "off"}, "CHARLM_KERNELS is off"),
-        ({"CXX": "no-such-compiler"}, "no-such-compiler"),
-        ({"CXX": "false"}, "without a word"),
-        ({"PATH": "/nowhere"}, "no C++ compiler"),
-    ],
-)
-def test_without_kernels_pytorch_does_the_work_and_the_reason_is_named(
-    tmp_path: Path, variables: dict[str, str], reason: str
-) -> None:
-    said = describe(tmp_path, **variables)
-    assert said.startswith("PyTorch's kernels"), said
-    assert reason in said
-    left = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
-    assert left <= {".json"}, "a note at most, and nothing half-made"
-
-
-@needs_compiler
-def test_a_library_that_is_damaged_is_built_again(tmp_path: Path) -> None:
-    assert describe(tmp_path).startswith("compiled kernels")
-    (built,) = tmp_path.glob("kernels*/*.so")
-    whole = built.read_bytes()
-    built.write_bytes(b"no library")
-    assert describe(tmp_path).startswith("compiled kernels")
-    assert len(built.read_bytes()) == len(whole)
 
 
 @needs_compiler
