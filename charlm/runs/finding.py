@@ -10,13 +10,13 @@ from charlm.suggestions import did_you_mean_path
 
 
 def newest_run(runs: Path) -> RunFolder:
-    """Return the run under a folder whose checkpoint was written last; raises `RunError`."""
+    """Return the run folder below `runs` with the newest checkpoint; raises `RunError` for none."""
     saved = []
     with file_errors("be read", runs, "check the folder"):
         for kind in ("*", "*/member-*"):
             for path in runs.glob(f"{kind}/checkpoints/*.safetensors"):
                 folder = runs / path.relative_to(runs).parts[0]
-                with suppress(FileNotFoundError):  # a running training deletes old checkpoints
+                with suppress(FileNotFoundError):  # a training in progress deletes old checkpoints
                     if not folder.name.startswith("."):
                         saved.append((path.stat().st_mtime, folder))
     if not saved:
@@ -38,9 +38,10 @@ def checkpoint_to_use(path: Path, runs: Path = Path("runs")) -> Path:
             return path
     with file_errors("be read", path, "check the folder"):
         members = sorted(path.glob("member-*"), key=lambda member: (len(member.name), member))
-    whole, *trained = map(RunFolder, (path, *reversed(members)))
-    ways = (whole.best, whole.last, *(m.best for m in trained), *(m.last for m in trained))
-    for checkpoint in ways:
+    folder, *trained = map(RunFolder, (path, *reversed(members)))
+    best = [member.best for member in trained]
+    last = [member.last for member in trained]
+    for checkpoint in (folder.best, folder.last, *best, *last):
         if checkpoint.exists():
             return checkpoint
     hint = runs_in(path) or "give a run's folder or a checkpoint file"

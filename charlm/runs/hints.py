@@ -10,7 +10,7 @@ _MAX_NAMED_RUNS = 3
 
 
 def runs_in(folder: Path) -> str:
-    """Name the newest runs of a folder and count the others; "" if there are none."""
+    """Return a hint that names the newest runs in a folder and counts the others, or ""."""
     runs = []
     with suppress(OSError):
         for checkpoints in folder.glob("*/checkpoints"):
@@ -22,7 +22,7 @@ def runs_in(folder: Path) -> str:
 
 
 def nearest_runs(path: Path, runs: Path = Path("runs")) -> str:
-    """Suggest existing paths for one that does not exist."""
+    """Return a hint of existing runs for a path that does not exist."""
     with suppress(ValueError, OSError):
-        path = path.relative_to(Path.cwd())  # probably as the user typed it
+        path = path.relative_to(Path.cwd())  # shorter, and probably what the user typed
     return did_you_mean_path(path, [runs]) or runs_in(runs) or "check the path"

@@ -89,8 +89,8 @@ class _MemberEvents:
 
 def check_text(folder: RunFolder, config: Config) -> None:
     """Raise `CorpusError` if the text is not the one that the members were trained on."""
-    begun = [member_folder(folder, number + 1) for number in range(config.ensemble.size)]
-    last = next((member.last for member in begun if member.last.exists()), None)
+    members = [member_folder(folder, number + 1) for number in range(config.ensemble.size)]
+    last = next((member.last for member in members if member.last.exists()), None)
     if last is None:
         build_corpus(config.corpus)
     else:
@@ -98,13 +98,13 @@ def check_text(folder: RunFolder, config: Config) -> None:
 
 
 def _corpus_at(config: Config, checkpoint: Checkpoint) -> Corpus:
-    """Return the corpus of a member's checkpoint from where the ensemble's config says it is."""
-    now = checkpoint.config.replace(corpus=config.corpus)
-    return training_corpus(replace(checkpoint, config=now))
+    """Return the corpus of a member's checkpoint, read from the paths of the ensemble's config."""
+    moved = checkpoint.config.replace(corpus=config.corpus)
+    return training_corpus(replace(checkpoint, config=moved))
 
 
 def _is_begun(member: RunFolder) -> bool:
-    """Return whether there is a run to resume; raises `RunError` for a folder without a run."""
+    """Return whether the member can be resumed; raises `RunError` for a folder that is no run's."""
     path = member.path
     with file_errors("be read", path, "check the folder"):
         if member.last.exists() or member.config_file.exists():
@@ -134,7 +134,7 @@ def _resume(
 
 
 def member_seed(seed: int, number: int) -> int:
-    """Return the seed of a member: the ensemble's own for the first, derived ones for the others.
+    """Return the seed of a member: that of the ensemble for the first, else a derived one.
 
     Derived seeds are at least 2⁶¹ and come from SHA-256, so that no ensemble with another seed and
     no run of one network shares a network with this one.
@@ -146,25 +146,26 @@ def member_seed(seed: int, number: int) -> int:
 
 
 def _member_config(folder: RunFolder, config: Config, number: int) -> Config:
-    """Return what a member trains, in its share of the time; a student comes last."""
-    training, others = config.training, range(config.ensemble.members)
-    own: dict[str, Any] = {"seed": member_seed(training.seed, number)}
+    """Return the config of a member, with its share of the time; a student comes last."""
+    training, num_members = config.training, config.ensemble.members
+    changes: dict[str, Any] = {"seed": member_seed(training.seed, number)}
     if training.budget:
-        own["budget"] = training.budget * config.ensemble.share(number)
-    if number not in others:
-        folders = [str(member_folder(folder, other + 1).path.resolve()) for other in others]
-        own["teachers"] = (*training.teachers, *folders)
-    keys = {"training": training.model_dump() | own, "ensemble": {}}
+        changes["budget"] = training.budget * config.ensemble.share(number)
+    if number == num_members:  # the student
+        members = [member_folder(folder, teacher + 1) for teacher in range(num_members)]
+        paths = [str(member.path.resolve()) for member in members]
+        changes["teachers"] = (*training.teachers, *paths)
+    keys = {"training": training.model_dump() | changes, "ensemble": {}}
     return make_config(config.model_dump() | keys, "a member of the ensemble")
 
 
 def _mix(
     folder: RunFolder, config: Config, finished: list[Finished], emit: Callable[[Event], None]
 ) -> Finished:
-    """Mix the best of each member, write it as the best checkpoint of the ensemble, and score it.
+    """Mix the best of each member, save the mixture as the best checkpoint, and score it.
 
-    The mixture is fitted on the validation part, by which the members were chosen, too. Raises
-    `CorpusError` if the text has changed from one member to another.
+    The mixture weights are fitted on the validation split, which also chose the members. Raises
+    `CorpusError` if the members have different texts.
     """
     emit(Mixing(config.ensemble.size, config.ensemble.ngram_order))
     checkpoints = [read_checkpoint(checkpoint_to_use(member.folder.path)) for member in finished]
@@ -181,9 +182,9 @@ def _mix(
     train, validation = corpus.parts["train"].ids, corpus.parts["validation"]
     ensemble = Ensemble(members, config.ensemble.ngram_order or 0, text_to_count(corpus))
     if is_fitted := len(validation) > 1:
-        before = train if config.corpus.validation_follows_training else train[:0]
-        ensemble.fit(before, np.array(validation.ids))
-    # What was decided for the members: shape (that of `start_from`), precision.
+        preceding = train if config.corpus.validation_follows_training else train[:0]
+        ensemble.fit(preceding, np.array(validation.ids))
+    # The shape (that of `start_from`), precision and threads were resolved for the members.
     trained = checkpoints[0].config
     decided = {"precision": trained.training.precision, "threads": trained.training.threads}
     config = config.replace(model=trained.model, training=decided)
@@ -194,13 +195,13 @@ def _mix(
     records = merged(*(one.provenance for one in checkpoints))
     records = fitted(records) if is_fitted else records
     ensemble.precision = config.training.product_precision
-    *alone, together = _validation_losses([*members, ensemble], validation, config)
+    *network_losses, ensemble_loss = _validation_losses([*members, ensemble], validation, config)
     checkpoint = Checkpoint(
         config,
         vocabulary,
         corpus.fingerprint,
         {},
-        training_counters={NETWORK_LOSSES: alone},
+        training_counters={NETWORK_LOSSES: network_losses},
         opening_tensors=opening.tensors() if opening else {},
         provenance=records,
     )
@@ -209,7 +210,7 @@ def _mix(
     held_out, protocol = final_score(ensemble, corpus, config.training, records)
     predictor = Predictor(ensemble, vocabulary, config, opening=opening)
     sample = "".join(generate(predictor, seed=config.training.seed))
-    whole = Finished(
+    event = Finished(
         folder,
         step=sum(member.step for member in finished),
         epochs=sum(member.epochs for member in finished),
@@ -218,17 +219,18 @@ def _mix(
         num_parameters=ensemble.num_parameters,
         training_loss=None,
         best_step=sum(member.best_step for member in finished),
-        best_loss=together,
+        best_loss=ensemble_loss,
         held_out=held_out,
         protocol=protocol,
         sample=predictor.prefix + sample,
         networks=tuple(
-            replace(member, best_loss=loss) for member, loss in zip(finished, alone, strict=True)
+            replace(member, best_loss=loss)
+            for member, loss in zip(finished, network_losses, strict=True)
         ),
         kept_characters=stored_characters(checkpoint),
     )
-    emit(whole)
-    return whole
+    emit(event)
+    return event
 
 
 def _validation_losses(

@@ -1,4 +1,4 @@
-"""What a run tells of itself as it goes on: the console draws these, and programs may read them."""
+"""The events of training, for the console and for programs that call `charlm.train`."""
 
 from dataclasses import dataclass
 
@@ -20,18 +20,18 @@ class Advised:
 
 @dataclass(frozen=True)
 class NetworkBegins:
-    """A network of an ensemble comes next."""
+    """The training of a network of an ensemble begins."""
 
     number: int
-    """From 1 on."""
+    """Counted from 1."""
     size: int
-    """How many there are, a student included."""
+    """How many networks the ensemble has, with the student."""
     is_student: bool
 
 
 @dataclass(frozen=True)
 class Mixing:
-    """The networks of an ensemble are trained, and are mixed now."""
+    """The networks of an ensemble are trained; now their mixture weights are fitted."""
 
     size: int
     ngram_order: int | None
@@ -39,16 +39,16 @@ class Mixing:
 
 @dataclass(frozen=True)
 class Started:
-    """Everything is ready for the first step, or the next."""
+    """Everything is ready for the first step, or for the next one of a resumed run."""
 
     folder: RunFolder
     config: Config
     corpus: Corpus
     model: LanguageModel
     resumed_at: int
-    """The step from which a resumed run goes on; 0 for a new one."""
+    """Steps that a resumed run had taken; 0 for a new one."""
     progress: float
-    """How much of the run is done already, from 0 to 1."""
+    """How much of the training is done, from 0 to 1."""
     warnings: tuple[str, ...] = ()
     """Warnings about what biases the scores of this run."""
 
@@ -59,12 +59,12 @@ class Stepped:
 
     step: StepResult
     progress: float
-    """How much of the run is done, from 0 to 1."""
+    """How much of the training is done, from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Validated:
-    """The validation part was scored."""
+    """The validation split was scored."""
 
     step: int
     score: Score
@@ -73,7 +73,7 @@ class Validated:
 
 @dataclass(frozen=True)
 class Sampled:
-    """A text was drawn, after validation."""
+    """A sample of text was drawn, after validation."""
 
     step: int
     text: str
@@ -81,64 +81,66 @@ class Sampled:
 
 @dataclass(frozen=True)
 class RolledBack:
-    """The run had come to harm and went back to its last good save."""
+    """Training diverged and rolled back to its last regular save."""
 
     step: int
-    """Where it went back to."""
+    """The step of that save."""
     diverged_at: int
-    """Steps taken when it was noticed."""
+    """Steps taken when the divergence was noticed."""
     reason: str
     learning_rate_scale: float
-    """What the learning rate is multiplied by from now on."""
+    """Factor on the learning rate from now on."""
     rollbacks: int
-    """How many there were, this one included."""
+    """Roll-backs so far, with this one."""
 
 
 @dataclass(frozen=True)
 class Paused:
-    """The process was stopped or the machine slept, and continues; the time does not count."""
+    """The process continues after it was stopped or the machine slept; the time does not count."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class StopRequested:
-    """Somebody asked to stop: the run will, after what it is at. Sent from a signal's handler."""
+    """Somebody asked to stop; training will save and stop. A signal handler emits this."""
 
 
 @dataclass(frozen=True)
 class Stopping:
-    """Somebody asked to stop, and the run was saved."""
+    """Somebody asked to stop, and everything is saved."""
 
     folder: RunFolder
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The run came to its end; losses are of the best checkpoint."""
+    """Training is complete; the losses are those of the best checkpoint."""
 
     folder: RunFolder
     step: int
     epochs: float
     characters: int
     seconds: float
-    """Of training, validation left out."""
+    """Time spent in steps, without validation."""
     num_parameters: int
     training_loss: float | None
-    """Nats per character: mean of the epoch in progress, if half done, or the one before."""
+    """Mean nats per character of the epoch in progress if half of it is done, else of the last."""
     best_step: int
     best_loss: float | None
     """Nats per character of the validation split; a mixture was fitted on it."""
     held_out: tuple[PartName, Score] | None
-    """The part that was kept apart, test before validation, and its score."""
+    """The held-out split, test rather than validation, and its score; None if both are empty."""
     protocol: str
-    """How that was scored."""
+    """How the held-out split was scored."""
     sample: str
     networks: "tuple[Finished, ...]" = ()
-    """What was mixed, a student last. Their `best_loss` is of the same characters as the mixture's.
+    """The networks of an ensemble, a student last.
+
+    Their `best_loss` is of the same characters as that of the ensemble.
     """
     kept_characters: int = 0
-    """Of the training text, as they are in the checkpoint, for its n-grams."""
+    """Characters of the training text that the checkpoint contains, for its n-grams."""
 
 
 Event = (

@@ -9,7 +9,7 @@ from charlm.models.language_model import choose_device
 def check_launch(config: Config, name: str | None, auto: bool) -> None:
     """Raise `ConfigError` for what `torchrun` cannot start or restart."""
     launch = launched()
-    if launch.most_restarts:
+    if launch.max_restarts:
         _check_restarts(config, name, auto)
     if launch.size == 1:
         return

@@ -1,4 +1,4 @@
-"""Which runs may be gone on with, and under which config."""
+"""Rules of resuming: which settings may change, and which run folders can be resumed."""
 
 from pathlib import Path
 
@@ -8,23 +8,35 @@ from charlm.errors import RunError
 from charlm.runs.folder import RunFolder
 
 MAY_CHANGE = {
-    # Where the text lies, and its teachers: digests say whether they are the same.
+    # The paths of the text, and the teachers: digests show whether they are the same.
     "corpus": {"paths", "builtin", "validation_paths", "test_paths"},
     "training": {
-        *("epochs", "steps", "budget", "patience", "max_rollbacks"),
-        *("device", "threads", "deterministic", "accumulate", "teachers"),
-        *("validate_every", "validation_rows", "save_every", "log_every", "keep_checkpoints"),
+        "accumulate",
+        "budget",
+        "deterministic",
+        "device",
+        "epochs",
+        "keep_checkpoints",
+        "log_every",
+        "max_rollbacks",
+        "patience",
+        "save_every",
+        "steps",
+        "teachers",
+        "threads",
+        "validate_every",
+        "validation_rows",
     },
     "ensemble": {"keep_text"},
 }
-"""Keys that the steps already taken do not depend on."""
+"""The keys of each section that finished steps do not depend on."""
 
 
-def check_resumable(run: str | Path, before: Config, now: Config) -> None:
-    """Raise `RunError` if something else has changed than may change."""
+def check_resumable(path: str | Path, written: Config, config: Config) -> None:
+    """Raise `RunError` if settings outside `MAY_CHANGE` differ from those written in the run."""
     changed = []
     for section in ("corpus", "batches", "model", "training", "ensemble"):
-        old, new = getattr(before, section).model_dump(), getattr(now, section).model_dump()
+        old, new = getattr(written, section).model_dump(), getattr(config, section).model_dump()
         changed += [
             f"{section}.{key} was {old[key]} and is {new[key]}"
             for key in old
@@ -32,23 +44,23 @@ def check_resumable(run: str | Path, before: Config, now: Config) -> None:
         ]
     if changed:
         raise RunError(
-            f"{run}: cannot go on with a changed config: {'; '.join(changed)}; set it back"
+            f"{path}: cannot resume, these settings changed: {'; '.join(changed)}; restore them"
         )
 
 
 def check_same(folder: RunFolder, config: Config) -> None:
-    """Refuse to go on with another run that happens to have the same name."""
+    """Raise `RunError` if a run folder of this name belongs to a run with other settings."""
     written = load_config(folder.config_file)
     model = written.model if config.training.start_from is not None else config.model
-    now = config.replace(training={"precision": written.training.precision}, model=model)
-    check_resumable(folder.path, written, now)
+    expected = config.replace(training={"precision": written.training.precision}, model=model)
+    check_resumable(folder.path, written, expected)
 
 
 def check_not_begun(folder: RunFolder) -> None:
-    """Refuse to begin a run anew that has anything to lose."""
-    first = folder.numbered(0)  # of which a crash may have left the older copy alone
+    """Raise `RunError` if checkpoints are there, so that a new start would lose them."""
+    first = folder.numbered(0)  # a crash in the first save may leave it without `last`
     if any(path != first for path in folder.checkpoints.glob("*.safetensors")):
         raise RunError(
             f"{folder.last}: missing, and other checkpoints are there; copy one of "
-            f"{folder.checkpoints} to it, or begin another run with --set training.start_from=…"
+            f"{folder.checkpoints} to it, or start a new run with --set training.start_from=…"
         )

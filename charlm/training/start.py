@@ -70,7 +70,7 @@ def train(
                 return train_members(folder, resolved, processes, emit)
 
         def make_folder(resolved: Config) -> RunFolder:
-            launch = launch_name() if launched().most_restarts else None
+            launch = launch_name() if launched().max_restarts else None
             path = processes.run_on_first(
                 lambda: create_run_folder(runs, name, stem, resolved, launch).path
             )
