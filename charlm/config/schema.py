@@ -1,10 +1,6 @@
-"""The sections of a run's config; every key has a default, and the line under it says what it is.
-
-Reading files and reporting mistakes is `config_file`'s; here stands only what a config *is*.
-"""
+"""The keys of a config: every key has a default, and the line under it gives meaning and unit."""
 
 import codecs
-import re
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -20,55 +16,16 @@ from pydantic import (
     model_validator,
 )
 
-
-def _as_tuple(value: Any) -> Any:
-    """Take one path for a list of one, and YAML's lists for tuples."""
-    return (
-        (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
-    )
-
-
-def _as_three(value: Any) -> Any:
-    """Read one fraction as that of the training split; validation and test share the rest."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        rest = round((1 - value) / 2, 12)
-        if not 0 < value <= 1:
-            raise ValueError("should be a fraction, such as 0.8, or three that add up to 1")
-        return (float(value), rest, rest)
-    fractions = _as_tuple(value)
-    if isinstance(fractions, tuple) and len(fractions) != 3:
-        raise ValueError("should be three fractions, for training, validation and test")
-    return fractions
-
-
-_NUMBER = r"((?:[0-9]+\.?[0-9]*|\.[0-9]+))"
-_DURATION = re.compile(
-    rf"(?:{_NUMBER}\s*h)?\s*(?:{_NUMBER}\s*m(?:in)?)?\s*(?:{_NUMBER}\s*(s?))?", re.ASCII
+from charlm.config.values import (
+    Decay,
+    Factor,
+    Fraction,
+    Paths,
+    Seconds,
+    Size,
+    as_tuple,
+    three_fractions,
 )
-
-
-def parse_duration(value: Any) -> Any:
-    """Read `90`, `90s`, `3m`, `1h30` or `1h30m15s` as seconds; pass on values of other types.
-
-    A number without a unit takes the next smaller unit: minutes after hours, seconds otherwise.
-    """
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.fullmatch(value.strip())
-    if match is None or not any(match.group(1, 2, 3)):
-        raise ValueError("should be a time such as 90s, 3m, 1h30 or 1h30m15s")
-    hours, minutes, rest = (float(number or 0) for number in match.group(1, 2, 3))
-    is_in_minutes = match[1] is not None and match[2] is None and not match[4]
-    return 3600 * hours + 60 * minutes + rest * (60 if is_in_minutes else 1)
-
-
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Factor = Annotated[float, Field(gt=0.0, lt=1.0)]
-Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
-Size = Annotated[int, Field(gt=0, lt=2**24)]
-Paths = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
-Seconds = Annotated[PositiveFloat, BeforeValidator(parse_duration)]
-
 
 _Section = TypeVar("_Section", bound="Section")  # beartype does not check `Self`
 
@@ -125,7 +82,7 @@ class CorpusConfig(Section):
     vocabulary: Literal["keep", "extend"] = "keep"
     """With `training.start_from`: keep the vocabulary of the initial model, or extend it by the
     characters of this text, selected by `minimum_count` and `vocabulary_from`."""
-    split: Annotated[tuple[Fraction, Fraction, Fraction], BeforeValidator(_as_three)] = (
+    split: Annotated[tuple[Fraction, Fraction, Fraction], BeforeValidator(three_fractions)] = (
         0.9,
         0.05,
         0.05,
@@ -248,7 +205,7 @@ class TrainingConfig(Section):
     """The peak of the schedule."""
     momentum: Fraction = 0.0
     """Of `sgd`."""
-    betas: Annotated[tuple[Decay, Decay], BeforeValidator(_as_tuple)] = (0.9, 0.99)
+    betas: Annotated[tuple[Decay, Decay], BeforeValidator(as_tuple)] = (0.9, 0.99)
     """Of `adamw`: decay of the gradient's mean and mean square."""
     weight_decay: NonNegativeFloat = 0.01
     """Decay of weight matrices (biases are left alone)."""

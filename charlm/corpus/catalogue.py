@@ -6,7 +6,6 @@ import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -15,13 +14,13 @@ from pydantic import (
     model_validator,
 )
 
-from charlm.config.load import parse_yaml
 from charlm.corpus.downloads import sha256_of, taken_out, transfer
 from charlm.errors import CorpusError, file_errors
 from charlm.files.atomic import sync, sync_folder, write_whole
 from charlm.files.build_folder import building_folder
 from charlm.files.cache_record import claim, make_folder, record_locked
 from charlm.files.locations import ANOTHER_CACHE, cache_folder, from_user, shipped
+from charlm.files.strict_yaml import YAMLError, parse_yaml
 from charlm.files.untrusted import InvalidDataError, read_bounded
 from charlm.suggestions import did_you_mean
 
@@ -72,7 +71,7 @@ def catalogue() -> dict[str, DownloadableText]:
     except (
         OSError,
         UnicodeDecodeError,
-        yaml.YAMLError,
+        YAMLError,
         ValidationError,
         InvalidDataError,
     ) as reason:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from charlm.config.load import absolute
+from charlm.config.paths import absolute
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.builder import encode_files
 from charlm.corpus.corpus import Corpus, Part, PartName

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from charlm.config.load import absolute
+from charlm.config.paths import absolute
 from charlm.corpus.builder import build_corpus, digest_of_text
 from charlm.corpus.corpus import Corpus, cached_corpus
 from charlm.corpus.files import find_files

@@ -29,8 +29,8 @@ from charlm.config.schema import (
     EnsembleConfig,
     ModelConfig,
     TrainingConfig,
-    parse_duration,
 )
+from charlm.config.values import parse_duration
 from charlm.corpus.batches import make_batches
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.vocabulary import Vocabulary

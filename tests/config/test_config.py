@@ -247,7 +247,7 @@ def test_a_value_of_the_wrong_kind_is_a_mistake_that_names_key_and_value(
     ],
 )
 def test_a_key_that_stands_twice_is_a_mistake(text: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"run\.yaml.*line \d.*(cell|model) stands twice"):
+    with pytest.raises(ConfigError, match=r"run\.yaml.*line \d.*(cell|model) is repeated"):
         load_text(tmp_path, text)
 
 
@@ -380,7 +380,7 @@ def test_a_setting_does_not_hide_a_section_that_is_none(section: str, tmp_path: 
         ("? [a]\n: 1\n", "line 1"),
         ("model: !!python/object/apply:os.getcwd []\n", "line 1"),
         ("model: \x00\n", "special characters"),
-        ("[" * 2000, "mend the file"),
+        ("[" * 2000, "correct the file"),
     ],
     ids=lambda value: ascii(value[:20]),
 )
@@ -822,7 +822,7 @@ def test_any_name_gives_a_config_or_a_config_error(name: str) -> None:
     try:
         load_config(name)
     except ConfigError as mistake:
-        expected = ("neither a config file", "a folder and no config", "no home folder")
+        expected = ("neither a config file", "a folder, not a config", "no home folder")
         assert any(words in str(mistake) for words in expected)
 
 

@@ -1,0 +1,45 @@
+"""Descriptions of the mistakes in a config, one line for all."""
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from charlm.config.schema import Config
+from charlm.suggestions import did_you_mean
+
+_MAX_MISTAKES = 40
+"""Most mistakes that one message describes."""
+
+
+def describe_mistakes(invalid: ValidationError) -> str:
+    """Return every mistake in a config by its dotted key, with its value and the remedy."""
+    errors = invalid.errors()
+    mistakes = [_describe(error) for error in errors[:_MAX_MISTAKES]]
+    if len(errors) > _MAX_MISTAKES:
+        mistakes.append("and so on")
+    count = "" if len(errors) == 1 else f"{len(errors)} mistakes: "
+    return f"{count}{'; '.join(mistakes)}"
+
+
+def _describe(error: ErrorDetails) -> str:
+    name = ".".join(f"{key!s:.60}" for key in error["loc"]) or "the config"
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(error["loc"][:-1])
+        near = did_you_mean(str(error["loc"][-1]), known, 1, least_similarity=0.5)
+        hint = near or f"the keys are {', '.join(known)}"
+        return f"{name} is not a key; {hint}"
+    message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    if error["type"] == "model_type":
+        message = "should be a section with keys below it"
+    if isinstance(error["input"], BaseModel | dict) and len(error["loc"]) <= 1:
+        return f"{name}: {message}"
+    return f"{name} is {error['input']!r:.60}: {message}"
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys of the section at a location."""
+    section: Any = Config
+    for key in location:
+        section = section.model_fields[key].annotation
+    return list(section.model_fields)

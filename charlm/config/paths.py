@@ -1,0 +1,46 @@
+"""Paths in a config, which are stored as absolute paths."""
+
+import glob
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+_PATHS = {
+    "corpus": ("paths", "validation_paths", "test_paths"),
+    "training": ("start_from", "teachers"),
+}
+"""Keys that hold paths."""
+
+
+def anchor_paths(keys: dict[Any, Any], folder: Path) -> None:
+    """Make paths absolute, so that a run can be resumed and evaluated from any folder."""
+    for section, names in _PATHS.items():
+        values = keys.get(section)
+        if not isinstance(values, dict):
+            continue
+        for name in names:
+            value = values.get(name)
+            if isinstance(value, str):
+                values[name] = absolute(value, folder)
+            elif isinstance(value, list | tuple) and all(isinstance(path, str) for path in value):
+                values[name] = [absolute(path, folder) for path in value]
+
+
+def absolute(path: str, folder: Path) -> str:
+    """Return a path relative to `folder` as an absolute one; `-` stays standard input."""
+    if path in ("", "-"):
+        return path
+    path = _as_name(os.path.expanduser(path))  # noqa: PTH111 - Path's raises for an unknown home
+    is_pattern = glob.has_magic(path) and not os.path.exists(folder / path)  # noqa: PTH110
+    return str(Path(glob.escape(str(folder)) if is_pattern else folder) / path)
+
+
+def _as_name(path: str) -> str:
+    """Return a path in a form that Python encodes as UTF-8 in any locale."""
+    with suppress(UnicodeError):
+        try:
+            os.fsencode(path)
+        except UnicodeEncodeError:
+            return os.fsdecode(path.encode())
+    return path
