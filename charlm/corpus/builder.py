@@ -1,8 +1,7 @@
-"""Texts become corpora: decoded, counted, split and looked up, in pieces.
+"""Build a corpus from a text: decode, count, split and encode it, piece by piece.
 
-The text is decoded once to a file of code points; the vocabulary is counted over the training part
-of it; then the code points are looked up to the ids that take their place. Memory does not grow
-with the text.
+The text is decoded once to a file of code points. The vocabulary is counted over the training
+split. Then ids replace the code points. Memory does not grow with the text.
 """
 
 import hashlib
@@ -38,9 +37,9 @@ _FORMAT = 3
 
 
 def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> Corpus:
-    """Read a text into a corpus, or take it from the cache.
+    """Build the corpus of a text, or open it from the cache.
 
-    `vocabulary` is used if it is given; otherwise it is built from the text.
+    Without `vocabulary`, the vocabulary is built from the text.
     Raises `CorpusError` if a text is missing, unreadable, empty or too short to split. Issues a
     `CorpusWarning` for named files that are not read.
     """
@@ -86,7 +85,7 @@ def _warn(notice: str) -> None:
 
 
 def _warn_of_web_pages(groups: Sequence[Sequence[Path]], config: CorpusConfig) -> None:
-    """Warn of HTML, which somebody may mean to train on, but mostly not."""
+    """Warn of HTML files: few users want to train on the tags."""
     pages = web_pages([path for files in groups for path in files])
     if pages and config.unit == "character":
         remedy = "for its text alone, convert it first, such as with `pandoc -t plain`"
@@ -182,7 +181,7 @@ def _encode(
 
 
 def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:
-    """Return where each part starts and ends; raises `CorpusError` where one would be too short."""
+    """Return start and end of each split; raises `CorpusError` if a split would be too short."""
     total = lengths[0]
     if total == 0:
         raise CorpusError(
@@ -205,8 +204,8 @@ def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:
             if sum(wanted) == 1:
                 raise CorpusError(f"the text {few}; give more")
             raise CorpusError(
-                f"the {name} part of the text {few} (the whole text has {sum(lengths)}); give more "
-                "text, or another corpus.split"
+                f"the {name} split of the text {few} (the whole text has {sum(lengths)}); give "
+                "more text, or another corpus.split"
             )
     return bounds
 

@@ -1,4 +1,4 @@
-"""Texts by name: those that every machine has, and the well-known ones that are downloaded once."""
+"""Texts by name: built-in ones, and well-known ones that charlm downloads once."""
 
 import hashlib
 import re
@@ -86,7 +86,7 @@ def catalogue() -> dict[str, DownloadableText]:
 
 
 def entry_of(name: str) -> DownloadableText:
-    """Return the catalogue's entry; raises `CorpusError` for a name that is not in it."""
+    """Return the entry of a text; raises `CorpusError` for an unknown name."""
     if name not in (known := catalogue()):
         hint = did_you_mean(name, known) or f"known are {', '.join(known)}"
         raise CorpusError(f"{name}: unknown text; {hint}")
@@ -94,12 +94,12 @@ def entry_of(name: str) -> DownloadableText:
 
 
 def downloaded(name: str) -> Path:
-    """Return where the downloaded text `name` lies or will lie."""
+    """Return the path of the downloaded text `name`, also before the download."""
     return cache_folder() / "texts" / f"{name}.txt"
 
 
 def files_of(name: str) -> list[Path]:
-    """Return the files of a text by name; raises `CorpusError` if it is unknown or not yet here."""
+    """Return the files of a text; raises `CorpusError` if it is unknown or not downloaded."""
     if name == "python-docs":
         return [_python_docs()]
     if name == "python-stdlib":
@@ -128,8 +128,8 @@ def get(
 ) -> Path:
     """Download a text (or take it from a file or folder), check it, and keep it in the cache.
 
-    `on_bytes` is told the size of each piece as it arrives. Nothing is kept of a transfer that
-    breaks or does not have the right size and SHA-256. Raises `CorpusError`.
+    `on_bytes` receives the size of each piece. Nothing remains of a transfer that breaks off or
+    does not have the right size and SHA-256. Raises `CorpusError`.
     """
     entry, target = entry_of(name), downloaded(name)
     where = str(_local_file(from_user(source), entry, name)) if source else entry.address

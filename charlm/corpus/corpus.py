@@ -1,4 +1,4 @@
-"""A text as ids on disk, in training, validation and test parts; and its place in the cache.
+"""A text as ids on disk, in training, validation and test splits, and its place in the cache.
 
 The folder that holds the ids is named by a digest of the files' contents and of every setting that
 changes the ids, so a changed text is never served stale; digests inside it tell whether it still is
@@ -81,7 +81,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A vocabulary and the three parts of a text, memory-mapped."""
+    """A vocabulary and the three splits of a text, memory-mapped."""
 
     vocabulary: Vocabulary
     fingerprint: str
@@ -136,7 +136,7 @@ def _origin_of(*written: Any) -> Origin:
 
 
 class _IdsCheck:
-    """Raise `InvalidDataError` for ids that no text gives; a digest does not exclude them."""
+    """Raise `InvalidDataError` for ids that no text has; a digest does not exclude them."""
 
     def __init__(self, vocabulary: Vocabulary, unknown: np.ndarray) -> None:
         sizes = unknown["bytes"]

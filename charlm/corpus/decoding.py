@@ -1,4 +1,4 @@
-"""Files in any encoding, plain or gzipped, as a stream of symbols in pieces of bounded size."""
+"""Decode files in any encoding, plain or gzipped, as a stream of symbols in bounded pieces."""
 
 import codecs
 import gzip
@@ -57,7 +57,7 @@ def _read_standard_input() -> bytes:
 
 
 def read_symbols(files: Sequence[Path], config: CorpusConfig) -> Iterator[Symbols]:
-    """Read files one after the other as pieces of code points, or of bytes with `unit: byte`."""
+    """Yield the code points of files in pieces, or their bytes with `unit: byte`."""
     left = config.max_characters
     for path in files:
         for piece in _pieces(path, config, files):
@@ -123,7 +123,7 @@ def is_packed(path: Path) -> bool:
 def _recognised(
     blocks: Iterator[bytes], path: Path, config: CorpusConfig, leave_out: str
 ) -> Iterator[bytes]:
-    """Pass blocks on; raise `CorpusError` if their first bytes show that they are not text."""
+    """Yield blocks; raise `CorpusError` if the first bytes show that they are not text."""
     first: list[bytes] = []
     while sum(map(len, first)) < BEGINNING and (block := next(blocks, b"")):
         first.append(block)
@@ -184,7 +184,7 @@ def _decoded(
 
 
 def _encodings_like(block: bytes) -> str:
-    """Name encodings that a block can be in: in Latin scripts, few letters are not ASCII."""
+    """Return possible encodings of a block: in Latin scripts, few letters are not ASCII."""
     others = len(block.translate(None, bytes(range(0x80))))
     letters = len(block) - len(block.translate(None, string.ascii_letters.encode()))
     if others > _MOST_ACCENTED * (others + letters):
@@ -199,7 +199,7 @@ def _with_end(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def as_read(text: str, config: CorpusConfig) -> str:
-    """Bring a typed text into the newlines and normal form of a corpus."""
+    """Apply the newlines and the normal form of a corpus to a typed text."""
     if config.newlines != "keep":
         newline = " " if config.newlines == "space" else "\n"
         text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", newline)

@@ -1,4 +1,8 @@
-"""Bytes from an address, a file or an archive: no more of them than there should be."""
+"""Copy a known number of bytes from an address, a file or an archive.
+
+The pooch library also checks digests, caches and unpacks. It does not stop a body that is longer
+than announced or that drips for hours, and it unpacks archives to any size.
+"""
 
 import hashlib
 import http.client
@@ -35,10 +39,10 @@ _Result = TypeVar("_Result")
 
 
 def transfer(where: str, target: Path, size: int, on_bytes: Callable[[int], object]) -> None:
-    """Copy what should be of this size from an address or a file; raises `CorpusError`.
+    """Copy a file of this size from an address or a path; raises `CorpusError`.
 
-    Of what is longer one byte more arrives, so that it is noticed: it may be endless. A file that
-    comes too slowly to be worth waiting for is given up.
+    At most one byte more than `size` is copied, which shows that the source is longer. A transfer
+    that is too slow is given up.
     """
     try:
         with _read(_open, where) as source, target.open("wb") as file:
@@ -52,7 +56,7 @@ def transfer(where: str, target: Path, size: int, on_bytes: Callable[[int], obje
 
 
 def taken_out(archive: Path, member: str, size: int, where: str) -> Path:
-    """Unpack one file of a zip archive beside it, under a name that the archive has no say in.
+    """Unpack one file of a zip archive beside it, under a name that the archive does not choose.
 
     Raises `CorpusError`, which says `where` the archive came from.
     """

@@ -1,4 +1,4 @@
-"""Digests of files' contents; a file that has not changed since is not read again for its digest.
+"""Digests of the contents of files, remembered until the files change.
 
 What is remembered of a file is its size, times and inode. They tell whether it was written since,
 but for one trap: a file written twice within a tick of the file system's clock has the same times
@@ -63,7 +63,7 @@ class Digests:
         return digest
 
     def remember(self) -> None:
-        """Write what is new to the memory; a memory that cannot be written only costs time."""
+        """Save new digests; if they cannot be written, the next start only takes longer."""
         if not self._has_news:
             return
         entries = {name: (marks, digest.hex()) for name, (marks, digest) in self._known.items()}

@@ -20,7 +20,7 @@ _FEWEST = 16
 
 @dataclass(frozen=True)
 class Kind:
-    """What a file is, and what its owner can do."""
+    """What a file is, and the remedy for its owner."""
 
     name: str
     remedy: str
@@ -141,7 +141,7 @@ _MARKS = (  # the longer ones first: that of UTF-32 begins with that of UTF-16
 
 
 def kind_of(beginning: bytes) -> Kind | None:
-    """Return what the file with this beginning is; None for text, and for what is not known."""
+    """Return the kind of a file with these first bytes; None for text and unknown kinds."""
     beginning = beginning[:BEGINNING]
     if marked := _marked(beginning):
         return marked
@@ -157,7 +157,7 @@ def kind_of(beginning: bytes) -> Kind | None:
 
 
 def misread(beginning: bytes, encoding: str) -> Kind | None:
-    """Return what the file with this beginning is, unless `encoding` can be how to read it."""
+    """Return the kind of a file with these first bytes, unless `encoding` may be right for it."""
     kind = kind_of(beginning)
     if kind is None or kind.encoding is None:
         is_free = kind in (_ZEROS, _DATA) and not _contains_ascii(encoding)
@@ -170,7 +170,7 @@ def misread(beginning: bytes, encoding: str) -> Kind | None:
 
 
 def is_web_page(beginning: bytes) -> bool:
-    """Return whether a file with this beginning is HTML."""
+    """Return whether a file with these first bytes is HTML."""
     return _WEB_PAGE.match(beginning) is not None
 
 
@@ -247,7 +247,7 @@ def _is_utf_8(beginning: bytes) -> bool:
 
 
 def _wide(beginning: bytes) -> Kind | None:
-    """Recognise UTF-16 and UTF-32 without a mark: by zeros, and by making sense when decoded."""
+    """Recognise UTF-16 and UTF-32 without a mark, by zeros and by plausible decoded text."""
     if len(beginning) < _FEWEST or b"\x00" not in beginning:
         return None
     spaces = {encoding: _spaces_in(beginning, encoding) for _, encoding in _MARKS}
@@ -265,13 +265,13 @@ def _wide(beginning: bytes) -> Kind | None:
 
 
 def _spaces_in(beginning: bytes, encoding: str) -> int:
-    """Return how many line ends and spaces a text holds in an encoding; 0 if it is none in it."""
+    """Count line ends and spaces of a text in an encoding; 0 if it is not valid in it."""
     text = _sensible(beginning, encoding)
     return 0 if text is None else sum(map(text.count, "\n\r\t "))
 
 
 def _sensible(beginning: bytes, encoding: str) -> str | None:
-    """Decode bytes; None where that fails, or gives what is hardly ever in a text."""
+    """Decode bytes; None if that fails or gives characters that texts hardly ever contain."""
     width = 4 if encoding.startswith("utf-32") else 2
     whole = beginning[: len(beginning) // width * width]
     try:
@@ -304,7 +304,7 @@ _MOST_ZEROS = 0.3
 
 
 def _data(beginning: bytes) -> Kind | None:
-    """Recognise what no encoding makes a text, even if it is not known what it is."""
+    """Recognise data that is text in no encoding, even if its kind is unknown."""
     if len(beginning) < _FEWEST:
         return None
     if beginning.count(b"\x00") > _MOST_ZEROS * len(beginning):

@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 
 
 def _ignore(notice: str) -> None:
-    """Ignore a line."""
+    """Discard a message."""
 
 
 def find_files(paths: Sequence[str], builtin: str | None = None, say: Say = _ignore) -> list[Path]:

@@ -14,7 +14,7 @@ _WINDOWS, _WINDOW = 256, 4096
 def estimate_frequencies(ids: Ids, vocabulary_size: int) -> Float[Tensor, " vocabulary"]:
     """Return the frequency of each id in a text, with one added to each count.
 
-    Of a text longer than all windows only these are counted, spread evenly over it.
+    Of a long text, only windows spread evenly over it are counted.
     """
     if len(ids) > _WINDOWS * _WINDOW:
         starts = np.linspace(0, len(ids) - _WINDOW, _WINDOWS).astype(np.int64)

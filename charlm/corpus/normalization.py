@@ -1,4 +1,4 @@
-"""Unicode's normal forms of a text that comes in pieces (Unicode Standard Annex #15)."""
+"""Normalise a text that arrives in pieces to a Unicode normal form (Standard Annex #15)."""
 
 import sys
 import unicodedata
@@ -16,10 +16,10 @@ _HANGUL_ENDS = (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))
 
 
 def normalised(texts: Iterator[str], form: str, where: object) -> Iterator[str]:
-    """Normalise a stream: hold back what a following character may still join.
+    """Normalise a stream of pieces; hold back characters that a later character may join.
 
-    Raises `CorpusError`, which says `where` the text is from, for a text that would have to be
-    held whole, or would take for ever.
+    Raises `CorpusError`, which names `where` the text is from, if too many characters would have to
+    be held back or sorted.
     """
     held = ""
     for text in texts:
@@ -41,15 +41,15 @@ def normalised(texts: Iterator[str], form: str, where: object) -> Iterator[str]:
 
 
 def joins_none_before(character: str) -> bool:
-    """Return whether a text may be cut in front of a character, and normalised in two pieces.
+    """Return whether a text may be cut before this character and normalised in two pieces.
 
-    It may where what the character begins with, taken apart, is neither moved nor joined.
+    It may if the first code point of the character's decomposition is never reordered or joined.
     """
     return not _is_mark(character) and _first_part(character) not in _joined_to_others()
 
 
 def _has_too_many_marks(text: str) -> bool:
-    """Find twice as many for certain; looks at one character of each ordinary thousand."""
+    """Find 2,000 marks in a row for certain, and look at few characters of ordinary text."""
     starts = range(0, len(text) - _MOST_MARKS + 1, _MOST_MARKS)
     return any(all(map(_is_mark, text[start : start + _MOST_MARKS])) for start in starts)
 
@@ -64,7 +64,7 @@ def _first_part(character: str) -> str:
 
 @cache
 def _joined_to_others() -> frozenset[str]:
-    """Return the second characters of all pairs that normal forms write as one."""
+    """Return the second characters of all pairs that normal forms compose."""
     parts = (unicodedata.decomposition(chr(code)).split() for code in range(sys.maxunicode + 1))
     pairs = (pair for pair in parts if len(pair) == 2 and pair[0][0] != "<")
     return frozenset(chr(int(second, 16)) for _, second in pairs) | set(map(chr, _HANGUL_ENDS))

@@ -1,4 +1,4 @@
-"""The symbols of a text on disk, on their way from files to ids."""
+"""Store the symbols of a text on disk between decoding and encoding."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ Counts = Int64[np.ndarray, "code_points"]
 
 
 class SymbolFile:
-    """Code points or bytes on disk: written and counted once, in pieces as narrow as they come.
+    """Code points or bytes on disk, written and counted once, each piece in its narrowest type.
 
     Memory holds one piece at a time.
     """
@@ -26,7 +26,7 @@ class SymbolFile:
         self._pieces: list[tuple[int, np.dtype[Any]]] = []
 
     def append(self, pieces: Iterable[Symbols]) -> int:
-        """Write pieces at the end and count their symbols; return how many these are."""
+        """Append pieces and count their symbols; return the number of new symbols."""
         total = 0
         with self.path.open("ab") as file:
             for piece in pieces:
@@ -37,7 +37,7 @@ class SymbolFile:
         return total
 
     def read(self, start: int, end: int) -> Iterator[Symbols]:
-        """Read a stretch, piece by piece."""
+        """Yield the pieces of a range."""
         first = place = 0  # of the piece: its first symbol, and that symbol's byte in the file
         for length, dtype in self._pieces:
             begin, stop = max(start - first, 0), min(end - first, length)
@@ -48,14 +48,14 @@ class SymbolFile:
             place += length * dtype.itemsize
 
     def count(self, start: int, end: int) -> Counts:
-        """Count the symbols of a stretch alone."""
+        """Count the symbols of a range."""
         counts: Counts = np.zeros(NUM_CODE_POINTS, np.int64)
         for piece in self.read(start, end):
             _add(counts, piece)
         return counts
 
     def write_ids(self, start: int, end: int, vocabulary: Vocabulary, target: Path) -> None:
-        """Look a stretch up in a vocabulary, into a new file."""
+        """Encode a range in a vocabulary, to a new file."""
         with target.open("wb") as file:
             self._write_ids(start, end, vocabulary, file)
 
@@ -72,10 +72,10 @@ class SymbolFile:
                 first += len(piece)
 
     def become_ids(self, start: int, end: int, vocabulary: Vocabulary, target: Path) -> None:
-        """Look a stretch up in a vocabulary and drop the rest: the symbols are gone then.
+        """Replace the symbols by the ids of a range; the symbols are lost.
 
-        Ids that are no wider than the symbols are written over them: to write a second file of this
-        size would take its space on disk, and often more time than all else.
+        Ids that are no wider than the symbols are written over them: a second file of this size
+        would take as much disk space again, and often more time than everything else.
         """
         id_size = np.dtype(vocabulary.id_type).itemsize
         if any(dtype.itemsize < id_size for _, dtype in self._pieces):

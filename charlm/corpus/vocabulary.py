@@ -1,4 +1,4 @@
-"""Characters and their ids, and what becomes of a character that has none."""
+"""Map characters to ids, with one id for all unknown characters."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ class Vocabulary:
         return 0 if self.unit == "character" else None
 
     def __len__(self) -> int:
-        """Return the number of ids, the unknown included: the size of the softmax layer."""
+        """Return the number of ids, including the unknown one: the size of the softmax layer."""
         return len(self.symbols) + (self.unknown_id is not None)
 
     @property
@@ -63,13 +63,13 @@ class Vocabulary:
 
     @cached_property
     def sizes(self) -> Sizes:
-        """How many bytes the symbol of each id takes; 0 for the unknown one, which has many."""
+        """Bytes of the symbol of each id; 0 for the unknown one, whose symbols vary."""
         sizes = sizes_of(np.asarray(self.symbols, np.uint32), self.unit)
         return sizes if self.unknown_id is None else np.append(np.uint8(0), sizes)
 
     @cached_property
     def _id_of_symbol(self) -> Ids:
-        """The id of every code point or byte value: encoding is one look-up in this table."""
+        """The id of every code point or byte value."""
         table = np.zeros(256 if self.unit == "byte" else NUM_CODE_POINTS, self.id_type)
         table[np.asarray(self.symbols, np.int64)] = np.arange(
             len(self) - len(self.symbols), len(self)
@@ -94,7 +94,7 @@ class Vocabulary:
         return code_points(text)
 
     def encode_text(self, text: str, unknown: Literal["error", "skip", "map"] = "error") -> Ids:
-        """Encode what a person typed.
+        """Encode a typed text.
 
         A character outside the vocabulary raises `VocabularyError`, is left out, or becomes the
         unknown symbol.
@@ -123,7 +123,7 @@ class Vocabulary:
         return "".join(UNKNOWN_SIGN if i == 0 else chr(self.symbols[int(i) - 1]) for i in ids)
 
     def decode_bytes(self, ids: Sequence[int] | Ids) -> bytes:
-        """Return the bytes of ids: themselves with `unit: byte`, else the text in UTF-8."""
+        """Return the bytes of ids: the bytes themselves with `unit: byte`, else the UTF-8 text."""
         if self.unit == "byte":
             return bytes(int(i) for i in ids)
         return self.decode(ids).encode("utf-8", "replace")
@@ -133,7 +133,7 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Vocabulary":
-        """Raises `InvalidDataError` for what `to_json` does not write."""
+        """Restore a vocabulary from `to_json`; raises `InvalidDataError` for anything else."""
         symbols, unit = tuple(item(fields, "symbols", list)), item(fields, "unit", str)
         is_possible = set(map(type, symbols)) == {int} and all(
             low < high for low, high in pairwise((-1, *symbols, NUM_CODE_POINTS))
@@ -176,6 +176,6 @@ def sizes_of(symbols: Symbols, unit: str) -> Sizes:
 
 
 def describe_character(character: str) -> str:
-    """Name a character so that it can be found: itself, code point and Unicode name."""
+    """Describe a character: itself, code point and Unicode name."""
     shown = f"{character!r} " if character.isprintable() else ""
     return f"{shown}U+{ord(character):04X} {unicodedata.name(character, 'without a name')}"

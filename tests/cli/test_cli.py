@@ -290,7 +290,7 @@ def test_texts_that_cannot_be_used(tmp_path: Path) -> None:
         run("train", "--text", missing, "--runs", tmp_path / "runs"), str(missing), "no such file"
     )
     refuse(b"", "empty")
-    refuse(b"abc", "part", "corpus.split")
+    refuse(b"abc", "split of the text", "corpus.split")
     refuse(
         b"a" * 300,
         "sequence_length",
