@@ -3,13 +3,14 @@
 # make test-long   run the tests that take longer
 # make format      format the code and sort the imports
 # make check       linters, types, the direction of imports, the wheel, tests: what CI runs
+# make reference   write configs/REFERENCE.md, the reference of all config keys
 # make picture     train the quickstart and draw its losses for the README
 
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/charlm
 
-.PHONY: train test test-long format lint wheel check picture clean
+.PHONY: train test test-long format lint wheel check picture reference clean
 
 train: .venv/installed
 	$(RUN) train
@@ -41,6 +42,9 @@ wheel:
 	cd build/wheel/elsewhere && ../env/bin/charlm train --quiet --budget 3s
 
 check: lint wheel test
+
+reference: .venv/installed
+	$(BIN)/python -m charlm.config.reference > configs/REFERENCE.md
 
 picture: .venv/installed
 	$(RUN) train --quiet --runs build/picture

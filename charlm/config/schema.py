@@ -31,7 +31,7 @@ _Section = TypeVar("_Section", bound="Section")  # beartype does not check `Self
 
 
 class Section(BaseModel):
-    """A frozen group of keys: unknown keys, wrong kinds and numbers like nan are mistakes."""
+    """A frozen group of keys; unknown keys, wrong types and numbers such as nan are mistakes."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -64,21 +64,22 @@ class CorpusConfig(Section):
     validation_paths: Paths = ()
     """Separate files for validation; with these or `test_paths`, `split` is not used."""
     test_paths: Paths = ()
-    """Separate files for the test part."""
+    """Separate files for the test split."""
     unit: Literal["character", "byte"] = "character"
     """What the model predicts: Unicode code points, or the bytes as they are in the file."""
     encoding: str = "utf-8"
-    """How characters are encoded in the files."""
+    """Encoding of the characters in the files."""
     newlines: Literal["keep", "normalise", "space"] = "keep"
-    """Line ends as they are; CR LF and CR to LF; or every line end to a space (the book's)."""
+    """`keep` leaves line ends as they are, `normalise` turns CR LF and CR into LF, and `space`
+    turns every line end into a space, as the book does."""
     normal_form: Literal["none", "NFC", "NFD", "NFKC", "NFKD"] = "none"
-    """The Unicode normal form into which the text is brought."""
+    """Unicode normal form to which the text is converted."""
     max_characters: PositiveInt | None = None
     """Read no more than this many characters of `paths` (bytes, with `unit: byte`)."""
     minimum_count: PositiveInt = 1
     """Rarer characters share one unknown symbol, which is never generated."""
     vocabulary_from: Literal["train", "all"] = "train"
-    """Count characters in the training part alone, or in all parts."""
+    """Split whose characters are counted: `train` is the training split, `all` is every split."""
     vocabulary: Literal["keep", "extend"] = "keep"
     """With `training.start_from`: keep the vocabulary of the initial model, or extend it by the
     characters of this text, selected by `minimum_count` and `vocabulary_from`."""
@@ -90,8 +91,8 @@ class CorpusConfig(Section):
     """Fractions of the text, in its order, for training, validation and test. A single fraction is
     that of training, and the others share the rest: 0.8 means 0.8, 0.1 and 0.1."""
     validation_first: bool = False
-    """Take the validation part from the beginning, before the training part. Otherwise the test
-    part goes on where the validation part ends, perhaps amid a chapter that training never saw."""
+    """Take the validation split from the beginning of the text, before the training split.
+    Otherwise it lies between the training split and the test split."""
 
     @property
     def validation_follows_training(self) -> bool:
@@ -133,23 +134,23 @@ class CorpusConfig(Section):
 
 
 class BatchesConfig(Section):
-    """How the text is cut into batches (the book's two ways of sampling)."""
+    """How the text is divided into batches, with the book's two ways of sampling."""
 
     sampling: Literal["random", "sequential"] = "sequential"
-    """Shuffled windows with a fresh state each, or long columns with the state carried on."""
+    """`random`: shuffled windows, each with a new state. `sequential`: long columns, whose state
+    continues from batch to batch."""
     batch_size: Size = 32
-    """Windows or columns side by side."""
+    """Number of windows or columns in a batch."""
     sequence_length: Size = 64
-    """Time steps through which gradients flow."""
+    """Time steps of a segment, through which gradients flow."""
     random_offset: bool = True
-    """Cut each epoch from another place on; otherwise all windows and columns are the same again
-    (the book's random sampling)."""
+    """Start each epoch at a random offset. Otherwise every epoch has the same windows and columns,
+    as in the book's random sampling."""
     reset_probability: Fraction = 0.0
-    """Chance that a sequential batch starts from a fresh state all the same. Without it a network
-    may come to rely on what its state has gathered over a whole epoch, and begin a new text badly.
-    """
+    """Probability that a sequential batch starts from a new state. With 0, a network may rely on
+    the state of a whole epoch, and predict the beginning of a new text badly."""
     hapax_dropout: Fraction = 0.0
-    """Probability that a rare character is read as the unknown symbol, drawn anew in each epoch.
+    """Probability that a rare character is read as the unknown symbol, drawn again in each epoch.
     A rare character occurs in the training split fewer than twice corpus.minimum_count times (once,
     by default). With 0, a network never learns where unknown characters occur."""
 
@@ -160,27 +161,28 @@ class ModelConfig(Section):
     cell: Literal["rnn", "gru", "lstm", "mogrifier"] = "lstm"
     """The recurrent cell of every layer."""
     nonlinearity: Literal["tanh", "relu"] = "tanh"
-    """φ of the `rnn` cell; gated cells have their own."""
+    """φ of the `rnn` cell; other cells do not use it."""
     num_layers: Annotated[int, Field(gt=0, le=100)] = 1
-    """Cells stacked: each reads the hidden states of the one below."""
+    """Number of layers; each reads the hidden states of the layer below."""
     hidden_size: Size = 256
-    """Units of the hidden state of a layer."""
+    """Number of units in the hidden state of a layer."""
     embedding_size: Size | None = 64
-    """Size of the learnt vector of a character; null feeds one-hot vectors (the book's)."""
+    """Size of the embedding of a character; null means one-hot vectors, as in the book."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Probability of dropping a unit between layers and before the softmax layer."""
     locked_dropout: bool = False
-    """Drop the same units at all time steps of a batch, instead of others at each."""
+    """Drop the same units at all time steps of a batch, not other units at each step."""
     embedding_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Probability of dropping a component of a character's vector, wherever in the batch it stands.
-    """
+    """Probability of dropping a component of a character's embedding everywhere in a batch."""
     tie_weights: bool = False
-    """Let the softmax layer use the embedding's weights; needs embedding_size = hidden_size."""
+    """Use the embedding's weights in the softmax layer; needs embedding_size = hidden_size."""
     initialization: Literal["uniform", "orthogonal", "normal"] = "uniform"
-    """uniform: matrices from ±1/√hidden_size; orthogonal: the same with orthogonal W_hh; both set
-    b_q to the logarithms of the character frequencies. normal: N(0, 0.01²), biases 0 (the book)."""
+    """Initial weights. `uniform`: within ±1/√hidden_size. `orthogonal`: the same, with orthogonal
+    W_hh. Both set b_q to the logarithms of the character frequencies. `normal`: N(0, 0.01²) and
+    biases 0, as in the book."""
     implementation: Literal["fused", "equations"] = "fused"
-    """The fastest way over a sequence, or the book's formulas step by step: the same results."""
+    """`fused` is the fastest implementation, `equations` computes the book's formulas step by step;
+    the results are the same."""
 
     @model_validator(mode="after")
     def _sizes_allow_tying(self) -> "ModelConfig":
@@ -190,10 +192,10 @@ class ModelConfig(Section):
 
 
 class TrainingConfig(Section):
-    """How the network is fitted, for how long, and what is kept on the way."""
+    """How the network is trained, for how long, and which checkpoints are kept."""
 
     epochs: PositiveFloat | None = None
-    """Stop after this many passes over the training part (10, where no limit is set)."""
+    """Stop after this many passes over the training split (10 if no limit is set)."""
     steps: PositiveInt | None = None
     """Stop after this many updates."""
     budget: Seconds | None = None
@@ -202,73 +204,74 @@ class TrainingConfig(Section):
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW (Loshchilov and Hutter, 2019) or plain stochastic gradient descent (the book's)."""
     learning_rate: PositiveFloat = 4e-3
-    """The peak of the schedule."""
+    """Highest learning rate of the schedule."""
     momentum: Fraction = 0.0
-    """Of `sgd`."""
+    """Momentum of `sgd`."""
     betas: Annotated[tuple[Decay, Decay], BeforeValidator(as_tuple)] = (0.9, 0.99)
-    """Of `adamw`: decay of the gradient's mean and mean square."""
+    """Decay of the mean and of the mean square of the gradient, for `adamw`."""
     weight_decay: NonNegativeFloat = 0.01
-    """Decay of weight matrices (biases are left alone)."""
+    """Decay of weight matrices; biases do not decay."""
     schedule: Literal["constant", "cosine", "linear"] = "cosine"
-    """The learning rate's way down, laid over epochs, steps or budget."""
+    """How the learning rate falls until the first limit of epochs, steps or budget."""
     warmup_steps: NonNegativeInt = 50
     """Steps over which the learning rate rises from zero."""
     final_learning_rate: Fraction = 0.02
-    """Where cosine and linear end, as a fraction of learning_rate."""
+    """Last learning rate of `cosine` and `linear`, as a fraction of learning_rate."""
     max_gradient_norm: PositiveFloat | None = 1.0
-    """θ: gradients whose global L2 norm is larger are scaled down to it; null clips nothing."""
+    """θ: gradients whose global L2 norm is larger are scaled down to it; null disables this."""
     average: Decay = 0.0
     """Decay, at each step, of an exponential moving average of the weights, such as 0.999; 0 keeps
-    none (Polyak and Juditsky, 1992). The averaged weights are what is validated, scored and
-    predicted with; training goes on from its own."""
+    none (Polyak and Juditsky, 1992). The average is validated, scored and used for predictions;
+    training continues with its own weights."""
     max_rollbacks: NonNegativeInt = 3
-    """How often a run that diverges (a loss, gradient or weight that is not finite, or a loss that
-    leaps up and stays there) goes back to its last good save; the next time it ends."""
+    """How often a run that diverges rolls back to its `rollback` checkpoint before it ends. A run
+    diverges if a loss, gradient or weight is not finite, or if the loss rises and stays high."""
     rollback_factor: Factor = 0.5
-    """By what each roll-back multiplies the learning rate, for the rest of the run."""
+    """Factor by which each rollback multiplies the learning rate for the rest of the run."""
     validate_every: PositiveInt | None = 500
-    """Steps between validations; null validates at the end only."""
+    """Steps between validations; null validates only at the end."""
     validation_rows: PositiveInt = 16
-    """Rows of the validation split read side by side; 1 is exact (see `charlm eval --rows`)."""
+    """Number of streams that read the validation split in parallel; 1 is exact (see
+    `charlm eval --rows`)."""
     validation_characters: PositiveInt | None = 100_000
-    """Characters of the validation part that are scored while training goes on, spread over it in
-    `validation_rows` rows, each after 256 characters of context; null scores all."""
+    """Characters of the validation split that are scored during training, from `validation_rows`
+    streams spread over it, each after 256 characters of context; null scores all."""
     accumulate: PositiveInt = 1
-    """Groups of columns that a batch is read in, one by one: the same step in less memory."""
+    """Number of groups of columns that divide a batch, for the same step in less memory."""
     save_every: PositiveInt | None = 500
-    """Steps between saves; null saves at the end and on Ctrl-C only."""
+    """Steps between checkpoints; null saves only at the end and on Ctrl-C."""
     log_every: PositiveInt = 10
-    """Steps that one training line of metrics.jsonl sums up."""
+    """Steps that one training line of metrics.jsonl summarises."""
     keep_checkpoints: NonNegativeInt = 0
-    """How many older saves to keep beside the best and the last."""
+    """How many older checkpoints to keep beside the best and the last."""
     patience: PositiveInt | None = None
-    """Stop after this many validations in a row without a new best."""
+    """Stop after this many consecutive validations without a new best loss."""
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
-    """Of the initial weights, the order of batches, dropout and samples."""
+    """Random seed for weights, data order, dropout and samples."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """`auto` takes CUDA, then MPS, then the CPU."""
+    """Device to compute on; `auto` takes CUDA if there is one, else MPS, else the CPU."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the operands of large products, on a CPU with charlm's kernels; states, parameters and
-    loss are float32. `auto` selects the faster one on this machine and records it in the config.
-    Without the kernels, charlm computes in float32 in place of bfloat16 and reports it."""
+    """Precision of operands of large products, on a CPU with charlm's kernels; states, parameters
+    and loss are float32. `auto` selects the faster one on this machine and records it in the
+    config. Without the kernels, charlm computes in float32 in place of bfloat16 and reports it."""
     threads: PositiveInt | Literal["auto"] = "auto"
-    """Most threads that compute on a CPU; in bfloat16 a run takes fewer while that is faster.
-    `auto` is one a core, or in float32 as many as are of use when the run starts."""
+    """Maximum number of threads on a CPU; in bfloat16 a run uses fewer while that is faster.
+    `auto` is one thread per core; in float32, charlm measures at the start if fewer suffice."""
     deterministic: bool = False
-    """Take only algorithms that give the same bits each time, and let no measurement decide: `auto`
-    is then float32, and one thread a core. A budget's clock still decides on the steps."""
+    """Use only deterministic algorithms, and no measurements: `auto` is then float32, and one
+    thread per core. With a budget, the number of steps still depends on the clock."""
     start_from: str | None = None
     """A run or checkpoint with the initial weights and vocabulary (fine-tuning); of an ensemble,
     charlm uses the network with the best loss on its validation split."""
     teachers: Paths = ()
-    """Runs or checkpoints, of the same text, whose networks' mean prediction is learnt beside what
-    came (n-grams of an ensemble do not teach: they know the text by heart)."""
+    """Runs or checkpoints of the same text, for distillation: the network learns the mean
+    prediction of their networks beside the text. The n-grams of an ensemble are no teachers."""
     teacher_share: Fraction = 0.5
-    """How much of each target is the teachers'."""
+    """Fraction of each training target that comes from the teachers."""
 
     @property
     def product_precision(self) -> Literal["float32", "bfloat16"]:
-        """`precision` as it was decided; float32 as long as it is not."""
+        """The decided precision; float32 while it is `auto`."""
         return "bfloat16" if self.precision == "bfloat16" else "float32"
 
     @model_validator(mode="before")
@@ -281,16 +284,17 @@ class TrainingConfig(Section):
 
 
 class EnsembleConfig(Section):
-    """Several models trained by one run, whose predictions are mixed."""
+    """Several models that one run trains, with mixture weights for their predictions."""
 
     members: Annotated[int, Field(gt=0, le=100)] = 1
     """Number of networks, trained one after another; they share a budget. The first has
-    `training.seed`, the others have seeds derived from it that no other ensemble has."""
+    `training.seed`, the others have seeds derived from it, unique to this ensemble."""
     student: Decay = 0.0
-    """Train one more network, whose teachers the others are, in this share of a budget; 0 trains
-    none. Given enough time it predicts better than each of its teachers."""
+    """Fraction of the budget for one more network, the student, whose teachers are the members; 0
+    trains none. With enough time it predicts better than each teacher."""
     ngram_order: Annotated[int, Field(ge=0, le=10)] | None = None
-    """Longest context of an n-gram model that is mixed in (7 is a good one); null leaves it out."""
+    """Longest context of the n-gram model in the ensemble, in characters (7 works well); null omits
+    the n-grams."""
     keep_text: bool = True
     """Store the text of the n-grams (the last 4,000,000 characters of the training split) in the
     checkpoint. false stores only networks and mixture weights: each time charlm loads the model, it
@@ -298,7 +302,7 @@ class EnsembleConfig(Section):
 
     @property
     def size(self) -> int:
-        """Networks in all."""
+        """Number of networks, the student included."""
         return self.members + (self.student > 0)
 
     def share(self, number: int) -> float:
@@ -307,31 +311,31 @@ class EnsembleConfig(Section):
 
     @property
     def is_wanted(self) -> bool:
-        """Whether there is anything to mix."""
+        """Whether there is more than one model."""
         return self.size > 1 or self.ngram_order is not None
 
 
 class GenerationConfig(Section):
-    """How text is drawn, for the samples of a run and for `charlm generate`."""
+    """How text is generated, for the samples of a run and for `charlm generate`."""
 
     prefix: str = ""
-    """What the text begins with; characters that the vocabulary does not hold are left out."""
+    """Beginning of the text; characters outside the vocabulary are omitted."""
     length: PositiveInt = 300
     """Characters to generate (bytes, with `unit: byte`)."""
     greedy: bool = False
-    """Always take the likeliest character (the book's)."""
+    """Always take the likeliest character, as in the book."""
     temperature: NonNegativeFloat = 1.0
-    """Divides the logits; 0 is greedy."""
+    """Number that divides the logits; 0 means greedy."""
     top_k: PositiveInt | None = None
-    """Draw from the k likeliest characters only."""
+    """Draw only from the k likeliest characters."""
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
-    """Draw from the likeliest characters that together have this probability (nucleus)."""
+    """Draw only from the likeliest characters that together have this probability (nucleus)."""
     min_p: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
-    """Draw from characters at least this fraction as likely as the likeliest."""
+    """Drop characters less likely than this fraction of the likeliest one."""
 
 
 class Config(Section):
-    """One run, whole."""
+    """All settings of one run."""
 
     corpus: CorpusConfig = CorpusConfig()
     batches: BatchesConfig = BatchesConfig()
