@@ -75,7 +75,8 @@ def test_the_test_knows_every_section() -> None:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
-def test_every_file_in_configs_is_a_config_and_has_a_name(path: Path) -> None:
+def test_shipped_files_are_configs(path: Path) -> None:
+    """Every YAML file in configs/ is a config, found by its name."""
     assert path.suffix == ".yaml"
     assert load_config(path.stem) == load_config(path)
 
@@ -87,7 +88,8 @@ def test_the_names_are_those_of_the_files() -> None:
     )
 
 
-def test_quickstart_is_what_runs_when_nothing_is_said() -> None:
+def test_quickstart_is_the_default() -> None:
+    """Without a name, the config is quickstart."""
     assert load_config() == load_config("quickstart")
 
 
@@ -120,7 +122,8 @@ def test_the_textbook_configs_are_the_books(sampling: str) -> None:
 
 
 @pytest.mark.parametrize("name", KEYS)
-def test_every_key_has_a_default_and_a_line_that_says_what_it_is(name: str) -> None:
+def test_every_key_is_described(name: str) -> None:
+    """Every key has a default and a description."""
     section, key = name.split(".")
     field = type(getattr(Config(), section)).model_fields[key]
     assert not field.is_required()
@@ -177,7 +180,8 @@ def test_a_value_means_what_it_looks_like(
     assert type(in_file) is type(in_setting) is type(expected)
 
 
-def test_a_key_of_a_file_without_a_value_is_null(tmp_path: Path) -> None:
+def test_missing_value_is_null(tmp_path: Path) -> None:
+    """A key of a file without a value is null."""
     assert load_text(tmp_path, "model:\n  embedding_size:\n").model.embedding_size is None
 
 
@@ -228,9 +232,8 @@ def test_a_key_of_a_file_without_a_value_is_null(tmp_path: Path) -> None:
         ('"utf-8\\0"', "corpus.encoding"),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_a_mistake_that_names_key_and_value(
-    written: str, name: str, tmp_path: Path
-) -> None:
+def test_wrong_type_names_key_and_value(written: str, name: str, tmp_path: Path) -> None:
+    """A value of the wrong type raises an error that names key and value."""
     section, key = name.split(".")
     with pytest.raises(ConfigError, match=rf"run\.yaml: .*{section}\.{key}.* is .*should "):
         load_text(tmp_path, f"{section}:\n  {key}: {written}\n")
@@ -246,17 +249,20 @@ def test_a_value_of_the_wrong_kind_is_a_mistake_that_names_key_and_value(
         "model:\n  cell: rnn\nbatches: {}\nmodel:\n  cell: gru\n",
     ],
 )
-def test_a_key_that_stands_twice_is_a_mistake(text: str, tmp_path: Path) -> None:
+def test_repeated_key_is_refused(text: str, tmp_path: Path) -> None:
+    """A key that a file repeats raises an error with the line."""
     with pytest.raises(ConfigError, match=r"run\.yaml.*line \d.*(cell|model) is repeated"):
         load_text(tmp_path, text)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing but a remark\n", "~\n", "\ufeff", "model:\n"])
-def test_a_file_that_sets_nothing_is_the_defaults(text: str, tmp_path: Path) -> None:
+def test_empty_file_means_defaults(text: str, tmp_path: Path) -> None:
+    """A file that sets nothing gives the default config."""
     assert load_text(tmp_path, text) == Config()
 
 
-def test_the_file_may_have_a_byte_order_mark_and_the_line_ends_of_windows(tmp_path: Path) -> None:
+def test_windows_files_are_read(tmp_path: Path) -> None:
+    """A file may have a byte order mark and the line ends of Windows."""
     config = load_text(tmp_path, "\ufeffmodel:\r\n  cell: gru\r\ntraining:\r\n  seed: 3\r\n")
     assert (config.model.cell, config.training.seed) == ("gru", 3)
 
@@ -293,13 +299,15 @@ def test_durations_in_a_config(written: str, seconds: float, tmp_path: Path) -> 
     ["0", "0s", "-3m", "3m2h", "m", "h", ".", "1.2.3s", "3x", "three", "nan", "inf", "''", "' '",
      "[]", "3m3m", "1e3s", "9" * 400 + "s"],
 )  # fmt: skip
-def test_what_is_no_duration_is_a_mistake(written: str, tmp_path: Path) -> None:
+def test_wrong_duration_is_refused(written: str, tmp_path: Path) -> None:
+    """A text that is not a duration raises an error that names the key."""
     with pytest.raises(ConfigError, match=r"training\.budget"):
         load_text(tmp_path, f"training: {{budget: {written}}}")
 
 
 @pytest.mark.parametrize("name", sorted(set(aliases.values())))
-def test_an_encoding_that_python_knows_is_refused_or_can_be_read_with(name: str) -> None:
+def test_accepted_encodings_can_decode(name: str) -> None:
+    """Each encoding of Python is refused, or decodes text."""
     try:
         encoding = CorpusConfig(encoding=name).encoding
     except ValueError:
@@ -313,9 +321,10 @@ def test_an_encoding_that_python_knows_is_refused_or_can_be_read_with(name: str)
 # Mistakes
 
 
-def test_all_mistakes_are_listed_at_once_with_names_values_and_the_nearest_keys(
+def test_all_mistakes_are_listed_at_once(
     tmp_path: Path,
 ) -> None:
+    """All mistakes are listed at once, with names, values and the nearest keys."""
     text = """
         modle: {}
         model: {cell: gruu, hiden_size: 3, num_layers: -2}
@@ -345,7 +354,8 @@ def test_all_mistakes_are_listed_at_once_with_names_values_and_the_nearest_keys(
 
 
 @pytest.mark.parametrize("name", KEYS)
-def test_a_key_with_one_letter_missing_names_the_right_one(name: str) -> None:
+def test_misspelt_key_gets_a_suggestion(name: str) -> None:
+    """A key with one letter missing names the right key."""
     section, key = name.split(".")
     misspelt = key[:-2] + key[-1]
     with pytest.raises(ConfigError, match=rf"{section}\.{misspelt} is not a key; .*\b{key}\b"):
@@ -353,14 +363,16 @@ def test_a_key_with_one_letter_missing_names_the_right_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_a_key_like_no_other_lists_the_known_ones(section: str) -> None:
+def test_unknown_key_lists_the_known_ones(section: str) -> None:
+    """A key unlike all others lists the keys of the section."""
     with pytest.raises(ConfigError) as caught:
         make_config({section: {"qqqqqqqq": 1}}, "a test")
     assert all(key in str(caught.value) for key in SECTIONS[section])
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_a_setting_does_not_hide_a_section_that_is_none(section: str, tmp_path: Path) -> None:
+def test_setting_hides_no_wrong_section(section: str, tmp_path: Path) -> None:
+    """A setting does not hide that its section in the file is not a section."""
     key = SECTIONS[section][0]
     default = value_of(Config(), f"{section}.{key}")
     written = "[a.txt]" if section == "corpus" else json.dumps(default)
@@ -384,9 +396,8 @@ def test_a_setting_does_not_hide_a_section_that_is_none(section: str, tmp_path: 
     ],
     ids=lambda value: ascii(value[:20]),
 )
-def test_what_is_not_yaml_is_a_mistake_with_its_place(
-    text: str, place: str, tmp_path: Path
-) -> None:
+def test_invalid_yaml_names_the_place(text: str, place: str, tmp_path: Path) -> None:
+    """A file that is not YAML raises an error with the line."""
     with pytest.raises(ConfigError, match=rf"run\.yaml: .*{place}") as caught:
         load_text(tmp_path, text)
     assert "\n" not in str(caught.value)
@@ -400,7 +411,8 @@ def test_what_is_not_yaml_is_a_mistake_with_its_place(
      "!!int -0x" + "f" * 5000],
     ids=lambda text: text[:20],
 )  # fmt: skip
-def test_a_yaml_tag_that_does_not_fit_its_value_is_a_mistake(text: str, tmp_path: Path) -> None:
+def test_yaml_tags_are_refused(text: str, tmp_path: Path) -> None:
+    """A YAML tag that does not match its value raises an error."""
     with pytest.raises(ConfigError):
         load_text(tmp_path, f"model:\n  hidden_size: {text}\n")
     with pytest.raises(ConfigError):
@@ -418,20 +430,23 @@ def test_a_yaml_tag_that_does_not_fit_its_value_is_a_mistake(text: str, tmp_path
         '? "a\\n\\nb"\n: *x\n',
     ],
 )
-def test_a_mistake_takes_one_line_whatever_it_quotes(text: str, tmp_path: Path) -> None:
+def test_a_mistake_is_one_line(text: str, tmp_path: Path) -> None:
+    """A mistake takes one line, whatever it quotes."""
     with pytest.raises(ConfigError) as caught:
         load_text(tmp_path, text)
     assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("text", ["just some text\n", "- a\n- b\n", "42\n", "true\n"])
-def test_a_file_that_is_no_config_says_how_to_train_on_it(text: str, tmp_path: Path) -> None:
+def test_text_as_config_hints_at_text(text: str, tmp_path: Path) -> None:
+    """A file that is not a config raises an error that names --text."""
     with pytest.raises(ConfigError, match=r"run\.yaml: .*--text"):
         load_text(tmp_path, text)
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["no mark", "mark"])
-def test_a_config_that_is_not_utf_8_names_the_byte(mark: bytes, tmp_path: Path) -> None:
+def test_invalid_utf_8_names_the_byte(mark: bytes, tmp_path: Path) -> None:
+    """A config that is not UTF-8 raises an error with the position of the byte."""
     path = tmp_path / "run.yaml"
     path.write_bytes(mark + b"generation: {prefix: caf\xe9}\n")
     with pytest.raises(ConfigError, match=rf"run\.yaml: byte {len(mark) + 24} is not UTF-8"):
@@ -454,9 +469,10 @@ def test_a_config_that_is_not_utf_8_names_the_byte(mark: bytes, tmp_path: Path) 
     ],
     ids=lambda value: ascii(value[:20]),
 )
-def test_a_config_that_is_not_there_is_a_mistake_with_a_hint(
+def test_missing_config_gets_a_hint(
     name: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A config that does not exist raises an error with a hint."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=hint):
         load_config(name)
@@ -465,7 +481,8 @@ def test_a_config_that_is_not_there_is_a_mistake_with_a_hint(
 # Settings
 
 
-def test_settings_win_over_the_file_and_later_ones_over_earlier(tmp_path: Path) -> None:
+def test_last_setting_wins(tmp_path: Path) -> None:
+    """Settings replace values of the file, and later ones replace earlier ones."""
     text = "model: {cell: gru, hidden_size: 7}\ntraining: {epochs: 3}\n"
     config = load_text(
         tmp_path, text, "model.hidden_size=8", "model.hidden_size=9", "training.epochs=null",
@@ -477,7 +494,8 @@ def test_settings_win_over_the_file_and_later_ones_over_earlier(tmp_path: Path) 
     assert config.generation.prefix == "a=b"
 
 
-def test_override_changes_nothing_but_what_is_set() -> None:
+def test_override_changes_only_set_keys() -> None:
+    """`override` changes only the keys that are set."""
     before = load_config("textbook-random")
     after = override(before, ["training.seed=7", "corpus.minimum_count=2"])
     assert after.training.seed == 7
@@ -491,19 +509,22 @@ def test_override_changes_nothing_but_what_is_set() -> None:
     "setting",
     ["", "=", "x", "x=1", "model=1", "model.=1", ".cell=gru", "model.cell", "model.cell gru"],
 )
-def test_a_setting_of_another_form_is_a_mistake_that_shows_the_form(setting: str) -> None:
+def test_malformed_setting_shows_the_form(setting: str) -> None:
+    """A malformed setting raises an error that shows the right form."""
     with pytest.raises(ConfigError, match=r"section\.key=value"):
         override(Config(), [setting])
 
 
-def test_mistakes_in_several_settings_are_listed_at_once() -> None:
+def test_mistakes_in_settings_are_listed() -> None:
+    """Mistakes in several settings are listed at once."""
     with pytest.raises(ConfigError) as caught:
         override(Config(), ["model.cell=x", "model.cel=gru", "batches.batch_size=0"])
     for expected in ["model.cell is 'x'", "did you mean cell?", "batches.batch_size is 0"]:
         assert expected in str(caught.value)
 
 
-def test_no_limit_of_training_means_ten_epochs_and_any_limit_stands_alone() -> None:
+def test_ten_epochs_without_a_limit() -> None:
+    """Without a limit, training takes ten epochs; any limit is valid alone."""
     assert Config().training.epochs == 10
     assert make_config({"training": {"steps": 5}}, "a test").training.epochs is None
     assert override(Config(), ["training.epochs=null"]).training.epochs == 10
@@ -519,7 +540,8 @@ def test_no_limit_of_training_means_ten_epochs_and_any_limit_stands_alone() -> N
         ({"model": {"tie_weights": True, "embedding_size": None}}, "model: tie_weights"),
     ],
 )
-def test_keys_that_contradict_each_other_are_a_mistake(keys: Any, mistake: str) -> None:
+def test_contradictory_keys_are_refused(keys: Any, mistake: str) -> None:
+    """Keys that contradict each other raise an error."""
     with pytest.raises(ConfigError, match=f"^a test: {mistake}"):
         make_config(keys, "a test")
 
@@ -532,9 +554,10 @@ def test_a_config_cannot_be_changed() -> None:
 # Paths
 
 
-def test_paths_in_a_file_are_seen_from_its_folder_and_those_in_settings_from_the_current_one(
+def test_paths_are_relative_to_their_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Paths in a file are relative to its folder, in settings to the current one."""
     (tmp_path / "configs").mkdir()
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -554,9 +577,8 @@ def test_paths_in_a_file_are_seen_from_its_folder_and_those_in_settings_from_the
         assert corpus.test_paths == (str(Path.cwd() / "four.txt"), "-")
 
 
-def test_an_absolute_path_and_one_from_home_stay_what_they_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_absolute_and_home_paths_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Absolute paths stay as they are, and ~ becomes the home folder."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
     absolute = str(tmp_path / "text.txt")
@@ -568,9 +590,8 @@ def test_an_absolute_path_and_one_from_home_stay_what_they_are(
     assert given_on_the_command_line.corpus.validation_paths == (absolute,)
 
 
-def test_a_text_takes_the_place_of_the_one_that_the_config_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_text_replaces_that_of_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`text` replaces the text that the config names."""
     monkeypatch.chdir(tmp_path)
     for given_text in ("a.txt", Path("a.txt"), ["a.txt"], (Path("a.txt"),)):
         corpus = load_config("quickstart", text=given_text).corpus
@@ -581,7 +602,8 @@ def test_a_text_takes_the_place_of_the_one_that_the_config_names(
 
 
 @pytest.mark.skipif(not hasattr(Path, "owner"), reason="no users here")
-def test_a_home_that_is_not_known_stays_as_it_was_typed(tmp_path: Path) -> None:
+def test_unknown_home_is_kept_as_typed(tmp_path: Path) -> None:
+    """The home folder of an unknown user stays as typed."""
     nobody = "~no-user-of-this-name/text.txt"
     config = load_text(tmp_path, f"corpus: {{paths: {nobody}}}")
     assert config.corpus.paths == (str(tmp_path / nobody),)
@@ -605,7 +627,7 @@ def test_every_key_is_printed() -> None:
 
 
 @pytest.mark.parametrize("length", [2, 200])
-def test_as_many_paths_are_printed_as_are_read_back(length: int, tmp_path: Path) -> None:
+def test_printed_paths_can_be_read_back(length: int, tmp_path: Path) -> None:
     """A run that has begun can be resumed."""
     printed = 0
     for count in (1_000, 10_000, 30_000, 100_000):
@@ -632,9 +654,8 @@ LOOKALIKES = [
 
 
 @pytest.mark.parametrize("prefix", LOOKALIKES, ids=ascii)
-def test_a_text_that_looks_like_something_else_survives_printing(
-    prefix: str, tmp_path: Path
-) -> None:
+def test_ambiguous_text_survives_printing(prefix: str, tmp_path: Path) -> None:
+    """A text that looks like another YAML value is read back as text."""
     config = Config(generation=GenerationConfig(prefix=prefix))
     assert load_text(tmp_path, to_yaml(config)) == config
 
@@ -784,7 +805,8 @@ yaml_like = st.lists(yaml_pieces | st.text(max_size=3), max_size=12).map("".join
 
 @given(text=yaml_like | st.text())
 @settings(max_examples=400, deadline=None)
-def test_any_text_as_a_config_file_is_a_config_or_a_config_error(text: str, scratch: Path) -> None:
+def test_any_text_gives_config_or_error(text: str, scratch: Path) -> None:
+    """Any text as a config file gives a config or a ConfigError."""
     try:
         load_text(scratch, text)
     except ConfigError as mistake:
@@ -793,9 +815,8 @@ def test_any_text_as_a_config_file_is_a_config_or_a_config_error(text: str, scra
 
 @given(data=st.binary(max_size=100))
 @settings(max_examples=100, deadline=None)
-def test_any_bytes_as_a_config_file_are_a_config_or_a_config_error(
-    data: bytes, scratch: Path
-) -> None:
+def test_any_bytes_give_config_or_error(data: bytes, scratch: Path) -> None:
+    """Any bytes as a config file give a config or a ConfigError."""
     (scratch / "bytes.yaml").write_bytes(data)
     try:
         load_config(scratch / "bytes.yaml")
@@ -809,7 +830,8 @@ def test_any_bytes_as_a_config_file_are_a_config_or_a_config_error(
     | st.text(st.characters(exclude_categories=()))
 )
 @settings(max_examples=300, deadline=None)
-def test_any_setting_gives_a_config_or_a_config_error(setting: str) -> None:
+def test_any_setting_gives_config_or_error(setting: str) -> None:
+    """Any setting gives a config or a ConfigError."""
     try:
         override(Config(), [setting])
     except ConfigError as mistake:
@@ -818,7 +840,8 @@ def test_any_setting_gives_a_config_or_a_config_error(setting: str) -> None:
 
 @given(name=texts | yaml_like)
 @settings(max_examples=100, deadline=None)
-def test_any_name_gives_a_config_or_a_config_error(name: str) -> None:
+def test_any_name_gives_config_or_error(name: str) -> None:
+    """Any name of a config gives a config or a ConfigError."""
     try:
         load_config(name)
     except ConfigError as mistake:

@@ -24,14 +24,16 @@ def speed(hidden_size: int) -> float:
 
 
 @pytest.mark.parametrize("seconds", [10.0, 60.0, 300.0, 3600.0])
-def test_more_text_never_makes_the_model_smaller(seconds: float) -> None:
+def test_size_grows_with_the_text(seconds: float) -> None:
+    """More text never makes the model smaller."""
     sizes = [choose_size(10**power, seconds, speed)[0] for power in range(3, 9)]
     assert sizes == sorted(sizes)
     assert sizes[0] < 128
 
 
 @pytest.mark.parametrize("characters", [10_000, 1_000_000, 30_000_000])
-def test_more_time_never_makes_the_model_smaller(characters: int) -> None:
+def test_size_grows_with_the_time(characters: int) -> None:
+    """More time never makes the model smaller."""
     chosen = [choose_size(characters, seconds, speed) for seconds in (1.0, 10.0, 60.0, 600.0, 36e3)]
     sizes = [size for size, _, _ in chosen]
     assert sizes == sorted(sizes)
@@ -39,7 +41,8 @@ def test_more_time_never_makes_the_model_smaller(characters: int) -> None:
     assert all(rate == speed(size) for size, rate, _ in chosen)
 
 
-def test_dropout_grows_with_how_often_the_text_is_read() -> None:
+def test_dropout_grows_with_the_epochs() -> None:
+    """More epochs mean more dropout."""
     values = [choose_dropout(epochs) for epochs in (0.3, 1.0, 4.0, 16.0, 64.0, 1e3)]
     assert values == sorted(values)
     assert values[0] == values[1] == 0
@@ -72,7 +75,8 @@ def rate(monkeypatch: pytest.MonkeyPatch) -> float:
     return 1e5
 
 
-def test_time_that_one_network_has_no_use_for_is_for_more() -> None:
+def test_long_budgets_train_an_ensemble() -> None:
+    """Time that one network cannot use is for more networks."""
     chosen = [auto.choose_ensemble(epochs, mixes=True) for epochs in (0.1, 5.0, 50.0, 500.0)]
     sizes = [ensemble.size for ensemble in chosen]
     assert sizes == sorted(sizes)
@@ -93,12 +97,14 @@ def test_only_what_is_fast_here_is_chosen(
 
 
 @pytest.mark.skipif(compiler.library() is None, reason="no C++ compiler")
-def test_a_text_that_is_read_often_is_not_for_the_cell_that_learns_fastest(rate: float) -> None:
+def test_cell_depends_on_the_epochs(rate: float) -> None:
+    """With many epochs, auto chooses an LSTM instead of a mogrifier."""
     cells = [auto.advise(Config(), a_corpus(10**power)).config.model.cell for power in (3, 5, 7, 8)]
     assert cells == ["lstm", "lstm", "mogrifier", "mogrifier"]
 
 
-def test_nothing_is_mixed_that_cannot_be_fitted(rate: float) -> None:
+def test_no_ngrams_without_validation(rate: float) -> None:
+    """Without a validation split, mixture weights cannot be fitted."""
     chosen = auto.advise(Config(), a_corpus(1_000_000, validation=0))
     assert chosen.config.ensemble.ngram_order is None
 
@@ -111,7 +117,8 @@ def test_members_share_the_time(rate: float) -> None:
     assert "the text is read 2.0 times" in " ".join(shared.reasons)
 
 
-def test_what_is_settled_is_not_chosen_nor_explained(rate: float) -> None:
+def test_settled_keys_are_not_chosen(rate: float) -> None:
+    """Settled keys keep their values, and no reason names them."""
     config = Config.model_validate(
         {
             "model": {"cell": "gru", "hidden_size": 100, "num_layers": 2},
@@ -144,9 +151,8 @@ def test_tied_weights_may_be_settled_alone(rate: float) -> None:
 
 
 @given(st.integers(1_000, 10**8), st.integers(2, 10**7), st.floats(0.05, 60.0))
-def test_validation_takes_a_small_part_of_the_time(
-    characters: int, validation: int, epochs: float
-) -> None:
+def test_validation_takes_little_time(characters: int, validation: int, epochs: float) -> None:
+    """Validation takes a small fraction of the time."""
     chosen = Config(training=TrainingConfig(validation_characters=100_000))
     corpus = a_corpus(characters, validation)
     every = auto.choose_interval(chosen, corpus, epochs)

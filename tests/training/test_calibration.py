@@ -40,7 +40,8 @@ def test_a_quiet_machine_keeps_every_thread() -> None:
     assert taken.count(2) < 10
 
 
-def test_fewer_threads_are_taken_where_they_are_faster() -> None:
+def test_fewer_threads_if_faster() -> None:
+    """Fewer threads are used where they are faster."""
     assert steps(4, float, 200)[-100:] == [1] * 100
 
 
@@ -59,13 +60,15 @@ def test_threads_go_and_come_with_the_load(monkeypatch: pytest.MonkeyPatch) -> N
     assert taken[260:].count(2) > 100
 
 
-def test_a_difference_smaller_than_the_noise_changes_nothing() -> None:
+def test_small_differences_change_nothing() -> None:
+    """A difference smaller than the noise does not change the number of threads."""
     assert steps(2, lambda threads: 1 + threads / 20, 300)[-200:] == [2] * 200
 
 
 @pytest.mark.skipif(compiler.library() is None, reason="no compiler")
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
-def test_no_bit_of_a_run_in_bfloat16_depends_on_the_threads(cell: str) -> None:
+def test_bfloat16_is_the_same_on_any_threads(cell: str) -> None:
+    """No bit of a run in bfloat16 depends on the number of threads."""
     ids = np.random.default_rng(0).integers(0, 40, 9_000, np.uint16)
     model = ModelConfig.model_validate(
         {"cell": cell, "hidden_size": 160, "embedding_size": 48, "num_layers": 2, "dropout": 0.2}

@@ -26,7 +26,7 @@ from charlm.training.events import Event, Stepped
 @pytest.mark.parametrize("sampling", ["random", "sequential"])
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mogrifier"])
 @pytest.mark.parametrize("implementation", ["fused", "equations"])
-def test_every_cell_and_sampling_has_deterministic_algorithms(
+def test_every_cell_is_deterministic(
     text_file: Path, tmp_path: Path, cell: str, sampling: str, implementation: str
 ) -> None:
     """And on a CPU they are those that it takes anyway."""
@@ -91,7 +91,8 @@ def test_no_measurement_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (decided.precision, decided.threads) == ("float32", calibration._ALL)
 
 
-def test_a_device_without_such_an_algorithm_is_one_line() -> None:
+def test_missing_algorithm_is_one_line() -> None:
+    """An operation without a deterministic algorithm raises an error with a remedy."""
     remedy = r"training\.deterministic.*training\.device=cpu"
     with pytest.raises(ConfigError, match=remedy), deterministic(True):
         torch.zeros(2).put_(torch.tensor([0]), torch.ones(1))
@@ -140,7 +141,7 @@ def test_a_pipe_in_a_run_is_refused(text_file: Path, tmp_path: Path, name: str) 
     refused(run("train", "--resume", made.path), name, "neither a file nor a folder")
 
 
-def test_what_counts_is_set_before_the_first_product(
+def test_cublas_is_set_before_first_product(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With several processes, sharing gradients begins with one; cuBLAS reads it then."""

@@ -60,7 +60,7 @@ def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mogrifier"])
 @pytest.mark.parametrize("engine", ["fused", "equations", "no kernels"])
-def test_a_models_precision_is_what_it_computes_in(
+def test_precision_is_what_is_computed(
     cell: str, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the kernels do not run, not a bit differs from float32, the softmax layer included."""
@@ -93,7 +93,7 @@ def recorded(run: RunFolder, name: str = "precision") -> str:
 
 
 @pytest.mark.parametrize("reason", ["equations", "no kernels"])
-def test_a_run_records_the_precision_that_it_computed_in(
+def test_run_records_its_precision(
     reason: str, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On the screen, too, with what its config asks for; the config keeps that for elsewhere."""
@@ -118,7 +118,7 @@ def test_a_run_in_bfloat16_says_so(text_file: Path, tmp_path: Path) -> None:
     assert ", bfloat16, " in _describe_engine(event)
 
 
-def test_threads_are_watched_only_where_no_bit_depends_on_them(
+def test_threads_are_watched_in_bfloat16(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That is in bfloat16 as it is computed, not as it is asked for."""
@@ -133,7 +133,8 @@ def test_threads_are_watched_only_where_no_bit_depends_on_them(
     assert sent == []
 
 
-def test_a_protocol_names_products_that_are_not_in_float32() -> None:
+def test_protocol_names_bfloat16() -> None:
+    """A protocol names products that are not in float32."""
     assert protocol(1, "bfloat16") == protocol(1, "float32")
     assert protocol(4, "bfloat16") == f"{protocol(4, 'float32')}, products in bfloat16"
 
@@ -164,7 +165,8 @@ def in_another_thread(action: Callable[[], object]) -> None:
 
 
 @needs_compiler
-def test_a_precision_that_is_asked_for_belongs_to_one_thread() -> None:
+def test_precision_belongs_to_one_thread() -> None:
+    """A requested precision applies to one thread only."""
     model, elsewhere = make_model(), list[str]()
     model.precision = "bfloat16"
     with computing_in("float32"):
