@@ -128,6 +128,7 @@ def assert_alike(mine: RunFolder, theirs: RunFolder) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_two_processes_train_as_one(place: Path, name: str) -> None:
+    """Two processes train as one process does."""
     one, two = RunFolder(place / "one" / name), RunFolder(place / "two" / name)
     assert_alike(two, one)
     mine, theirs = (read_checkpoint(run.last).training_tensors for run in (two, one))
@@ -136,7 +137,8 @@ def test_two_processes_train_as_one(place: Path, name: str) -> None:
         torch.testing.assert_close(mine[key], theirs[key], rtol=1e-3, atol=1e-5)
 
 
-def test_two_processes_roll_back_as_one(place: Path) -> None:
+def test_two_processes_roll_back(place: Path) -> None:
+    """Two processes roll back at the same steps as one process."""
     one, two = (
         [line for line in lines(RunFolder(place / name / "diverging")) if "event" in line]
         for name in ("one", "two")
@@ -147,13 +149,15 @@ def test_two_processes_roll_back_as_one(place: Path) -> None:
     assert two == one
 
 
-def test_the_environment_names_the_number_of_processes(place: Path) -> None:
+def test_environment_records_processes(place: Path) -> None:
+    """environment.json records the number of processes."""
     for name, number in (("one", 1), ("two", 2)):
         (entry,) = json.loads(RunFolder(place / name / "lstm").environment.read_text("utf-8"))
         assert entry["processes"] == number
 
 
-def test_a_checkpoint_does_not_know_how_many_processes_wrote_it(place: Path) -> None:
+def test_checkpoints_fit_any_number_of_processes(place: Path) -> None:
+    """A checkpoint is resumed by another number of processes than wrote it."""
     assert_alike(RunFolder(place / "two" / "taken-up"), RunFolder(place / "one" / "lstm-carried"))
     folder = place / "two" / "lstm-carried"
     charlm.resume(folder, settings=["training.steps=30"])
@@ -182,7 +186,8 @@ def taken_up_at(messages: str) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
 @pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.long)])
-def test_a_killed_worker_is_started_anew_and_the_run_goes_on(place: Path, rank: int) -> None:
+def test_restart_resumes_after_a_kill(place: Path, rank: int) -> None:
+    """After a kill torchrun restarts all processes, and they resume the run."""
     ended = RunFolder(place / f"anew-{rank}" / "rnn-carried")
     arguments = training(
         place / "text.txt", ended.path.parent, "rnn-carried", *KINDS["rnn-carried"]
@@ -219,6 +224,7 @@ class Portion(Processes):
 @pytest.mark.parametrize("sampling", ["random", "sequential"])
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_shares_of_a_batch_are_the_batch(sampling: str, count: int) -> None:
+    """The columns of all processes are those of the whole batch."""
     ids = np.arange(600, dtype=np.uint16)
     config = BatchesConfig.model_validate(
         {"sampling": sampling, "batch_size": 5, "sequence_length": 9}
@@ -236,7 +242,8 @@ def test_shares_of_a_batch_are_the_batch(sampling: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5])
-def test_shares_of_rows_add_up_to_the_score(rows: int) -> None:
+def test_shares_of_streams_add_up(rows: int) -> None:
+    """The shares of the streams add up to the score of all."""
     model = LanguageModel(ModelConfig(hidden_size=8, embedding_size=4), 7)
     model.initialize(torch.Generator().manual_seed(0))
     ids = np.random.default_rng(0).integers(0, 7, 1500).astype(np.uint8)
@@ -283,9 +290,10 @@ def launched(
         (["train", "--text", "-"], ["torchrun", "--text"]),
     ],
 )
-def test_what_several_processes_cannot_do_is_refused(
+def test_refusals_for_several_processes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], words: list[str]
 ) -> None:
+    """What several processes cannot do is refused, by the first one only."""
     monkeypatch.chdir(tmp_path)
     launched(monkeypatch, rank=0)
     refused(run(*arguments), *words)
@@ -296,16 +304,20 @@ def test_what_several_processes_cannot_do_is_refused(
 
 
 def test_restarts_need_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Restarts are refused without the name of a run."""
     monkeypatch.chdir(tmp_path)
     launched(monkeypatch, rank=0, most_restarts=3)
     refused(run("train"), "--max-restarts", "--name")
 
 
 @pytest.mark.parametrize("restarts", [0, 1])
-def test_restarts_on_several_machines_need_a_launch_that_is_told_from_others(
+def test_restarts_need_a_launch_id(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, restarts: int
 ) -> None:
-    """Or a new launch would be refused an old run's name, be started anew, and go on with it."""
+    """On several machines, restarts are refused without an id that distinguishes launches.
+
+    Else a new launch would be refused the name of an old run, restart, and resume that run.
+    """
     monkeypatch.chdir(tmp_path)
     launched(monkeypatch, 0, most_restarts=3, local_size=1, run_id="none", restarts=restarts)
     refused(run("train", "--name", "run"), "--max-restarts", "--rdzv-id")
@@ -316,9 +328,10 @@ def test_restarts_on_several_machines_need_a_launch_that_is_told_from_others(
     ("local_size", "run_id", "is_told"),
     [(2, "none", True), (2, "mine", True), (1, "none", False), (1, "mine", True)],
 )
-def test_a_launch_is_told_from_others_by_its_parent_or_its_id(
+def test_launch_names(
     monkeypatch: pytest.MonkeyPatch, local_size: int, run_id: str, is_told: bool
 ) -> None:
+    """A launch is named by the parent process on one machine, else by its id."""
     launched(monkeypatch, 0, local_size=local_size, run_id=run_id)
     before = launch_name()
     assert bool(before) == is_told
@@ -337,6 +350,7 @@ def test_a_launch_is_told_from_others_by_its_parent_or_its_id(
 def test_restarts_are_for_one_network(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ensemble: list[str], size: int
 ) -> None:
+    """Restarts are refused for --auto and for an ensemble."""
     monkeypatch.chdir(tmp_path)
     launched(monkeypatch, rank=0, most_restarts=3, size=size)
     refused(run("train", "--name", "run", *ensemble), "leave out torchrun --max-restarts")
@@ -349,7 +363,8 @@ def test_restarts_are_for_one_network(
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
 @pytest.mark.parametrize("rank", [0, 1])
-def test_where_a_worker_is_killed_the_others_end_with_a_line(place: Path, rank: int) -> None:
+def test_a_kill_ends_all_processes(place: Path, rank: int) -> None:
+    """Where a process is killed, the others end with one line."""
     ended = RunFolder(place / f"killed-{rank}" / "rnn-carried")
     arguments = training(
         place / "text.txt", ended.path.parent, "rnn-carried", *KINDS["rnn-carried"]
@@ -415,10 +430,10 @@ def exit_codes(folder: Path) -> list[str]:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal to send")
 @pytest.mark.parametrize("rank", [0, 1])
 @pytest.mark.parametrize(("when", "last"), [("before", 8), ("after", 9)])
-def test_one_that_is_asked_to_stop_stops_all_one_step_later_at_most(
+def test_a_stop_stops_all_processes(
     place: Path, tmp_path: Path, rank: int, when: str, last: int
 ) -> None:
-    """A step in which one is asked is the last; once its sums are taken, it is the next."""
+    """A stop of one process stops all, after this step or the next."""
     ended = RunFolder(tmp_path / "gru-carried")
     arguments = training(place / "text.txt", tmp_path, "gru-carried", *KINDS["gru-carried"])
     asked = in_step_8(tmp_path, f"rank == {rank} and os.kill(os.getpid(), signal.SIGTERM)", when)
@@ -438,10 +453,10 @@ def test_one_that_is_asked_to_stop_stops_all_one_step_later_at_most(
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no groups of processes")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("name", ["rnn-carried", "bfloat16"])
-def test_what_is_asked_of_torchrun_is_asked_of_all(
+def test_torchrun_passes_signals_on(
     place: Path, tmp_path: Path, name: str, number: signal.Signals
 ) -> None:
-    """Ctrl-C goes to the group of torchrun, which hands it on."""
+    """Ctrl-C or SIGTERM to torchrun stops all processes."""
     ended = RunFolder(tmp_path / name)
     arguments = training(place / "text.txt", tmp_path, name, *(KINDS | ROUNDED)[name])
     with subprocess.Popen(
@@ -466,10 +481,8 @@ def test_what_is_asked_of_torchrun_is_asked_of_all(
 
 @pytest.mark.long
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_disk_that_fails_ends_all_and_loses_nothing(
-    place: Path, tmp_path: Path, call: str
-) -> None:
-    """The first process alone writes; the others hear of it by its end."""
+def test_failing_disk_ends_all_processes(place: Path, tmp_path: Path, call: str) -> None:
+    """A disk that fails in the first process, the writer, ends all and loses nothing."""
     ended = RunFolder(tmp_path / "gru-carried")
     arguments = training(place / "text.txt", tmp_path, "gru-carried", *KINDS["gru-carried"])
     fails = f"setattr(os, {call!r}, full)"
@@ -496,10 +509,8 @@ def test_a_disk_that_fails_ends_all_and_loses_nothing(
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
 @pytest.mark.parametrize("rank", [0, 1])
-def test_one_that_falls_silent_is_not_waited_for_endlessly(
-    place: Path, tmp_path: Path, rank: int
-) -> None:
-    """As a machine that vanishes: its connections stay open, and nothing comes."""
+def test_silent_process_times_out(place: Path, tmp_path: Path, rank: int) -> None:
+    """A process that falls silent, as if its machine vanished, ends the others after a timeout."""
     arguments = training(place / "text.txt", tmp_path, "silent")
     silent = in_step_8(
         tmp_path,
@@ -591,7 +602,7 @@ def free_port() -> str:
 
 @pytest.mark.long
 def test_two_machines_train_as_one(place: Path, tmp_path: Path, hosts: list[Host]) -> None:
-    """Each has a cache of its own."""
+    """Processes of two machines, each with its own cache, train as one process does."""
     arguments = training(place / "text.txt", tmp_path, "lstm", *KINDS["lstm"])
     meeting = ["--master-addr", hosts[0].address, "--master-port", free_port()]
     agents = [
@@ -608,9 +619,10 @@ def test_two_machines_train_as_one(place: Path, tmp_path: Path, hosts: list[Host
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
 @pytest.mark.parametrize("number", [0, 1])
-def test_where_a_worker_is_killed_both_machines_start_anew(
+def test_a_kill_restarts_both_machines(
     place: Path, tmp_path: Path, hosts: list[Host], number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Where a process is killed, the processes of both machines restart."""
     monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
     ended = RunFolder(tmp_path / "rnn-carried")
     arguments = training(place / "text.txt", tmp_path, "rnn-carried", *KINDS["rnn-carried"])
@@ -633,8 +645,8 @@ def test_where_a_worker_is_killed_both_machines_start_anew(
 
 
 @pytest.mark.long
-def test_three_processes_go_on_bit_for_bit(place: Path) -> None:
-    """With more than two, the order in which their gradients are added up is seen, too."""
+def test_three_processes_resume_exactly(place: Path) -> None:
+    """Three processes resume bit for bit, although they add up three gradients in some order."""
     settings = [*KINDS["gru-carried"], "training.schedule=constant"]
     three, runs = torchrun(3), [RunFolder(place / "three" / name) for name in ("whole", "taken-up")]
     for ended, steps in zip(runs, (60, 33), strict=True):
@@ -652,7 +664,8 @@ def test_three_processes_go_on_bit_for_bit(place: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_budget_ends_all_processes_at_the_same_step(place: Path) -> None:
+def test_budget_ends_all_at_the_same_step(place: Path) -> None:
+    """A time budget ends all processes at the same step."""
     limits = ("training.steps=null", "training.budget=3s")
     arguments = training(place / "text.txt", place / "timed", "timed", *limits)
     done = subprocess.run(

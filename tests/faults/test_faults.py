@@ -54,9 +54,8 @@ def when(kind: type, action: Any) -> Any:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 @pytest.mark.parametrize("moment", [Stepped, Validated, Sampled])
-def test_ctrl_c_at_any_moment_saves_and_the_run_goes_on_exactly(
-    text_file: Path, tmp_path: Path, moment: type
-) -> None:
+def test_ctrl_c_saves_and_resumes_exactly(text_file: Path, tmp_path: Path, moment: type) -> None:
+    """Ctrl-C at any moment saves; the resumed run equals an uninterrupted one."""
     settings = ["training.steps=12", "training.validate_every=5", "training.save_every=null"]
     whole = train_here(text_file, tmp_path, *settings, name="whole")
     interrupt = when(moment, lambda: os.kill(os.getpid(), signal.SIGINT))
@@ -71,9 +70,10 @@ def test_ctrl_c_at_any_moment_saves_and_the_run_goes_on_exactly(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 @pytest.mark.parametrize("way", [signal.Signals.SIGTERM, getattr(signal, "SIGHUP", None)])
-def test_a_request_to_end_between_training_and_the_end_is_as_ctrl_c(
+def test_end_request_during_the_final_score(
     way: signal.Signals, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A request to end while the end is scored works as Ctrl-C does."""
     monkeypatch.setattr(loop, "final_score", lambda *_: os.kill(os.getpid(), way))
     result = run("train", "--text", text_file, "--runs", tmp_path, "--set=training.steps=2", *SMALL)
     assert result.exit_code == 130
@@ -82,8 +82,8 @@ def test_a_request_to_end_between_training_and_the_end_is_as_ctrl_c(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 @pytest.mark.parametrize("trains", [False, True])
-def test_a_request_to_end_is_obeyed_once(trains: bool) -> None:
-    """Schedulers send two, and the second is not to break what the first lets tidy up."""
+def test_end_request_is_obeyed_once(trains: bool) -> None:
+    """Schedulers send two requests; the second does not disturb how the first is obeyed."""
     tidied = False
     with pytest.raises(KeyboardInterrupt), interrupt.end_on_request():
         try:
@@ -102,6 +102,7 @@ def test_a_request_to_end_is_obeyed_once(trains: bool) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 def test_what_nohup_ignores_stays_ignored() -> None:
+    """A signal that is ignored when charlm starts stays ignored."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with interrupt.end_on_request(), interrupt.stop_on_interrupt(lambda: None) as stop:
@@ -112,7 +113,9 @@ def test_what_nohup_ignores_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_a_reader_that_goes_away_costs_nothing(text_file: Path, tmp_path: Path) -> None:
+def test_broken_pipe_saves(text_file: Path, tmp_path: Path) -> None:
+    """Training saves when the reader of its output goes away."""
+
     def gone(event: Event) -> None:
         if isinstance(event, Stepped) and event.step.step == 7:
             raise BrokenPipeError
@@ -122,9 +125,9 @@ def test_a_reader_that_goes_away_costs_nothing(text_file: Path, tmp_path: Path) 
     assert resumed_step(RunFolder(tmp_path / "run")) == 7
 
 
-def test_a_run_that_died_before_its_first_save_can_be_resumed(
-    text_file: Path, tmp_path: Path
-) -> None:
+def test_crash_before_the_first_save(text_file: Path, tmp_path: Path) -> None:
+    """A run that crashed before its first save can be resumed."""
+
     def die(event: Event) -> None:
         if isinstance(event, Stepped):
             raise RuntimeError("power loss")
@@ -138,9 +141,10 @@ def test_a_run_that_died_before_its_first_save_can_be_resumed(
 
 
 @pytest.mark.parametrize("fine_tunes", [False, True])
-def test_a_run_that_died_while_it_was_made_is_begun_again(
+def test_crash_while_starting(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fine_tunes: bool
 ) -> None:
+    """A run that crashed while it started is started again on resuming."""
     base = train_here(text_file, tmp_path, "training.steps=2", "model.hidden_size=24")
     settings = ["training.steps=3"]
     if fine_tunes:
@@ -156,9 +160,8 @@ def test_a_run_that_died_while_it_was_made_is_begun_again(
     assert lines(RunFolder(tmp_path / "run")) == lines(whole)
 
 
-def test_a_run_that_could_not_be_made_is_not_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_creation_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run folder that could not be made is not there."""
     runs = tmp_path / "runs"
 
     def fail(folder: Path) -> None:
@@ -175,7 +178,8 @@ def test_a_run_that_could_not_be_made_is_not_there(
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff", b"mine", b"mine" + bytes(1 << 21)])
-def test_a_damaged_note_of_the_launch_is_another_launch_s(tmp_path: Path, damage: bytes) -> None:
+def test_damaged_launch_file(tmp_path: Path, damage: bytes) -> None:
+    """A damaged launch file does not match this launch."""
     made = create_run_folder(tmp_path, "mine", "stem", Config(), launch="mine")
     assert made.was_made_by("mine") and not made.was_made_by("yours")
     made.launch.write_bytes(damage)
@@ -186,9 +190,8 @@ def test_a_damaged_note_of_the_launch_is_another_launch_s(tmp_path: Path, damage
         assert made.was_made_by("mine") == (damage == b"mine")
 
 
-def test_a_run_that_died_between_the_copies_of_its_first_save_is_begun_again(
-    text_file: Path, tmp_path: Path
-) -> None:
+def test_crash_within_the_first_save(text_file: Path, tmp_path: Path) -> None:
+    """A run that crashed between the two files of its first save starts again."""
     settings = ["training.steps=3", "training.keep_checkpoints=2"]
     whole = train_here(text_file, tmp_path, *settings, name="whole")
     broken = train_here(text_file, tmp_path, *settings, name="run")
@@ -203,7 +206,8 @@ def test_a_run_that_died_between_the_copies_of_its_first_save_is_begun_again(
         charlm.resume(broken.path)
 
 
-def test_two_processes_do_not_train_in_one_folder(text_file: Path, tmp_path: Path) -> None:
+def test_folder_is_locked(text_file: Path, tmp_path: Path) -> None:
+    """Two processes do not train in one run folder."""
     run = train_here(text_file, tmp_path, "training.steps=2", name="run")
     with run.locked(), pytest.raises(RunError, match="another process"):
         charlm.resume(run.path)
@@ -211,9 +215,8 @@ def test_two_processes_do_not_train_in_one_folder(text_file: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty"])
-def test_a_run_whose_config_file_is_lost_is_resumed_from_its_checkpoint(
-    text_file: Path, tmp_path: Path, damage: str
-) -> None:
+def test_lost_config_file(text_file: Path, tmp_path: Path, damage: str) -> None:
+    """A run without its config file is resumed from its checkpoint."""
     run = train_here(text_file, tmp_path, "training.steps=2", name="run")
     run.config_file.unlink()
     if damage == "empty":
@@ -222,18 +225,18 @@ def test_a_run_whose_config_file_is_lost_is_resumed_from_its_checkpoint(
     assert load_config(run.config_file) == read_checkpoint(run.last).config
 
 
-def test_a_checkpoint_without_the_state_of_training_is_not_resumed(
-    text_file: Path, tmp_path: Path
-) -> None:
+def test_checkpoint_without_training_state(text_file: Path, tmp_path: Path) -> None:
+    """A checkpoint without training state is not resumed."""
     run = train_here(text_file, tmp_path, "training.steps=2")
     run.last.write_bytes(run.best.read_bytes())
     with pytest.raises(RunError, match="no training state"):
         charlm.resume(run.path)
 
 
-def test_a_validation_that_is_not_finite_ends_the_run_and_is_never_best(
+def test_validation_that_is_not_finite(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A validation loss that is not finite ends the run and is never the best."""
     monkeypatch.setattr(validation, "evaluate_part", lambda *_: Score(math.nan, 1, 1, 0))
     with pytest.raises(DivergenceError, match=r"step 3: the validation loss is nan.*last"):
         train_here(text_file, tmp_path, "training.steps=3", name="run")
@@ -241,7 +244,8 @@ def test_a_validation_that_is_not_finite_ends_the_run_and_is_never_best(
 
 
 @pytest.mark.parametrize("nats", [1e6, math.inf, math.nan])
-def test_what_is_not_finite_is_null_in_json(nats: float) -> None:
+def test_json_of_scores_that_are_not_finite(nats: float) -> None:
+    """A score that is not finite is null in JSON."""
     score = Score(nats=nats, characters=1, bytes=1, unknown_characters=0)
     as_json = json.loads(json.dumps(score.to_json(), allow_nan=False))
     assert as_json["perplexity"] is None
@@ -249,9 +253,10 @@ def test_what_is_not_finite_is_null_in_json(nats: float) -> None:
     assert as_json["characters"] == 1
 
 
-def test_clearing_the_cache_leaves_what_is_not_charlms(
+def test_clearing_keeps_foreign_files(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Clearing the cache leaves files that charlm did not write."""
     monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "disk"))
     build_corpus(CorpusConfig(paths=(str(text_file),)))
     mine = tmp_path / "disk" / "thesis.tex"
@@ -260,8 +265,8 @@ def test_clearing_the_cache_leaves_what_is_not_charlms(
     assert [path.name for path in (tmp_path / "disk").iterdir()] == ["thesis.tex"]
 
 
-def test_fingerprints_do_not_change_between_versions(tmp_path: Path) -> None:
-    """Should they, every older run would be told that its text has changed."""
+def test_fingerprints_are_stable(tmp_path: Path) -> None:
+    """Fingerprints do not change between versions, so that no run finds its text changed."""
     path = tmp_path / "text.txt"
     path.write_bytes(b"a text that stays as it is, character by character\n" * 3)
     assert build_corpus(CorpusConfig(paths=(str(path),))).fingerprint == GOLDEN_FINGERPRINT
@@ -270,24 +275,28 @@ def test_fingerprints_do_not_change_between_versions(tmp_path: Path) -> None:
 GOLDEN_FINGERPRINT = "c3353c8d618f2f97b58a7cf9a8b1cc3d"
 
 
-def test_a_vocabulary_of_nothing_is_refused(text_file: Path) -> None:
+def test_empty_vocabulary_is_refused(text_file: Path) -> None:
+    """A vocabulary without characters is refused."""
     config = CorpusConfig(paths=(str(text_file),), minimum_count=10**6)
     with pytest.raises(CorpusError, match=r"corpus\.minimum_count"):
         build_corpus(config)
 
 
-def test_an_unset_variable_is_not_the_current_folder(tmp_path: Path) -> None:
+def test_empty_text_path(tmp_path: Path) -> None:
+    """An empty path, such as of an unset variable, is not the current folder."""
     refused(run("train", "--text", "", "--runs", tmp_path, *SMALL), "--text is empty")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_a_device_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_missing_device_is_one_line(tmp_path: Path) -> None:
+    """A device that is not there is an error of one line."""
     with pytest.raises(ConfigError, match="auto"):
         choose_device("cuda")
     refused(run("train", "--set=training.device=cuda", "--runs", tmp_path, *SMALL), "auto")
 
 
-def test_seeds_at_their_ends(text_file: Path, tmp_path: Path) -> None:
+def test_extreme_seeds(text_file: Path, tmp_path: Path) -> None:
+    """The smallest and the largest seed work."""
     train_here(text_file, tmp_path, "training.steps=2", f"training.seed={2**62 - 1}")
     with pytest.raises(ConfigError, match=r"training\.seed"):
         train_here(text_file, tmp_path, f"training.seed={2**62}")
@@ -296,7 +305,8 @@ def test_seeds_at_their_ends(text_file: Path, tmp_path: Path) -> None:
     )
 
 
-def test_settings_at_their_ends(text_file: Path, tmp_path: Path) -> None:
+def test_extreme_settings(text_file: Path, tmp_path: Path) -> None:
+    """Settings at the ends of their ranges work."""
     with pytest.raises(ConfigError, match="betas"):
         train_here(text_file, tmp_path, "training.betas=[1.0, 0.9]")
     logits = torch.tensor([[0.0, 3.0, 1.0]])
@@ -304,12 +314,14 @@ def test_settings_at_their_ends(text_file: Path, tmp_path: Path) -> None:
     assert choose(logits, config, torch.tensor([0.5]).double()).tolist() == [1]
 
 
-def test_a_model_that_does_not_fit_in_memory_is_one_line(text_file: Path, tmp_path: Path) -> None:
+def test_too_large_model_is_one_line(text_file: Path, tmp_path: Path) -> None:
+    """A model that does not fit in memory is an error of one line."""
     with pytest.raises(ConfigError, match=r"not enough memory.*model\.hidden_size"):
         train_here(text_file, tmp_path, "model.hidden_size=10000000")
 
 
-def test_a_state_is_reset_with_the_probability_that_is_set_and_the_seed_decides() -> None:
+def test_reset_probability() -> None:
+    """States are reset with the probability in the config; the seed decides when."""
     ids = np.zeros(40_001, np.uint8)
 
     def fresh(seed: int) -> list[bool]:
@@ -325,7 +337,8 @@ def test_a_state_is_reset_with_the_probability_that_is_set_and_the_seed_decides(
     assert [not next(resumed).continues for _ in range(900)] == first[1000:]
 
 
-def test_what_is_no_config_says_what_to_do(text_file: Path, tmp_path: Path) -> None:
+def test_error_of_a_file_that_is_no_config(text_file: Path, tmp_path: Path) -> None:
+    """The error of a file that is no config says what to do."""
     (tmp_path / "empty.txt").touch()
     for text in (text_file, tmp_path / "empty.txt"):
         refused(run("train", text), "--text")
@@ -334,13 +347,15 @@ def test_what_is_no_config_says_what_to_do(text_file: Path, tmp_path: Path) -> N
         refused(run("train", "--text", text_file, "--name", name, *SMALL), "--name")
 
 
-def test_a_text_that_is_set_replaces_the_configs() -> None:
+def test_set_text_replaces_the_configs() -> None:
+    """A text in the settings replaces that of the config."""
     corpus = load_config("quickstart", ["corpus.paths=novel.txt"]).corpus
     assert corpus.builtin is None
     assert TrainingConfig().epochs == 10
 
 
-def test_the_prefix_is_read_as_the_corpus_was(text_file: Path, tmp_path: Path) -> None:
+def test_prefix_is_read_as_the_corpus(text_file: Path, tmp_path: Path) -> None:
+    """The prefix is normalised as the corpus was."""
     run_ = train_here(text_file, tmp_path, "training.steps=2", "corpus.newlines=space")
     predictor = charlm.load(run_.path)
     texts = [
@@ -350,7 +365,8 @@ def test_the_prefix_is_read_as_the_corpus_was(text_file: Path, tmp_path: Path) -
     assert len(set(texts)) == 1
 
 
-def test_a_long_prefix_conditions_whole_and_in_pieces() -> None:
+def test_long_prefix_in_pieces() -> None:
+    """A long prefix conditions alike as a whole and in pieces."""
     predictor = make_predictor()
     prefix = "abcdefgh" * 400
     from charlm.prediction import generation
@@ -363,7 +379,8 @@ def test_a_long_prefix_conditions_whole_and_in_pieces() -> None:
         generation._PREFIX_PIECE = before
 
 
-def test_resume_takes_no_other_run_s_options(text_file: Path, tmp_path: Path) -> None:
+def test_resume_refuses_other_options(text_file: Path, tmp_path: Path) -> None:
+    """--resume is refused with the options of a new run."""
     folder = train(text_file, tmp_path)
     for option in (["tiny-shakespeare"], ["--name", "other"], ["--print-config"]):
         refused(run("train", "--resume", folder, *option), "--resume")

@@ -20,7 +20,7 @@ def seeds_of(seed: int, members: int = 3) -> list[int]:
     return [_member_config(RUN, config, number).training.seed for number in range(members + 1)]
 
 
-def test_ensembles_of_neighbouring_seeds_share_no_network() -> None:
+def test_neighbouring_seeds_share_no_network() -> None:
     """No member of seeds 0 to 19 has the seed of another member, or of a run of one network."""
     firsts = list(range(20))
     others = [seed for first in firsts for seed in seeds_of(first)[1:]]
@@ -29,14 +29,14 @@ def test_ensembles_of_neighbouring_seeds_share_no_network() -> None:
 
 @given(st.integers(0, 2**62 - 1), st.integers(-3, 3).filter(bool))
 @settings(max_examples=20, deadline=None)
-def test_any_two_ensembles_have_networks_of_their_own(seed: int, distance: int) -> None:
-    """So of any seeds that lie near each other; every derived seed is one that a config takes."""
+def test_seeds_of_members_are_distinct(seed: int, distance: int) -> None:
+    """No two ensembles of near seeds share a network; a config accepts every derived seed."""
     neighbour = (seed + distance) % 2**62
     ours, theirs = seeds_of(seed), seeds_of(neighbour)
     assert not {*ours} & {*theirs}
     assert all(TrainingConfig(seed=one).seed == one for one in ours)
 
 
-def test_the_first_network_is_the_one_of_a_single_run() -> None:
-    """An ensemble of one network and n-grams has the network that a run without n-grams has."""
+def test_first_member_is_that_of_one_network() -> None:
+    """An ensemble of one network and n-grams has the network of a run without n-grams."""
     assert seeds_of(7)[0] == 7

@@ -84,17 +84,18 @@ def whole(text: Path) -> Path:
     return text.parent / "whole"
 
 
-def test_an_ensemble_has_one_log_of_all_members(whole: Path) -> None:
+def test_ensemble_logs_have_all_members(whole: Path) -> None:
+    """The logs of an ensemble contain those of all members."""
     check_logs(whole)
     assert {line["member"] for line in lines_of(whole)} == {1, 2}
     assert (whole / "samples.txt").read_text().count("--- member 2, step") == 3
 
 
 @pytest.mark.parametrize(("member", "validations"), [(1, 1), (1, 3), (2, 2)])
-def test_it_is_the_same_after_a_crash(
+def test_logs_are_the_same_after_a_crash(
     text: Path, whole: Path, tmp_path: Path, member: int, validations: int
 ) -> None:
-    """It grows as training goes; resumed, it has each line once."""
+    """The logs grow during training; after a crash and resuming, each line is there once."""
     with pytest.raises(Killed):
         about: Any = {"name": "cut", "runs": tmp_path, "settings": SETTINGS}
         train(text=text, on_event=after(member, validations), **about)
@@ -105,8 +106,8 @@ def test_it_is_the_same_after_a_crash(
 
 
 @pytest.mark.parametrize("log", ["metrics.jsonl", "samples.txt"])
-def test_a_crash_between_the_two_logs_is_mended(whole: Path, tmp_path: Path, log: str) -> None:
-    """Whatever stands in the whole's log, half a line or nothing, it is written anew."""
+def test_crash_between_two_logs(whole: Path, tmp_path: Path, log: str) -> None:
+    """The ensemble's log is written again, whatever a crash left in it."""
     run = tmp_path / "run"
     shutil.copytree(whole, run)
     data = (run / log).read_bytes()
@@ -116,7 +117,8 @@ def test_a_crash_between_the_two_logs_is_mended(whole: Path, tmp_path: Path, log
     assert (run / log).read_bytes() == data
 
 
-def test_an_ensemble_that_goes_on_longer_logs_that(whole: Path, tmp_path: Path) -> None:
+def test_extended_ensemble_is_logged(whole: Path, tmp_path: Path) -> None:
+    """An extended ensemble logs its further steps."""
     shutil.copytree(whole, tmp_path / "run")
     resume(tmp_path / "run", settings=["training.steps=8"])
     check_logs(tmp_path / "run")
@@ -124,10 +126,8 @@ def test_an_ensemble_that_goes_on_longer_logs_that(whole: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_member_that_is_resumed_by_itself_logs_for_the_ensemble(
-    whole: Path, tmp_path: Path, number: int
-) -> None:
-    """At once, so also where it is killed; in the order of the members, once it ends."""
+def test_lone_member_logs_for_the_ensemble(whole: Path, tmp_path: Path, number: int) -> None:
+    """A member that is resumed by itself logs for the ensemble, also if it is killed."""
     run = Path(shutil.copytree(whole, tmp_path / "run"))
     member = run / f"member-{number}"
     with pytest.raises(Killed):
@@ -138,7 +138,8 @@ def test_a_member_that_is_resumed_by_itself_logs_for_the_ensemble(
     assert {line["member"] for line in lines_of(run) if line["step"] == 8} == {number}
 
 
-def test_a_line_of_a_lone_member_is_there_at_once(whole: Path, tmp_path: Path) -> None:
+def test_lone_member_logs_at_once(whole: Path, tmp_path: Path) -> None:
+    """The ensemble's log gets a line of a lone member at once."""
     run = Path(shutil.copytree(whole, tmp_path / "run"))
     seen: list[bool] = []
 
@@ -151,23 +152,23 @@ def test_a_line_of_a_lone_member_is_there_at_once(whole: Path, tmp_path: Path) -
     assert seen and all(seen)
 
 
-def test_a_member_is_not_resumed_while_its_ensemble_trains(whole: Path, tmp_path: Path) -> None:
-    """Both would write the logs of the ensemble."""
+def test_member_of_a_locked_ensemble(whole: Path, tmp_path: Path) -> None:
+    """A member is not resumed while its ensemble trains: both would write the same logs."""
     run = Path(shutil.copytree(whole, tmp_path / "run"))
     with RunFolder(run).locked(), pytest.raises(RunError, match="another process trains in it"):
         resume(run / "member-1")
 
 
-def test_a_folder_that_only_looks_like_a_member_is_a_run_of_its_own(
-    whole: Path, tmp_path: Path
-) -> None:
+def test_folder_named_like_a_member(whole: Path, tmp_path: Path) -> None:
+    """A folder that is only named like a member is an ordinary run folder."""
     alone = Path(shutil.copytree(whole / "member-1", tmp_path / "member-1"))
     before = set(tmp_path.iterdir())
     resume(alone, settings=["training.steps=8"])
     assert set(tmp_path.iterdir()) == before
 
 
-def test_the_logs_of_members_after_a_missing_one_are_kept(whole: Path, tmp_path: Path) -> None:
+def test_logs_after_a_missing_member(whole: Path, tmp_path: Path) -> None:
+    """The logs of members after a missing one are kept."""
     run = Path(shutil.copytree(whole, tmp_path / "run"))
     shutil.rmtree(run / "member-1")
     merge_logs(RunFolder(run))
@@ -175,8 +176,8 @@ def test_the_logs_of_members_after_a_missing_one_are_kept(whole: Path, tmp_path:
     check_logs(run)
 
 
-def test_each_start_of_an_ensemble_is_recorded(whole: Path, tmp_path: Path) -> None:
-    """In its own folder, once a start, with the facts of its members."""
+def test_each_start_is_recorded(whole: Path, tmp_path: Path) -> None:
+    """environment.json of an ensemble has an entry for each start, with facts of its members."""
     run = Path(shutil.copytree(whole, tmp_path / "run"))
     resume(run, settings=["training.steps=8"])
     first, second = json.loads((run / "environment.json").read_text("utf-8"))

@@ -32,8 +32,8 @@ def plain_loop(model: LanguageModel, ids: np.ndarray, start: int, length: int) -
 
 
 @pytest.mark.parametrize(("size", "characters"), [(3000, 900), (3000, None), (1200, 1199)])
-def test_each_row_reads_what_really_precedes_it(size: int, characters: int | None) -> None:
-    """The sum is that of a plain loop over rows: of a whole text, and of a part of it."""
+def test_streams_read_what_precedes_them(size: int, characters: int | None) -> None:
+    """Streams give the sum of a plain loop, over a whole text and a piece of it."""
     model, ids = make_model(cell="rnn"), random_ids(size)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -49,8 +49,8 @@ def test_each_row_reads_what_really_precedes_it(size: int, characters: int | Non
     assert score.characters == (900 if characters == 900 else size - 1)
 
 
-def test_bytes_and_unknown_characters_are_those_of_the_rows(tmp_path: Path) -> None:
-    """Of exactly the characters that are scored, where the text changes from place to place."""
+def test_bytes_and_unknowns_of_streams(tmp_path: Path) -> None:
+    """Bytes and unknown characters are those of exactly the scored characters."""
     text = "".join("aé雨🙂"[place // 700] * 5 + "bЖ"[place % 2] for place in range(2800))
     training, validation = tmp_path / "training", tmp_path / "validation"
     training.write_text("abaé雨🙂" * 10, "utf-8")
@@ -68,7 +68,7 @@ def test_bytes_and_unknown_characters_are_those_of_the_rows(tmp_path: Path) -> N
     assert score.unknown_characters == scored.count("Ж")
 
 
-def test_an_unknown_first_character_is_not_predicted(tmp_path: Path) -> None:
+def test_unknown_first_character(tmp_path: Path) -> None:
     """Of `éab`, the model predicts a and b: none of them is unknown."""
     (training := tmp_path / "training").write_text("ab" * 500)
     settings = [setting.removeprefix("--set=") for setting in SMALL]
@@ -81,8 +81,8 @@ def test_an_unknown_first_character_is_not_predicted(tmp_path: Path) -> None:
     assert score["bits_per_byte"] == pytest.approx(nats / math.log(2) / 2)
 
 
-def test_validation_while_training_is_that_of_the_plain_loop(tmp_path: Path) -> None:
-    """The loss that is printed and logged, and by which the best checkpoint is chosen."""
+def test_validation_equals_the_plain_loop(tmp_path: Path) -> None:
+    """The validation loss that is emitted, logged and compared is that of a plain loop."""
     words = np.random.default_rng(0).choice(["rain ", "train ", "snow ", "doors.\n"], 900)
     (path := tmp_path / "text").write_text("".join(words))
     settings = [setting.removeprefix("--set=") for setting in SMALL]
