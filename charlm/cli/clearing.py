@@ -8,7 +8,7 @@ from pathlib import Path
 from charlm.corpus.corpus import FILES, SKETCHES
 from charlm.errors import CorpusError, file_errors
 from charlm.files.build_folder import remove_abandoned
-from charlm.files.cache_record import claimed, forget, record_locked
+from charlm.files.cache_record import claimed, forget, record_file, record_locked
 from charlm.files.locations import cache_folder
 from charlm.kernels.store import files_of_kernels, folder_of_kernels
 
@@ -24,7 +24,9 @@ def clear_cache() -> int:
         freed += remove_abandoned(place)
     reasons: list[str] = []
     freed += _delete(files_of_kernels(), reasons)
-    if claimed():
+    with file_errors("be read", record_file(), "check the file", CorpusError):
+        has_claims = bool(claimed())
+    if has_claims:
         remedy = "check that it can be written"
         with file_errors("be cleared", folder, remedy, CorpusError), record_locked(is_last=True):
             claims = claimed()

@@ -123,7 +123,8 @@ def _removed_if_abandoned(folder: Path) -> int:
 
 def _mark(folder: Path) -> None:
     about = {"made_by": "charlm", "folder": folder.name, "machine": platform.node()}
-    number = os.open(folder / _MARKER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    number = os.open(folder / _MARKER, flags, 0o600)
     try:  # in one write, so that a marker is never incomplete
         os.write(number, json.dumps(about | {"process": os.getpid()}).encode())
     finally:

@@ -25,26 +25,31 @@ _NAMES = re.compile(
     r"measurements\.json|corpora(/file-digests\.json|/[0-9a-f]{32})?|texts(/[\w-]{1,80}\.txt)?"
 )
 """Names that charlm may write to its cache; it ignores all others in a record."""
+_LOCK_MARKER = re.compile(rb"[0-9]+\n[^\n]+\n([0-9]+\n)?|filelock/(break\n[0-9]+|released)\n")
+"""What filelock writes to its file where the system has no locks: process and machine."""
+_MOST_MARKER_BYTES = 1024
 
 
 @contextmanager
 def record_locked(*, is_last: bool = False) -> Iterator[None]:
     """Hold the lock under which names are recorded, and their files made or deleted.
 
-    No claim is lost while another process clears the cache. With `is_last`, delete the lock file
-    after the block. Raises `OSError`.
+    No claim is lost while another process clears the cache. With `is_last`, or if this call made
+    the lock file and nothing was recorded, delete the file after the block. Raises `OSError`.
     """
     lock = cache_folder() / ".charlm-lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not os.path.lexists(lock)
     with suppress(FileNotFoundError):
-        about = lock.lstat()
-        if about.st_size or not stat.S_ISREG(about.st_mode):
+        if not _is_lock(lock):
             raise _not_ours(lock)
     with FileLock(lock):
-        yield
-        if is_last:
-            with suppress(OSError):  # Windows deletes no open file
-                lock.unlink()
+        try:
+            yield
+        finally:
+            if is_last or (is_new and not os.path.lexists(record_file())):
+                with suppress(OSError):  # Windows deletes no open file
+                    lock.unlink()
 
 
 def claim(path: Path) -> None:
@@ -55,15 +60,20 @@ def claim(path: Path) -> None:
     """
     name = path.relative_to(cache_folder()).as_posix()
     assert _NAMES.fullmatch(name), f"{name}: charlm would not find it again"
-    is_there, is_recorded = os.path.lexists(path), name in _names()
+    check_claim(path)
+    if name not in _names():
+        _append(name)
+
+
+def check_claim(path: Path) -> None:
+    """Raise the errors of `claim`, and record nothing."""
+    is_there, is_recorded = os.path.lexists(path), path in claimed()
     if is_there and not is_recorded:
         raise _not_ours(path)
     is_effective = os.access in os.supports_effective_ids
     is_readable = os.access(path, os.R_OK, effective_ids=is_effective)
     if is_there and (path.is_symlink() or not is_readable):
         raise PermissionError(errno.EACCES, f"{path} is a link, or belongs to another user")
-    if not is_recorded:
-        _append(name)
 
 
 def make_folder(path: Path) -> None:
@@ -75,6 +85,8 @@ def make_folder(path: Path) -> None:
     if not os.path.lexists(path):
         claim(path)
         path.mkdir(exist_ok=True)
+    elif not os.path.isdir(path):  # noqa: PTH112 - Path's raises for some
+        raise _not_ours(path)
 
 
 def claimed() -> list[Path]:
@@ -88,9 +100,17 @@ def forget(paths: Iterable[Path]) -> None:
     before = _names()
     names = sorted(before - {path.relative_to(cache_folder()).as_posix() for path in paths})
     if names:
-        write_whole(_record(), "\n".join([_TITLE, *names, ""]).encode())
+        write_whole(record_file(), "\n".join([_TITLE, *names, ""]).encode())
     elif before:
-        _record().unlink()
+        record_file().unlink()
+
+
+def _is_lock(path: Path) -> bool:
+    """Return whether this is a file that filelock made; names alone prove nothing."""
+    about = path.lstat()
+    if not stat.S_ISREG(about.st_mode) or about.st_size > _MOST_MARKER_BYTES:
+        return False
+    return not about.st_size or bool(_LOCK_MARKER.fullmatch(path.read_bytes()))
 
 
 def _not_ours(path: Path) -> FileExistsError:
@@ -98,15 +118,16 @@ def _not_ours(path: Path) -> FileExistsError:
     return FileExistsError(errno.EEXIST, why)
 
 
-def _record() -> Path:
+def record_file() -> Path:
+    """Return the file that contains the record."""
     return cache_folder() / ".charlm-made"
 
 
 def _names() -> set[str]:
     """Return the names in the record; none if the file is not a record of charlm."""
     with suppress(FileNotFoundError, UnicodeDecodeError):
-        if _record().is_file() and not _record().is_symlink():
-            title, *names = read_bounded(_record(), _MOST_MEGABYTES).decode().split("\n")
+        if record_file().is_file() and not record_file().is_symlink():
+            title, *names = read_bounded(record_file(), _MOST_MEGABYTES).decode().split("\n")
             if title == _TITLE:
                 return set(filter(_NAMES.fullmatch, names))
     return set()
@@ -114,11 +135,12 @@ def _names() -> set[str]:
 
 def _append(name: str) -> None:
     """Add a name to the record, on the disk before the file that it names is there."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-    number = os.open(_record(), flags, 0o666)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    number = os.open(record_file(), flags, 0o666)
     try:
         if os.fstat(number).st_size and not _is_record():
-            why = f"{_record()} is not charlm's record; move it away"
+            why = f"{record_file()} is not charlm's record; move it away"
             raise FileExistsError(errno.EEXIST, why)
         is_begun = os.fstat(number).st_size > 0
         os.write(number, f"\n{name}\n".encode() if is_begun else f"{_TITLE}\n{name}\n".encode())
@@ -126,9 +148,9 @@ def _append(name: str) -> None:
     finally:
         os.close(number)
     if not is_begun:
-        sync_folder(_record().parent)
+        sync_folder(record_file().parent)
 
 
 def _is_record() -> bool:
-    with _record().open("rb") as file:
+    with record_file().open("rb") as file:
         return file.readline(len(_TITLE) + 1) == f"{_TITLE}\n".encode()

@@ -1,19 +1,21 @@
 """The record of the cache names what is there, whatever happens beside a start."""
 
 import os
+import platform
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock, SoftFileLock
 
 from charlm.cli import clearing
 from charlm.cli.clearing import clear_cache
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.builder import build_corpus
 from charlm.errors import CorpusError
-from charlm.files import measurements
-from charlm.files.cache_record import claim, record_locked
+from charlm.files import cache_record, measurements
+from charlm.files.cache_record import claim, record_file, record_locked
 
 
 @pytest.fixture
@@ -40,15 +42,23 @@ def test_a_start_beside_a_clearing_loses_no_claim(
     build(tmp_path, "first")
     measurements.remember("x", 1)
     beside = threading.Thread(target=build, args=(tmp_path, "second"))
-    delete = clearing._deleted
+    delete, is_at_lock = clearing._deleted, threading.Event()
+
+    class NoticedLock(FileLock):
+        def acquire(self, *arguments: Any, **options: Any) -> Any:
+            if threading.current_thread() is beside:
+                is_at_lock.set()
+            return super().acquire(*arguments, **options)
 
     def delete_beside_a_build(path: Path) -> Any:
         freed = delete(path)
         if path.name == moment and beside.ident is None:
             beside.start()
-            beside.join(0.3)  # it may have to wait for the lock
+            while beside.is_alive() and not is_at_lock.wait(0.01):
+                pass
         return freed
 
+    monkeypatch.setattr(cache_record, "FileLock", NoticedLock)
     monkeypatch.setattr(clearing, "_deleted", delete_beside_a_build)
     clear_cache()
     beside.join()
@@ -86,9 +96,56 @@ def test_a_claim_is_on_the_disk_before_its_file(
 def test_an_error_names_the_path_that_is_in_the_way(name: str, cache: Path, tmp_path: Path) -> None:
     cache.mkdir()
     (cache / name).write_text("mine")
-    with pytest.raises(CorpusError, match=f"cache/{name}"):
+    with pytest.raises(CorpusError, match=f"cache/{name} is something that charlm did not make"):
         build(tmp_path, "first")
     assert (cache / name).read_text() == "mine"
+
+
+def test_a_refused_claim_leaves_no_lock(cache: Path) -> None:
+    """Nothing is left behind where nothing was recorded, because clearing would not find it."""
+    cache.mkdir()
+    (cache / "measurements.json").write_text("mine")
+    measurements.remember("x", 1)
+    assert [path.name for path in cache.iterdir()] == ["measurements.json"]
+
+
+def test_locks_where_flock_is_missing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second process waits for a lock file with the marker that filelock writes to it."""
+    monkeypatch.setattr(cache_record, "FileLock", SoftFileLock)
+    measurements.remember("x", 1)
+    (cache / ".charlm-lock").write_text(f"{2**31 - 1}\n{platform.node()}\n")  # of a killed process
+    measurements.remember("x", 2)
+    assert measurements.remembered("x") == 2
+    with record_locked():
+        beside = threading.Thread(target=measurements.remember, args=("x", 3))
+        beside.start()
+        beside.join(0.1)
+        assert beside.is_alive()
+    beside.join()
+    assert measurements.remembered("x") == 3
+
+
+def test_the_record_is_written_in_binary(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The C runtime of Windows would change its line ends."""
+    binary, flags_of = os.O_SYNC, {}
+    open_ = os.open
+
+    def note(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        flags_of[Path(path).name] = flags
+        return open_(path, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "O_BINARY", binary, raising=False)
+    monkeypatch.setattr(os, "open", note)
+    measurements.remember("x", 1)
+    assert {flags_of[name] & binary for name in (".charlm-made", "made-by-charlm.json")} == {binary}
+
+
+def test_clearing_names_an_unreadable_record(cache: Path) -> None:
+    measurements.remember("x", 1)
+    with record_file().open("ab") as file:
+        file.truncate(17 << 20)
+    with pytest.raises(CorpusError, match=r"\.charlm-made: could not be read \(larger than 16 MB"):
+        clear_cache()
 
 
 def test_files_of_another_format_do_not_stop_measurements(cache: Path, tmp_path: Path) -> None:
