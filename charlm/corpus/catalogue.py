@@ -18,7 +18,7 @@ from charlm.corpus.downloads import sha256_of, taken_out, transfer
 from charlm.errors import CorpusError, file_errors
 from charlm.files.atomic import sync, sync_folder, write_whole
 from charlm.files.build_folder import building_folder
-from charlm.files.cache_record import claim, make_folder, record_locked
+from charlm.files.cache_record import check_claim, claim, make_folder, record_locked
 from charlm.files.locations import ANOTHER_CACHE, cache_folder, from_user, shipped
 from charlm.files.strict_yaml import YAMLError, parse_yaml
 from charlm.files.untrusted import InvalidDataError, read_bounded
@@ -139,7 +139,7 @@ def get(
     ):
         with record_locked():  # refuse before a long download
             make_folder(target.parent)
-            claim(target)
+            check_claim(target)
         arrived = folder / "arrived"
         transfer(where, arrived, entry.size, on_bytes)
         _check(arrived, entry, where)

@@ -618,3 +618,16 @@ def test_clearing_frees_what_it_says(
     assert not kept.exists()
     with pytest.raises(CorpusError, match="charlm data get tale"):
         catalogue.files_of("tale")
+
+
+def test_a_failed_download_claims_no_file(
+    server: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clearing keeps a file that the user puts where a download would have been."""
+    enter(monkeypatch, server + "/changed-byte")
+    with pytest.raises(CorpusError):
+        catalogue.get("tale")
+    place = catalogue.downloaded("tale")
+    place.write_bytes(TEXT)
+    assert clear_cache() == 0
+    assert place.read_bytes() == TEXT
