@@ -1,4 +1,4 @@
-"""Settings that are `auto`: what is fastest on this machine, by short measurements."""
+"""Short measurements that decide settings with the value `auto`: precision and threads."""
 
 import os
 import statistics
@@ -17,22 +17,22 @@ from charlm.models.cells import LSTMCell
 from charlm.models.language_model import choose_device
 
 _ALL = torch.get_num_threads()
-"""Threads that PyTorch takes of itself, or as the user has said: one a core."""
+"""Threads that PyTorch uses by default (one per core), or that the user has set."""
 _GAIN = 1.1
-"""How much faster a setting must be than the simpler one to be taken."""
+"""Factor by which a setting must be faster than the simpler one to be chosen."""
 _STEPS = 16
 _TRIAL = 6
-"""Steps of a run that are timed with another number of threads."""
+"""Steps of a run that are measured with another number of threads."""
 _TRIAL_EVERY, _TRIAL_SOON = 30.0, 5.0
-"""Seconds after which other numbers are tried though nothing has changed; with fewer than most."""
+"""Seconds after which other numbers are tried: with all threads, and with fewer."""
 _SLOWER = 1.25
-"""How much longer steps must take than usual for it to be tried at once."""
+"""Factor by which steps must be slower than usual for an immediate trial."""
 
 
 def resolve(config: Config) -> Config:
-    """Return the config with every `auto` that depends on the machine's speed decided.
+    """Return the config with decisions for `auto` that depend on the speed of this machine.
 
-    Where the run is to be deterministic, not by its speed.
+    With `training.deterministic`, nothing is measured.
     """
     measures = not config.training.deterministic
     compiled = can_compile(config)
@@ -40,34 +40,34 @@ def resolve(config: Config) -> Config:
     if precision == "auto":
         precision = choose_precision() if compiled and measures else "float32"
     if threads == "auto":
-        watched = precision == "bfloat16"  # `watch_threads` takes fewer where that is faster
+        watched = precision == "bfloat16"  # `watch_threads` uses fewer where that is faster
         is_measured = compiled and measures and not watched
         threads = choose_threads(config) if is_measured else most_threads(_ALL)
     return config.replace(training={"threads": threads, "precision": precision})
 
 
 def can_compile(config: Config) -> bool:
-    """Say whether charlm's own kernels train this config here."""
+    """Return whether charlm's kernels train this config on this machine."""
     on_cpu = choose_device(config.training.device).type == "cpu"
     return on_cpu and config.model.implementation == "fused" and library() is not None
 
 
 def choose_precision() -> Precision:
-    """Take bfloat16 where its products are really faster; measured once a machine."""
+    """Return bfloat16 where its products are faster; measured once per machine."""
     key = f"bfloat16 gain, torch {torch.__version__}, {kernels_version()}"
     gain = remembered(key)
     if not isinstance(gain, float):
         works = [_step(256, 32, "float32"), _step(256, 32, "bfloat16")]
-        single, half = map(min, _seconds(works))  # whatever else goes on only makes them longer
+        single, half = map(min, _seconds(works))  # other programs only make them longer
         gain = single / half
         remember(key, gain)
     return "bfloat16" if gain > _GAIN else "float32"
 
 
 def choose_threads(config: Config) -> int:
-    """Take as many threads as are of use for this config now, on a machine that may be busy.
+    """Return the number of threads that is useful now, on a machine that may be busy.
 
-    Whoever has set `OMP_NUM_THREADS` has chosen already.
+    It is not measured if the user has set `OMP_NUM_THREADS`.
     """
     most = most_threads(_ALL)
     if "OMP_NUM_THREADS" in os.environ:
@@ -93,13 +93,12 @@ def choose_threads(config: Config) -> int:
 
 
 def watch_threads(most: int) -> Generator[None, float, None]:
-    """Choose the number of threads again and again while a run goes on.
+    """Choose the number of threads repeatedly during a run.
 
-    Each step's seconds a character are sent in. Now and then, or when steps have become slow
-    because something else has come to the machine, a few are taken with fewer or more threads,
-    and whichever are faster stay. Only for runs in bfloat16: no bit of theirs depends on the
-    number, while PyTorch's float32 product of the softmax layer adds up differently from four
-    threads on.
+    The caller sends the seconds per character of each step. From time to time, or when another
+    program has made steps slow, a few steps use fewer or more threads, and the faster number
+    stays. This is only for runs in bfloat16, where no bit depends on the number of threads; the
+    float32 product of the softmax layer in PyTorch gives other sums with four threads or more.
     """
     numbers = _halvings(most)
     place = numbers.index(most)
@@ -125,7 +124,7 @@ def _until_slower(usual: float, seconds: float) -> Generator[None, float, None]:
 
 
 def _seconds_of_steps() -> Generator[None, float, float]:
-    yield  # the first step with a new number of threads is not like the others
+    yield  # the first step with a new number of threads takes longer
     times = []
     for _ in range(_TRIAL):
         times.append((yield))
@@ -138,7 +137,7 @@ def _halvings(most: int) -> list[int]:
 
 
 def _step(hidden_size: int, batch_size: int, precision: Precision) -> Callable[[], None]:
-    """Return a short stretch of an LSTM, forward and backward."""
+    """Return a function that runs a short segment of an LSTM, forward and backward."""
     cell = LSTMCell(16, hidden_size)
     cell.precision = precision
     random = torch.Generator().manual_seed(0)
@@ -155,7 +154,10 @@ def _step(hidden_size: int, batch_size: int, precision: Precision) -> Callable[[
 
 
 def _seconds(works: Sequence[Callable[[], None]], turns: int = 7) -> list[list[float]]:
-    """Return how long each takes, in turns; the first has memory to get, and is left out."""
+    """Return the seconds that each function takes, in turns.
+
+    The first turn allocates memory and does not count.
+    """
     times: list[list[float]] = [[] for _ in works]
     for turn in range(turns + 1):
         for work, taken in zip(works, times, strict=True):

@@ -1,4 +1,4 @@
-"""The same bits again: deterministic algorithms, and a record of what computed a run."""
+"""Deterministic algorithms, and a record of the environment that bits depend on."""
 
 import os
 import platform
@@ -20,15 +20,15 @@ from charlm.models.language_model import LanguageModel
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 _SWITCH = "torch.use_deterministic_algorithms(True)"
-"""Which PyTorch names where an operation has no deterministic algorithm."""
+"""Text in PyTorch's error for an operation without a deterministic algorithm."""
 
 
 @contextmanager
 def deterministic(wanted: bool) -> Iterator[None]:
-    """Let PyTorch take only algorithms that give the same bits each time; afterwards as before.
+    """Let PyTorch use only deterministic algorithms in the block.
 
-    What CUDA's matrix products take is decided when a process first uses them. Raises
-    `ConfigError` where an operation has no such algorithm on its device.
+    A process selects the algorithms of CUDA's matrix products when it first uses them. Raises
+    `ConfigError` if an operation has no deterministic algorithm on its device.
     """
     if not wanted:
         yield
@@ -47,8 +47,8 @@ def deterministic(wanted: bool) -> Iterator[None]:
         if _SWITCH not in str(reason):
             raise
         raise ConfigError(
-            f"training.deterministic: this device has no such algorithm ({reason!s:.80}); "
-            "set training.device=cpu, or leave it out"
+            f"training.deterministic: this device has no deterministic algorithm ({reason!s:.80}); "
+            "set training.device=cpu, or training.deterministic=false"
         ) from None
     finally:
         torch.use_deterministic_algorithms(was_wanted, warn_only=only_warned)
@@ -58,18 +58,18 @@ def deterministic(wanted: bool) -> Iterator[None]:
 
 
 def engine(model: LanguageModel) -> str:
-    """Describe the engine that computes a model's cells on its device, in a few words."""
+    """Return the name of the engine that computes a model's cells on its device."""
     asked = model.config.implementation == "equations"
-    gated = any(layer.has_hidden_gate for layer in model.layers)  # which PyTorch has no kernel for
+    gated = any(layer.has_hidden_gate for layer in model.layers)  # PyTorch has no kernel for it
     if asked or (gated and not model.is_compiled()):
         return "the equations, step by step"
     return compiler.description() if model.device.type == "cpu" else "PyTorch's kernels"
 
 
 def environment(training: TrainingConfig, model: LanguageModel, fingerprint: str) -> dict[str, Any]:
-    """Return what the bits of a run depend on beside its config, and when it is.
+    """Return the time, and all that the bits of a run depend on except its config.
 
-    `training` is resolved; `fingerprint` is the text's.
+    `training` contains no `auto`; `fingerprint` is the digest of the text.
     """
     try:
         own = version("charlm-rnn")
