@@ -14,7 +14,7 @@ data = typer.Typer(help="Texts by name: built-in and downloadable ones.", no_arg
 
 @data.command("list")
 def data_list() -> None:
-    """List the texts that can be named, and which are on this machine."""
+    """List the texts available by name, and which are on this machine."""
     from charlm.cli.tables import show_texts
     from charlm.corpus import catalogue
     from charlm.files.locations import cache_folder
@@ -31,11 +31,15 @@ def data_get(
     name: Annotated[str, typer.Argument(help="A name from `charlm data list`.")],
     source: Annotated[
         Path | None,
-        typer.Option("--from", metavar="FILE|FOLDER", help="Take it from here: no network."),
+        typer.Option(
+            "--from",
+            metavar="FILE|FOLDER",
+            help="Read it from this file or folder instead of downloading it.",
+        ),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Download a text, check it, and keep it."""
+    """Download a text, verify it, and store it in the cache."""
     from charlm.cli.progress import TransferView
     from charlm.corpus import catalogue
 

@@ -67,7 +67,7 @@ class _Group(TyperGroup):
         refuse_empty(typed, flags_of(command))
         ctx.meta["typed"] = typed
         if launched().size > 1 and name != "train":
-            raise CharlmError(f"{name}: a task for one process; start charlm without torchrun")
+            raise CharlmError(f"{name}: runs in one process only; start charlm without torchrun")
         return name, command, one_text_an_option(typed)
 
     def make_context(self, *arguments: Any, **extra: Any) -> Any:
@@ -151,21 +151,23 @@ def charlm(
 def train(
     config: Annotated[
         str | None,
-        typer.Argument(help="A shipped config's name, or a YAML file (default: quickstart)."),
+        typer.Argument(help="Name of a shipped config, or a YAML file (default: quickstart)."),
     ] = None,
     text: Texts = None,
     set_: Settings = None,
     budget: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Stop after 90s, 3m, 1h30m at most; scoring follows."),
+        typer.Option(
+            metavar="TIME", help="Train for at most this time (90s, 3m, 1h30m), then evaluate."
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of weights, order, dropout and samples.")
+        int | None, typer.Option(help="Random seed for weights, data order, dropout and samples.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The run's name below --runs.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run folder in --runs.")] = None,
     runs: Runs = Path("runs"),
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with a run, exactly.")
+        Path | None, typer.Option(metavar="RUN", help="Resume a run from its last checkpoint.")
     ] = None,
     deterministic: Annotated[
         bool,
@@ -177,7 +179,9 @@ def train(
     ] = False,
     auto: Annotated[
         bool,
-        typer.Option("--auto", help="Choose what to train, and how, for this text and --budget."),
+        typer.Option(
+            "--auto", help="Choose the model and its settings for this text and --budget."
+        ),
     ] = False,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the resolved config and stop.")
@@ -186,8 +190,8 @@ def train(
 ) -> None:
     """Train a model on a text.
 
-    Without arguments it trains the quickstart config. Everything goes to a folder
-    below runs/, whose path is printed last; Ctrl-C saves, and --resume goes on.
+    Without arguments it trains the quickstart config. All results go to a run
+    folder below runs/, whose path is printed last. Ctrl-C saves; --resume continues.
     """
     options: Any = {"budget": budget, "seed": seed, "deterministic": deterministic or None}
     keys = {f"training.{name}": value for name, value in options.items()}
@@ -196,11 +200,11 @@ def train(
         raise CharlmError(f"--resume is followed by the folder of a run, not by {resume}")
     if resume is not None and (config, name, auto, print_config) != (None, None, False, False):
         raise CharlmError(
-            "--resume goes on with a run as it is; leave out CONFIG, --name, --auto, --print-config"
+            "--resume cannot be combined with CONFIG, --name, --auto or --print-config"
         )
     config = config or "quickstart"
     if auto and print_config:
-        raise CharlmError("--auto decides when training begins; leave out --print-config")
+        raise CharlmError("--auto cannot be combined with --print-config")
     if print_config:
         from charlm.config.load import load_config, to_yaml
 
@@ -230,24 +234,28 @@ def evaluate(
     run: RunPath = None,
     text: Texts = None,
     part: Annotated[
-        Part | None, typer.Option(help="A part of the training text (default: test).")
+        Part | None, typer.Option(help="Split of the training text to score (default: test).")
     ] = None,
     rows: Annotated[
-        int, typer.Option(min=1, help="Stretches read side by side: faster, approximate above 1.")
+        int,
+        typer.Option(min=1, help="Streams to score in parallel: above 1 faster, but approximate."),
     ] = 1,
     dynamic: Annotated[
-        bool, typer.Option("--dynamic", help="Learn from each stretch after scoring it.")
+        bool,
+        typer.Option(
+            "--dynamic", help="Dynamic evaluation: train on each segment after scoring it."
+        ),
     ] = False,
     save: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="With --dynamic: write what the text has made of it."),
+        typer.Option(metavar="FILE", help="With --dynamic: write the adapted model to a new file."),
     ] = None,
     json_: Json = False,
     device: DeviceOption = Device.auto,
     runs: Runs = Path("runs"),
     quiet: Quiet = False,
 ) -> None:
-    """Say how well a model predicts a text.
+    """Evaluate how well a model predicts a text.
 
     Every character after the first is scored once, with the state carried through the whole text.
     """
@@ -256,9 +264,9 @@ def evaluate(
     from charlm.prediction import evaluation, predictor
 
     if dynamic and rows > 1:
-        raise CharlmError("--dynamic reads in one row; leave out --rows")
+        raise CharlmError("--dynamic cannot be combined with --rows")
     if save is not None and not dynamic:
-        raise CharlmError("--save keeps what --dynamic makes of a model; give --dynamic, too")
+        raise CharlmError("--save requires --dynamic")
     loaded = predictor.load(run, runs=runs, device=device.value, text=text or ())
     if not quiet:
         message(f"using {loaded.describe()}")
@@ -286,21 +294,29 @@ def generate(
     ] = None,
     length: Annotated[int | None, typer.Option(help="Characters to generate.")] = None,
     temperature: Annotated[
-        float | None, typer.Option(help="Below 1 safer, above 1 wilder; 0 is greedy.")
+        float | None, typer.Option(help="Below 1 less random, above 1 more random; 0 is greedy.")
     ] = None,
-    top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest only.")] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="Sample from the k likeliest characters only.")
+    ] = None,
     top_p: Annotated[
-        float | None, typer.Option(help="Draw from the likeliest that reach this probability.")
+        float | None,
+        typer.Option(
+            help="Sample from the likeliest characters that together have this probability."
+        ),
     ] = None,
     min_p: Annotated[
-        float | None, typer.Option(help="Leave out those below this share of the likeliest.")
+        float | None,
+        typer.Option(help="Drop characters less likely than this fraction of the likeliest one."),
     ] = None,
     greedy: Annotated[
-        bool | None, typer.Option("--greedy", help="Always take the likeliest.")
+        bool | None, typer.Option("--greedy", help="Always choose the likeliest character.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Random seed: the same seed gives the same text.")
+    ] = None,
     num_samples: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Texts to draw side by side.")
+        int, typer.Option(min=1, max=10_000, help="Number of texts to generate.")
     ] = 1,
     stop: Annotated[
         str | None, typer.Option(metavar="TEXT", help=f"Stop before this text. {ESCAPES_HELP}")
@@ -318,7 +334,7 @@ def generate(
 ) -> None:
     """Continue a text, character by character.
 
-    What is not given here is taken from the `generation` section of the model's config.
+    The defaults are those of the `generation` section of the model's config.
     """
     from charlm.cli.console import message
     from charlm.cli.prefixes import argument_bytes, decoded_prefix, read_prefix
@@ -326,7 +342,7 @@ def generate(
     from charlm.prediction import generation, predictor
 
     if prefix is not None and prefix_file is not None:
-        raise CharlmError("--prefix and --prefix-file both name the prefix; give one of them")
+        raise CharlmError("--prefix cannot be combined with --prefix-file")
     if output is not None:
         output = from_user(output)
         check_is_new(output, "--output")
@@ -374,20 +390,22 @@ def bench(
     config: ConfigName = "quickstart",
     text: Texts = None,
     set_: Settings = None,
-    seconds: Annotated[float, typer.Option(min=0.001, help="Length of each turn.")] = 0.5,
+    seconds: Annotated[float, typer.Option(min=0.001, help="Seconds for each measurement.")] = 0.5,
     cells: Annotated[
-        bool, typer.Option(help="Measure every cell at three sizes, too (some minutes).")
+        bool, typer.Option(help="Also measure every cell at three sizes (some minutes).")
     ] = True,
     sweep: Annotated[
-        bool, typer.Option("--sweep", help="Show how cost grows with each size instead.")
+        bool, typer.Option("--sweep", help="Instead measure how the cost grows with each size.")
     ] = False,
     check: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Fail where a ratio is 15 % below that of a --json."),
+        typer.Option(
+            metavar="FILE", help="Fail if a ratio is 15 % below that in a file saved with --json."
+        ),
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Measure training, evaluation, generation and encoding, and what this machine could do."""
+    """Measure training, evaluation, generation and encoding, and this machine's limits."""
     from charlm.bench import benchmark
     from charlm.cli.tables import show_benchmark, show_losses, show_sweep
     from charlm.config.load import load_config
@@ -426,7 +444,9 @@ def _read_ratios(path: Path) -> dict[str, float]:
         ratios = item(parse_json(as_ascii(data)), "ratios", dict)
         return {name: item(ratios, name, float) for name in ratios}
     except InvalidDataError:
-        raise CharlmError(f"{path}: not what `charlm bench --json` prints; make it anew") from None
+        raise CharlmError(
+            f"{path}: not the output of `charlm bench --json`; create it again"
+        ) from None
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What the commands of the command line take: choices, and arguments that several have."""
+"""Choices of option values, and the options that several commands share."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 
 class Part(StrEnum):
-    """Parts of the text that a model was trained from."""
+    """Splits of the training text."""
 
     train = "train"
     validation = "validation"
@@ -16,7 +16,7 @@ class Part(StrEnum):
 
 
 class Device(StrEnum):
-    """Where to compute."""
+    """Devices to compute on."""
 
     auto = "auto"
     cpu = "cpu"
@@ -25,7 +25,7 @@ class Device(StrEnum):
 
 
 class Unknown(StrEnum):
-    """What becomes of characters of the prefix that the model does not know."""
+    """Treatments of prefix characters that the model does not know."""
 
     error = "error"
     skip = "skip"
@@ -33,13 +33,13 @@ class Unknown(StrEnum):
 
 
 ConfigName = Annotated[
-    str, typer.Argument(metavar="[CONFIG]", help="A shipped config's name, or a YAML file.")
+    str, typer.Argument(metavar="[CONFIG]", help="Name of a shipped config, or a YAML file.")
 ]
 RunPath = Annotated[
     Path | None,
     typer.Argument(metavar="[RUN|CHECKPOINT]", help="Default: the newest run below --runs."),
 ]
-Runs = Annotated[Path, typer.Option(help="The folder of runs.", metavar="FOLDER")]
+Runs = Annotated[Path, typer.Option(help="Folder that contains the run folders.", metavar="FOLDER")]
 Texts = Annotated[
     list[str] | None,
     typer.Option(metavar="PATH", help="A file, folder or glob; - is standard input. Repeatable."),
@@ -57,4 +57,4 @@ Quiet = Annotated[
         "about the text, and errors.",
     ),
 ]
-DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
+DeviceOption = Annotated[Device, typer.Option(help="Device to compute on.")]

@@ -1,4 +1,4 @@
-"""What was measured, as tables."""
+"""Print results as tables."""
 
 from pathlib import Path
 

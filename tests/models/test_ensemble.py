@@ -285,7 +285,7 @@ def test_standard_input_cannot_be_read_twice() -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--dynamic", "--rows", "2"], "--dynamic reads in one row"),
+        (["--dynamic", "--rows", "2"], "--dynamic cannot be combined with --rows"),
         (["--save", "file"], "give --dynamic, too"),
         (["--text", __file__, "--part", "test"], "is another text; omit --part"),
         (["--dynamic", "--save", "missing/file"], "no such folder"),
