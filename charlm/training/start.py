@@ -12,6 +12,7 @@ from charlm.corpus.builder import build_corpus
 from charlm.distributed.joining import joined_processes
 from charlm.distributed.launch import launch_name, launched
 from charlm.distributed.processes import Processes
+from charlm.environment.memory import is_out_of_memory
 from charlm.errors import ConfigError, memory_errors
 from charlm.files.locations import from_user
 from charlm.runs.creation import create_run_folder
@@ -66,8 +67,13 @@ def train(
             check_text_can_be_read_again(resolved, "an ensemble")
             network_run.check_text(resolved)
             folder = create_run_folder(runs, name, stem, resolved)
-            with folder.locked():
-                return train_members(folder, resolved, processes, emit)
+            try:
+                with folder.locked():
+                    return train_members(folder, resolved, processes, emit)
+            except Exception as error:
+                if is_out_of_memory(error):
+                    folder.discard()  # unless it contains a member
+                raise
 
         def make_folder(resolved: Config) -> RunFolder:
             launch = launch_name() if launched().max_restarts else None

@@ -31,6 +31,7 @@ from charlm.runs.checkpoint import read_checkpoint, write_checkpoint
 from charlm.runs.folder import RunFolder
 from charlm.training import determinism, saved_trainer, state
 from charlm.training.counters import Counters
+from charlm.training.events import Event, NetworkBegins
 
 BUGS = [AttributeError, TypeError, RuntimeError, NameError, IndexError, KeyError, ValueError]
 SAID = "no connection: memory, allocate, overflow, deterministic, gloo, too large"
@@ -197,6 +198,30 @@ def test_a_lack_of_memory_while_training_is_a_line_and_leaves_no_empty_run(
         assert charlm.resume(tmp_path / "runs" / "run").step == 2
     else:
         assert train(text_file, tmp_path / "runs", "training.steps=2", name="run").last.exists()
+
+
+@pytest.mark.parametrize("name", ["the state", "the first save", "a step", "a validation"])
+@pytest.mark.parametrize("member", [1, 2])
+def test_an_ensemble_without_memory_is_a_line(
+    member: int, name: str, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder is deleted if it has no member with a step, and otherwise resumes."""
+    target, left = LACKING[name]
+
+    def lack(event: Event) -> None:
+        if isinstance(event, NetworkBegins) and event.number == member:
+            monkeypatch.setattr(target, lambda *_, **__: torch.empty(1 << 45))
+
+    settings = ("training.steps=2", "ensemble.members=2")
+    with pytest.raises(ConfigError, match=r"not enough memory.*batches\.batch_size"):
+        train(text_file, tmp_path / "runs", *settings, name="run", on_event=lack)
+    is_kept = left == "kept" or member == 2
+    assert (tmp_path / "runs" / "run").exists() == is_kept
+    monkeypatch.undo()
+    if is_kept:
+        assert charlm.resume(tmp_path / "runs" / "run").step == 4
+    else:
+        assert train(text_file, tmp_path / "runs", *settings, name="run").best.exists()
 
 
 def test_a_run_that_holds_anything_else_is_not_discarded(trained: Path, tmp_path: Path) -> None:
