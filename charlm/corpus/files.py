@@ -16,7 +16,7 @@ from charlm.suggestions import did_you_mean_path
 _MOST_NAMED = 3
 """Number of files that a line names; it counts the others."""
 _LEAVE_OUT = (
-    "make it readable, remove it, or name the files to read with a glob, such as "
+    "make it readable, move it away, or name the files to read with a glob, such as "
     "--text 'folder/*.txt'"
 )
 

@@ -32,7 +32,7 @@ def write_whole(path: Path, data: bytes, *, is_new: bool = False, mode: int | No
 def check_is_new(path: Path, option: str, error: type[CharlmError] = CharlmError) -> None:
     """Raise `error`, before minutes of work, if the file of an option cannot be created."""
     if os.path.lexists(path):
-        raise error(f"{path}: exists already; choose another {option}, or remove it")
+        raise error(f"{path}: exists already; choose another {option}, or move it away")
     if not path.absolute().parent.is_dir():
         raise error(f"{path}: no such folder; make it, or choose another {option}")
 

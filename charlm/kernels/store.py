@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 from charlm.files.atomic import write_whole
 from charlm.files.locations import cache_folder
-from charlm.files.untrusted import checked, parse_json
+from charlm.files.untrusted import InvalidDataError, as_ascii, checked, parse_json
 from charlm.kernels.libraries import is_lasting, loaded_from_copy, loaded_from_open, suffix
 
 _MOST_BYTES, _MOST_NOTE_BYTES = 64 << 20, 1 << 16
@@ -60,8 +60,8 @@ class KernelStore:
 
     def recall(self) -> Note | None:
         """Return the note, if this user's charlm wrote one."""
-        with suppress(OSError, ValueError, TypeError), self._opened(self._note) as file:
-            fields = parse_json(file.read(_MOST_NOTE_BYTES).decode())
+        with suppress(OSError, InvalidDataError), self._opened(self._note) as file:
+            fields = parse_json(as_ascii(file.read(_MOST_NOTE_BYTES)))
             note = checked(Note, fields)
             return note if note.made_by == "charlm" else None
         return None

@@ -209,7 +209,7 @@ def _read_metadata(path: Path, file: BinaryIO) -> dict[str, Any]:
             "another checkpoint of it"
         ) from None
     if version != FORMAT_VERSION:
-        remedy = "upgrade charlm-rnn" if version > FORMAT_VERSION else "train again"
+        remedy = "upgrade charlm-rnn" if version > FORMAT_VERSION else "use the older charlm"
         raise CheckpointError(
             f"{path}: written in format {version}, and this charlm reads format {FORMAT_VERSION}; "
             f"{remedy}"

@@ -81,7 +81,7 @@ class RunFolder:
 
     def was_made_by(self, launch: str) -> bool:
         """Return whether the `torchrun` launch of this name has made the folder."""
-        with file_errors("be read", self.launch, "remove it"):
+        with file_errors("be read", self.launch, "move it away"):
             return self.launch.is_file() and read_bounded(self.launch, 1) == launch.encode()
 
     def note_environment(self, entry: dict[str, Any]) -> None:
@@ -124,7 +124,7 @@ class RunFolder:
             if path.is_symlink():  # charlm would write to another place
                 raise RunError(f"{path}: a symbolic link; replace it with what it points to")
             if path.is_fifo() or path.is_char_device():  # opening it would wait for ever
-                raise RunError(f"{path}: neither a file nor a folder; remove it")
+                raise RunError(f"{path}: neither a file nor a folder; move it away")
 
     @by_writer
     def discard(self) -> None:

@@ -170,10 +170,16 @@ def _mix(
     emit(Mixing(config.ensemble.size, config.ensemble.ngram_order))
     checkpoints = [read_checkpoint(checkpoint_to_use(member.folder.path)) for member in finished]
     vocabulary = checkpoints[0].vocabulary
-    if len({checkpoint.fingerprint for checkpoint in checkpoints}) > 1:
+    fingerprint = checkpoints[0].fingerprint
+    if others := [
+        member.folder.path.name
+        for member, checkpoint in zip(finished, checkpoints, strict=True)
+        if checkpoint.fingerprint != fingerprint
+    ]:
         raise CorpusError(
-            f"{folder.path}: its members were trained on different texts; remove those of one "
-            "text, and resume"
+            f"{folder.path}: its members were trained on different texts; restore the text of "
+            f"{finished[0].folder.path.name}, move {', '.join(others)} to another folder, where "
+            "each remains a run, and resume"
         )
     corpus = _corpus_at(config, checkpoints[0])
     device = choose_device(config.training.device)

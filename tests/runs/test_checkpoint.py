@@ -170,7 +170,7 @@ def test_pickles_are_refused_and_never_run(tmp_path: Path) -> None:
     ("change", "says"),
     [
         (1, "written in format {}, and this charlm reads format {}; upgrade charlm-rnn$"),
-        (-1, "written in format {}, and this charlm reads format {}; train again$"),
+        (-1, "written in format {}, and this charlm reads format {}; use the older charlm$"),
     ],
     ids=["newer", "older"],
 )

@@ -1,14 +1,20 @@
-"""The runs of an ensemble's members: their seeds."""
+"""The runs of an ensemble's members: their seeds, and their one text."""
 
+import shutil
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.provenance import TINY, words
 
+from charlm import load, resume, train
 from charlm.config.load import override
 from charlm.config.schema import Config, TrainingConfig
+from charlm.errors import CorpusError
 from charlm.runs.folder import RunFolder
 from charlm.training.ensemble_run import _member_config
+from charlm.training.events import Event, NetworkBegins
 
 RUN = RunFolder(Path("runs/ensemble"))
 
@@ -40,3 +46,22 @@ def test_seeds_of_members_are_distinct(seed: int, distance: int) -> None:
 def test_first_member_is_that_of_one_network() -> None:
     """An ensemble of one network and n-grams has the network of a run without n-grams."""
     assert seeds_of(7)[0] == 7
+
+
+def test_members_of_different_texts_are_kept(tmp_path: Path) -> None:
+    """The error of a text that changed during training names what to restore and what to move."""
+    text, first = tmp_path / "o.txt", words(1, 1500)
+    text.write_text(first, encoding="utf-8")
+
+    def change(event: Event) -> None:
+        if isinstance(event, NetworkBegins) and event.number == 2:
+            text.write_text(words(2, 1500), encoding="utf-8")
+
+    wanted = (*TINY, "ensemble.members=2")
+    run = tmp_path / "run"
+    with pytest.raises(CorpusError, match=r"restore the text of member-1, move member-2 to "):
+        train(text=text, name="run", runs=tmp_path, settings=wanted, on_event=change)
+    text.write_text(first, encoding="utf-8")
+    shutil.move(run / "member-2", tmp_path / "moved")
+    assert resume(run).step == 4
+    assert load(tmp_path / "moved").model
