@@ -117,6 +117,19 @@ def digest_of_text(paths: Sequence[str], config: CorpusConfig) -> str:
     return digest
 
 
+def fingerprint_of(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> str:
+    """Return the fingerprint of the corpus that `build_corpus` would build, from its files."""
+    digests = Digests(cache_folder() / "corpora" / "file-digests.json")
+    groups = [
+        find_files(config.paths, config.builtin),
+        find_files(config.validation_paths),
+        find_files(config.test_paths),
+    ]
+    fingerprint = _fingerprint([digests.of(files) for files in groups], config, vocabulary)
+    digests.remember()
+    return fingerprint
+
+
 def _text_digest(content: str, config: CorpusConfig) -> str:
     """Return a digest of files and of the settings that decode them, without limits."""
     facts = [content, config.unit, config.encoding, config.newlines, config.normal_form]

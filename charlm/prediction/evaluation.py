@@ -79,7 +79,8 @@ def evaluate_dynamically(
     if save is not None:
         check_is_new(from_user(save), "--save", CheckpointError)
     scored = text_to_score(checkpoint, text, part)
-    corpus = scored.corpus or training_corpus(checkpoint, "omit --dynamic, which needs it")
+    remedy = "omit --dynamic, which needs it"
+    corpus = scored.corpus or training_corpus(scored.moved or checkpoint, remedy, remedy)
     records = records_of(corpus, checkpoint.config.corpus)
     found = overlaps(records, scored.part, checkpoint.vocabulary)
     is_validation = any(overlap.use == "chosen on" for overlap in found)

@@ -16,9 +16,9 @@ from charlm.runs.training_text import (
     TEXT_OPTION,
     changed_text_error,
     corpus_at_paths,
+    moved_text,
     run_records,
     training_corpus,
-    with_paths,
 )
 
 _VERSION_SHARE = 0.5
@@ -37,6 +37,8 @@ class ScoredText:
     """Paths of a text that is not a split of the training text."""
     corpus: Corpus | None = None
     """The training text, if this is a split of it."""
+    moved: Checkpoint | None = None
+    """The checkpoint with new paths of this text, if it is a separate file of a split."""
     note: str = ""
     """Text to append to the protocol of the score."""
 
@@ -46,27 +48,51 @@ def text_to_score(
 ) -> ScoredText:
     """Find the text that `charlm eval` scores: `text`, or a split of the training text.
 
-    If `text` has the content of the training text, a split of it is scored. Raises `CorpusError`.
+    If `text` has the content of the training text, a split of it is scored; if it has that of a
+    separate file of a split, that split. Raises `CorpusError`.
     """
     files = [text] if isinstance(text, str | Path) else list(text)
+    config = checkpoint.config.corpus
     if not files:
-        return _scored_split(training_corpus(checkpoint), part, checkpoint.config.corpus)
+        corpus = training_corpus(checkpoint, TEXT_OPTION, TEXT_OPTION)
+        return _scored_split(corpus, part, config)
     paths = tuple(absolute(str(path), Path.cwd()) for path in files)
-    name, moved = name_of(files), with_paths(checkpoint, files)
-    if moved is None and part is not None:
-        raise _not_the_training_text(checkpoint, paths, name, part)
-    corpus = None if moved is None else corpus_at_paths(moved, TEXT_OPTION)
-    if corpus is not None and moved is not None and corpus.fingerprint != moved.fingerprint:
+    name, found = name_of(files), moved_text(checkpoint, files)
+    if found is None:
         if part is not None:
-            raise changed_text_error(corpus, moved, TEXT_OPTION)
-        corpus = None
-    if corpus is not None and (part is not None or held_out_split(corpus) is not None):
-        found = _scored_split(corpus, part, checkpoint.config.corpus)
-        note = f"; {name} is the training text: its {found.name} split is scored"
-        return replace(found, note=note)
-    config, vocabulary = checkpoint.config.corpus, checkpoint.vocabulary
-    other = encode_files(paths, config, vocabulary)
+            raise _not_the_training_text(checkpoint, paths, name, part)
+    elif found[0] != "train" and part in (None, found[0]):
+        return _separate_split(checkpoint, found, paths, name)
+    elif scored := _split_at(found[1], part, config):
+        what = "training text" if found[0] == "train" else f"{found[0]} text of the run"
+        note = f"; {name} is the {what}: its {scored.name} split is scored"
+        return replace(scored, note=note)
+    other = encode_files(paths, config, checkpoint.vocabulary)
     return ScoredText(", ".join(map(str, files)), other, name, paths)
+
+
+def _separate_split(
+    checkpoint: Checkpoint, found: tuple[PartName, Checkpoint], paths: Sequence[str], name: str
+) -> ScoredText:
+    """Return the split that a separate file is, for which the other files are not needed."""
+    split, moved = found
+    part = encode_files(paths, checkpoint.config.corpus, checkpoint.vocabulary)
+    title = f"the {split} split of {name}"
+    return ScoredText(
+        split, part, title, note=f"; {name} is the {split} text of the run", moved=moved
+    )
+
+
+def _split_at(moved: Checkpoint, part: PartName | None, config: CorpusConfig) -> ScoredText | None:
+    """Return a split of a text that may have moved; None if there is nothing held out in it."""
+    corpus = corpus_at_paths(moved, TEXT_OPTION, TEXT_OPTION)
+    if corpus.fingerprint != moved.fingerprint:
+        if part is None:
+            return None
+        raise changed_text_error(corpus, moved, TEXT_OPTION, TEXT_OPTION)
+    if part is None and held_out_split(corpus) is None:
+        return None
+    return _scored_split(corpus, part, config)
 
 
 def _not_the_training_text(
@@ -75,7 +101,8 @@ def _not_the_training_text(
     """Return the error for `--part` with another text, or with a changed training text."""
     config = checkpoint.config.corpus
     remedy = "omit --part to score all of it as a new text"
-    if {Path(path).resolve() for path in paths} == {Path(path).resolve() for path in config.paths}:
+    places = (config.paths, config.validation_paths, config.test_paths)
+    if _resolved(paths) in map(_resolved, places):
         return CorpusError(
             f"{name} has changed since the model was trained on it; {remedy}, or restore it"
         )
@@ -92,6 +119,10 @@ def _not_the_training_text(
         f"--part {part} needs the training text, and {name} is another text; omit --part, or "
         "name the training text"
     )
+
+
+def _resolved(paths: Sequence[str]) -> set[Path]:
+    return {Path(path).resolve() for path in paths}
 
 
 def _scored_split(corpus: Corpus, part: PartName | None, config: CorpusConfig) -> ScoredText:

@@ -50,44 +50,87 @@ def folder(trained: Path) -> Any:
     copy.rename(trained)
 
 
-@pytest.mark.parametrize(("part", "file"), [("validation", "v.txt"), ("test", "e.txt")])
-def test_a_lost_file_of_a_split_is_named_with_its_own_setting(
-    folder: Path, part: str, file: str
-) -> None:
-    """--text names the training file, and is no remedy for the others."""
+SEPARATE = [("validation", "v.txt"), ("test", "e.txt")]
+RESUME = "resume the run with --set corpus.{}_paths=FILE"
+EVAL = "name a copy of it with --text"
+
+
+@pytest.mark.parametrize(("part", "file"), SEPARATE)
+def test_a_lost_file_of_a_split_has_a_remedy(folder: Path, part: str, file: str) -> None:
+    """`eval` scores a copy of it, and `train --resume` takes its new path as a setting."""
     run, lost = folder / "runs" / "sep", folder / file
     (folder / "moved").mkdir()
     lost.rename(folder / "moved" / file)
-    remedy = f"resume the run with --set corpus.{part}_paths=FILE"
     text = folder / "novel.txt"
-    for action in (
-        lambda: resume(run),
-        lambda: resume(run, text=text),
-        lambda: evaluate(load(run)),
-        lambda: evaluate(load(run), text=text, part="validation"),
-        lambda: evaluate(load(run), text=text),
-    ):
+    actions: list[tuple[Callable[[], object], str]] = [
+        (lambda: resume(run), RESUME.format(part)),
+        (lambda: resume(run, text=text), RESUME.format(part)),
+        (lambda: evaluate(load(run)), EVAL),
+        (lambda: evaluate(load(run), text=text, part="validation"), EVAL),
+        (lambda: evaluate(load(run), text=text), EVAL),
+    ]
+    for action, remedy in actions:
         said = refusal(action)
         assert said.startswith(f"{lost}: no such file") and said.endswith(remedy)
-        assert "?," not in said and "--text" not in said
+        assert "?," not in said
         assert ("? If not, " in said) == ("did you mean" in said)
     resume(run, settings=[f"corpus.{part}_paths={folder / 'moved' / file}"])
     assert evaluate(load(run), part="validation").nats > 0
 
 
-@pytest.mark.parametrize(("part", "file"), [("validation", "v.txt"), ("test", "e.txt")])
-def test_a_changed_file_of_a_split_is_the_one_that_is_named(
-    folder: Path, part: str, file: str
+@pytest.mark.parametrize("cache", ["cached", "new cache"])
+@pytest.mark.parametrize(("part", "file"), SEPARATE)
+def test_a_moved_file_of_a_split_is_scored(
+    folder: Path, part: Any, file: str, cache: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (folder / file).write_text(words(9, 1500), encoding="utf-8")
-    remedy = f"restore it, or resume the run with --set corpus.{part}_paths=FILE"
+    """`eval --text` recognises its content, and says which split it is."""
+    run, moved = folder / "runs" / "sep", folder / f"moved-{file}"
+    before = evaluate(load(run), part=part)
+    (folder / file).rename(moved)
+    if cache != "cached":
+        monkeypatch.setenv("CHARLM_CACHE", str(folder / "empty"))
+    for wanted in (None, part):
+        found = evaluate(load(run), text=moved, part=wanted)
+        assert (found.nats, found.overlaps) == (before.nats, before.overlaps)
+        assert f"; {moved.name} is the {part} text of the run" in found.protocol
+    other: Any = "test" if part == "validation" else "validation"
+    assert evaluate(load(run), text=moved, part=other).nats > 0
+    code, said = invoke("eval", run, "--text", moved)
+    assert code == 0 and f"text {part} " in said
+    code, said = invoke("eval", run, "--text", moved, "--dynamic")
+    assert code == 0, "the other files are in their places"
+
+
+@pytest.mark.parametrize(("part", "file"), SEPARATE)
+def test_a_split_needs_no_other_file(folder: Path, part: Any, file: str) -> None:
+    """All files may have moved: the text of a split is enough to score it."""
     run = folder / "runs" / "sep"
-    for action in (
-        lambda: resume(run),
-        lambda: evaluate(load(run), text=folder / "novel.txt", part="validation"),
-    ):
+    before = evaluate(load(run), part=part).nats
+    (folder / "moved").mkdir()
+    for name in ("novel.txt", "v.txt", "e.txt"):
+        (folder / name).rename(folder / "moved" / name)
+    moved = folder / "moved" / file
+    assert evaluate(load(run), text=moved, part=part).nats == before
+    code, said = invoke("eval", run, "--text", moved, "--dynamic")
+    assert code == 1 and said.endswith("omit --dynamic, which needs it")
+
+
+@pytest.mark.parametrize(("part", "file"), SEPARATE)
+def test_a_changed_file_of_a_split_is_named(folder: Path, part: str, file: str) -> None:
+    """It is not the split any more: its old content is."""
+    (folder / file).write_text(words(9, 1500), encoding="utf-8")
+    run = folder / "runs" / "sep"
+    actions: list[tuple[Callable[[], object], str]] = [
+        (lambda: resume(run), RESUME.format(part)),
+        (lambda: evaluate(load(run), text=folder / "novel.txt", part="validation"), EVAL),
+    ]
+    for action, remedy in actions:
         said = refusal(action)
-        assert said.startswith(f"{folder / file}: the text has changed") and said.endswith(remedy)
+        assert said.startswith(f"{folder / file}: the text has changed")
+        assert said.endswith(f"restore it, or {remedy}")
+    assert "of the run" not in evaluate(load(run), text=folder / file).protocol
+    said = refusal(lambda: evaluate(load(run), text=folder / file, part="test"))
+    assert said.startswith(f"{file} has changed since the model was trained on it; omit --part")
 
 
 def test_a_lost_training_text_with_similar_names_is_a_sentence(folder: Path) -> None:

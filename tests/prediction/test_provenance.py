@@ -86,8 +86,9 @@ def test_separate_files_are_texts_of_their_own(tmp_path: Path) -> None:
         name: score(tmp_path, "run", text=tmp_path / name).protocol.partition("text")[2]
         for name in ("train", "validation", "test")
     }
-    assert said["validation"] == "; the checkpoint was selected on all of it (validation)"
-    assert said["test"] == ""
+    chosen = "; the checkpoint was selected on all of it (validation)"
+    assert said["validation"] == f"; validation is the validation text of the run{chosen}"
+    assert said["test"] == "; test is the test text of the run"
     assert said["train"] == "; train is the training text: its test split is scored"
 
 
