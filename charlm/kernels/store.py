@@ -22,14 +22,14 @@ from typing import BinaryIO
 
 from charlm.files.atomic import write_whole
 from charlm.files.locations import cache_folder
-from charlm.files.untrusted import InvalidDataError, as_ascii, checked, parse_json
+from charlm.files.untrusted import InvalidDataError, as_ascii, checked, item, parse_json
 from charlm.kernels.libraries import is_lasting, loaded_from_copy, loaded_from_open, suffix
 
 _MOST_BYTES, _MOST_NOTE_BYTES = 64 << 20, 1 << 16
 _SECONDS_UNTIL_RETRY = 86_400.0
 """charlm repeats a failed build after this time, or when its key changes."""
-_NAMES = re.compile(r"[0-9a-f]{20}(-[0-9a-f]{64}\.(so|dll)|\.json)")
-"""Names of libraries and notes, with a key of `kernels_version`."""
+_LIBRARY = re.compile(r".+-([0-9a-f]{64})\.(so|dll)")
+"""Name of a library: its key, and the SHA-256 of its content."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,16 @@ class KernelStore:
         """Return the note, if this user's charlm wrote one."""
         with suppress(OSError, InvalidDataError), self._opened(self._note) as file:
             fields = parse_json(as_ascii(file.read(_MOST_NOTE_BYTES)))
-            note = checked(Note, fields)
-            return note if note.made_by == "charlm" else None
+            return checked(Note, fields) if item(fields, "made_by", str) == "charlm" else None
         return None
+
+    def has_library(self, name: str) -> bool:
+        """Return whether a file of the folder has the content that its name states."""
+        match = _LIBRARY.fullmatch(name)
+        with suppress(OSError), self._opened(name) as file:
+            data = file.read(_MOST_BYTES) if match else b""
+            return match is not None and hashlib.sha256(data).hexdigest() == match[1]
+        return False
 
     def failure(self) -> str:
         """Return why the last build failed; "" if none failed or a new attempt is due."""
@@ -168,16 +175,15 @@ def folder_of_kernels() -> Path:
 
 def files_of_kernels() -> list[Path]:
     """Return the files that charlm wrote to this user's folder, and then the folder."""
-    folder, found = folder_of_kernels(), set[Path]()
+    folder, found = folder_of_kernels(), list[Path]()
     with suppress(OSError):
         check_private(folder)
-        # Without its note, the name of a library still tells what it is: nobody else writes here.
-        found.update(path for path in folder.iterdir() if _NAMES.fullmatch(path.name))
-        for path in folder.glob("*.json"):
+        for path in sorted(folder.iterdir()):
             store = KernelStore(path.stem)
-            if (note := store.recall()) is not None:
-                found |= {path, folder / store.library_of(note.sha256)}
-    return [*sorted(found), folder] if found else []
+            is_note = path.suffix == ".json" and store.recall() is not None
+            if is_note or store.has_library(path.name):
+                found.append(path)
+    return [*found, folder] if found else []
 
 
 def check_private(folder: Path) -> None:

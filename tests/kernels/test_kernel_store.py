@@ -137,6 +137,17 @@ def test_a_library_that_lost_its_note_is_kept_anew_and_cleared(cache: Path) -> N
     assert list(cache.iterdir()) == []
 
 
+def test_clearing_proves_what_charlm_wrote(cache: Path) -> None:
+    """The name of a note or library proves nothing: its content does."""
+    folder, key = kept().folder, "0123456789abcdef0123"
+    names = [f"{key}.json", f"{key}-{'0' * 64}.so", f"{key}-{'0' * 64}.dll", "4" * 20 + ".json"]
+    foreign = dict(zip(names, [b"mine", b"mine", b"", b"{}"], strict=True))
+    for name, data in foreign.items():
+        (folder / name).write_bytes(data)
+    assert clear_cache() > 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == foreign
+
+
 @pytest.mark.parametrize(
     "error",
     [
