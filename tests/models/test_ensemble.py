@@ -286,7 +286,7 @@ def test_standard_input_cannot_be_read_twice() -> None:
     ("arguments", "why"),
     [
         (["--dynamic", "--rows", "2"], "--dynamic cannot be combined with --rows"),
-        (["--save", "file"], "give --dynamic, too"),
+        (["--save", "file"], "--save requires --dynamic"),
         (["--text", __file__, "--part", "test"], "is another text; omit --part"),
         (["--dynamic", "--save", "missing/file"], "no such folder"),
         (["--dynamic", "--save", "."], "exists already"),
