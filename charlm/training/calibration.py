@@ -8,12 +8,12 @@ from time import perf_counter
 
 import torch
 
-from charlm.config.schema import Config
+from charlm.config.schema import Config, ModelConfig
 from charlm.environment.forks import most_threads
 from charlm.files.measurements import remember, remembered
 from charlm.kernels.compiler import kernels_version, library
 from charlm.kernels.loading import Precision
-from charlm.models.cells import LSTMCell
+from charlm.models.cells import CELLS, LSTMCell
 from charlm.models.language_model import choose_device
 
 _ALL = torch.get_num_threads()
@@ -40,10 +40,19 @@ def resolve(config: Config) -> Config:
     if precision == "auto":
         precision = choose_precision() if compiled and measures else "float32"
     if threads == "auto":
-        watched = precision == "bfloat16"  # `watch_threads` uses fewer where that is faster
-        is_measured = compiled and measures and not watched
+        varies = may_vary_threads(config.model, precision)  # then `watch_threads` chooses
+        is_measured = compiled and measures and not varies
         threads = choose_threads(config) if is_measured else most_threads(_ALL)
     return config.replace(training={"threads": threads, "precision": precision})
+
+
+def may_vary_threads(model: ModelConfig, precision: Precision) -> bool:
+    """Return whether a run may change its number of threads: no bit of its results depends on it.
+
+    charlm's products in bfloat16 do not depend on it. PyTorch's products and sums do, in float32
+    and in the gates of the hidden state.
+    """
+    return precision == "bfloat16" and not CELLS[model.cell].has_hidden_gate
 
 
 def can_compile(config: Config) -> bool:

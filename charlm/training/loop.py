@@ -11,7 +11,7 @@ from charlm.errors import DivergenceError
 from charlm.prediction.evaluation import final_score
 from charlm.runs.folder import RunFolder
 from charlm.signals import stop_on_interrupt
-from charlm.training.calibration import watch_threads
+from charlm.training.calibration import may_vary_threads, watch_threads
 from charlm.training.counters import is_due
 from charlm.training.determinism import deterministic, environment
 from charlm.training.events import (
@@ -137,10 +137,8 @@ class TrainingLoop:
         watch = watch_threads(self.state.most_threads)
         next(watch)
         model = self.state.model
-        # Higher layers' gates are products of PyTorch, whose sums depend on the number.
-        has_gates = any(layer.has_hidden_gate for layer in model.layers[1:])
-        in_bfloat16 = model.precision == "bfloat16"
-        is_watched = in_bfloat16 and not (self.config.training.deterministic or has_gates)
+        varies = may_vary_threads(model.config, model.precision)
+        is_watched = varies and not self.config.training.deterministic
         try:
             for step in self.trainer:
                 if is_watched:

@@ -68,11 +68,14 @@ def test_small_differences_change_nothing() -> None:
 @pytest.mark.skipif(compiler.library() is None, reason="no compiler")
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_bfloat16_is_the_same_on_any_threads(cell: str) -> None:
-    """No bit of a run in bfloat16 depends on the number of threads."""
+    """No bit of a run depends on the number of threads, where the run may change it."""
     ids = np.random.default_rng(0).integers(0, 40, 9_000, np.uint16)
     model = ModelConfig.model_validate(
         {"cell": cell, "hidden_size": 160, "embedding_size": 48, "num_layers": 2, "dropout": 0.2}
     )
+
+    assert calibration.may_vary_threads(model, "bfloat16")
+    assert not calibration.may_vary_threads(model, "float32")
 
     def losses(threads: Callable[[int], int]) -> list[float]:
         learner = LanguageModel(model, 40)
@@ -88,3 +91,9 @@ def test_bfloat16_is_the_same_on_any_threads(cell: str) -> None:
 
     alone = losses(lambda step: 1)
     assert losses(lambda step: (1, 4, 2, 8, 3, 1)[step]) == alone
+
+
+def test_gates_of_pytorch_keep_the_threads() -> None:
+    """A mogrifier's gate is a product of PyTorch, whose last bits depend on the threads."""
+    mogrifier = ModelConfig(cell="mogrifier")
+    assert not calibration.may_vary_threads(mogrifier, "bfloat16")
