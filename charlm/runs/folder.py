@@ -85,12 +85,11 @@ class RunFolder:
             return self.launch.is_file() and read_bounded(self.launch, 1) == launch.encode()
 
     def note_environment(self, entry: dict[str, Any]) -> None:
-        """Add an entry to `environment.json`; replace a file that is not a list of entries."""
-        try:
-            entries = parse_json(as_ascii(read_bounded(self.environment, megabytes=16)))
-        except (OSError, InvalidDataError):
-            entries = []
-        entries = [*(entries if isinstance(entries, list) else []), entry]
+        """Add an entry to `environment.json`; raises `RunError` for a file that is not charlm's."""
+        with file_errors("be read", self.environment, "check the file"):
+            has_entries = self.environment.exists()
+            data = read_bounded(self.environment, megabytes=16) if has_entries else b""
+        entries = [*_entries(self.environment, data), entry]
         self._write_whole(self.environment, json.dumps(entries, indent=1) + "\n")
 
     @by_writer
@@ -222,3 +221,19 @@ class RunFolder:
         for path in paths:
             with file_errors("be deleted", path, "check that the folder can be written"):
                 path.unlink()
+
+
+def _entries(path: Path, data: bytes) -> list[dict[str, Any]]:
+    """Return the entries of `environment.json`; an empty file has none."""
+    try:
+        entries = parse_json(as_ascii(data)) if data else []
+    except InvalidDataError:
+        entries = None
+    if type(entries) is list and all(type(one) is dict and "began" in one for one in entries):
+        return entries
+    raise foreign_file_error(path)
+
+
+def foreign_file_error(path: Path) -> RunError:
+    """Return the error for a file that charlm did not write and must not replace."""
+    return RunError(f"{path}: not a file that charlm wrote; move it away, and resume")

@@ -8,8 +8,11 @@ from pathlib import Path
 from charlm.config.load import load_config
 from charlm.errors import CharlmError, file_errors
 from charlm.files.atomic import write_whole
-from charlm.runs.folder import RunFolder
+from charlm.runs.folder import RunFolder, foreign_file_error
 from charlm.runs.logs import Logs
+
+_METRICS = re.compile(r'\{"member": \d+, .*\}')
+"""A line of an ensemble's metrics."""
 
 
 class MemberLogs(Logs):
@@ -51,6 +54,7 @@ def locked_folder(path: Path, *, is_writer: bool) -> Iterator[RunFolder]:
         member = member_folder(ensemble, number)
         member.read_config()  # raises an error if there is nothing to lock
         with ensemble.locked(), member.locked():
+            _check_logs(ensemble)
             try:
                 yield member
             finally:
@@ -81,6 +85,7 @@ def merge_logs(ensemble: RunFolder) -> None:
         return
     with file_errors("be read", ensemble.path, "check the folder"):
         numbers = sorted(filter(None, map(_number_of, ensemble.path.glob("member-*"))))
+    _check_logs(ensemble)
     for log in (ensemble.metrics, ensemble.samples):
         with file_errors("be written", log, "free some space; then resume the run"):
             entries = [
@@ -90,6 +95,26 @@ def merge_logs(ensemble: RunFolder) -> None:
             ]
             if entries or log.exists():
                 write_whole(log, "".join(entries).encode())
+
+
+def _check_logs(ensemble: RunFolder) -> None:
+    """Raise `RunError` if a log of an ensemble contains something that charlm did not write."""
+    for log in (ensemble.metrics, ensemble.samples):
+        with file_errors("be read", log, "check the file"):
+            text = log.read_bytes().decode("utf-8", "replace") if log.exists() else ""
+        # A crash may have left half an entry, or zeros in its place.
+        *whole, last = text.rstrip("\0").split("\n")
+        if log.suffix == ".jsonl":
+            is_ours = all(map(_METRICS.match, whole)) and _begins(last, '{"member": ')
+        else:
+            is_ours = _begins(text.rstrip("\0"), "--- member ")
+        if not is_ours:
+            raise foreign_file_error(log)
+
+
+def _begins(text: str, start: str) -> bool:
+    """Return whether a text, which may be cut short, begins like this."""
+    return text.startswith(start) or start.startswith(text)
 
 
 def _numbered(log: Path, text: str, number: int) -> str:

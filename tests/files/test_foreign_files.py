@@ -55,9 +55,11 @@ NAMES = (
         ".charlm-made",
     ),
     *("made-by-charlm.json", "building-abc", "good.safetensors"),
+    *("metrics.jsonl", "samples.txt", "environment.json", "best.safetensors"),
+    *("0123456789abcdef0123.json", "generated.txt"),
 )
-IN_A_RUN = set(NAMES) - {"good.safetensors"}
-"""This one would be what a roll-back goes to: with it, a run is refused."""
+IN_A_RUN = set(NAMES) - {"good.safetensors", "metrics.jsonl", "samples.txt", "environment.json"}
+"""Names of files in a run folder that do not take the place of one of the run."""
 trees = st.sets(
     st.tuples(st.sampled_from(FOLDERS), st.sampled_from(NAMES)), min_size=25, max_size=60
 )
@@ -132,6 +134,8 @@ def test_every_command_leaves_foreign_files_alone(
         ["eval", f"{runs}/own", "--dynamic", "--save", "saved"],
         ["eval", f"{runs}/own", "--dynamic", "--save", "lock"],
         ["generate", *below, "--length", "3"],
+        ["generate", *below, "--length", "3", "--output", "generated.txt"],
+        ["train", "--print-config", "--text", text, *SMALL],
         ["data", "list"],
         ["data", "get", "tale", "--from", text],
         ["data", "clear"],

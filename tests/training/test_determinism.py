@@ -118,12 +118,21 @@ def test_each_start_is_recorded(text_file: Path, tmp_path: Path) -> None:
     assert processor_name()
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[" * 100_000, '{"a": 1}'])
-def test_a_damaged_record_is_begun_anew(text_file: Path, tmp_path: Path, damage: str) -> None:
+def test_an_empty_record_is_begun_anew(text_file: Path, tmp_path: Path) -> None:
+    """There is nothing in it to lose."""
     made = train(text_file, tmp_path, "training.steps=2")
-    made.environment.write_text(damage, "utf-8")
+    made.environment.write_text("", "utf-8")
     charlm.resume(made.path)
     assert len(json.loads(made.environment.read_text("utf-8"))) == 1
+
+
+@pytest.mark.parametrize("text", ["mine", "{", "[" * 100_000, '{"a": 1}', '[{"a": 1}]', "é"])
+def test_a_foreign_record_is_left(text_file: Path, tmp_path: Path, text: str) -> None:
+    """The message says to move it, and then the run resumes."""
+    made = train(text_file, tmp_path, "training.steps=2")
+    made.environment.write_text(text, "utf-8")
+    refused(run("train", "--resume", made.path), "environment.json: not a file", "move it away")
+    assert made.environment.read_text("utf-8") == text
     made.environment.unlink()
     made.environment.mkdir()
     refused(run("train", "--resume", made.path), "environment.json")

@@ -188,3 +188,18 @@ def test_each_start_is_recorded(whole: Path, tmp_path: Path) -> None:
     assert first["seed"] == members[0][0]["seed"]
     resume(run / "member-1")
     assert len(json.loads((run / "environment.json").read_text("utf-8"))) == 2
+
+
+@pytest.mark.parametrize("log", ["metrics.jsonl", "samples.txt"])
+@pytest.mark.parametrize("place", ["", "member-1"])
+def test_a_foreign_log_is_left(whole: Path, tmp_path: Path, log: str, place: str) -> None:
+    """The message says to move it; then charlm merges the logs again."""
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    for text in ("mine", '{"mine": 1}\n', (run / log).read_text("utf-8") * (log[0] == "m") + "x\n"):
+        (run / log).write_text(text, "utf-8")
+        with pytest.raises(RunError, match=f"{log}: not a file that charlm wrote; move it away"):
+            resume(run / place, settings=["training.steps=8"])
+        assert (run / log).read_text("utf-8") == text
+    (run / log).rename(tmp_path / log)
+    resume(run / place, settings=["training.steps=8"])
+    check_logs(run)
