@@ -6,20 +6,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from jaxtyping import install_import_hook
 
-# Every annotated shape of charlm is checked while the tests run; before charlm is imported.
-install_import_hook("charlm", "beartype.beartype")
+pytest.register_assert_rewrite("support")
+
+from support.shape_checks import check_annotations  # noqa: E402
+
+check_annotations()  # before charlm is imported
 
 # Models here are so small that a second thread only waits; commands that tests start follow suit.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-pytest.register_assert_rewrite("support")
-
 import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
 from support.texts import TEXT  # noqa: E402
 
 torch.set_num_threads(1)
+
+settings.register_profile("charlm", deadline=None)  # torch's first call is slow
+settings.load_profile("charlm")
 
 
 @pytest.fixture(autouse=True, scope="session")
