@@ -273,6 +273,15 @@ def evaluate(
     where: Any = {"text": text or (), "part": part.value if part else None}
     if dynamic:
         what, score, _ = evaluation.evaluate_dynamically(loaded, save=save, **where)
+        if save is not None and not quiet:
+            from charlm.prediction.ngram_text import stored_characters
+            from charlm.runs.checkpoint import read_checkpoint
+
+            if stored := stored_characters(read_checkpoint(from_user(save))):
+                message(
+                    f"{save} contains {stored:,} characters, for n-grams: those of the training "
+                    "text and the scored text"
+                )
     else:
         what, score = evaluation.score_text(loaded, rows=rows, **where)
     if json_:

@@ -49,7 +49,8 @@ def _summary(event: Finished) -> list[tuple[str, str]]:
         ]
     if event.kept_characters:
         kept = f"contains {event.kept_characters:,} characters of the training text, for n-grams"
-        rows.append(("checkpoint", f"{kept}; ensemble.keep_text=false omits them"))
+        network = f"`charlm generate {event.folder.path / 'member-1'}` uses a network without them"
+        rows.append(("checkpoint", f"{kept}; ensemble.keep_text=false omits them, and {network}"))
     return rows
 
 

@@ -56,6 +56,8 @@ def test_a_run_says_that_its_checkpoint_holds_the_text(folder: Path, tmp_path: P
         shown = invoke("train", "--text", folder / "o.txt", *options)
         said = "contains 2,700 characters of the training text"
         assert (said in " ".join(shown.split())) is says
+        member = f"`charlm generate {tmp_path / name / 'member-1'}` uses a network without them"
+        assert (member in " ".join(shown.split())) is says
         scored = invoke("eval", tmp_path / name)
         assert ("(contains 2,700 characters of its training text)" in scored) is says
 
@@ -105,7 +107,9 @@ def test_what_was_followed_is_counted_again_too(
     found: list[Any] = []
     for run in ("with", "without"):
         saved = tmp_path / run
-        invoke("eval", folder / run, "--dynamic", "--save", saved, *where)
+        shown = invoke("eval", folder / run, "--dynamic", "--save", saved, *where)
+        said = "those of the training text and the scored text"
+        assert (said in " ".join(shown.split())) is (run == "with")
         found.append(load(saved))
         followed = words(2, 500) if what == "other" else words(1)[2850:]
         assert holds_text(saved, words(1)) is holds_text(saved, followed) is (run == "with")
