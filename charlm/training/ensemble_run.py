@@ -53,7 +53,10 @@ def train_members(
         member_config = _member_config(folder, config, number)
         if _is_begun(member):
             with member.locked():
-                finished.append(_resume(member, member_config, processes, member_events))
+                own_teachers = config.ensemble.members if is_student else 0
+                finished.append(
+                    _resume(member, member_config, processes, member_events, own_teachers)
+                )
         else:
 
             def make_folder(resolved: Config, member: RunFolder = member) -> RunFolder:
@@ -120,8 +123,13 @@ def _is_begun(member: RunFolder) -> bool:
 
 
 def _resume(
-    member: RunFolder, config: Config, processes: Processes, emit: Callable[[Event], None]
+    member: RunFolder,
+    config: Config,
+    processes: Processes,
+    emit: Callable[[Event], None],
+    own_teachers: int,
 ) -> Finished:
+    """Resume a member; the last `own_teachers` teachers of a student are members, too."""
     settings = [
         f"{section}.{key}={json.dumps(value, ensure_ascii=False)}"
         for section, keys in MAY_CHANGE.items()
@@ -129,7 +137,13 @@ def _resume(
     ]
     written = member.read_config()
     return network_run.resume_network(
-        member, written, processes, emit, settings=settings, scores_at_end=False
+        member,
+        written,
+        processes,
+        emit,
+        settings=settings,
+        scores_at_end=False,
+        replaceable_teachers=own_teachers,
     )
 
 

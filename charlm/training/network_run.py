@@ -53,13 +53,15 @@ def resume_network(
     text: str | Path | Iterable[str | Path] = (),
     settings: Iterable[str] = (),
     scores_at_end: bool = True,
+    replaceable_teachers: int = 0,
 ) -> Finished:
     """Resume from the last checkpoint in a run folder, which is locked.
 
-    `written` is the config in the folder, or None if a crash has left none.
+    `written` is the config in the folder, or None if a crash has left none. The last
+    `replaceable_teachers` ones may have been trained longer since the checkpoint.
     """
     if written is None or folder.last.exists():
-        state = _restored_state(folder, written, processes, text, settings)
+        state = _restored_state(folder, written, processes, text, settings, replaceable_teachers)
     else:
         config = relocate(written, settings, text)
         check_resumable(folder.path, written, config)
@@ -103,6 +105,7 @@ def _restored_state(
     processes: Processes,
     text: str | Path | Iterable[str | Path],
     settings: Iterable[str],
+    replaceable_teachers: int,
 ) -> TrainingState:
     """Return the state of the last checkpoint; cut the logs to their sizes at that time."""
     checkpoint = _checkpoint_to_resume(folder)
@@ -110,7 +113,7 @@ def _restored_state(
     config = relocate(before, settings, text)
     check_resumable(folder.path, checkpoint.config, config)
     corpus = processes.run_in_turn(lambda: training_corpus(replace(checkpoint, config=config)))
-    state = _make_state(config, corpus, processes)
+    state = _make_state(config, corpus, processes, replaceable_teachers)
     Rollback(state, folder).resume(checkpoint)
     if config.corpus != checkpoint.config.corpus:
         folder.note_text(config.corpus)
@@ -135,10 +138,12 @@ def _checkpoint_to_resume(folder: RunFolder) -> Checkpoint:
     return checkpoint
 
 
-def _make_state(config: Config, corpus: Corpus, processes: Processes) -> TrainingState:
+def _make_state(
+    config: Config, corpus: Corpus, processes: Processes, replaceable_teachers: int = 0
+) -> TrainingState:
     config = processes.run_on_first(lambda: resolve(config))
     with deterministic(config.training.deterministic):
-        return TrainingState(config, corpus, processes)
+        return TrainingState(config, corpus, processes, replaceable_teachers=replaceable_teachers)
 
 
 def _with_model_of(source: Config, config: Config) -> Config:

@@ -33,7 +33,18 @@ from charlm.training.trainer import Trainer
 class TrainingState:
     """Model, trainer and counters."""
 
-    def __init__(self, config: Config, corpus: Corpus, processes: Processes) -> None:
+    def __init__(
+        self,
+        config: Config,
+        corpus: Corpus,
+        processes: Processes,
+        *,
+        replaceable_teachers: int = 0,
+    ) -> None:
+        """A checkpoint may have had other networks as the last `replaceable_teachers` ones.
+
+        These are members of the student's ensemble, which have been trained longer since.
+        """
         self.config = config
         self.corpus = corpus
         self.processes = processes
@@ -52,6 +63,7 @@ class TrainingState:
         self._passages = choose_passages(train, corpus.vocabulary, training.seed)
         teacher, teacher_records = read_teacher(training, corpus.vocabulary, device)
         self._teacher_digests = [n.digest() for n in teacher.networks] if teacher else []
+        self._fixed_teachers = len(self._teacher_digests) - replaceable_teachers
         self.provenance = merged(records_of(corpus, config.corpus), teacher_records)
         self.trainer = Trainer(self.model, batches, training, self.clock, processes, teacher)
         self.counters = Counters(watch=LossWatch.of_vocabulary(len(corpus.vocabulary)))
@@ -91,7 +103,9 @@ class TrainingState:
     def _restore(self, checkpoint: Checkpoint) -> dict[str, int]:
         self.model.load_state_dict(checked_weights(self.model, checkpoint.weights))
         counters = checkpoint.training_counters
-        if item(counters, "teachers", list) != self._teacher_digests:
+        earlier, now = item(counters, "teachers", list), self._teacher_digests
+        fixed = self._fixed_teachers
+        if len(earlier) != len(now) or earlier[:fixed] != now[:fixed]:
             raise RunError(
                 "training.teachers: not the teachers that this run has had so far; name the same "
                 "ones, in their order"

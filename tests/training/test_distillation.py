@@ -1,5 +1,6 @@
 """Distillation: the targets, and that teachers keep their states."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -204,6 +205,28 @@ def test_resumed_ensemble_with_student(text_file: Path, tmp_path: Path) -> None:
     for number in (1, 2, 3):
         last = f"member-{number}/checkpoints/last.safetensors"
         assert_same_weights(broken.path / last, whole.path / last)
+
+
+def test_ensemble_with_student_is_extended(text_file: Path, tmp_path: Path) -> None:
+    """The student continues with its extended teachers; after a crash there, with the same bits."""
+    settings = [*SMALL_SETTINGS, "ensemble.members=2", "ensemble.student=0.3", "training.steps=4"]
+    longer = ["training.steps=8"]
+    charlm.train(text=text_file, runs=tmp_path, name="whole", settings=settings)
+    shutil.copytree(tmp_path / "whole", tmp_path / "broken")
+    whole = charlm.resume(tmp_path / "whole", settings=longer)
+    assert whole.step == 3 * 8
+    steps = iter(range(100))
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Stepped) and next(steps) == 9:
+            raise PowerLossError
+
+    with pytest.raises(PowerLossError):
+        charlm.resume(tmp_path / "broken", settings=longer, on_event=stop)
+    charlm.resume(tmp_path / "broken")
+    for number in (1, 2, 3):
+        last = f"member-{number}/checkpoints/last.safetensors"
+        assert_same_weights(tmp_path / "broken" / last, tmp_path / "whole" / last)
 
 
 def test_student_gets_its_share_of_the_time() -> None:
