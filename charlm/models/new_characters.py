@@ -21,6 +21,8 @@ _STEPS_AT_ONCE = 16
 """Time steps of the passages whose logits are in memory at once."""
 _BISECTION_STEPS = 60
 """They exhaust the precision of the bias."""
+_MAX_LOG_ODDS = 1e3
+"""Larger log-odds, of weights that are nearly infinite, would need more steps and huge biases."""
 
 
 def load_extended(
@@ -104,6 +106,7 @@ def _shift(log_odds: Float[Tensor, " predictions"], share: float) -> float:
     """Return what to add to log-odds so that the mean of their probabilities is `share`."""
     if not len(log_odds):
         return 0.0
+    log_odds = log_odds.clamp(-_MAX_LOG_ODDS, _MAX_LOG_ODDS)
     logit = math.log(share / (1 - share))
     low, high = logit - log_odds.max().item(), logit - log_odds.min().item()
     for _ in range(_BISECTION_STEPS):

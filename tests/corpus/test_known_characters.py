@@ -17,7 +17,7 @@ from charlm.corpus.frequencies import estimate_frequencies
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.distributed.processes import Processes
 from charlm.models.language_model import LanguageModel
-from charlm.models.new_characters import load_extended
+from charlm.models.new_characters import _shift, load_extended
 
 LATIN = "The rain had stopped before the train came in, and nobody said a word.\n" * 60
 CYRILLIC = "Дождь кончился до прихода поезда, и никто не сказал ни слова.\n" * 60
@@ -121,7 +121,12 @@ def test_states_that_are_not_finite_do_not_spoil_the_biases() -> None:
     weights["layers.0.W_hh"].fill_(1e30)  # the state is infinite after a few steps
     passages = torch.ones((40, 2), dtype=torch.int64)
     load_extended(after, weights, old, new, torch.full((4,), 0.25), passages, Processes())
-    assert after.b_q.isfinite().all()
+    assert after.b_q.abs().max() < 1100
+
+
+def test_extreme_log_odds_give_a_small_bias() -> None:
+    log_odds = torch.tensor([-1e30, -1e30, 0.0, 0.0], dtype=torch.float64)
+    assert abs(_shift(log_odds, 0.25)) < 1e-6
 
 
 def test_a_text_that_is_mostly_unknown_is_refused(
