@@ -57,8 +57,11 @@ def locked_folder(path: Path, *, is_writer: bool) -> Iterator[RunFolder]:
             _check_logs(ensemble)
             try:
                 yield member
-            finally:
-                merge_logs(ensemble)
+            except BaseException:
+                with suppress(CharlmError):  # the error in flight says more
+                    merge_logs(ensemble)
+                raise
+            merge_logs(ensemble)
     else:
         folder = RunFolder(path, is_writer=is_writer)
         folder.read_config()
@@ -67,10 +70,10 @@ def locked_folder(path: Path, *, is_writer: bool) -> Iterator[RunFolder]:
 
 
 def _is_ensemble(folder: RunFolder) -> bool:
-    with suppress(CharlmError):
-        if folder.config_file.exists():
-            return load_config(folder.config_file).ensemble.is_wanted
-    return False
+    path = folder.config_file
+    with file_errors("be read", path, "check the folder"):
+        is_there = path.exists()
+    return is_there and load_config(path).ensemble.is_wanted
 
 
 def _number_of(path: Path) -> int:

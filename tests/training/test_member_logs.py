@@ -10,8 +10,9 @@ import pytest
 from support.provenance import TINY, words
 
 from charlm import resume, train
-from charlm.errors import RunError
+from charlm.errors import ConfigError, RunError
 from charlm.runs.folder import RunFolder
+from charlm.training import member_logs
 from charlm.training.events import Event, NetworkBegins, Validated
 from charlm.training.member_logs import merge_logs
 
@@ -203,3 +204,28 @@ def test_a_foreign_log_is_left(whole: Path, tmp_path: Path, log: str, place: str
     (run / log).rename(tmp_path / log)
     resume(run / place, settings=["training.steps=8"])
     check_logs(run)
+
+
+def test_the_error_in_flight_stays(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logs that cannot be merged, on a full disk, do not replace what ended the training."""
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+
+    def fail(*arguments: object) -> None:
+        raise RunError("the disk is full")
+
+    def stop(event: Event) -> None:
+        monkeypatch.setattr(member_logs, "merge_logs", fail)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        resume(run / "member-1", settings=["training.steps=8"], on_event=stop)
+
+
+def test_a_damaged_config_is_an_error(whole: Path, tmp_path: Path) -> None:
+    """A member does not train apart from its ensemble because the ensemble's config is damaged."""
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    (run / "config.yaml").write_text("ensemble: {members: many}")
+    with pytest.raises(ConfigError, match=r"ensemble\.members"):
+        resume(run / "member-1", settings=["training.steps=8"])
