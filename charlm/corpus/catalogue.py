@@ -182,9 +182,9 @@ def _python_stdlib() -> list[Path]:
 
 
 def _local_file(source: Path, entry: DownloadableText, name: str) -> Path:
-    if not source.is_dir():
-        return source
-    with file_errors("be read", source, "check the folder", CorpusError):
+    with file_errors("be read", source, "check the path", CorpusError):
+        if not source.is_dir():
+            return source
         for path in sorted(source.iterdir()):
             is_candidate = path.is_file() and path.stat().st_size == entry.size
             if is_candidate and sha256_of(path) == entry.sha256:

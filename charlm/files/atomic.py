@@ -33,8 +33,9 @@ def check_is_new(path: Path, option: str, error: type[CharlmError] = CharlmError
     """Raise `error`, before minutes of work, if the file of an option cannot be created."""
     if os.path.lexists(path):
         raise error(f"{path}: exists already; choose another {option}, or move it away")
-    if not path.absolute().parent.is_dir():
-        raise error(f"{path}: no such folder; make it, or choose another {option}")
+    folder = path.absolute().parent
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path's raises for a folder of another user
+        raise error(f"{folder}: no such folder; make it, or choose another {option}")
 
 
 def _take_place(file: Path, place: Path) -> None:

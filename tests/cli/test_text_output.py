@@ -141,9 +141,13 @@ def test_output_is_text_in_utf_8_of_a_model_of_characters(
 def test_output_replaces_no_file(of_bytes: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "link").symlink_to("nowhere")
-    for name in ("mine", "link", "missing/file"):
-        result = run("generate", of_bytes, "--output", tmp_path / name)
-        assert result.exit_code == 1 and "--output" in result.stderr
+    places = {"mine": "mine", "link": "link", "missing/file": "missing"}
+    for name, place in (places | {f"{'x' * 300}/file": "x" * 300}).items():
+        options = (["generate", "--output"], ["eval", "--dynamic", "--save"])
+        for command, *others in options:
+            result = run(command, of_bytes, *others, tmp_path / name)
+            assert result.exit_code == 1 and others[-1] in result.stderr
+            assert f"{tmp_path / place}: " in result.stderr
     assert (tmp_path / "mine").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "mine"]
 
