@@ -126,6 +126,8 @@ class KernelStore:
     def _loaded_in_place(self, data: bytes) -> ctypes.CDLL:
         name = self.library_of(hashlib.sha256(data).hexdigest())
         if sys.platform == "win32":
+            if self.read() != data:  # Windows cannot load the file that is open
+                raise OSError(errno.ESTALE, "it has just changed")
             return ctypes.CDLL(str(self.folder / name))
         if sys.platform != "linux":
             raise OSError(errno.ENOTSUP, "no name for a file that is open")
