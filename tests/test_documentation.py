@@ -21,7 +21,7 @@ import yaml
 from typer.testing import CliRunner
 
 import charlm
-from charlm.bench import benchmark, sweep
+from charlm.bench import benchmark, sweep, timing
 from charlm.cli.main import app
 from charlm.config.load import config_names, load_config
 from charlm.config.schema import Config, Section
@@ -193,6 +193,8 @@ def test_every_documented_command_runs(
     (tmp_path / "my.yaml").write_text("corpus:\n  paths: novel.txt\n", "utf-8")
     monkeypatch.setattr(sweep, "_SIZES", {"hidden_size": (8, 16)})
     monkeypatch.setattr(benchmark, "_TEXT_BYTES", 50_000)
+    monkeypatch.setattr(benchmark, "_PRODUCT", 64)
+    monkeypatch.setattr(timing, "_TURNS", 1)
     monkeypatch.setattr(benchmark, "_LOSS_ALLOWED", 1.0)  # such short turns say nothing
     for line in command_lines(path):
         arguments = small_arguments(line)

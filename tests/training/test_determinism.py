@@ -59,20 +59,23 @@ def test_every_cell_is_deterministic(
 def test_two_processes_give_the_same_bits(
     text_file: Path, tmp_path: Path, threads: int, given: list[str]
 ) -> None:
-    """Each with a hash seed and caches of memory of its own."""
+    """This process and another have hash seeds and caches of memory of their own."""
     for name in ("one", "other"):
-        arguments = command(
+        arguments: list[object] = [
             *("train", "--quiet", *given, "--text", text_file, "--runs", tmp_path),
-            *("--name", name, "--set=training.steps=40", f"--set=training.threads={threads}"),
+            *("--name", name, "--set=training.steps=16", f"--set=training.threads={threads}"),
             "--set=training.budget=null",
             *(
                 "--set=model.hidden_size=48",
                 "--set=model.dropout=0.2",
                 "--set=training.log_every=1",
             ),
-            *("--set=training.average=0.9", "--set=training.validate_every=15"),
-        )
-        subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
+            *("--set=training.average=0.9", "--set=training.validate_every=6"),
+        ]
+        if name == "one":
+            assert run(*arguments).exit_code == 0
+        else:
+            subprocess.run(command(*arguments), check=True, stdout=subprocess.DEVNULL)
     one, other = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "other")
     assert steps_logged(one.path) == steps_logged(other.path)
     assert one.samples.read_bytes() == other.samples.read_bytes()
