@@ -51,9 +51,10 @@ def test_json_and_table_have_the_same(text_file: Path, monkeypatch: pytest.Monke
         assert words in shown.stdout
 
 
-def test_check_fails_where_a_ratio_was_lost_and_not_before(
+def test_check_fails_where_a_ratio_was_lost(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Ratios that are equal or better pass."""
     ratios = {"config: training, times the plain loop": 2.0, "config: generation": 0.9}
     monkeypatch.setattr(benchmark, "measure", lambda *arguments: Benchmark({}, {}, ratios))
     names = ("--no-cells", "--text", text_file)
@@ -68,7 +69,7 @@ def test_check_fails_where_a_ratio_was_lost_and_not_before(
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"ratios": 3}', '{"ratios": {"a": "b"}}'])
-def test_a_file_that_is_no_benchmark_is_one_line(tmp_path: Path, text: str) -> None:
+def test_no_benchmark_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "before.json"
     path.write_text(text)
     result = bench("--check", path)
@@ -95,9 +96,8 @@ def test_a_ratio_compares_turn_with_turn() -> None:
     assert turns == ["a", "b"] * 3  # once to warm up
 
 
-def test_the_sweep_shows_every_size_and_memory_grows_with_the_length(
-    text_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sweep_shows_sizes_and_memory(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sweep shows every size, and memory grows with the sequence length."""
     result = bench("--sweep", "--text", text_file, "--json")
     assert result.exit_code == 0, result.output
     points = json.loads(result.stdout)
@@ -132,7 +132,8 @@ def test_the_plain_loop_learns(cell: str) -> None:
     assert plain.loss().item() < before / 2
 
 
-def test_the_plain_loop_is_spared_what_charlm_sets() -> None:
+def test_plain_loop_has_the_found_environment() -> None:
+    """It runs in the environment that charlm found, not in the one that charlm sets."""
     script = (
         "import os; before = dict(os.environ); import charlm.environment.process as machine; "
         "machine.prepare(); "
