@@ -53,7 +53,7 @@ def test_the_public_names_are_these() -> None:
 
 def test_the_command_line_uses_the_public_names() -> None:
     """What a program imports is what the commands call."""
-    source = (ROOT / "charlm" / "cli" / "main.py").read_text("utf-8")
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "charlm" / "cli").glob("*.py"))
     for call in ("start.train", "start.resume", "predictor.load", "generation.generate"):
         assert call in source
 

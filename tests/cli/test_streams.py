@@ -120,7 +120,7 @@ def test_results_that_cannot_be_written_are_a_line_and_a_reader_that_left_is_non
         with monkeypatch.context() as patch:
             assert charlm_with(patch, training, stream()[1], stream()[1]) == 0
     if does == "bench":
-        monkeypatch.setattr(main, "_read_ratios", lambda path: print("results") or {})
+        monkeypatch.setattr("charlm.cli.bench._read_ratios", lambda path: print("results") or {})
         monkeypatch.setattr("charlm.bench.benchmark.measure", lambda *_: sys.exit(0))
         arguments["bench"] = ["bench", "--check=x", "--no-cells"]
     messages, err = stream()

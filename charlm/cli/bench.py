@@ -1,0 +1,74 @@
+"""The `bench` command."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from charlm.cli.options import ConfigName, Json, Settings, Texts
+from charlm.errors import CharlmError, file_errors
+from charlm.files.locations import from_user
+
+
+def bench(
+    config: ConfigName = "quickstart",
+    text: Texts = None,
+    set_: Settings = None,
+    seconds: Annotated[float, typer.Option(min=0.001, help="Seconds for each measurement.")] = 0.5,
+    cells: Annotated[
+        bool, typer.Option(help="Also measure every cell at three sizes (some minutes).")
+    ] = True,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Instead measure how the cost grows with each size.")
+    ] = False,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Fail if a ratio is 15 % below that in a file saved with --json."
+        ),
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Measure training, evaluation, generation and encoding, and this machine's limits."""
+    from charlm.bench import benchmark
+    from charlm.cli.tables import show_benchmark, show_losses, show_sweep
+    from charlm.config.load import load_config
+
+    resolved = load_config(config, set_ or (), text or ())
+    if sweep:
+        from charlm.bench.sweep import sweep as measure_sweep
+
+        points = list(measure_sweep(resolved, seconds))
+        if json_:
+            print(json.dumps([point.to_json() for point in points]))
+        else:
+            show_sweep(points)
+        return
+    saved_ratios = _read_ratios(check) if check is not None else {}
+    shapes = benchmark.standard_shapes() if cells else []
+    result = benchmark.measure(resolved, shapes, seconds)
+    if json_:
+        print(json.dumps(result.to_json()))
+    else:
+        show_benchmark(result)
+    if losses := result.losses(saved_ratios):
+        show_losses(losses)
+        raise CharlmError(
+            f"{len(losses)} ratios are more than 15 % below those of {check}; run it again on a "
+            "quiet machine, or find what became slower"
+        )
+
+
+def _read_ratios(path: Path) -> dict[str, float]:
+    from charlm.files.untrusted import InvalidDataError, as_ascii, item, parse_json, read_bounded
+
+    with file_errors("be read", path, "check the path", CharlmError):
+        data = read_bounded(from_user(path), 1)
+    try:
+        ratios = item(parse_json(as_ascii(data)), "ratios", dict)
+        return {name: item(ratios, name, float) for name in ratios}
+    except InvalidDataError:
+        raise CharlmError(
+            f"{path}: not the output of `charlm bench --json`; create it again"
+        ) from None

@@ -1,0 +1,82 @@
+"""The `eval` command."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from charlm.cli.options import Device, DeviceOption, Json, Part, Quiet, RunPath, Runs, Texts
+from charlm.errors import CharlmError
+from charlm.files.locations import from_user
+
+if TYPE_CHECKING:
+    from charlm.corpus.corpus import PartName
+
+
+def evaluate(
+    run: RunPath = None,
+    text: Texts = None,
+    part: Annotated[
+        Part | None, typer.Option(help="Split of the training text to score (default: test).")
+    ] = None,
+    rows: Annotated[
+        int,
+        typer.Option(min=1, help="Streams to score in parallel: above 1 faster, but approximate."),
+    ] = 1,
+    dynamic: Annotated[
+        bool,
+        typer.Option(
+            "--dynamic", help="Dynamic evaluation: train on each segment after scoring it."
+        ),
+    ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --dynamic: write the adapted model to a new file."),
+    ] = None,
+    json_: Json = False,
+    device: DeviceOption = Device.auto,
+    runs: Runs = Path("runs"),
+    quiet: Quiet = False,
+) -> None:
+    """Evaluate how well a model predicts a text.
+
+    Every character after the first is scored once, with the state carried through the whole text.
+    """
+    from charlm.cli.console import message
+    from charlm.cli.tables import show_score
+    from charlm.prediction import evaluation, predictor
+
+    if dynamic and rows > 1:
+        raise CharlmError("--dynamic cannot be combined with --rows")
+    if save is not None and not dynamic:
+        raise CharlmError("--save requires --dynamic")
+    loaded = predictor.load(run, runs=runs, device=device.value, text=text or ())
+    if not quiet:
+        message(f"using {loaded.describe()}")
+    paths, split = text or (), cast("PartName | None", part and part.value)
+    if dynamic:
+        name, score, _ = evaluation.evaluate_dynamically(loaded, text=paths, part=split, save=save)
+        if save is not None and not quiet:
+            _report_stored_text(save)
+    else:
+        name, score = evaluation.score_text(loaded, text=paths, part=split, rows=rows)
+    if json_:
+        overlaps = [overlap.to_json() for overlap in score.overlaps]
+        bias = {"protocol": score.protocol, "overlaps": overlaps}
+        print(json.dumps(score.to_json() | bias, allow_nan=False))
+    else:
+        show_score(name, score, score.protocol)
+
+
+def _report_stored_text(save: Path) -> None:
+    """Print how much text an adapted model contains, if any."""
+    from charlm.cli.console import message
+    from charlm.prediction.ngram_text import stored_characters
+    from charlm.runs.checkpoint import read_checkpoint
+
+    if stored := stored_characters(read_checkpoint(from_user(save))):
+        message(
+            f"{save} contains {stored:,} characters, for n-grams: those of the training text and "
+            "the scored text"
+        )

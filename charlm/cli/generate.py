@@ -1,0 +1,115 @@
+"""The `generate` command."""
+
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from charlm.cli.arguments import ESCAPES_HELP, unescaped
+from charlm.cli.options import Device, DeviceOption, Quiet, RunPath, Runs, Unknown
+from charlm.cli.text_output import TextOutput
+from charlm.errors import CharlmError
+from charlm.files.locations import from_user
+
+
+def generate(
+    run: RunPath = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="Text to continue, taken literally; see --prefix-file.")
+    ] = None,
+    prefix_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the prefix: UTF-8, or any bytes for a byte model."),
+    ] = None,
+    length: Annotated[int | None, typer.Option(help="Characters to generate.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Below 1 less random, above 1 more random; 0 is greedy.")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="Sample from the k likeliest characters only.")
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(
+            help="Sample from the likeliest characters that together have this probability."
+        ),
+    ] = None,
+    min_p: Annotated[
+        float | None,
+        typer.Option(help="Drop characters less likely than this fraction of the likeliest one."),
+    ] = None,
+    greedy: Annotated[
+        bool | None, typer.Option("--greedy", help="Always choose the likeliest character.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Random seed: the same seed gives the same text.")
+    ] = None,
+    num_samples: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Number of texts to generate.")
+    ] = 1,
+    stop: Annotated[
+        str | None, typer.Option(metavar="TEXT", help=f"Stop before this text. {ESCAPES_HELP}")
+    ] = None,
+    unknown: Annotated[
+        Unknown, typer.Option(help="What to do with unknown characters of the prefix.")
+    ] = Unknown.error,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the text, and only the text, to a new file."),
+    ] = None,
+    device: DeviceOption = Device.auto,
+    runs: Runs = Path("runs"),
+    quiet: Quiet = False,
+) -> None:
+    """Continue a text, character by character.
+
+    The defaults are those of the `generation` section of the model's config.
+    """
+    from charlm.cli.console import message
+    from charlm.cli.prefixes import argument_bytes, decoded_prefix, read_prefix
+    from charlm.files.atomic import check_is_new
+    from charlm.prediction import generation, predictor
+
+    if prefix is not None and prefix_file is not None:
+        raise CharlmError("--prefix cannot be combined with --prefix-file")
+    if output is not None:
+        output = from_user(output)
+        check_is_new(output, "--output")
+    prefix_bytes = read_prefix(prefix_file) if prefix_file is not None else b""
+    stop_text = None if stop is None else unescaped(stop)
+    if not quiet and stop_text != stop:
+        message(f"--stop: escapes were replaced; {ESCAPES_HELP}")
+    loaded = predictor.load(run, runs=runs, device=device.value)
+    if not quiet and run is None:
+        message(f"using {loaded.describe()}")
+    is_raw = loaded.vocabulary.unit == "byte"
+    start = argument_bytes(prefix, "--prefix", is_raw) if prefix is not None else None
+    if prefix_file is not None:
+        start = decoded_prefix(prefix_bytes, prefix_file, is_raw)
+    options: dict[str, Any] = {
+        "seed": seed,
+        "stop": argument_bytes(stop_text, "--stop", is_raw) if stop_text is not None else None,
+        "unknown": unknown.value,
+        "length": length,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "greedy": greedy,
+    }
+    prefix_read = generation.prefix_as_read(loaded, start, unknown.value)
+    if num_samples == 1:
+        continuation = generation.generate_bytes(loaded, start, **options)
+        target = TextOutput(output)
+        for piece in chain([prefix_read], continuation):
+            target.write(piece)
+        # Files, and pipes from a byte model, receive exactly what the model generates.
+        if output is None and not (is_raw and target.is_exact):
+            target.write(b"\n")
+    else:
+        many = generation.generate_samples(loaded, start, num_samples=num_samples, **options)
+        target = TextOutput(output)
+        for number, sample in enumerate(many, 1):
+            target.write(b"--- sample %d ---\n%b%b\n" % (number, prefix_read, sample))
+    target.close()
