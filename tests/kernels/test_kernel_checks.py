@@ -274,7 +274,7 @@ CALLS = [from_inputs, from_symbols, gated, loss, low_product, packed_product, co
 
 
 @pytest.mark.parametrize("call", [*CALLS, written, counted, mixed], ids=lambda call: call.__name__)
-def test_what_fits_is_computed(call: Callable[..., Any]) -> None:
+def test_valid_arguments_are_computed(call: Callable[..., Any]) -> None:
     call()
 
 
@@ -285,9 +285,10 @@ def test_what_fits_is_computed(call: Callable[..., Any]) -> None:
         f"{call.__name__}-{'-'.join(changes)}-{n}" for n, (call, changes, _) in enumerate(MISTAKES)
     ],
 )
-def test_what_does_not_fit_is_refused_and_named(
+def test_bad_argument_is_named(
     call: Callable[..., Any], changes: dict[str, Any], name: str
 ) -> None:
+    """An argument with a wrong shape, type or value is refused and named."""
     with pytest.raises(REFUSED, match=name):
         call(**changes)
 
@@ -297,7 +298,7 @@ changes = st.lists(st.sampled_from([0] * 12 + [-1, 1, 16]), min_size=5, max_size
 
 
 @given(sizes, changes, st.integers(-1, 3), st.integers(1, 3))
-def test_sizes_that_do_not_agree_are_refused(
+def test_different_sizes_are_refused(
     sizes: tuple[int, ...], changes: list[int], symbol: int, num_symbols: int
 ) -> None:
     """Whatever they are; and those that agree give a state of each column."""
@@ -330,7 +331,7 @@ def test_sizes_that_do_not_agree_are_refused(
             assert not outputs.any()
 
 
-def test_numbers_that_lie_apart_are_written_from_as_those_in_a_row() -> None:
+def test_strided_tensors_are_accepted() -> None:
     """A transposed view, whose copy would keep its order."""
     random = torch.Generator().manual_seed(0)
     logits, uniforms = torch.randn(2, 8, generator=random), torch.rand(4, 2, generator=random)

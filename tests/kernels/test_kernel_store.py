@@ -61,7 +61,8 @@ def kept() -> KernelStore:
 
 
 @needs_owners
-def test_kernels_are_kept_where_nobody_else_can_write(cache: Path) -> None:
+def test_store_is_private(cache: Path) -> None:
+    """Only the user can read and write the folder."""
     before = os.umask(0)
     try:
         made = kept()
@@ -91,15 +92,17 @@ def link(path: Path) -> None:
 @pytest.mark.parametrize(
     "change", [loosen, link, pytest.param(give_away, marks=needs_root)], ids=lambda f: f.__name__
 )
-def test_what_others_own_or_may_write_to_is_not_read(
+def test_foreign_library_is_not_read(
     change: Callable[[Path], None], name: str, cache: Path
 ) -> None:
+    """A library that others own or can write to is not read."""
     made = kept()
     change(made.folder / name)
     assert made.read() is None
 
 
-def test_what_has_another_content_is_not_read_and_built_anew(cache: Path) -> None:
+def test_changed_library_is_replaced(cache: Path) -> None:
+    """A library with another content is not read, and is replaced."""
     made = kept()
     (made.folder / LIBRARY).write_bytes(b"A library")
     assert made.read() is None
@@ -107,7 +110,8 @@ def test_what_has_another_content_is_not_read_and_built_anew(cache: Path) -> Non
     assert made.read() == DATA
 
 
-def test_a_file_that_charlm_did_not_make_is_neither_loaded_nor_replaced(cache: Path) -> None:
+def test_foreign_files_are_left_alone(cache: Path) -> None:
+    """Files that charlm did not write are not loaded, replaced or deleted."""
     foreign = [kept().folder / "other.so", kept().folder / "third.json"]
     for path in foreign:
         path.write_bytes(b"mine")
@@ -123,7 +127,7 @@ def test_a_file_that_charlm_did_not_make_is_neither_loaded_nor_replaced(cache: P
     assert sorted(foreign) == sorted(kept().folder.glob("[ot]*"))
 
 
-def test_a_library_that_lost_its_note_is_kept_anew_and_cleared(cache: Path) -> None:
+def test_library_without_note_is_replaced(cache: Path) -> None:
     """Otherwise each start would compile, and nothing would delete the library."""
     made = KernelStore("0123456789abcdef0123")
     made.keep(DATA)
@@ -156,9 +160,10 @@ def test_clearing_proves_what_charlm_wrote(cache: Path) -> None:
         PermissionError(errno.EPERM, "others own it, or may write to it"),
     ],
 )
-def test_a_passing_failure_to_load_in_place_is_not_remembered(
+def test_temporary_failure_is_not_recorded(
     error: OSError, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A temporary failure to load a library in place is not recorded."""
     made = kept()
 
     def refuse(self: KernelStore, data: bytes) -> Any:
@@ -180,9 +185,7 @@ def test_clearing_takes_the_kernels_along(cache: Path) -> None:
 
 
 @needs_root
-def test_a_user_never_loads_what_another_one_has_put_into_a_shared_cache(
-    cache: Path, tmp_path: Path
-) -> None:
+def test_users_of_a_cache_are_separate(cache: Path, tmp_path: Path) -> None:
     """The second user builds a library of his own, and leaves the first one's alone."""
     cache.mkdir()
     for folder in (cache, *tmp_path.parents, tmp_path):
@@ -241,7 +244,7 @@ def test_what_is_loaded_is_what_was_checked(
 
 
 @needs_compiler
-def test_a_place_that_no_code_may_be_loaded_from_is_noticed_once(
+def test_folder_without_code_is_recorded(
     cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The library is loaded from a private copy then, and never built again."""
@@ -324,9 +327,10 @@ def counting_compiler(folder: Path, action: str) -> Path:
 
 
 @needs_owners
-def test_a_build_that_fails_is_remembered_for_a_day_and_its_key(
+def test_failed_build_is_recorded_for_a_day(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgetful: Callable[[], None]
 ) -> None:
+    """A failed build is repeated after a day, or when the key changes."""
     monkeypatch.setenv("CXX", str(counting_compiler(tmp_path, "echo 'error: no luck' >&2; exit 1")))
 
     def builds() -> int:
@@ -349,9 +353,10 @@ def test_a_build_that_fails_is_remembered_for_a_day_and_its_key(
 
 
 @needs_owners
-def test_what_a_compiler_builds_and_no_system_loads_is_not_built_at_each_start(
+def test_unloadable_library_is_built_once(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgetful: Callable[[], None]
 ) -> None:
+    """A library that cannot be loaded is not built at each start."""
     made = counting_compiler(tmp_path, 'for last; do :; done; echo "no library" > "$last"')
     monkeypatch.setenv("CXX", str(made))
     for _ in range(3):
@@ -361,9 +366,10 @@ def test_what_a_compiler_builds_and_no_system_loads_is_not_built_at_each_start(
 
 
 @needs_owners
-def test_the_key_covers_the_compiler_its_version_and_the_flags(
+def test_key_covers_the_compiler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgetful: Callable[[], None]
 ) -> None:
+    """The key depends on the compiler, its version and flags, and the processor."""
     made = counting_compiler(tmp_path, "")
     other = shutil.copy(made, tmp_path / "other")
 

@@ -96,7 +96,7 @@ def test_all_threads_get_the_one_build(build: Build, names: tuple[str, ...]) -> 
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_fork_during_a_build_gets_the_kernels(build: Build) -> None:
+def test_fork_during_a_build(build: Build) -> None:
     """The fork waits for the build: a lock that is held in the child would never be released."""
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(compiler.library)

@@ -26,7 +26,8 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
-def test_this_machine_compiles_where_it_has_a_compiler() -> None:
+def test_kernels_are_compiled_here() -> None:
+    """The kernels are available if there is a compiler."""
     assert (compiler.library() is not None) == bool(compiler._compiler())
 
 
@@ -53,7 +54,7 @@ def relative_error(value: Tensor, expected: Tensor) -> float:
 @pytest.mark.parametrize("batch", [1, 7, 25])
 @pytest.mark.parametrize(("inputs", "hidden"), [(5, 16), (32, 48), (16, 70), (1, 1)])
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_cell_equals_its_equations_forward_and_backward(
+def test_cell_equals_its_equations(
     kind: type[Cell],
     inputs: int,
     hidden: int,
@@ -61,6 +62,7 @@ def test_a_cell_equals_its_equations_forward_and_backward(
     precision: str,
     random: torch.Generator,
 ) -> None:
+    """Outputs and gradients of a compiled cell equal those of its equations."""
     cell = make_cell(kind, inputs, hidden, random)
     cell.precision = precision  # type: ignore[assignment]
     X = torch.randn(6, batch, inputs, generator=random, requires_grad=True)
@@ -81,9 +83,10 @@ def test_a_cell_equals_its_equations_forward_and_backward(
 @pytest.mark.parametrize("num_symbols", [3, 40, 700])
 @pytest.mark.parametrize("one_hot", [True, False], ids=["one-hot", "embedding"])
 @pytest.mark.parametrize("kind", TYPES)
-def test_looking_symbols_up_equals_reading_their_vectors(
+def test_lookup_equals_reading_vectors(
     kind: type[Cell], one_hot: bool, num_symbols: int, precision: str, random: torch.Generator
 ) -> None:
+    """Looking symbols up equals reading their vectors."""
     cell = make_cell(kind, num_symbols if one_hot else 12, 32, random)
     cell.precision = precision  # type: ignore[assignment]
     vectors = torch.eye(num_symbols)
@@ -107,9 +110,8 @@ def test_looking_symbols_up_equals_reading_their_vectors(
 
 @needs_compiler
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_result_depends_neither_on_threads_nor_on_the_columns_beside_it(
-    kind: type[Cell], random: torch.Generator
-) -> None:
+def test_result_is_independent_of_threads(kind: type[Cell], random: torch.Generator) -> None:
+    """A result depends neither on the threads nor on other columns."""
     cell = make_cell(kind, 8, 32, random)
     cell.precision = "bfloat16"
     X, state = torch.randn(9, 21, 8, generator=random), some_state(cell, 21, random)
@@ -127,9 +129,10 @@ def test_a_result_depends_neither_on_threads_nor_on_the_columns_beside_it(
 
 @needs_compiler
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
-def test_packed_weights_follow_every_change_of_the_parameters(
+def test_packed_weights_are_current(
     optimizer: type[torch.optim.Optimizer], random: torch.Generator
 ) -> None:
+    """Packed weights follow all changes of the parameters."""
     cell = make_cell(LSTMCell, 16, 32, random)
     X, state = torch.randn(3, 4, 16, generator=random), some_state(cell, 4, random)
 
@@ -158,9 +161,8 @@ def test_packed_weights_follow_every_change_of_the_parameters(
 
 @needs_compiler
 @pytest.mark.parametrize(("size", "columns"), [(16, 64), (33, 66), (7, 3), (1, 1)])
-def test_a_product_in_bfloat16_is_that_of_rounded_operands_summed_in_float32(
-    size: int, columns: int, random: torch.Generator
-) -> None:
+def test_product_in_bfloat16(size: int, columns: int, random: torch.Generator) -> None:
+    """The product of rounded operands is summed in float32."""
     rows = torch.randn(4, 9, size, generator=random)
     weights = torch.randn(size, columns, generator=random)
     with torch.no_grad():
@@ -174,13 +176,14 @@ def test_a_product_in_bfloat16_is_that_of_rounded_operands_summed_in_float32(
     ("places", "size", "vocabulary"), [((5, 3), 16, 64), ((70, 2), 33, 66), ((1, 1), 7, 3)]
 )
 @pytest.mark.parametrize("is_distribution", [False, True])
-def test_the_cross_entropy_in_bfloat16_is_that_of_torch(
+def test_cross_entropy_in_bfloat16(
     places: tuple[int, int],
     size: int,
     vocabulary: int,
     is_distribution: bool,
     random: torch.Generator,
 ) -> None:
+    """Loss and gradients equal those of PyTorch for rounded operands."""
     rows = torch.randn(*places, size, generator=random, requires_grad=True)
     weights = torch.randn(size, vocabulary, generator=random, requires_grad=True)
     bias = torch.randn(vocabulary, generator=random, requires_grad=True)
@@ -198,7 +201,8 @@ def test_the_cross_entropy_in_bfloat16_is_that_of_torch(
 
 
 @needs_compiler
-def test_the_cross_entropy_stays_finite_where_a_character_was_thought_impossible() -> None:
+def test_cross_entropy_stays_finite() -> None:
+    """The loss of an almost impossible character is finite."""
     rows, weights = torch.full((1, 1, 2), 100.0), torch.tensor([[100.0, 0.0], [0.0, 0.0]])
     targets = torch.ones(1, 1, dtype=torch.long)
     loss = cross_entropy(rows, weights, torch.zeros(2), targets, "bfloat16")
@@ -209,7 +213,8 @@ def test_the_cross_entropy_stays_finite_where_a_character_was_thought_impossible
 
 
 @needs_compiler
-def test_the_kernels_are_given_no_address_outside_of_a_tensor() -> None:
+def test_bad_ids_and_states_are_refused() -> None:
+    """The kernels get no address outside of a tensor."""
     cell = LSTMCell(4, 16)
     with pytest.raises(IndexError, match="4 symbols"):
         cell.read(torch.full((2, 3), 4), None, cell.initial_state(3))
@@ -228,7 +233,7 @@ def test_the_kernels_are_given_no_address_outside_of_a_tensor() -> None:
 
 
 @needs_compiler
-def test_a_copy_of_a_cell_packs_its_own_weights(random: torch.Generator) -> None:
+def test_copied_cell_packs_its_weights(random: torch.Generator) -> None:
     cell = make_cell(LSTMCell, 16, 32, random).eval()
     X, state = torch.randn(3, 4, 16, generator=random), some_state(cell, 4, random)
     with torch.no_grad():

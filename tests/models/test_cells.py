@@ -95,9 +95,10 @@ def twin(model: LanguageModel, **keys: object) -> LanguageModel:
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-11)], ids=["f32", "f64"]
 )
-def test_fused_equals_equations_forward_and_backward(
+def test_fused_equals_equations(
     model: LanguageModel, random: torch.Generator, dtype: torch.dtype, tolerance: float
 ) -> None:
+    """Outputs and gradients of both implementations are equal."""
     model = model.to(dtype)
     ids, state = some_ids(random), some_state(model, random)
     weighting = torch.randn(TIME, BATCH, VOCABULARY_SIZE, generator=random).to(dtype)
@@ -113,9 +114,10 @@ def test_fused_equals_equations_forward_and_backward(
         torch.testing.assert_close(fused, equations, rtol=tolerance, atol=tolerance)
 
 
-def test_equals_pytorchs_module_with_the_same_weights(
+def test_equals_pytorchs_module(
     model: LanguageModel, cell: str, num_layers: int, random: torch.Generator
 ) -> None:
+    """A model equals PyTorch's module with the same weights."""
     for layer in model.layers:
         if isinstance(layer, MogrifierCell):  # with its gate open it is an LSTM
             nn.init.zeros_(layer.W_xg)
@@ -150,7 +152,8 @@ def test_equals_pytorchs_module_with_the_same_weights(
         torch.testing.assert_close(torch.stack(state), expected)
 
 
-def test_a_mogrifier_whose_gate_is_shut_sees_no_hidden_state(random: torch.Generator) -> None:
+def test_mogrifier_with_closed_gate(random: torch.Generator) -> None:
+    """A Mogrifier with a closed gate ignores the hidden state."""
     cell = MogrifierCell(5, HIDDEN_SIZE)
     for parameter in cell.parameters():
         nn.init.normal_(parameter, std=0.5, generator=random)
@@ -166,9 +169,10 @@ def test_a_mogrifier_whose_gate_is_shut_sees_no_hidden_state(random: torch.Gener
 
 @pytest.mark.parametrize("lengths", [[4, 5], [2, 1, 6], [1] * TIME], ids=str)
 @pytest.mark.parametrize("implementation", ["fused", "equations"])
-def test_reading_at_once_equals_reading_in_pieces(
+def test_pieces_equal_the_whole(
     make_model: MakeModel, random: torch.Generator, implementation: str, lengths: list[int]
 ) -> None:
+    """Reading in pieces equals reading at once."""
     model = make_model(implementation=implementation)
     ids = some_ids(random)
     ends = list(accumulate(lengths))[:-1]
@@ -181,9 +185,7 @@ def test_reading_at_once_equals_reading_in_pieces(
     torch.testing.assert_close(carried, state)
 
 
-def test_the_initial_state_is_zeros_for_every_layer(
-    model: LanguageModel, cell: str, num_layers: int
-) -> None:
+def test_initial_state_is_zeros(model: LanguageModel, cell: str, num_layers: int) -> None:
     state = model.initial_state(BATCH)
     tensors_per_layer = 2 if cell in ("lstm", "mogrifier") else 1
     assert [len(layer_state) for layer_state in state] == [tensors_per_layer] * num_layers
@@ -201,9 +203,8 @@ def test_the_state_conditions_what_follows(model: LanguageModel, random: torch.G
 # What an output depends on
 
 
-def test_a_later_character_changes_no_earlier_output(
-    model: LanguageModel, random: torch.Generator
-) -> None:
+def test_outputs_are_causal(model: LanguageModel, random: torch.Generator) -> None:
+    """A later character changes no earlier output."""
     ids = some_ids(random)
     logits, _ = model(ids, model.initial_state(BATCH))
     for place in range(TIME):
@@ -214,9 +215,8 @@ def test_a_later_character_changes_no_earlier_output(
         assert not torch.allclose(changed_logits[place], logits[place])
 
 
-def test_columns_of_a_batch_do_not_influence_each_other(
-    model: LanguageModel, random: torch.Generator
-) -> None:
+def test_columns_are_independent(model: LanguageModel, random: torch.Generator) -> None:
+    """Columns of a batch do not influence each other."""
     ids, state = some_ids(random), some_state(model, random)
     together, end = model(ids, state)
     for column in range(BATCH):
@@ -229,7 +229,7 @@ def test_columns_of_a_batch_do_not_influence_each_other(
 # Parameters
 
 
-def test_the_number_of_parameters_is_a_formula_of_the_sizes(
+def test_number_of_parameters(
     model: LanguageModel, cell: str, num_layers: int, embedding_size: int | None
 ) -> None:
     q, h, e, gates = VOCABULARY_SIZE, HIDDEN_SIZE, embedding_size or 0, NUM_GATES[cell]
@@ -239,7 +239,7 @@ def test_the_number_of_parameters_is_a_formula_of_the_sizes(
     assert model.num_parameters == q * e + lowest + (num_layers - 1) * higher + h * q + q
 
 
-def test_tied_weights_are_the_embeddings_weights(cell: str, random: torch.Generator) -> None:
+def test_tied_weights_are_the_embedding(cell: str, random: torch.Generator) -> None:
     sizes = {"embedding_size": HIDDEN_SIZE, "num_layers": 2}
     tied = LanguageModel(model_config(cell, tie_weights=True, **sizes), VOCABULARY_SIZE)
     untied = LanguageModel(model_config(cell, **sizes), VOCABULARY_SIZE)
@@ -273,9 +273,7 @@ def test_without_training_nothing_is_dropped(
     torch.testing.assert_close(logits, expected)
 
 
-def test_masks_are_drawn_from_the_given_generator_alone(
-    make_model: MakeModel, random: torch.Generator
-) -> None:
+def test_masks_depend_on_the_seed_alone(make_model: MakeModel, random: torch.Generator) -> None:
     model = make_model(dropout=0.5).train()
     ids = some_ids(random)
     before = torch.get_rng_state()
@@ -296,9 +294,8 @@ def test_the_state_itself_is_never_dropped(make_model: MakeModel, random: torch.
     torch.testing.assert_close(lowest, expected)
 
 
-def test_masks_are_the_same_for_both_implementations(
-    make_model: MakeModel, random: torch.Generator
-) -> None:
+def test_masks_of_both_implementations(make_model: MakeModel, random: torch.Generator) -> None:
+    """Both implementations use the same masks."""
     fused = make_model(dropout=0.5).train()
     equations = twin(fused, implementation="equations").train()
     ids = some_ids(random)
@@ -308,7 +305,8 @@ def test_masks_are_the_same_for_both_implementations(
     torch.testing.assert_close(logits, expected)
 
 
-def test_a_dropped_unit_is_zero_and_the_others_grow_to_keep_the_mean() -> None:
+def test_dropout_keeps_the_mean() -> None:
+    """A dropped unit is zero, and the others are scaled up to keep the mean."""
     dropped = drop_units(torch.ones(100, 10, 20), 0.2, Masks([0], 10))
     kept = dropped > 0
     torch.testing.assert_close(dropped[kept], torch.full_like(dropped[kept], 256 / (256 - 51)))
@@ -316,16 +314,16 @@ def test_a_dropped_unit_is_zero_and_the_others_grow_to_keep_the_mean() -> None:
     assert (dropped[~kept] == 0).all()
 
 
-def test_locked_dropout_drops_the_same_units_at_every_step_and_others_in_every_column() -> None:
+def test_locked_dropout_has_one_mask() -> None:
+    """Locked dropout drops the same units at all steps, and others in each column."""
     dropped = drop_units(torch.ones(7, 10, 400), 0.5, Masks([0], 10), over_time=True)
     assert (dropped == dropped[0]).all()
     assert not (dropped[0] == dropped[0, 0]).all()
     assert (dropped[0] > 0).float().mean().item() == pytest.approx(0.5, abs=0.05)
 
 
-def test_a_character_loses_the_same_components_wherever_it_stands(
-    make_model: MakeModel, random: torch.Generator
-) -> None:
+def test_embedding_dropout_has_one_mask(make_model: MakeModel, random: torch.Generator) -> None:
+    """A character loses the same components wherever it stands."""
     model = make_model(embedding_dropout=0.5).train()
     if model.embedding is None:
         pytest.skip("one-hot vectors are not dropped")
@@ -336,9 +334,8 @@ def test_a_character_loses_the_same_components_wherever_it_stands(
     assert not torch.allclose(logits, expected)
 
 
-def test_the_loss_of_training_is_the_mean_over_what_forward_predicts(
-    make_model: MakeModel, random: torch.Generator
-) -> None:
+def test_loss_is_mean_of_predictions(make_model: MakeModel, random: torch.Generator) -> None:
+    """The loss is the mean cross-entropy of the predictions of `forward`."""
     model = make_model(dropout=0.5).train()
     ids, targets = some_ids(random), some_ids(random)
     state = model.initial_state(BATCH)
@@ -365,7 +362,7 @@ def gates(layer: Cell) -> list[Tensor]:
     return list(layer.W_hh.detach().chunk(layer.num_gates, dim=1))
 
 
-def test_normal_draws_matrices_with_deviation_one_hundredth(cell: str) -> None:
+def test_normal_has_deviation_of_0_01(cell: str) -> None:
     for name, weights in large_model(cell, "normal").state_dict().items():
         if weights.ndim == 1:
             assert (weights == 0).all(), name
@@ -374,22 +371,21 @@ def test_normal_draws_matrices_with_deviation_one_hundredth(cell: str) -> None:
             assert weights.mean().item() == pytest.approx(0, abs=5e-4), name
 
 
-def test_orthogonal_gates_keep_the_length_of_the_hidden_state(cell: str) -> None:
+def test_orthogonal_gates_keep_the_norm(cell: str) -> None:
     for layer in large_model(cell, "orthogonal").layers:
         for gate in gates(layer):
             torch.testing.assert_close(gate.T @ gate, torch.eye(96), rtol=0, atol=1e-5)
 
 
-def test_orthogonal_gates_are_drawn_one_by_one(cell: str) -> None:
+def test_orthogonal_gates_are_independent(cell: str) -> None:
     drawn = [gate for layer in large_model(cell, "orthogonal").layers for gate in gates(layer)]
     assert len(drawn) == 2 * NUM_GATES[cell]
     assert len({tuple(gate[0].tolist()) for gate in drawn}) == len(drawn)
 
 
 @pytest.mark.parametrize("initialization", ["uniform", "orthogonal"])
-def test_the_other_matrices_are_drawn_uniformly_below_their_bound(
-    cell: str, initialization: str
-) -> None:
+def test_other_matrices_are_uniform(cell: str, initialization: str) -> None:
+    """The other matrices are uniform between their bounds."""
     model = large_model(cell, initialization)
     assert model.W_hq is not None
     assert model.embedding is not None
@@ -402,7 +398,8 @@ def test_the_other_matrices_are_drawn_uniformly_below_their_bound(
 
 
 @pytest.mark.parametrize("initialization", ["uniform", "orthogonal"])
-def test_the_forget_gate_of_an_lstm_is_opened_and_no_other(cell: str, initialization: str) -> None:
+def test_forget_gate_has_bias_one(cell: str, initialization: str) -> None:
+    """The forget gate of an LSTM has a bias of one, and no other gate."""
     model = large_model(cell, initialization)
     assert (model.b_q == 0).all()
     for layer in model.layers:
@@ -413,7 +410,7 @@ def test_the_forget_gate_of_an_lstm_is_opened_and_no_other(cell: str, initializa
 
 
 @pytest.mark.parametrize("initialization", ["normal", "uniform", "orthogonal"])
-def test_weights_follow_from_the_given_generator_alone(cell: str, initialization: str) -> None:
+def test_weights_depend_on_the_seed_alone(cell: str, initialization: str) -> None:
     before = torch.get_rng_state()
     first, again, other = (
         large_model(cell, initialization, seed).state_dict() for seed in (1, 1, 2)

@@ -25,7 +25,7 @@ def of_vectors(probability: float) -> Tensor:
 
 @pytest.mark.parametrize("drop", [of_units, of_vectors], ids=["units", "vectors"])
 @pytest.mark.parametrize("probability", [0.0005, 0.001, 0.002, 0.03, 0.3, 0.5, 0.998, 0.9995])
-def test_as_many_are_dropped_as_the_probability_says(
+def test_dropped_share_is_the_probability(
     probability: float, drop: Callable[[float], Tensor]
 ) -> None:
     """Within five standard deviations and the rounding; the mean stays where it was."""
@@ -40,7 +40,8 @@ def test_as_many_are_dropped_as_the_probability_says(
 
 
 @given(st.floats(1e-7, 1 - 1e-7))
-def test_a_probability_is_rounded_by_two_per_cent_at_most(probability: float) -> None:
+def test_probability_is_rounded_slightly(probability: float) -> None:
+    """A probability is rounded by two per cent at most."""
     _, values, dropped = threshold(probability)
     near = 0.02 * min(probability, 1 - probability)
     assert abs(dropped / values - probability) <= near
@@ -54,13 +55,14 @@ def test_something_is_always_kept(probability: float) -> None:
 
 
 @pytest.mark.parametrize("probability", [0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5])
-def test_usual_probabilities_take_a_byte_a_place(probability: float) -> None:
+def test_usual_probabilities_take_one_byte(probability: float) -> None:
     """As random numbers cost time; presets have these."""
     assert threshold(probability) == (np.uint8, 256, round(256 * probability))
 
 
 @pytest.mark.parametrize("probability", [0.0005, 0.03])
-def test_columns_have_their_masks_however_a_batch_is_divided(probability: float) -> None:
+def test_masks_do_not_depend_on_division(probability: float) -> None:
+    """A column has the same mask, however the batch is divided."""
     whole = drop_units(torch.ones(3, 150, 40), probability, Masks([3, 5], 150))
     for columns in (range(3, 60), range(60, 70), range(64, 150)):
         part = drop_units(torch.ones(3, len(columns), 40), probability, Masks([3, 5], 150, columns))

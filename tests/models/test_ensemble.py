@@ -36,9 +36,8 @@ def log_probabilities(steps: int, members: int, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("order", [0, 1, 4])
 @pytest.mark.parametrize("members", [0, 2])
 @pytest.mark.parametrize("never", [None, 0])
-def test_the_kernel_counts_and_mixes_as_python_does(
-    order: int, members: int, never: int | None
-) -> None:
+def test_kernel_mixes_as_python_does(order: int, members: int, never: int | None) -> None:
+    """The kernel counts and mixes as the Python reference does."""
     before, text = some_ids(1), some_ids(2, order + 80)
     before = before[before != never]
     text[: min(order, 2)] = -1  # the text begins here
@@ -56,9 +55,7 @@ def test_the_kernel_counts_and_mixes_as_python_does(
 
 @given(st.integers(0, 4), st.integers(0, 3), st.integers(0, 10_000), st.integers(0, 200))
 @settings(max_examples=60, deadline=None)
-def test_a_mixture_is_a_distribution_over_the_vocabulary(
-    order: int, members: int, seed: int, length: int
-) -> None:
+def test_mixture_is_a_distribution(order: int, members: int, seed: int, length: int) -> None:
     ngrams = make_ngrams(order, SIZE)
     ngrams.count(np.concatenate([np.full(order, -1), some_ids(seed, length)]))
     random = np.random.default_rng(seed)
@@ -80,7 +77,8 @@ def test_python_counts_as_its_docstring_says() -> None:
 
 
 @pytest.mark.parametrize("kind", [PythonNGrams, pytest.param(KernelNGrams, marks=needs_compiler)])
-def test_a_symbol_that_was_never_counted_is_as_likely_as_a_new_one(kind: type[NGrams]) -> None:
+def test_new_symbols_get_the_discounts(kind: type[NGrams]) -> None:
+    """Symbols that were never counted get the discounts."""
     ngrams = kind(0, 3)
     ngrams.count(np.array([1] * 8 + [2]))
     mixed = ngrams.mix(np.array([1]), np.empty((1, 0, 3), np.float32), np.ones((1, 1)))
@@ -89,7 +87,7 @@ def test_a_symbol_that_was_never_counted_is_as_likely_as_a_new_one(kind: type[NG
 
 
 @needs_compiler
-def test_an_id_outside_of_the_vocabulary_is_refused() -> None:
+def test_id_outside_vocabulary_is_refused() -> None:
     ngrams = KernelNGrams(1, SIZE)
     for bad in (SIZE, -1):
         with pytest.raises(IndexError, match="outside of the 5 symbols"):
@@ -110,7 +108,8 @@ def read(model: AnyModel, ids: torch.Tensor, *cuts: int) -> torch.Tensor:
     return torch.cat(outputs)
 
 
-def test_an_ensemble_reads_in_pieces_as_at_once_and_columns_apart(ensemble: Ensemble) -> None:
+def test_ensemble_reads_pieces_and_columns(ensemble: Ensemble) -> None:
+    """Pieces and single columns give the results of the whole batch."""
     ids = torch.from_numpy(np.stack([some_ids(3, 40), some_ids(4, 40)], axis=1))
     whole = read(ensemble, ids)
     torch.testing.assert_close(read(ensemble, ids, 1, 2, 17, 18), whole)
@@ -121,7 +120,8 @@ def test_an_ensemble_reads_in_pieces_as_at_once_and_columns_apart(ensemble: Ense
     torch.testing.assert_close(read(ensemble, later)[:30], whole[:30])
 
 
-def test_fitting_the_mixture_helps_on_texts_of_its_kind(ensemble: Ensemble) -> None:
+def test_fitting_the_mixture_helps(ensemble: Ensemble) -> None:
+    """Fitting the mixture lowers the loss of similar texts."""
     text, other = some_ids(5, 2000).astype(np.uint8), some_ids(6, 2000).astype(np.uint8)
     before = total_nats(ensemble, other)
     ensemble.fit(some_ids(0).astype(np.uint8), text)
@@ -132,7 +132,8 @@ def test_fitting_the_mixture_helps_on_texts_of_its_kind(ensemble: Ensemble) -> N
 
 
 @pytest.mark.parametrize("kind", ["network", "ensemble"])
-def test_dynamic_evaluation_scores_first_and_then_learns(kind: str, ensemble: Ensemble) -> None:
+def test_dynamic_evaluation_learns(kind: str, ensemble: Ensemble) -> None:
+    """Dynamic evaluation scores, then learns, and can be undone."""
     model = ensemble if kind == "ensemble" else make_member(2)
     training, text = some_ids(7).astype(np.uint8), some_ids(8, 1500)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -152,9 +153,7 @@ def test_dynamic_evaluation_scores_first_and_then_learns(kind: str, ensemble: En
 
 @pytest.mark.parametrize("kind", ["network", "ensemble"])
 @pytest.mark.parametrize("length", [2, 20, 32, 33, 34, 50, 66])
-def test_nothing_is_learnt_from_a_character_before_it_is_scored(
-    kind: str, length: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scored_before_learnt_from(kind: str, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the probabilities of all that could come next would not add up to one."""
     monkeypatch.setattr(dynamic, "_BATCHES", 2)
     training, text = some_ids(7).astype(np.uint8), some_ids(8, length)
@@ -169,14 +168,16 @@ def test_nothing_is_learnt_from_a_character_before_it_is_scored(
     assert sum(math.exp(before - total) for total in after) == pytest.approx(1, abs=1e-4)
 
 
-def test_networks_alone_are_their_geometric_mean_until_they_are_weighed() -> None:
+def test_first_mixture_is_geometric_mean() -> None:
+    """Before it is fitted, a mixture of networks is their geometric mean."""
     members, ids = [make_member(0), make_member(1)], torch.from_numpy(some_ids(3, 40)).unsqueeze(1)
     alone = torch.stack([read(member, ids).log_softmax(dim=2) for member in members])
     mixed = read(Ensemble(members, 0, some_ids(0).astype(np.uint8)), ids)
     torch.testing.assert_close(mixed, alone.mean(dim=0).log_softmax(dim=2))
 
 
-def test_rates_are_those_that_do_best_on_the_text_kept_for_them() -> None:
+def test_rates_are_the_best_on_their_text() -> None:
+    """The rates are those that do best on the text for them."""
     training = some_ids(7).astype(np.uint8)
     evaluation = DynamicEvaluation(make_member(4), training, rates_text=some_ids(9, 900))
     assert evaluation.rates.learning == 4e-4  # it has learnt nothing yet: faster is better
@@ -200,9 +201,8 @@ def charlm(*arguments: object) -> Any:
     return result
 
 
-def test_one_command_trains_an_ensemble_which_is_used_as_a_model_is(
-    text_file: Path, tmp_path: Path
-) -> None:
+def test_ensemble_is_used_as_one_model(text_file: Path, tmp_path: Path) -> None:
+    """One command trains an ensemble, and all commands use it as one model."""
     runs = ("--runs", tmp_path)
     result = charlm("train", "--text", text_file, "--name", "both", *runs, *SETTINGS, "--quiet")
     assert result.stdout == f"{tmp_path / 'both'}\n"
@@ -229,7 +229,8 @@ def test_one_command_trains_an_ensemble_which_is_used_as_a_model_is(
     assert "fitted" not in charlm("eval", tmp_path / "both").stdout
 
 
-def test_an_ensemble_goes_on_where_it_stopped(text_file: Path, tmp_path: Path) -> None:
+def test_ensemble_is_resumed(text_file: Path, tmp_path: Path) -> None:
+    """A resumed ensemble equals an uninterrupted one."""
     for name in ("whole", "cut"):
         charlm("train", "--text", text_file, "--name", name, "--runs", tmp_path, *SETTINGS)
     cut = tmp_path / "cut"
@@ -243,7 +244,8 @@ def test_an_ensemble_goes_on_where_it_stopped(text_file: Path, tmp_path: Path) -
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
 
 
-def test_a_run_that_is_no_ensemble_does_not_become_one(text_file: Path, tmp_path: Path) -> None:
+def test_run_does_not_become_ensemble(text_file: Path, tmp_path: Path) -> None:
+    """A run of one network cannot be resumed as an ensemble."""
     plain = [s for s in SETTINGS if "ensemble" not in s]
     charlm("train", "--text", text_file, "--name", "one", "--runs", tmp_path, *plain)
     command = ["train", "--resume", str(tmp_path / "one"), "--set=ensemble.ngram_order=2"]
@@ -252,9 +254,8 @@ def test_a_run_that_is_no_ensemble_does_not_become_one(text_file: Path, tmp_path
     assert "ensemble.ngram_order was None and is 2" in result.output
 
 
-def test_a_run_without_its_last_checkpoint_is_not_begun_anew(
-    text_file: Path, tmp_path: Path
-) -> None:
+def test_lost_checkpoint_does_not_restart(text_file: Path, tmp_path: Path) -> None:
+    """A run without its last checkpoint is not started again."""
     charlm("train", "--text", text_file, "--name", "both", "--runs", tmp_path, *SETTINGS)
     for folder in (tmp_path / "both", tmp_path / "both" / "member-1"):
         RunFolder(tmp_path / "both" / "member-1").last.unlink(missing_ok=True)
@@ -264,7 +265,7 @@ def test_a_run_without_its_last_checkpoint_is_not_begun_anew(
     assert RunFolder(tmp_path / "both" / "member-1").best.exists()
 
 
-def test_an_ensemble_reloaded_predicts_as_it_did(ensemble: Ensemble) -> None:
+def test_reloaded_ensemble_is_the_same(ensemble: Ensemble) -> None:
     config = Config(
         model=ModelConfig(hidden_size=16, embedding_size=8),
         ensemble=EnsembleConfig(members=2, ngram_order=3),
@@ -292,9 +293,8 @@ def test_standard_input_cannot_be_read_twice() -> None:
         (["--dynamic", "--save", "."], "exists already"),
     ],
 )
-def test_what_eval_cannot_do_is_said_before_it_begins(
-    arguments: list[str], why: str, run_of_both: Path
-) -> None:
+def test_eval_refuses_bad_options(arguments: list[str], why: str, run_of_both: Path) -> None:
+    """Options that cannot be combined are refused before the evaluation."""
     result = CliRunner().invoke(app, ["eval", str(run_of_both), *arguments])
     assert result.exit_code == 1
     assert why in result.output

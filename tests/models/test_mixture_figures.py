@@ -25,7 +25,7 @@ SETTINGS = [
 ]
 
 
-def test_members_and_mixture_are_scored_on_the_same_characters(tmp_path: Path) -> None:
+def test_members_and_mixture_have_one_text(tmp_path: Path) -> None:
     """Those of the validation while training; the table shows both."""
     (path := tmp_path / "text").write_text("rain and snow\n" * 100 + "trains, doors\n" * 100)
     settings = [*SETTINGS, "ensemble.members=2", "training.validation_characters=600"]
@@ -52,9 +52,10 @@ def test_members_and_mixture_are_scored_on_the_same_characters(tmp_path: Path) -
         (["corpus.validation_paths=VALIDATION"], False),
     ],
 )
-def test_a_mixture_is_fitted_after_what_really_precedes_the_validation_split(
+def test_mixture_is_fitted_with_true_context(
     settings: list[str], precedes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The context is the training split only if the validation split follows it."""
     (path := tmp_path / "text").write_text("rain and snow\n" * 60)
     (other := tmp_path / "other").write_text("snow and rain\n" * 20)
     given: list[int] = []
@@ -70,7 +71,8 @@ def test_a_mixture_is_fitted_after_what_really_precedes_the_validation_split(
     assert given == [420 if precedes else 0]
 
 
-def test_the_first_character_of_a_text_that_nothing_precedes_is_only_read() -> None:
+def test_first_character_is_context() -> None:
+    """Without context, the first character is read but not predicted."""
     text, networks = some_ids(5, 300).astype(np.uint8), [make_member(0), make_member(1)]
     fitted = []
     for before, rest in ((text[:0], text), (text[:1], text[1:])):
@@ -88,7 +90,7 @@ def counts_of(*texts: np.ndarray) -> Any:
     return ngrams
 
 
-def test_a_text_that_is_counted_follows_no_other(tmp_path: Path) -> None:
+def test_counted_texts_are_separate(tmp_path: Path) -> None:
     """Neither the n-grams that a second text adds, nor those of a checkpoint, cross the seam."""
     first, second = some_ids(1, 40).astype(np.uint8), some_ids(2, 40).astype(np.uint8)
     ensemble = Ensemble([make_member(0)], 3, first)
@@ -102,9 +104,10 @@ def test_a_text_that_is_counted_follows_no_other(tmp_path: Path) -> None:
     assert total_nats(again, probe) == nats
 
 
-def test_dynamic_evaluation_takes_no_text_for_what_precedes_the_scored_one(
+def test_dynamic_evaluation_has_no_context(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The training text is no context of a scored text."""
     monkeypatch.setattr("charlm.prediction.dynamic._BATCHES", 2)
     training, text = some_ids(7).astype(np.uint8), some_ids(8, 20).astype(np.uint8)
     ensemble = Ensemble([make_member(3)], 3, training)
@@ -126,7 +129,7 @@ def test_dynamic_evaluation_takes_no_text_for_what_precedes_the_scored_one(
     assert total_nats(again, text) == total_nats(counts, text)
 
 
-def test_what_an_ensemble_counted_is_checked_when_it_is_loaded(tmp_path: Path) -> None:
+def test_counted_ids_are_checked_on_loading(tmp_path: Path) -> None:
     (path := tmp_path / "text").write_text("rain and snow\n" * 60)
     checkpoint = read_checkpoint(
         charlm.train(text=path, runs=tmp_path, settings=SETTINGS).folder.best

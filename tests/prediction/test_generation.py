@@ -50,9 +50,8 @@ def test_min_p() -> None:
 
 
 @given(st.integers(0, 2**31), st.integers(1, 9), st.floats(0.01, 0.99), st.floats(0.0, 1.0))
-def test_filters_change_no_logit_and_keep_the_likeliest(
-    seed: int, k: int, p: float, fraction: float
-) -> None:
+def test_filters_keep_likeliest(seed: int, k: int, p: float, fraction: float) -> None:
+    """Filters change no logit that they keep, and keep the likeliest."""
     logits = torch.randn(3, 9, generator=torch.Generator().manual_seed(seed)) * 3
     for filtered in (keep_top_k(logits, k), keep_top_p(logits, p), keep_min_p(logits, fraction)):
         alive = filtered.isfinite()
@@ -76,7 +75,8 @@ def test_greedy_is_the_likeliest(keys: dict[str, Any]) -> None:
 
 
 @given(st.integers(0, 2**31), st.integers(1, 6))
-def test_what_is_filtered_out_is_never_chosen_even_at_the_ends(seed: int, k: int) -> None:
+def test_excluded_ids_are_never_chosen(seed: int, k: int) -> None:
+    """Ids that a filter excludes are not chosen, even at the ends of [0, 1)."""
     logits = torch.randn(4, 6, generator=torch.Generator().manual_seed(seed))
     allowed = keep_top_k(logits.double(), k).isfinite()
     for uniform in (0.0, 1 - 2**-53):
@@ -91,13 +91,15 @@ def test_the_same_seed_gives_the_same_text() -> None:
     assert len({"".join(generate(predictor, "a", length=40)) for _ in range(4)}) > 1
 
 
-def test_a_shorter_text_is_the_beginning_of_a_longer_one() -> None:
+def test_short_text_begins_longer_one() -> None:
+    """A shorter text is the beginning of a longer one."""
     predictor = make_predictor()
     assert text_of(predictor, "ab", length=60).startswith(text_of(predictor, "ab", length=20))
     assert len(text_of(predictor, "ab", length=60)) == 60
 
 
-def test_the_whole_prefix_conditions_the_state_and_its_last_character_is_read_once() -> None:
+def test_prefix_conditions_the_state() -> None:
+    """The whole prefix is read, and its last character once."""
     predictor = make_predictor(length=1)
     prefix = "abcdefgh" * 100 + "a"
     ids = torch.from_numpy(LETTERS.encode_text(prefix).astype(np.int64)).unsqueeze(1)
@@ -110,7 +112,8 @@ def test_the_whole_prefix_conditions_the_state_and_its_last_character_is_read_on
     assert text_of(predictor, prefix, greedy=True, length=2) == LETTERS.decode([first, second])
 
 
-def test_an_early_character_of_the_prefix_matters() -> None:
+def test_early_prefix_character_matters() -> None:
+    """The first character of a prefix changes the logits after it."""
     predictor = make_predictor()
     steps = []
     for start in "ab":
@@ -122,7 +125,7 @@ def test_an_early_character_of_the_prefix_matters() -> None:
     assert not torch.equal(*steps)
 
 
-def test_the_unknown_symbol_is_never_generated() -> None:
+def test_unknown_symbol_is_never_generated() -> None:
     predictor = make_predictor()
     assert isinstance(predictor.model, LanguageModel)
     predictor.model.b_q.data[0] = 100.0  # the model would choose nothing else
@@ -143,7 +146,8 @@ def test_unknown_characters_of_the_prefix() -> None:
     assert text_of(predictor, "雨", unknown="skip") == text_of(predictor, "")
 
 
-def test_without_a_prefix_the_text_follows_a_line_end() -> None:
+def test_no_prefix_follows_a_newline() -> None:
+    """Without a prefix the text follows a newline, or else a space, or any character."""
     predictor = make_predictor()
     assert text_of(predictor, "") == text_of(predictor, "\n")
     no_lines = make_predictor(Vocabulary(tuple(map(ord, " ab"))))
@@ -151,7 +155,8 @@ def test_without_a_prefix_the_text_follows_a_line_end() -> None:
     assert len(text_of(make_predictor(Vocabulary(tuple(map(ord, "xyz")))))) == 40
 
 
-def test_options_override_the_models_own_and_bad_ones_are_named() -> None:
+def test_options_override_the_config() -> None:
+    """Options override the config of the model; invalid ones are named."""
     predictor = make_predictor(length=7, prefix="abc")
     assert len("".join(generate(predictor))) == 7
     assert "".join(generate(predictor, seed=3)) == "".join(generate(predictor, "abc", seed=3))
@@ -176,12 +181,14 @@ def test_characters_come_one_at_a_time() -> None:
 
 
 @given(st.text("ab", max_size=30), st.text("ab", min_size=1, max_size=4), st.integers(1, 4))
-def test_stop_ends_the_text_before_its_first_occurrence(text: str, stop: str, size: int) -> None:
+def test_stop_ends_text_before_it(text: str, stop: str, size: int) -> None:
+    """The text ends before the first occurrence of the stop text."""
     pieces: Iterator[str] = (text[i : i + size] for i in range(0, len(text), size))
     assert "".join(truncate(pieces, stop)) == text.partition(stop)[0]
 
 
-def test_stop_holds_back_no_more_than_it_must() -> None:
+def test_stop_delays_only_its_beginning() -> None:
+    """Only pieces that may begin the stop text are delayed."""
     seen: list[str] = []
 
     def letters() -> Iterator[str]:
@@ -217,18 +224,19 @@ def test_bytes_stream_as_whole_characters(text: str) -> None:
     )
 
 
-def test_a_byte_model_generates_and_takes_any_prefix() -> None:
+def test_byte_model_takes_any_prefix() -> None:
     predictor = make_predictor(Vocabulary.of_bytes())
     assert isinstance(text_of(predictor, "雨\N{PILE OF POO}"), str)
 
 
-def test_generation_leaves_global_randomness_alone() -> None:
+def test_global_randomness_is_unchanged() -> None:
+    """Generation does not use the global random state."""
     before = torch.get_rng_state()
     text_of(make_predictor(), "a", seed=None)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_ids_of_every_sample_are_in_the_vocabulary() -> None:
+def test_ids_are_in_the_vocabulary() -> None:
     predictor = make_predictor()
     config = GenerationConfig(length=50, top_k=3, top_p=0.9, min_p=0.01, temperature=1.5)
     opening = Opening.of_prefix(predictor.model, LETTERS.encode_text("ab"))
@@ -251,7 +259,7 @@ FILTERS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("filters", FILTERS, ids=str)
 @pytest.mark.parametrize(("num_layers", "hidden_size"), [(1, 32), (3, 12)])
 @pytest.mark.parametrize("cell", ["rnn", "relu", "gru", "lstm", "mogrifier"])
-def test_the_kernels_write_what_the_equations_write(
+def test_kernels_generate_as_equations_do(
     cell: str, num_layers: int, hidden_size: int, filters: dict[str, Any]
 ) -> None:
     """The same numbers drawn, the same characters chosen; also past a stretch of the kernels."""
@@ -285,7 +293,8 @@ def test_the_kernels_write_what_the_equations_write(
     assert filters.get("greedy") or len(torch.unique(written[0])) > 2
 
 
-def test_text_is_drawn_in_float32_whatever_the_model_was_trained_in() -> None:
+def test_text_is_generated_in_float32() -> None:
+    """The precision of training does not change the generated text."""
     predictor = make_predictor()
     texts = []
     for precision in ("float32", "bfloat16"):

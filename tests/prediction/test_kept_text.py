@@ -47,7 +47,7 @@ def invoke(*arguments: object) -> str:
     return result.output
 
 
-def test_a_run_says_that_its_checkpoint_holds_the_text(folder: Path, tmp_path: Path) -> None:
+def test_stored_text_is_reported(folder: Path, tmp_path: Path) -> None:
     """Where it ends and where it is scored; a run without n-grams or without the text does not."""
     for settings, says in ((NGRAMS, True), (WITHOUT, False), (TINY, False)):
         name = f"run-{len(settings)}"
@@ -63,7 +63,7 @@ def test_a_run_says_that_its_checkpoint_holds_the_text(folder: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("order", ["2", "null"])
-def test_a_checkpoint_holds_the_text_only_where_that_is_said(tmp_path: Path, order: str) -> None:
+def test_only_reported_text_is_stored(tmp_path: Path, order: str) -> None:
     """Without n-grams two networks keep counts of characters, but not the text."""
     text = tmp_path / "o.txt"
     text.write_text(words(1), encoding="utf-8")
@@ -74,7 +74,7 @@ def test_a_checkpoint_holds_the_text_only_where_that_is_said(tmp_path: Path, ord
     assert holds_text(finished.folder.best, words(1)) is is_kept
 
 
-def test_without_the_text_the_model_is_the_same(folder: Path) -> None:
+def test_model_is_the_same_without_text(folder: Path) -> None:
     """N-grams are counted again; the checkpoint holds no passage of the text."""
     assert not holds_text(RunFolder(folder / "without").best, words(1))
     kept, without = load(folder / "with"), load(folder / "without")
@@ -83,7 +83,8 @@ def test_without_the_text_the_model_is_the_same(folder: Path) -> None:
     assert texts[0] == texts[1]
 
 
-def test_a_text_that_is_gone_is_named_with_what_works_without(tmp_path: Path) -> None:
+def test_lost_text_names_members(tmp_path: Path) -> None:
+    """The error for a missing text names the members, which need no text."""
     text = tmp_path / "o.txt"
     text.write_text(words(3), encoding="utf-8")
     train(text=text, name="run", runs=tmp_path, settings=WITHOUT)
@@ -98,7 +99,7 @@ def test_a_text_that_is_gone_is_named_with_what_works_without(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("what", ["test", "other"])
-def test_what_was_followed_is_counted_again_too(
+def test_adapted_text_is_counted_again(
     folder: Path, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that was saved by `eval --dynamic --save` is the same with and without the text."""

@@ -133,7 +133,7 @@ def test_a_changed_file_of_a_split_is_named(folder: Path, part: str, file: str) 
     assert said.startswith(f"{file} has changed since the model was trained on it; omit --part")
 
 
-def test_a_lost_training_text_with_similar_names_is_a_sentence(folder: Path) -> None:
+def test_lost_text_with_similar_names(folder: Path) -> None:
     """A question ends; what else can be done follows it."""
     (folder / "novel.txt").rename(folder / "novels.txt")
     said = refusal(lambda: evaluate(load(folder / "runs" / "one")))
@@ -141,7 +141,7 @@ def test_a_lost_training_text_with_similar_names_is_a_sentence(folder: Path) -> 
     assert said.endswith("? If not, name a copy of it with --text")
 
 
-def test_a_part_of_a_text_that_has_changed(folder: Path) -> None:
+def test_split_of_a_changed_text(folder: Path) -> None:
     """The user did name the training text, by its path or by a copy that goes on."""
     text, run = folder / "novel.txt", folder / "runs" / "one"
     text.write_text(words(0, 1500) + words(8, 300), encoding="utf-8")
@@ -158,7 +158,8 @@ def test_a_part_of_a_text_that_has_changed(folder: Path) -> None:
     assert evaluate(load(run), text=text).nats > 0
 
 
-def test_eval_counts_the_ngrams_of_a_text_that_has_moved(folder: Path) -> None:
+def test_eval_counts_ngrams_of_moved_text(folder: Path) -> None:
+    """The n-grams of a text that has moved are counted at its new path."""
     run, lone = folder / "runs" / "bare", folder / "lone"
     shutil.copy(run / "checkpoints" / "best.safetensors", lone)
     before = evaluate(load(run)).nats

@@ -61,9 +61,8 @@ BROKEN = {
 @pytest.mark.parametrize("settings", [{}, {"greedy": True}, {"top_k": 3, "top_p": 0.9}], ids=str)
 @pytest.mark.parametrize("kind", BROKEN)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_no_character_is_drawn_from_logits_without_a_distribution(
-    engine: str, kind: str, settings: dict[str, Any]
-) -> None:
+def test_bad_logits_are_an_error(engine: str, kind: str, settings: dict[str, Any]) -> None:
+    """No character is chosen from logits without a distribution."""
     model = make_model(engine)
     with torch.no_grad():
         BROKEN[kind](network_of(model).b_q)
@@ -72,7 +71,7 @@ def test_no_character_is_drawn_from_logits_without_a_distribution(
 
 
 @pytest.mark.parametrize("settings", [{}, {"greedy": True}], ids=str)
-def test_a_network_that_grows_stops_at_the_same_character_in_both_engines(
+def test_overflow_stops_at_the_same_character(
     settings: dict[str, Any],
 ) -> None:
     """A ReLU network whose finite weights double its state at each step."""
@@ -94,7 +93,7 @@ def test_a_network_that_grows_stops_at_the_same_character_in_both_engines(
 
 
 @pytest.mark.parametrize("engine", ["fused", "equations"])
-def test_a_single_character_may_be_impossible(engine: str) -> None:
+def test_one_character_may_be_impossible(engine: str) -> None:
     """Minus infinity is a probability of zero, and no fault."""
     model = make_model(engine)
     with torch.no_grad():
@@ -119,7 +118,8 @@ def part_of_letters() -> Part:
 
 @pytest.mark.parametrize("rows", [1, 2])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_score_that_is_not_finite_is_an_error(engine: str, rows: int, tmp_path: Path) -> None:
+def test_score_must_be_finite(engine: str, rows: int, tmp_path: Path) -> None:
+    """A score that is not finite is an error."""
     model, text = make_model(engine).eval(), tmp_path / "text.txt"
     text.write_text("abcdefgh" * 80, "utf-8")
     checkpoint = Checkpoint(Config(), LETTERS, "0", {})
@@ -138,7 +138,8 @@ def test_a_checked_score_is_finite(nats: float) -> None:
         Score(nats, 1, 1, 0).checked("validation")
 
 
-def test_a_mixture_is_not_fitted_to_what_is_not_finite() -> None:
+def test_fit_must_be_finite() -> None:
+    """Fitting a mixture to output that is not finite is an error."""
     ensemble = make_model("ensemble")
     assert isinstance(ensemble, Ensemble)
     with torch.no_grad():
@@ -148,7 +149,7 @@ def test_a_mixture_is_not_fitted_to_what_is_not_finite() -> None:
         ensemble.fit(ids[:10], ids)
 
 
-def test_rates_at_which_a_network_diverges_are_never_the_best(
+def test_diverging_rates_are_never_best(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The first that is tried would win every comparison with a loss that is not a number."""

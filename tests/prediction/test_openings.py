@@ -64,7 +64,7 @@ def make_predictor(kind: str, vocabulary: Vocabulary = LETTERS, seed: int = 0) -
     return Predictor(model, vocabulary, Config(), opening=opening)
 
 
-def test_text_without_a_prefix_begins_as_the_paragraphs_of_its_text_do(tmp_path: Path) -> None:
+def test_no_prefix_starts_a_paragraph(tmp_path: Path) -> None:
     """In the samples of a run, in `generate` and in `generate_many`."""
     (tmp_path / "text").write_text(RECORDS)
     settings = ["training.steps=120", "training.learning_rate=3e-2", "generation.temperature=0.5"]
@@ -79,7 +79,7 @@ def test_text_without_a_prefix_begins_as_the_paragraphs_of_its_text_do(tmp_path:
 
 @pytest.mark.parametrize("vocabulary", [LETTERS, Vocabulary.of_bytes()], ids=["text", "bytes"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_opening_is_the_state_after_the_passage(kind: str, vocabulary: Vocabulary) -> None:
+def test_opening_is_state_after_passage(kind: str, vocabulary: Vocabulary) -> None:
     """Text without a prefix goes on as text after that passage of real text does."""
     writer = make_predictor(kind, vocabulary)
     passages = choose_passages(text_ids(vocabulary), vocabulary, 0)
@@ -94,7 +94,7 @@ def test_an_opening_is_the_state_after_the_passage(kind: str, vocabulary: Vocabu
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_sample_does_not_depend_on_how_many_there_are(kind: str, precision: Any) -> None:
+def test_sample_is_independent_of_number(kind: str, precision: Any) -> None:
     """Sample 1 of a seed is the one text of that seed, and all samples differ."""
     writer = make_predictor(kind)
     writer.model.precision = precision
@@ -107,7 +107,8 @@ def test_a_sample_does_not_depend_on_how_many_there_are(kind: str, precision: An
 
 
 @pytest.mark.parametrize("seed", [0, 3, 2**62, 2**63 - 1])
-def test_samples_side_by_side_begin_with_different_openings(seed: int) -> None:
+def test_samples_have_different_openings(seed: int) -> None:
+    """Samples of one call have different openings."""
     opening = make_predictor("lstm").opening
     assert opening is not None
     rows = [tuple(row.tolist()) for row in opening.for_samples(seed, 16).state[0][0]]
@@ -153,7 +154,9 @@ def test_any_text_has_passages(text: str, seed: int) -> None:
     assert torch.equal(passages, choose_passages(ids, vocabulary, seed))
 
 
-def test_of_a_large_text_only_windows_are_read() -> None:
+def test_only_windows_of_a_text_are_read() -> None:
+    """Of a large text, only windows are read."""
+
     class Large:
         """Stands for two billion ids, which it makes where they are read."""
 
@@ -174,7 +177,8 @@ def test_of_a_large_text_only_windows_are_read() -> None:
     assert passages[-1].eq(1).all()
 
 
-def test_a_passage_that_leaves_no_finite_state_is_left_out() -> None:
+def test_passage_must_have_finite_state() -> None:
+    """A passage without a finite state is dropped."""
     writer = make_predictor("rnn")
     passages = choose_passages(text_ids(LETTERS), LETTERS, 0)
     for parameter in writer.model.parameters():
@@ -182,7 +186,8 @@ def test_a_passage_that_leaves_no_finite_state_is_left_out() -> None:
     assert Opening.of_passages(writer.model, passages) is None
 
 
-def test_a_checkpoint_keeps_states_and_no_text(tmp_path: Path) -> None:
+def test_opening_is_saved_without_text(tmp_path: Path) -> None:
+    """A checkpoint contains the states of an opening, but no text."""
     (tmp_path / "text").write_text(RECORDS)
     run = train(tmp_path / "text", tmp_path, "training.steps=4")
     tensors = read_checkpoint(run.best).opening_tensors
@@ -193,7 +198,8 @@ def test_a_checkpoint_keeps_states_and_no_text(tmp_path: Path) -> None:
     }
 
 
-def test_a_model_that_has_learnt_while_scored_has_openings_of_its_own(tmp_path: Path) -> None:
+def test_adapted_model_has_new_opening(tmp_path: Path) -> None:
+    """A model that was adapted has an opening with its new weights."""
     (tmp_path / "text").write_text(RECORDS)
     run = train(tmp_path / "text", tmp_path, "training.steps=4")
     saved = tmp_path / "adapted"
@@ -236,7 +242,8 @@ def forgeries(kept: dict[str, torch.Tensor]) -> Iterator[dict[str, torch.Tensor]
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "ensemble"])
-def test_a_forged_opening_is_refused_in_a_line(kind: str, tmp_path: Path) -> None:
+def test_forged_opening_is_refused(kind: str, tmp_path: Path) -> None:
+    """An invalid opening is refused in one line."""
     writer = make_predictor(kind)
     assert writer.opening is not None
     (tmp_path / "text").write_text(RECORDS)
@@ -253,7 +260,8 @@ def test_a_forged_opening_is_refused_in_a_line(kind: str, tmp_path: Path) -> Non
             Opening.of_tensors(writer.model, tensors)
 
 
-def test_a_checkpoint_with_a_forged_opening_is_refused_by_name(tmp_path: Path) -> None:
+def test_checkpoint_of_forged_opening_is_named(tmp_path: Path) -> None:
+    """The error for an invalid opening names the checkpoint."""
     (tmp_path / "text").write_text(RECORDS)
     run = train(tmp_path / "text", tmp_path, "training.steps=4")
     checkpoint = read_checkpoint(run.best)

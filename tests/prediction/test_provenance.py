@@ -48,7 +48,8 @@ def score(folder: Path, run: str, **about: Any) -> Score:
     return evaluate(load(place if place.exists() else folder / run), **about)
 
 
-def test_a_held_out_part_is_scored_without_a_word(folder: Path) -> None:
+def test_held_out_split_has_no_warning(folder: Path) -> None:
+    """A held-out split is scored without a warning."""
     found = score(folder, "run")
     assert found.overlaps == ()
     assert found.protocol == "exact: state carried through the whole text"
@@ -56,7 +57,7 @@ def test_a_held_out_part_is_scored_without_a_word(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["o.txt", "../{}/o.txt", "copy.txt"])
-def test_a_copy_of_the_training_text_only_says_where_it_is(folder: Path, place: str) -> None:
+def test_copy_of_training_text(folder: Path, place: str) -> None:
     """The part that is meant is scored, whatever the path is, and `--part` may name another."""
     text = folder / place.format(folder.name)
     found, own = score(folder, "run", text=text), score(folder, "run")
@@ -66,7 +67,8 @@ def test_a_copy_of_the_training_text_only_says_where_it_is(folder: Path, place: 
     assert validation.nats == score(folder, "run", part="validation").nats
 
 
-def test_a_text_that_moved_is_scored_at_its_new_place(tmp_path: Path) -> None:
+def test_moved_text_is_scored(tmp_path: Path) -> None:
+    """A training text that has moved is scored at its new path."""
     (tmp_path / "o.txt").write_text(words(3), encoding="utf-8")
     begin(tmp_path, "run")
     before = score(tmp_path, "run")
@@ -76,7 +78,7 @@ def test_a_text_that_moved_is_scored_at_its_new_place(tmp_path: Path) -> None:
     assert score(tmp_path, "run", text=tmp_path / "moved.txt").nats == before.nats
 
 
-def test_separate_files_are_texts_of_their_own(tmp_path: Path) -> None:
+def test_separate_files_are_separate_texts(tmp_path: Path) -> None:
     """The validation file was chosen on; the test file is new; the training file names the run."""
     for number, name in enumerate(("train", "validation", "test")):
         (tmp_path / name).write_text(words(number, 1000), encoding="utf-8")
@@ -97,7 +99,7 @@ def test_a_part_of_another_text_is_refused(folder: Path) -> None:
         score(folder, "run", text=folder / "other.txt", part="train")
 
 
-def test_a_text_that_has_changed_is_scored_with_what_was_learnt_from_it(folder: Path) -> None:
+def test_changed_text_reports_overlap(folder: Path) -> None:
     """Of an edited and longer text, the share that was learnt from is estimated by its passages."""
     text = "A new first line.\n" + words(1) + words(4, 700)
     (folder / "changed.txt").write_text(text, encoding="utf-8")
@@ -110,7 +112,8 @@ def test_a_text_that_has_changed_is_scored_with_what_was_learnt_from_it(folder: 
     assert found.protocol.endswith(" % of it (o.txt)")
 
 
-def test_a_piece_of_the_training_text_is_known_in_another_file(folder: Path) -> None:
+def test_passage_is_found_in_another_file(folder: Path) -> None:
+    """A passage of the training text is recognised in another file."""
     (folder / "piece.txt").write_text(words(1)[1000:1200], encoding="utf-8")
     (overlap,) = score(folder, "run", text=folder / "piece.txt").overlaps
     assert overlap.share == 1
@@ -118,20 +121,22 @@ def test_a_piece_of_the_training_text_is_known_in_another_file(folder: Path) -> 
     assert score(folder, "run", text=folder / "short.txt").overlaps == ()
 
 
-def test_what_was_learnt_from_and_chosen_on_is_said_of_the_parts(folder: Path) -> None:
+def test_use_of_each_split_is_reported(folder: Path) -> None:
+    """A score reports which split was trained on and which was selected on."""
     trained = score(folder, "run", part="train").protocol
     assert trained.endswith(f"; {BIASED}the model was trained on all of it (o.txt)")
     chosen = score(folder, "run", part="validation").protocol
     assert chosen.endswith("; the checkpoint was selected on all of it (o.txt)")
 
 
-def test_a_run_without_a_held_out_part_scores_its_text_and_says_so(folder: Path) -> None:
+def test_no_held_out_split_is_reported(folder: Path) -> None:
+    """A run without a held-out split scores its text and reports it."""
     found = score(folder, "all", text=folder / "copy.txt")
     assert found.characters == len(words(1)) - 1
     assert f"{BIASED}the model was trained on all of it (o.txt)" in found.protocol
 
 
-def test_a_teacher_that_learnt_from_the_test_part_is_said(folder: Path) -> None:
+def test_teacher_trained_on_test_is_reported(folder: Path) -> None:
     """At the end of training, at each score, and of a student of the student."""
     runs = folder / "runs"
     taught = (*TINY, f"training.teachers={runs / 'all'}")
@@ -143,7 +148,7 @@ def test_a_teacher_that_learnt_from_the_test_part_is_said(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("other", "is_said"), [("all", True), ("run", False)])
-def test_a_leak_is_said_before_training_begins(folder: Path, other: str, is_said: bool) -> None:
+def test_leak_is_reported_before_training(folder: Path, other: str, is_said: bool) -> None:
     """A teacher of the same split has nothing to warn of."""
     said: list[str] = []
 
@@ -157,21 +162,24 @@ def test_a_leak_is_said_before_training_begins(folder: Path, other: str, is_said
     assert said == (expected if is_said else [])
 
 
-def test_what_a_model_knows_itself_is_not_said_of_its_teacher_too(folder: Path) -> None:
+def test_teacher_is_not_reported_twice(folder: Path) -> None:
+    """What a model has seen itself is not reported for its teacher, too."""
     settings = (*TINY, f"training.teachers={folder / 'runs' / 'run'}")
     begin(folder, "same", settings=settings)
     for part in ("train", "validation"):
         assert score(folder, "same", part=part).protocol == score(folder, "run", part=part).protocol
 
 
-def test_a_model_that_training_started_from_is_said(folder: Path) -> None:
+def test_initial_model_is_reported(folder: Path) -> None:
+    """The text of the initial model is reported."""
     started = (*TINY, f"training.start_from={folder / 'runs' / 'all'}")
     said = f"{BIASED}the initial model was trained on all of it (o.txt)"
     assert said in begin(folder, "tuned", settings=started)
     assert score(folder, "tuned").protocol.endswith(said)
 
 
-def test_it_is_kept_when_a_run_is_resumed_without_what_it_started_from(tmp_path: Path) -> None:
+def test_resuming_keeps_provenance(tmp_path: Path) -> None:
+    """Records are kept when a run is resumed without its initial model."""
     (tmp_path / "o.txt").write_text(words(3), encoding="utf-8")
     begin(tmp_path, "all", settings=WHOLE)
     begin(tmp_path, "tuned", settings=(*TINY, f"training.start_from={tmp_path / 'runs' / 'all'}"))
@@ -181,7 +189,8 @@ def test_it_is_kept_when_a_run_is_resumed_without_what_it_started_from(tmp_path:
     assert "the initial model was trained on all of it" in finished.protocol
 
 
-def test_an_ensemble_knows_what_its_members_know(folder: Path) -> None:
+def test_ensemble_has_records_of_members(folder: Path) -> None:
+    """An ensemble has the records of its members."""
     settings = (*TINY, "ensemble.members=2", "ensemble.ngram_order=2")
     assert begin(folder, "two", settings=settings) == "exact: state carried through the whole text"
     assert BIASED in score(folder, "two", part="train").protocol
@@ -190,9 +199,7 @@ def test_an_ensemble_knows_what_its_members_know(folder: Path) -> None:
     assert len(load(folder / "runs" / "two").checkpoint.provenance) == 2  # type: ignore[union-attr]
 
 
-def test_a_text_that_was_followed_is_said_by_all_that_come_after(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_adaptation_is_reported_later(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So it is under another path, and of a run that starts from the model or learns from it."""
     adapted = folder / "adapted.safetensors"
     command = ["eval", str(folder / "runs" / "run"), "--dynamic", "--text", "./other.txt"]
@@ -231,9 +238,7 @@ def test_programs_read_the_overlaps(folder: Path) -> None:
         (words(5, 3800) + words(5, 3800)[:100] + words(6, 100), "about 34 %"),
     ],
 )
-def test_a_test_part_that_repeats_the_training_part_is_said(
-    tmp_path: Path, text: str, said: str
-) -> None:
+def test_repetition_is_reported(tmp_path: Path, text: str, said: str) -> None:
     """It was kept apart, and flatters all the same; where only some of it repeats, it is fair."""
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
     protocol = begin(tmp_path, "run", "text.txt")
@@ -242,7 +247,7 @@ def test_a_test_part_that_repeats_the_training_part_is_said(
     )
 
 
-def test_a_protocol_says_once_that_a_score_is_biased() -> None:
+def test_bias_is_reported_once() -> None:
     """Each record that biases it is still named."""
     learnt = [
         Overlap(name, "learnt from", "", 1.0, None, is_repetition=False) for name in ("a", "b")

@@ -31,14 +31,16 @@ def one_by_one(model: LanguageModel, ids: np.ndarray) -> float:
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mogrifier"])
 @pytest.mark.parametrize("length", [2, 3, 50, 333])
-def test_exact_evaluation_is_the_sum_over_single_steps(cell: str, length: int) -> None:
+def test_exact_score_is_sum_over_steps(cell: str, length: int) -> None:
+    """The exact score is the sum over single steps."""
     model, ids = make_model(cell=cell, num_layers=2), random_ids(length)
     assert total_nats(model, ids) == pytest.approx(one_by_one(model, ids), rel=1e-5)
 
 
 @given(st.integers(2, 2000), st.integers(1, 97))
 @settings(max_examples=25, deadline=None)
-def test_how_the_text_is_read_changes_no_score(length: int, chunk: int) -> None:
+def test_piece_size_changes_no_score(length: int, chunk: int) -> None:
+    """The number of predictions at once does not change the score."""
     model, ids = make_model(), random_ids(length)
     whole = total_nats(model, ids)
     before, scoring._PREDICTIONS_AT_ONCE = scoring._PREDICTIONS_AT_ONCE, chunk
@@ -50,7 +52,7 @@ def test_how_the_text_is_read_changes_no_score(length: int, chunk: int) -> None:
 
 @given(st.integers(2, 4000), st.integers(1, 40))
 @settings(max_examples=25, deadline=None)
-def test_zero_logits_score_the_logarithm_of_the_vocabulary(length: int, rows: int) -> None:
+def test_zero_logits_score_log_of_vocabulary(length: int, rows: int) -> None:
     """In any number of rows: every character but the first is scored exactly once."""
     model = make_model()
     for parameter in model.parameters():
@@ -59,7 +61,7 @@ def test_zero_logits_score_the_logarithm_of_the_vocabulary(length: int, rows: in
     assert total_nats(model, random_ids(length), rows) == pytest.approx(expected, rel=1e-6)
 
 
-def test_rows_differ_from_exact_only_by_what_lies_further_back_than_the_warm_up() -> None:
+def test_streams_differ_by_context_alone() -> None:
     """A model that forgets within the warm-up scores alike; one that does not, nearly so."""
     ids = random_ids(10 * WARM_UP + 17)
     forgetful = make_model()
@@ -68,7 +70,8 @@ def test_rows_differ_from_exact_only_by_what_lies_further_back_than_the_warm_up(
         assert total_nats(forgetful, ids, rows) == pytest.approx(exact, rel=1e-4)
 
 
-def test_the_first_row_begins_with_nothing_before_it() -> None:
+def test_first_stream_has_no_context() -> None:
+    """The first stream begins with the zero state."""
     model = make_model()
     ids = random_ids(4 * WARM_UP + 1)
     first = total_nats(model, ids[: 2 * WARM_UP + 1])
@@ -84,7 +87,8 @@ def test_the_first_row_begins_with_nothing_before_it() -> None:
     assert second == pytest.approx(float(expected), rel=1e-4)
 
 
-def test_evaluation_leaves_the_model_in_its_mode() -> None:
+def test_scoring_restores_the_mode() -> None:
+    """Scoring leaves a model in training or evaluation mode."""
     model = make_model(dropout=0.5)
     for mode in (True, False):
         model.train(mode)
@@ -109,9 +113,8 @@ def test_a_score_divides_its_totals() -> None:
 
 @given(st.integers(2, 3000), st.integers(1, 2000), st.integers(1, 20))
 @settings(deadline=None)
-def test_rows_of_a_part_of_a_text_are_spread_evenly(
-    length: int, characters: int, rows: int
-) -> None:
+def test_streams_are_spread_evenly(length: int, characters: int, rows: int) -> None:
+    """Streams of some characters of a text are spread evenly over it."""
     cut = Streams.of(length, rows, characters)
     scored = [place for start, end in cut.spans for place in range(start, end)]
     assert len(set(scored)) == len(scored)
@@ -137,6 +140,7 @@ def test_the_first_character_counts_nowhere() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1])
-def test_a_text_without_a_second_character_cannot_be_scored(length: int) -> None:
+def test_too_short_text_is_refused(length: int) -> None:
+    """A text without a second character cannot be scored."""
     with pytest.raises(CorpusError, match="none to predict"):
         evaluate_part(make_model(), a_part(random_ids(length)))

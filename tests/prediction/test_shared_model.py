@@ -69,7 +69,7 @@ def uses(model: Predictor, folder: Path) -> dict[str, Callable[[], object]]:
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "ensemble"])
-def test_threads_that_share_a_model_get_what_each_gets_alone(kind: str, tmp_path: Path) -> None:
+def test_threads_can_share_a_model(kind: str, tmp_path: Path) -> None:
     """Bit for bit: scores in either precision, and texts."""
     model = load(checkpoint_of(tmp_path, kind), device="cpu")
     actions = uses(model, tmp_path)

@@ -84,7 +84,8 @@ def test_any_flipped_byte_is_noticed(written: Path, tmp_path: Path) -> None:
 
 @given(st.data())
 @settings(max_examples=100)
-def test_a_file_cut_short_or_grown_is_refused(data: st.DataObject) -> None:
+def test_other_length_is_refused(data: st.DataObject) -> None:
+    """A file that is truncated or longer is refused."""
     whole = whole_bytes()
     if data.draw(st.booleans()):
         damaged = whole[: data.draw(st.integers(0, len(whole) - 1))]
@@ -102,7 +103,7 @@ def test_other_files_are_refused(content: bytes) -> None:
     assert_refused(content)
 
 
-def test_a_header_that_promises_too_much_is_refused() -> None:
+def test_invalid_header_is_refused() -> None:
     for header in (b"[]", b"{}", b'{"__metadata__": 3}', b'{"__metadata__": {"format": "charlm"}}'):
         assert_refused(len(header).to_bytes(8, "little") + header)
     assert_refused((2**63).to_bytes(8, "little") + b"{}")
@@ -110,7 +111,7 @@ def test_a_header_that_promises_too_much_is_refused() -> None:
 
 
 @pytest.mark.parametrize("digest", ["\ud800", "", "0", None, [], 7, "é" * 64])
-def test_a_digest_that_is_none_is_refused(digest: Any) -> None:
+def test_invalid_digest_is_refused(digest: Any) -> None:
     about = json.dumps({"format_version": FORMAT_VERSION, "sha256": digest})
     header = json.dumps({"__metadata__": {"charlm": about}}).encode()
     assert_refused(len(header).to_bytes(8, "little") + header)
@@ -174,7 +175,7 @@ def test_pickles_are_refused_and_never_run(tmp_path: Path) -> None:
     ],
     ids=["newer", "older"],
 )
-def test_another_format_is_named_with_what_to_do(
+def test_other_format_names_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: int, says: str
 ) -> None:
     """Another checkpoint of the run has the same format, so none is suggested."""
@@ -193,7 +194,7 @@ def test_another_format_is_named_with_what_to_do(
     assert "start_from" not in str(caught.value)
 
 
-def test_a_config_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
+def test_unknown_config_value_is_named(tmp_path: Path) -> None:
     checkpoint = make_checkpoint()
     model = checkpoint.config.model.model_copy(update={"cell": "transformer"})
     config = checkpoint.config.model_copy(update={"model": model})
@@ -202,7 +203,7 @@ def test_a_config_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "odd")
 
 
-def test_weights_that_do_not_fit_the_config_are_refused(tmp_path: Path) -> None:
+def test_wrong_weights_are_refused(tmp_path: Path) -> None:
     checkpoint = make_checkpoint()
     weights = {**checkpoint.weights, "b_q": torch.zeros(99)}
     write_checkpoint(
@@ -218,9 +219,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["write", "fsync", "replace"])
-def test_a_crash_while_writing_leaves_the_one_before_whole(
+def test_crash_keeps_previous_checkpoint(
     written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
+    """A crash while a checkpoint is written leaves the previous one whole."""
     path = tmp_path / "last.safetensors"
     path.write_bytes(written.read_bytes())
 
@@ -251,9 +253,7 @@ def test_no_pickle_is_imported_by_reading(written: Path) -> None:
     assert " torch.load" not in source
 
 
-def test_killed_while_saving_again_and_again_a_run_is_always_whole(
-    text_file: Path, tmp_path: Path
-) -> None:
+def test_killed_while_saving(text_file: Path, tmp_path: Path) -> None:
     """`kill -9` at many moments of a process that does little but save."""
     script = (
         "import sys; from pathlib import Path\n"

@@ -29,7 +29,7 @@ def checkpoint_of(hidden_size: int) -> Checkpoint:
     return Checkpoint(config, vocabulary, "0", model.state_dict())
 
 
-def test_a_checkpoint_is_read_whole_while_it_is_replaced(tmp_path: Path) -> None:
+def test_reading_while_replaced(tmp_path: Path) -> None:
     """Every one of many reads gives one of the two checkpoints that a writer writes in turn."""
     path, other = tmp_path / "last.safetensors", tmp_path / "other.safetensors"
     write_checkpoint(path, checkpoint_of(3))
@@ -79,9 +79,10 @@ def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
         read_checkpoint(tmp_path)
 
 
-def test_ids_that_were_checked_are_those_that_are_mapped(
+def test_checked_ids_are_mapped(
     text_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """A file of ids that replaces the checked one is not mapped."""
     monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
     built = build_corpus(CorpusConfig(paths=(str(text_file),)))
     expected = {name: built.parts[name].ids.tolist() for name in PARTS}
@@ -102,9 +103,8 @@ def test_ids_that_were_checked_are_those_that_are_mapped(
     assert {name: cached.parts[name].ids.tolist() for name in PARTS} == expected
 
 
-def test_the_newest_run_is_found_while_checkpoints_are_deleted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_newest_run_while_files_vanish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest run is found while checkpoints are deleted."""
     made = create_run_folder(tmp_path, "run", "stem", Config())
     for path in (made.last, made.numbered(1)):
         write_checkpoint(path, checkpoint_of(3))

@@ -75,7 +75,7 @@ def some_state(cell: Cell, batch_size: int, seed: int = 2) -> State:
 
 @simple_cells
 @both_implementations
-def test_2_6_and_6_2_1_a_cell_with_zero_w_hh_is_a_perceptron_with_one_hidden_layer(
+def test_2_6_zero_w_hh_is_a_perceptron(
     cell_type: type[Cell], implementation: Implementation
 ) -> None:
     """H = φ(X W_xh + b_h), whatever came before."""
@@ -93,7 +93,7 @@ def test_2_6_and_6_2_1_a_cell_with_zero_w_hh_is_a_perceptron_with_one_hidden_lay
     assert torch.equal(after_another_step[1:], H[1:])
 
 
-def test_2_7_and_6_2_1_the_output_layer_of_the_perceptron() -> None:
+def test_2_7_output_layer() -> None:
     """O = H W_hq + b_q, when the model's cell has W_hh = 0."""
     config = ModelConfig(cell="rnn", nonlinearity="relu", hidden_size=4, embedding_size=3)
     model = LanguageModel(config, vocabulary_size=6).double()
@@ -113,7 +113,7 @@ def test_2_7_and_6_2_1_the_output_layer_of_the_perceptron() -> None:
 
 
 @simple_cells
-def test_2_5_1_the_shapes_of_one_step(cell_type: type[Cell]) -> None:
+def test_2_5_1_shapes_of_one_step(cell_type: type[Cell]) -> None:
     """X (2, 3), W_xh (3, 4), H (2, 4), W_hh (4, 4), b_h (1, 4) → H_t (2, 4)."""
     cell = make_cell(cell_type, input_size=3, hidden_size=4)
     assert cell.W_xh.shape == (3, 4)
@@ -127,7 +127,7 @@ def test_2_5_1_the_shapes_of_one_step(cell_type: type[Cell]) -> None:
 
 
 @pytest.mark.parametrize("nonlinearity", ["relu", "tanh"])
-def test_2_5_1_the_shapes_of_the_output(nonlinearity: Literal["relu", "tanh"]) -> None:
+def test_2_5_1_shapes_of_the_output(nonlinearity: Literal["relu", "tanh"]) -> None:
     """W_hm (4, 2), b_m (1, 2) → O_t (2, 2); its softmax is a distribution in every row."""
     config = ModelConfig(cell="rnn", nonlinearity=nonlinearity, hidden_size=4, embedding_size=3)
     model = LanguageModel(config, vocabulary_size=2)
@@ -153,9 +153,7 @@ def test_2_5_1_the_shapes_of_the_output(nonlinearity: Literal["relu", "tanh"]) -
     hidden=st.integers(1, 8),
     seed=st.integers(0, 2**32),
 )
-def test_6_2_2_concatenated_matrices_give_the_same_product_for_any_shapes(
-    batch: int, inputs: int, hidden: int, seed: int
-) -> None:
+def test_6_2_2_concatenated_matrices(batch: int, inputs: int, hidden: int, seed: int) -> None:
     """[X, H] · [W_xh; W_hh] = X W_xh + H W_hh, which is what a cell applies φ to."""
     check_concatenation(batch, inputs, hidden, seed)
 
@@ -165,7 +163,7 @@ def test_6_2_2_concatenated_matrices_give_the_same_product_for_any_shapes(
     [(2, 3, ((2, 7), (7, 4))), (3, 1, ((3, 5), (5, 4)))],
     ids=["2.5.1", "6.2.2"],
 )
-def test_2_5_1_and_6_2_2_the_shapes_of_the_chapters(
+def test_6_2_2_shapes_of_the_chapters(
     batch: int, inputs: int, joined: tuple[tuple[int, int], tuple[int, int]]
 ) -> None:
     assert check_concatenation(batch, inputs, 4, seed=0) == joined
@@ -188,9 +186,7 @@ def check_concatenation(
 
 
 @pytest.mark.parametrize(("cell", "gates"), [("rnn", 1), ("gru", 3), ("lstm", 4)])
-def test_6_2_2_the_number_of_parameters_does_not_grow_with_the_number_of_steps(
-    cell: Literal["rnn", "gru", "lstm"], gates: int
-) -> None:
+def test_6_2_2_number_of_parameters(cell: Literal["rnn", "gru", "lstm"], gates: int) -> None:
     """W_xh, W_hh, b_h once for each gate, W_hq and b_q; and no more after a thousand steps."""
     d, h = 10, 6
     model = LanguageModel(ModelConfig(cell=cell, hidden_size=h, embedding_size=None), d)
@@ -225,7 +221,8 @@ def small_model(vocabulary: Vocabulary) -> LanguageModel:
     return model
 
 
-def test_6_2_3_labels_are_the_text_one_character_on(vocabulary: Vocabulary, phrase: Ids) -> None:
+def test_6_2_3_labels_are_shifted_by_one(vocabulary: Vocabulary, phrase: Ids) -> None:
+    """The labels are the text from its second character."""
     batch = next(RandomBatches(phrase, batch_size=1, sequence_length=5, seed=0))
     assert vocabulary.decode(batch.inputs[:, 0].tolist()) == "想要有直升"
     assert vocabulary.decode(batch.targets[:, 0].tolist()) == "要有直升机"
@@ -233,12 +230,13 @@ def test_6_2_3_labels_are_the_text_one_character_on(vocabulary: Vocabulary, phra
 
 @pytest.mark.parametrize("sampling", [RandomBatches, SequentialBatches])
 @pytest.mark.parametrize("length", [1, 2, 3, 5])
-def test_6_2_3_labels_are_one_on_for_both_samplings_and_any_length(
+def test_6_2_3_labels_for_both_samplings(
     sampling: type[RandomBatches] | type[SequentialBatches],
     length: int,
     vocabulary: Vocabulary,
     phrase: Ids,
 ) -> None:
+    """Both samplings shift the labels by one, for any length."""
     batches = sampling(phrase, batch_size=1, sequence_length=length, seed=0)
     for batch in islice(batches, 20):
         inputs = vocabulary.decode(batch.inputs[:, 0].tolist())
@@ -247,9 +245,8 @@ def test_6_2_3_labels_are_one_on_for_both_samplings_and_any_length(
         assert labels == PHRASE[place + 1 : place + 1 + len(inputs)]
 
 
-def test_6_2_3_the_loss_at_step_3_depends_on_the_first_three_characters_only(
-    small_model: LanguageModel, phrase: Ids
-) -> None:
+def test_6_2_3_loss_depends_on_the_past(small_model: LanguageModel, phrase: Ids) -> None:
+    """The loss at step 3 depends on the first three characters only."""
     inputs, labels = torch.tensor(phrase[:-1].tolist()), torch.tensor(phrase[1:].tolist())
 
     def losses(characters: Tensor) -> Tensor:
@@ -265,9 +262,10 @@ def test_6_2_3_the_loss_at_step_3_depends_on_the_first_three_characters_only(
         assert (after[2] == expected[2]) == (place > 2)
 
 
-def test_6_2_3_an_overfitted_model_gives_the_phrase_back(
+def test_6_2_3_overfitted_model(
     small_model: LanguageModel, vocabulary: Vocabulary, phrase: Ids
 ) -> None:
+    """An overfitted model generates the phrase."""
     batches = RandomBatches(phrase, batch_size=1, sequence_length=5, seed=0)
     training = TrainingConfig(steps=100, learning_rate=0.02, schedule="constant", warmup_steps=0)
     predictor = Predictor(small_model, vocabulary, Config())
@@ -284,7 +282,7 @@ def test_6_2_3_an_overfitted_model_gives_the_phrase_back(
 
 
 @both_implementations
-def test_section_3_the_forward_pass_equals_a_loop_in_numpy(implementation: Implementation) -> None:
+def test_section_3_forward_pass(implementation: Implementation) -> None:
     """h_t = tanh(x_t W_x + h_{t-1} W_h), y_t = h_t W_y."""
     random = np.random.default_rng(0)
     W_x, W_h, W_y = (random.standard_normal(shape) for shape in ((5, 4), (4, 4), (4, 3)))
@@ -307,7 +305,7 @@ def test_section_3_the_forward_pass_equals_a_loop_in_numpy(implementation: Imple
 
 
 @both_implementations
-def test_section_4_2_back_propagation_through_time_equals_a_loop_backwards(
+def test_section_4_2_backward_pass(
     implementation: Implementation,
 ) -> None:
     """∂L/∂h_{t-1} = ∂L/∂h_t · ∂h_t/∂h_{t-1}; every step adds its share to the weights'."""
@@ -332,9 +330,8 @@ def test_section_4_2_back_propagation_through_time_equals_a_loop_backwards(
 
 @all_cells
 @both_implementations
-def test_section_4_2_gradients_pass_gradcheck(
-    cell_type: type[Cell], implementation: Implementation
-) -> None:
+def test_section_4_2_gradcheck(cell_type: type[Cell], implementation: Implementation) -> None:
+    """Gradients pass PyTorch's gradcheck."""
     cell = make_cell(cell_type, 2, 3, implementation)
     names, parameters = zip(*cell.named_parameters(), strict=True)
 
@@ -351,7 +348,8 @@ def test_section_4_2_gradients_pass_gradcheck(
 
 
 @all_cells
-def test_section_4_2_both_implementations_have_the_same_gradients(cell_type: type[Cell]) -> None:
+def test_section_4_2_equal_gradients(cell_type: type[Cell]) -> None:
+    """Both implementations have the same gradients."""
     X, weighting = normal(12, 3, 5), normal(12, 3, 4)
     gradients = []
     for implementation in ("fused", "equations"):
@@ -363,9 +361,7 @@ def test_section_4_2_both_implementations_have_the_same_gradients(cell_type: typ
 
 @pytest.mark.parametrize("radius", [0.8, 0.95, 1.05, 1.25])
 @both_implementations
-def test_section_4_2_the_gradient_vanishes_or_explodes_with_the_spectral_radius_of_w_hh(
-    radius: float, implementation: Implementation
-) -> None:
+def test_section_4_2_vanishing_and_exploding(radius: float, implementation: Implementation) -> None:
     """Around h = 0, where tanh is the identity, T steps multiply the gradient by about radius^T."""
     steps = 300
     cell = RNNCell(1, 8, implementation).double()
@@ -382,7 +378,8 @@ def test_section_4_2_the_gradient_vanishes_or_explodes_with_the_spectral_radius_
 
 
 @pytest.mark.parametrize("theta", [0.01, 1.0, 5.0])
-def test_section_4_2_clipping_bounds_the_norm_of_an_exploding_gradient(theta: float) -> None:
+def test_section_4_2_clipping(theta: float) -> None:
+    """Clipping bounds the norm of an exploding gradient."""
     cell = make_cell(ReLUCell, 2, 4, "fused")
     cell.W_hh.data = 1.5 * torch.eye(4, dtype=torch.float64)
     outputs, _ = cell(normal(50, 3, 2), cell.initial_state(3))
@@ -402,7 +399,7 @@ def gradient_norm(module: nn.Module) -> float:
 
 
 @both_implementations
-def test_section_4_3_the_worked_example(implementation: Implementation) -> None:
+def test_section_4_3_worked_example(implementation: Implementation) -> None:
     """The chapter multiplies from the left, so its matrices stand transposed here.
 
     Its own h_1 = (0.07, 0.19, 0.30) and y_1 = (0.37, 0.11) are slips of arithmetic.
@@ -427,9 +424,10 @@ def test_section_4_3_the_worked_example(implementation: Implementation) -> None:
 
 @all_cells
 @both_implementations
-def test_section_5_all_outputs_and_the_last_hidden_state(
+def test_section_5_outputs_and_last_state(
     cell_type: type[Cell], implementation: Implementation
 ) -> None:
+    """A module returns all outputs and the last hidden state."""
     cell = make_cell(cell_type, 2, 3, implementation)
     outputs, last = cell(normal(3, 5, 2), cell.initial_state(5))
     assert outputs.shape == (3, 5, 3)
@@ -438,7 +436,7 @@ def test_section_5_all_outputs_and_the_last_hidden_state(
     torch.testing.assert_close(last[0], outputs[-1])
 
 
-def test_section_5_the_state_has_a_row_for_every_sequence_of_a_batch() -> None:
+def test_section_5_state_is_a_matrix() -> None:
     """`torch.mm` refuses the one-dimensional zeros of the chapter's example; it takes these."""
     cell = make_cell(RNNCell, 2, 3)
     with pytest.raises(RuntimeError, match="must be a matrix"):
@@ -461,7 +459,7 @@ def test_section_5_the_state_has_a_row_for_every_sequence_of_a_batch() -> None:
 
 @pytest.mark.parametrize("cell_type", [GRUCell, LSTMCell])
 @both_implementations
-def test_section_2_an_open_gate_lets_the_gradient_through_many_steps(
+def test_section_2_open_gate_keeps_gradient(
     cell_type: type[Cell], implementation: Implementation
 ) -> None:
     """Where the tanh network's gradient is gone, that of a gated cell has hardly shrunk."""
@@ -515,12 +513,14 @@ def accuracy_of_recall(cell: Literal["rnn", "gru", "lstm"]) -> float:
     return float((logits.argmax(dim=1) == first).double().mean())
 
 
-def test_section_2_a_tanh_network_fails_to_bridge_a_long_gap() -> None:
+def test_section_2_tanh_fails_on_a_long_gap() -> None:
+    """A tanh network does not recall a character after a long gap."""
     assert accuracy_of_recall("rnn") < 0.7
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_section_2_gated_cells_bridge_a_long_gap(cell: Literal["gru", "lstm"]) -> None:
+def test_section_2_gates_bridge_a_long_gap(cell: Literal["gru", "lstm"]) -> None:
+    """Gated cells recall a character after a long gap."""
     assert accuracy_of_recall(cell) > 0.9
 
 
@@ -528,7 +528,7 @@ def test_section_2_gated_cells_bridge_a_long_gap(cell: Literal["gru", "lstm"]) -
 
 
 @both_implementations
-def test_stacked_relu_cells_give_the_printed_states(implementation: Implementation) -> None:
+def test_stacked_relu_cells(implementation: Implementation) -> None:
     """`h_n` is 0, 1.0360, 0 and `output` 0, 0, 0, with the weights that the chapter prints.
 
     A character's vector is here the number 1, 2 or 3. PyTorch's two biases are added up to one.
@@ -572,7 +572,8 @@ def one_epoch(batches: Batches) -> list[Batch]:
     return epoch
 
 
-def test_6_3_random_sampling_takes_every_window_of_the_text_once() -> None:
+def test_6_3_random_sampling_covers_text() -> None:
+    """Random sampling yields each window of the text once an epoch."""
     epoch = one_epoch(RandomBatches(np.arange(30), batch_size=2, sequence_length=6, seed=0))
     for batch in epoch:
         assert not batch.continues
@@ -584,7 +585,7 @@ def test_6_3_random_sampling_takes_every_window_of_the_text_once() -> None:
     assert starts[-1] + 12 >= 30  # no room for one window more, and its last label
 
 
-def test_6_3_random_sampling_shuffles_the_windows() -> None:
+def test_6_3_random_sampling_shuffles() -> None:
     orders = []
     for seed in range(10):
         epoch = one_epoch(RandomBatches(np.arange(30), batch_size=1, sequence_length=6, seed=seed))
@@ -593,7 +594,8 @@ def test_6_3_random_sampling_shuffles_the_windows() -> None:
 
 
 @pytest.mark.parametrize("kind", [RandomBatches, SequentialBatches])
-def test_6_3_without_a_random_offset_every_epoch_has_the_same_examples(kind: Any) -> None:
+def test_6_3_without_a_random_offset(kind: Any) -> None:
+    """Without a random offset each epoch has the same examples."""
     batches = kind(np.arange(30), 2, 6, seed=0, random_offset=False)
     epochs = []
     for number in range(3):
@@ -607,7 +609,8 @@ def test_6_3_without_a_random_offset_every_epoch_has_the_same_examples(kind: Any
         assert epochs[0] != epochs[1]
 
 
-def test_6_3_in_sequential_sampling_adjacent_batches_are_adjacent_in_the_text() -> None:
+def test_6_3_sequential_sampling_is_adjacent() -> None:
+    """Adjacent batches of sequential sampling are adjacent in the text."""
     epoch = one_epoch(SequentialBatches(np.arange(30), batch_size=2, sequence_length=6, seed=0))
     assert [batch.continues for batch in epoch] == [False] + [True] * (len(epoch) - 1)
     assert len(epoch) > 1
@@ -627,9 +630,8 @@ def test_6_3_in_sequential_sampling_adjacent_batches_are_adjacent_in_the_text() 
     theta=st.floats(1e-3, 1e3),
     gradients=st.lists(st.floats(-100, 100, width=32), min_size=5, max_size=5).filter(any),
 )
-def test_6_4_clipping_is_min_of_theta_over_norm_and_one_times_g(
-    theta: float, gradients: list[float]
-) -> None:
+def test_6_4_gradient_clipping(theta: float, gradients: list[float]) -> None:
+    """Clipping replaces g by min(θ / ‖g‖, 1) g."""
     g = torch.tensor(gradients, dtype=torch.float64)
     parameters = []
     for part in (g[:2], g[2:]):
@@ -641,7 +643,8 @@ def test_6_4_clipping_is_min_of_theta_over_norm_and_one_times_g(
     torch.testing.assert_close(clipped, min(theta / g.norm().item(), 1) * g)
 
 
-def test_6_4_perplexity_is_one_at_best_and_the_vocabulary_size_for_a_uniform_guess() -> None:
+def test_6_4_bounds_of_perplexity() -> None:
+    """Perplexity is 1 at best, and the vocabulary size for a uniform guess."""
     model = LanguageModel(ModelConfig(cell="rnn", hidden_size=8, embedding_size=None), 50)
     for parameter in model.parameters():
         nn.init.zeros_(parameter)
@@ -653,9 +656,10 @@ def test_6_4_perplexity_is_one_at_best_and_the_vocabulary_size_for_a_uniform_gue
     assert evaluate_part(model, text).perplexity == math.inf
 
 
-def test_6_4_perplexity_is_exp_of_the_mean_cross_entropy(
+def test_6_4_definition_of_perplexity(
     small_model: LanguageModel, vocabulary: Vocabulary, phrase: Ids
 ) -> None:
+    """Perplexity is exp of the mean cross-entropy."""
     ids = torch.tensor(phrase.tolist())
     logits, _ = small_model(ids[:-1].unsqueeze(1), small_model.initial_state(1))
     mean = F.cross_entropy(logits[:, 0], ids[1:]).item()
@@ -664,9 +668,7 @@ def test_6_4_perplexity_is_exp_of_the_mean_cross_entropy(
     assert perplexity(mean) == math.exp(mean)
 
 
-def test_6_4_text_goes_on_from_a_prefix_character_by_character(
-    small_model: LanguageModel, vocabulary: Vocabulary
-) -> None:
+def test_6_4_prediction_from_a_prefix(small_model: LanguageModel, vocabulary: Vocabulary) -> None:
     """As the book predicts: the likeliest character follows, and is read in its turn."""
     predictor = Predictor(small_model, vocabulary, Config())
     text = vocabulary.encode_text("有直升").tolist()
@@ -684,7 +686,8 @@ textbook_configs = pytest.mark.parametrize("sampling", ["random", "sequential"])
 
 
 @textbook_configs
-def test_6_4_the_shipped_config_holds_the_books_hyper_parameters(sampling: str) -> None:
+def test_6_4_hyperparameters_of_the_presets(sampling: str) -> None:
+    """The presets have the hyperparameters of the book."""
     config = load_config(f"textbook-{sampling}")
     assert config.batches.sampling == sampling
     assert (config.batches.batch_size, config.batches.sequence_length) == (32, 35)
@@ -706,7 +709,8 @@ def test_6_4_the_shipped_config_holds_the_books_hyper_parameters(sampling: str) 
 
 
 @textbook_configs
-def test_6_4_a_few_epochs_lower_the_training_perplexity(sampling: str) -> None:
+def test_6_4_training_lowers_perplexity(sampling: str) -> None:
+    """Each epoch lowers the training perplexity."""
     config = load_config(f"textbook-{sampling}", ["training.epochs=4"])
     corpus = build_corpus(config.corpus)
     vocabulary_size = len(corpus.vocabulary)
