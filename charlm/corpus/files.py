@@ -6,7 +6,7 @@ import os
 import shlex
 import stat
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from charlm.corpus.catalogue import BUILTIN, catalogue, files_of
@@ -88,38 +88,25 @@ def _files_that_match(folder: Path, pattern: tuple[str, ...], say: Say) -> list[
     """Return the files below a folder whose relative paths match a glob, given as its parts.
 
     `**` matches any folders that are neither hidden nor links, and at the end also their files.
-    No folder is read twice with the same rest of the pattern, so that cycles of links end.
+    `Path.glob` would skip folders that it cannot read, and follow cycles of links once for each
+    path through them.
     """
-    if not folder.is_dir():
+    if not pattern or not folder.is_dir():
         return []
+    *outer, last = pattern if pattern[-1] != "**" else (*pattern, "*")
+    folders = [folder]
+    for part in outer:
+        folders = _folders_below(folders) if part == "**" else _folders_that_match(folders, part)
     found: list[Path] = []
-    seen = set()
     links: list[Path] = []
     odd: list[Path] = []
-    to_read = [(folder, frozenset([pattern]))]
-    while to_read:
-        folder, patterns = to_read.pop()
-        with file_errors("be listed", folder, _LEAVE_OUT, CorpusError):
-            about = folder.stat()
-            if (key := (about.st_dev, about.st_ino, patterns)) in seen:
-                continue
-            seen.add(key)
-            paths = list(folder.iterdir())
-        for path in paths:
-            with file_errors("be read", path, _LEAVE_OUT, CorpusError):
-                left = frozenset(rest for p in patterns for rest in _left(p, path))
-                if not left:
-                    continue
-                mode = path.stat().st_mode  # also fails for a broken link
-                is_link = path.is_symlink()
-            deeper = left - {()}
-            if stat.S_ISDIR(mode):
-                if deeper:
-                    to_read.append((path, deeper))
-                if is_link and any(p[0] == "**" for p in patterns if p):
-                    links.append(path)
-            elif () in left:
-                (found if stat.S_ISREG(mode) else odd).append(path)
+    for path, mode in _matches(folders, last):
+        if stat.S_ISREG(mode):
+            found.append(path)
+        elif not stat.S_ISDIR(mode):
+            odd.append(path)
+        elif "**" in outer and path.is_symlink():
+            links.append(path)
     if links:
         say(list_of(sorted(links), "link to a folder, not read; name it to read it too"))
     if odd:
@@ -127,17 +114,52 @@ def _files_that_match(folder: Path, pattern: tuple[str, ...], say: Say) -> list[
     return sorted(found)
 
 
-def _left(pattern: tuple[str, ...], path: Path) -> list[tuple[str, ...]]:
-    """Match the first parts of a pattern with a path's name; return the possible rests."""
-    if not pattern:
-        return []
-    first, *others = pattern
-    rest, is_hidden = tuple(others), path.name.startswith(".")
-    if first != "**":
-        is_meant = first.startswith(".") or not is_hidden
-        return [rest] if is_meant and fnmatch.fnmatch(path.name, first) else []
-    stays = [] if is_hidden or path.is_symlink() else [pattern]
-    return [*stays, *([()] if not rest and not is_hidden else _left(rest, path))]
+def _folders_that_match(folders: Sequence[Path], part: str) -> list[Path]:
+    """Return the folders inside of others whose names match, each once even if links repeat it."""
+    visited: set[tuple[int, int]] = set()
+    matches = [path for path, mode in _matches(folders, part) if stat.S_ISDIR(mode)]
+    return [path for path in matches if _is_new(path, visited)]
+
+
+def _folders_below(folders: Sequence[Path]) -> list[Path]:
+    """Return some folders and all below them, except hidden ones and links, each once."""
+    visited: set[tuple[int, int]] = set()
+    found = [folder for folder in folders if _is_new(folder, visited)]
+    for folder in found:  # it grows meanwhile
+        inside = _matches([folder], "*", with_links=False)
+        found += [path for path, mode in inside if stat.S_ISDIR(mode) and _is_new(path, visited)]
+    return found
+
+
+def _matches(
+    folders: Sequence[Path], part: str, with_links: bool = True
+) -> Iterator[tuple[Path, int]]:
+    """Yield what is in some folders and matches one part of a glob, with its mode.
+
+    Raises `CorpusError` for a folder that cannot be listed and for a broken link.
+    """
+    for folder in folders:
+        with file_errors("be listed", folder, _LEAVE_OUT, CorpusError):
+            paths = sorted(folder.iterdir())
+        for path in paths:
+            is_meant = part.startswith(".") or not path.name.startswith(".")
+            if not (is_meant and fnmatch.fnmatch(path.name, part)):
+                continue
+            with file_errors("be read", path, _LEAVE_OUT, CorpusError):
+                if not with_links and path.is_symlink():
+                    continue
+                mode = path.stat().st_mode
+            yield path, mode
+
+
+def _is_new(folder: Path, visited: set[tuple[int, int]]) -> bool:
+    """Add a folder to those visited; return whether it was not among them."""
+    with file_errors("be listed", folder, _LEAVE_OUT, CorpusError):
+        status = folder.stat()
+    place = (status.st_dev, status.st_ino)
+    is_new = place not in visited
+    visited.add(place)
+    return is_new
 
 
 def how_to_leave_out(path: Path, named: Sequence[str], files: Sequence[Path]) -> str:

@@ -547,6 +547,17 @@ def test_links_to_folders_are_not_followed_endlessly(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links take rights that few have there")
+def test_first_of_several_links_names_a_folder(tmp_path: Path) -> None:
+    """The order in which the file system lists links to one folder does not decide its name."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "text").write_text("text")
+    for name in "qbzam":
+        (tmp_path / name).symlink_to("folder")
+    assert find_files([str(tmp_path / "*" / "text")]) == [tmp_path / "a" / "text"]
+    assert find_files([str(tmp_path / "?" / "**" / "text")]) == [tmp_path / "a" / "text"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links take rights that few have there")
 def test_a_file_and_a_link_to_it_are_read_once(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("text")
     (tmp_path / "again").symlink_to(tmp_path / "text")
