@@ -29,7 +29,7 @@ __all__ = [
     "train",
 ]
 
-_HOMES = {
+_MODULES = {
     "CharlmError": "errors",
     "evaluate": "prediction.evaluation",
     "generate": "prediction.generation",
@@ -43,6 +43,6 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for, so that `charlm --help` needs no torch."""
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"charlm.{_HOMES[name]}"), name)
+    return getattr(import_module(f"charlm.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""How numbers are written for people."""
+"""Format numbers for people."""
 
 
 def count(number: int, what: str) -> str:
@@ -6,7 +6,7 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def written_duration(seconds: float) -> str:
+def option_duration(seconds: float) -> str:
     """Format seconds in the syntax of options: 90 as 1m30s, 5400 as 1h30m, 0.5 as 0.5s."""
     minutes, rest = divmod(round(seconds, 3), 60)
     hours, minutes = divmod(int(minutes), 60)

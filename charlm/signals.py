@@ -1,4 +1,4 @@
-"""Ctrl-C, and polite requests to end: as a flag to look at between steps, and elsewhere at once.
+"""Ctrl-C, and requests to end: as a flag to look at between steps, and elsewhere at once.
 
 Such a request is SIGTERM, or the SIGHUP of a terminal that is closed.
 """
@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_POLITE = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_TERMINATION_SIGNALS = [
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 """Windows has no SIGHUP."""
 
 
@@ -35,7 +37,7 @@ class StopRequest:
 
 @contextmanager
 def stop_on_interrupt(on_request: Callable[[], None]) -> Iterator[StopRequest]:
-    """Catch Ctrl-C and polite requests to end inside the block, unless they are ignored.
+    """Catch Ctrl-C and requests to end inside the block, unless they are ignored.
 
     `nohup` has SIGHUP ignored, and a script SIGINT in what it starts in the background.
     """
@@ -45,28 +47,30 @@ def stop_on_interrupt(on_request: Callable[[], None]) -> Iterator[StopRequest]:
         return
     # Keep signals that the caller ignores, and handlers that Python could not restore.
     kept = (signal.SIG_IGN, None)
-    numbers = [n for n in (signal.SIGINT, *_POLITE) if signal.getsignal(n) not in kept]
-    before = {number: signal.signal(number, stop) for number in numbers}
+    numbers = [n for n in (signal.SIGINT, *_TERMINATION_SIGNALS) if signal.getsignal(n) not in kept]
+    previous_handlers = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield stop
     finally:
-        for number, handler in before.items():
-            is_obeyed = stop.requested and handler is _end
+        for number, handler in previous_handlers.items():
+            is_obeyed = stop.requested and handler is _interrupt_once
             signal.signal(number, signal.SIG_IGN if is_obeyed else handler)
 
 
 @contextmanager
 def end_on_request() -> Iterator[None]:
-    """Let a polite request raise `KeyboardInterrupt` inside the block, as Ctrl-C does.
+    """Let a request to end raise `KeyboardInterrupt` inside the block, as Ctrl-C does.
 
     So what is open is closed, and temporary folders go.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [number for number in _POLITE if signal.getsignal(number) == signal.SIG_DFL]
+    numbers = [
+        number for number in _TERMINATION_SIGNALS if signal.getsignal(number) == signal.SIG_DFL
+    ]
     for number in numbers:
-        signal.signal(number, _end)
+        signal.signal(number, _interrupt_once)
     try:
         yield
     finally:
@@ -74,8 +78,8 @@ def end_on_request() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _end(signal_number: int, frame: FrameType | None) -> None:
+def _interrupt_once(signal_number: int, frame: FrameType | None) -> None:
     """Obey the first request; another one is not to disturb what is tidied up."""
-    for number in _POLITE:
+    for number in _TERMINATION_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt

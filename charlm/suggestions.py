@@ -6,9 +6,9 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-_MOST_ENTRIES = 10_000
+_MAX_ENTRIES = 10_000
 """Number of names of one folder to compare."""
-_SHORT, _LEAST_OF_SHORT = 8, 0.75
+_SHORT_NAME_LENGTH, _SHORT_NAME_SIMILARITY = 8, 0.75
 """Length of a short name, and its least similarity: short names are similar by chance."""
 
 
@@ -33,12 +33,12 @@ def did_you_mean_path(path: Path, beside: Sequence[Path] = (), endings: Sequence
 
 def _near(path: Path, endings: Sequence[str]) -> list[Path]:
     """Replace the first missing component of a path by similar names."""
-    with suppress(OSError, ValueError):  # what can be no name of a file
+    with suppress(OSError, ValueError):  # not a valid file name
         for parent in reversed(path.parents):
             missing, *rest = path.relative_to(parent).parts
             if (parent / missing).exists():
                 continue
-            entries = (entry.name for entry in islice(parent.iterdir(), _MOST_ENTRIES))
+            entries = (entry.name for entry in islice(parent.iterdir(), _MAX_ENTRIES))
             names = [name for name in entries if not name.startswith(".")]
             if endings and not rest:
                 names = [name for name in names if Path(name).suffix in endings]
@@ -62,8 +62,8 @@ def _similarity(name: str, other: str, least: float) -> float:
         name, other = one.stem, two.stem
     elif one.stem == two.stem:
         return 1.0
-    if len(name) < _SHORT:
-        least = max(least, _LEAST_OF_SHORT)
+    if len(name) < _SHORT_NAME_LENGTH:
+        least = max(least, _SHORT_NAME_SIMILARITY)
     compared = difflib.SequenceMatcher(None, other, name)
     is_near = compared.real_quick_ratio() >= least and compared.quick_ratio() >= least
     return found if is_near and (found := compared.ratio()) >= least else 0.0
@@ -72,7 +72,7 @@ def _similarity(name: str, other: str, least: float) -> float:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # what can be no name of a file
+    except (OSError, ValueError):  # not a valid file name
         return False
 
 

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from charlm.bench import plain_loop
-from charlm.environment.process import environment_found
+from charlm.environment.process import original_environment
 from charlm.errors import CharlmError
 
 _TURNS = 5
@@ -28,7 +28,7 @@ def in_own_process(sizes: Mapping[str, Any]) -> Iterator[Work]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=environment_found(),
+        env=original_environment(),
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None

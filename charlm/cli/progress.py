@@ -13,7 +13,7 @@ from charlm.cli.tables import show_finished
 from charlm.cli.terminal import for_terminal
 from charlm.config.schema import TrainingConfig
 from charlm.corpus.corpus import Corpus
-from charlm.formatting import count, duration, written_duration
+from charlm.formatting import count, duration, option_duration
 from charlm.prediction.perplexity import perplexity
 from charlm.training.determinism import engine
 from charlm.training.events import (
@@ -228,7 +228,7 @@ def _describe_limits(training: TrainingConfig) -> str:
     if training.steps is not None:
         limits.append(count(training.steps, "step"))
     if training.budget is not None:
-        limits.append(written_duration(training.budget))
+        limits.append(option_duration(training.budget))
     return " or ".join(limits) + ("" if len(limits) == 1 else ", whichever comes first")
 
 

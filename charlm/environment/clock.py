@@ -11,78 +11,78 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_LONG = 600.0
+_SLEEP_SECONDS = 600.0
 """Seconds without computing: where no signal says so, as on Windows, the machine has slept."""
 
 
-class _Looks:
-    """What is known of the time since the process began to look at the clock."""
+class _PauseClock:
+    """Pauses of the process, and the last reading of the clock."""
 
     def __init__(self) -> None:
-        self.away = self.unreported = self.latest = 0.0
-        self.at, self.computed = time.perf_counter(), time.thread_time()
+        self.paused_seconds = self.unreported = self.latest = 0.0
+        self.read_at, self.cpu_seconds = time.perf_counter(), time.thread_time()
         self.asleep = _seconds_asleep()
 
-    def look(self, has_continued: bool = False) -> None:
-        """Take off what the process has not had since the last look."""
-        at, computed = time.perf_counter(), time.thread_time()
-        if at < self.at:  # a signal came between these lines, and has looked itself
+    def update(self, has_continued: bool = False) -> None:
+        """Add the pause since the last reading, if there was one."""
+        now, cpu_seconds = time.perf_counter(), time.thread_time()
+        if now < self.read_at:  # a signal handler updated it between these lines
             return
-        idle = (at - self.at) - (computed - self.computed)
-        self.at, self.computed = at, computed
-        if idle > (0.0 if has_continued else _LONG):
-            self.away += idle
+        idle = (now - self.read_at) - (cpu_seconds - self.cpu_seconds)
+        self.read_at, self.cpu_seconds = now, cpu_seconds
+        if idle > (0.0 if has_continued else _SLEEP_SECONDS):
+            self.paused_seconds += idle
             self.unreported += idle
 
 
 def _seconds_asleep() -> float:
-    """Return how long the machine has slept, where a clock tells; `perf_counter` leaves it out."""
+    """Return how long the machine has slept, if a clock tells; `perf_counter` omits sleep."""
     if not hasattr(time, "CLOCK_BOOTTIME"):
         return 0.0
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
-_looks = _Looks()
+_clock = _PauseClock()
 
 
 def seconds_awake() -> float:
     """Return seconds like `time.perf_counter`, without those in which the process was stopped."""
     if threading.current_thread() is threading.main_thread():
-        _looks.look()
+        _clock.update()
     # A signal may come between any two lines: no time is given back.
-    _looks.latest = max(_looks.latest, time.perf_counter() - _looks.away)
-    return _looks.latest
+    _clock.latest = max(_clock.latest, time.perf_counter() - _clock.paused_seconds)
+    return _clock.latest
 
 
 def take_pause() -> float:
     """Return how long the process was stopped, or the machine slept, since the last call."""
     asleep = _seconds_asleep()
-    pause, _looks.unreported = _looks.unreported + asleep - _looks.asleep, 0.0
-    _looks.asleep = asleep
+    pause, _clock.unreported = _clock.unreported + asleep - _clock.asleep, 0.0
+    _clock.asleep = asleep
     return pause
 
 
 @contextmanager
-def noticing_pauses() -> Iterator[None]:
+def detect_pauses() -> Iterator[None]:
     """Detect stops of the process inside the block; it works only in the main thread."""
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or not hasattr(signal, "SIGCONT"):
         yield
         return
 
-    def go_on(number: int, frame: FrameType | None) -> None:
-        _looks.look(has_continued=True)
-        if callable(before):
-            before(number, frame)
+    def on_continue(number: int, frame: FrameType | None) -> None:
+        _clock.update(has_continued=True)
+        if callable(previous_handler):
+            previous_handler(number, frame)
 
-    before = signal.getsignal(signal.SIGCONT)
-    if before is None:  # not set from Python, which could not put it back
+    previous_handler = signal.getsignal(signal.SIGCONT)
+    if previous_handler is None:  # not set from Python, which cannot restore it
         yield
         return
-    _looks.look()
+    _clock.update()
     take_pause()
-    signal.signal(signal.SIGCONT, go_on)
+    signal.signal(signal.SIGCONT, on_continue)
     try:
         yield
     finally:
-        signal.signal(signal.SIGCONT, before)
+        signal.signal(signal.SIGCONT, previous_handler)

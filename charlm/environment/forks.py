@@ -17,10 +17,10 @@ _forked_from: list[int] = []
 def expect_forks() -> None:
     """Register a hook: every process that is forked from this one computes with one thread."""
     if hasattr(os, "register_at_fork"):  # Windows does not fork
-        os.register_at_fork(after_in_child=_in_child)
+        os.register_at_fork(after_in_child=_use_one_thread)
 
 
-def _in_child() -> None:
+def _use_one_thread() -> None:
     _forked_from.append(os.getppid())
     torch.set_num_threads(1)
 

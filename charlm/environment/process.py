@@ -5,9 +5,9 @@ import os
 import sys
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_set: dict[str, str] = {}
+_variables_set: dict[str, str] = {}
 """Environment variables that `prepare` has set."""
-_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+_WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
 def prepare() -> None:
@@ -26,12 +26,12 @@ def prepare() -> None:
         "KINETO_LOG_LEVEL": "99",  # the profiler's log on standard error
         "TORCH_CPP_LOG_LEVEL": "ERROR",
     }
-    if not any(name in os.environ for name in _WAITING):
+    if not any(name in os.environ for name in _WAIT_VARIABLES):
         wanted["OMP_WAIT_POLICY"] = "passive"
         wanted["GOMP_SPINCOUNT"] = "10000"  # some microseconds: what follows at once
     added = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(added)
-    _set.update(added)
+    _variables_set.update(added)
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
         libc = ctypes.CDLL(None)
         if hasattr(libc, "mallopt"):  # glibc: keep what was freed for the next step
@@ -39,6 +39,6 @@ def prepare() -> None:
             libc.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 
 
-def environment_found() -> dict[str, str]:
+def original_environment() -> dict[str, str]:
     """Return the environment without the variables of `prepare`, for other programs."""
-    return {name: value for name, value in os.environ.items() if _set.get(name) != value}
+    return {name: value for name, value in os.environ.items() if _variables_set.get(name) != value}

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-_TELLING = frozenset(
+_CPUINFO_KEYS = frozenset(
     {
         *("model name", "vendor_id", "cpu family", "model", "stepping", "flags"),  # x86
         *("Features", "CPU implementer", "CPU architecture", "CPU variant", "CPU part"),  # ARM
@@ -13,12 +13,12 @@ _TELLING = frozenset(
     }
 )
 """Keys of Linux's list that are the same on every start, and on every machine of a kind."""
-_MAC = ("machdep.cpu", "hw.cputype", "hw.cpusubtype", "hw.cpufamily", "hw.optional")
+_SYSCTL_KEYS = ("machdep.cpu", "hw.cputype", "hw.cpusubtype", "hw.cpufamily", "hw.optional")
 
 
 def processor() -> str:
     """Return an identifier that differs between processors that need different machine code."""
-    if told := {entry for entry in _cpuinfo() if entry[0] in _TELLING}:
+    if told := {entry for entry in _cpuinfo() if entry[0] in _CPUINFO_KEYS}:
         return " ".join([platform.machine(), *(f"{name}: {value}" for name, value in sorted(told))])
     if sys.platform == "darwin" and (told_by_mac := _sysctl()):
         return f"{platform.machine()} {told_by_mac}"
@@ -46,7 +46,7 @@ def _sysctl() -> str:
     """Return what macOS says of the processor."""
     try:
         said = subprocess.run(
-            ["/usr/sbin/sysctl", *_MAC], capture_output=True, timeout=10, check=False
+            ["/usr/sbin/sysctl", *_SYSCTL_KEYS], capture_output=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

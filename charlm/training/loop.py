@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from charlm.corpus.overlaps import warnings_of
-from charlm.environment.clock import noticing_pauses, seconds_awake, take_pause
+from charlm.environment.clock import detect_pauses, seconds_awake, take_pause
 from charlm.errors import DivergenceError
 from charlm.prediction.evaluation import final_score
 from charlm.runs.folder import RunFolder
@@ -81,7 +81,7 @@ class TrainingLoop:
         """Train until a limit or a stop; the clock of a time budget runs meanwhile."""
         start = seconds_awake()
         with (
-            noticing_pauses(),
+            detect_pauses(),
             stop_on_interrupt(lambda: self.emit(StopRequested())) as stop,
             self.processes.watching(lambda: seconds_awake() - start, lambda: stop.requested),
         ):

@@ -137,7 +137,7 @@ def test_plain_loop_has_the_found_environment() -> None:
     script = (
         "import os; before = dict(os.environ); import charlm.environment.process as machine; "
         "machine.prepare(); "
-        "assert machine.environment_found() == before; assert 'OMP_WAIT_POLICY' in os.environ"
+        "assert machine.original_environment() == before; assert 'OMP_WAIT_POLICY' in os.environ"
     )
     environment = {name: value for name, value in os.environ.items() if name[:4] not in _THREADS}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True)

@@ -35,7 +35,7 @@ from charlm.corpus.batches import make_batches
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import ConfigError, CorpusError
-from charlm.formatting import written_duration
+from charlm.formatting import option_duration
 from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -312,7 +312,7 @@ def test_the_first_lines_of_a_run_name_its_limits(text_file: Path, tmp_path: Pat
 @given(st.integers(1, 10**9))
 def test_a_duration_that_is_shown_can_be_given_as_an_option(milliseconds: int) -> None:
     seconds = milliseconds / 1000
-    assert parse_duration(written_duration(seconds)) == pytest.approx(seconds, abs=1e-6)
+    assert parse_duration(option_duration(seconds)) == pytest.approx(seconds, abs=1e-6)
 
 
 def test_a_budget_beside_deterministic_is_remarked_on(text_file: Path, tmp_path: Path) -> None:

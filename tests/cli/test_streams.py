@@ -272,7 +272,7 @@ def stop_for(seconds):
     with subprocess.Popen(["sh", "-c", f"sleep {seconds}; kill -CONT {os.getpid()}"]):
         os.kill(os.getpid(), signal.SIGSTOP)
 
-with clock.noticing_pauses():
+with clock.detect_pauses():
     start, really = clock.seconds_awake(), time.perf_counter()
     stop_for(0.7)
     assert time.perf_counter() - really > 0.7
@@ -328,7 +328,7 @@ def test_time_in_which_the_process_was_stopped_is_not_training_time(
 
 
 def test_working_is_no_pause() -> None:
-    with clock.noticing_pauses():
+    with clock.detect_pauses():
         start = time.perf_counter()
         while time.perf_counter() - start < 0.2:
             pass
@@ -339,7 +339,7 @@ def test_working_is_no_pause() -> None:
 def test_where_no_signal_tells_a_long_time_without_computing_is_a_pause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(clock, "_looks", clock._Looks())  # other tests keep their clock
+    monkeypatch.setattr(clock, "_clock", clock._PauseClock())  # other tests keep their clock
     before = clock.seconds_awake()
     really = time.perf_counter()
     monkeypatch.setattr(time, "perf_counter", lambda: really + 7200.0)
