@@ -89,7 +89,8 @@ def columns(epoch: list[Batch]) -> list[list[int]]:
 @each_sampling
 @given(shape=shapes)
 @settings(max_examples=50, deadline=None)
-def test_targets_are_the_characters_after_the_inputs(sampling: str, shape: Shape) -> None:
+def test_targets_follow_the_inputs(sampling: str, shape: Shape) -> None:
+    """Targets are the characters after the inputs."""
     batches = batches_of(sampling, shape)
     for batch in epoch_of(batches) + epoch_of(batches):
         assert batch.inputs.dtype == batch.targets.dtype == torch.int64
@@ -108,7 +109,8 @@ def test_targets_are_the_characters_after_the_inputs(sampling: str, shape: Shape
 @each_sampling
 @given(shape=shapes)
 @settings(max_examples=50, deadline=None)
-def test_no_character_is_a_target_twice_in_an_epoch(sampling: str, shape: Shape) -> None:
+def test_no_target_twice_in_an_epoch(sampling: str, shape: Shape) -> None:
+    """No character is a target twice in an epoch."""
     epoch = epoch_of(batches_of(sampling, shape))
     targets = [place for batch in epoch for place in batch.targets.flatten().tolist()]
     assert len(set(targets)) == len(targets)
@@ -119,9 +121,8 @@ def test_no_character_is_a_target_twice_in_an_epoch(sampling: str, shape: Shape)
 @example(shape=Shape(length=4, batch_size=2, sequence_length=1, seed=0))
 @example(shape=Shape(length=1000, batch_size=64, sequence_length=35, seed=0))
 @settings(max_examples=30, deadline=None)
-def test_every_character_but_the_first_is_a_target_sooner_or_later(
-    sampling: str, shape: Shape
-) -> None:
+def test_every_character_becomes_a_target(sampling: str, shape: Shape) -> None:
+    """Every character but the first is a target sooner or later."""
     batches = batches_of(sampling, shape)
     missing = set(range(1, shape.length))
     while missing and batches.position.epoch < 400:
@@ -132,7 +133,8 @@ def test_every_character_but_the_first_is_a_target_sooner_or_later(
 @each_sampling
 @given(shape=shapes)
 @settings(max_examples=25, deadline=None)
-def test_the_epochs_taken_are_counted_in_fractions(sampling: str, shape: Shape) -> None:
+def test_epochs_are_counted_in_fractions(sampling: str, shape: Shape) -> None:
+    """The epochs taken are counted in fractions."""
     batches = batches_of(sampling, shape)
     for number in range(3):
         assert batches.position == (number, 0)
@@ -153,9 +155,10 @@ def batches_of_position(sampling: str, shape: Shape, position: Position) -> Batc
 @each_sampling
 @given(shape=shapes, before=st.integers(0, 12), after=st.integers(1, 12))
 @settings(max_examples=50, deadline=None)
-def test_a_saved_position_continues_exactly_also_across_the_end_of_an_epoch(
+def test_a_saved_position_continues_exactly(
     sampling: str, shape: Shape, before: int, after: int
 ) -> None:
+    """A saved position continues exactly also across the end of an epoch."""
     uninterrupted = batches_of(sampling, shape)
     plain_list(uninterrupted, before)
     saved = json.dumps(uninterrupted.position)
@@ -169,9 +172,8 @@ def test_a_saved_position_continues_exactly_also_across_the_end_of_an_epoch(
 @each_sampling
 @given(shape=shapes, before=st.integers(0, 12), after=st.integers(0, 12))
 @settings(max_examples=30, deadline=None)
-def test_a_used_iterator_can_go_back_to_a_position(
-    sampling: str, shape: Shape, before: int, after: int
-) -> None:
+def test_a_used_iterator_can_go_back(sampling: str, shape: Shape, before: int, after: int) -> None:
+    """A used iterator can go back to a position."""
     batches = batches_of(sampling, shape)
     plain_list(batches, before)
     position = batches.position
@@ -183,9 +185,8 @@ def test_a_used_iterator_can_go_back_to_a_position(
 @each_sampling
 @given(shape=shapes)
 @settings(max_examples=30, deadline=None)
-def test_the_same_seed_gives_the_same_batches_whatever_the_global_state(
-    sampling: str, shape: Shape
-) -> None:
+def test_the_seed_determines_the_batches(sampling: str, shape: Shape) -> None:
+    """The same seed gives the same batches whatever the global state."""
     first = plain_list(batches_of(sampling, shape), 6)
     torch.rand(1)
     np.random.rand()
@@ -210,9 +211,8 @@ def test_epochs_begin_at_different_offsets(sampling: str) -> None:
 
 @each_sampling
 @pytest.mark.parametrize(("batch_size", "sequence_length"), [(1, 1), (7, 3), (3, 7), (32, 64)])
-def test_a_text_too_short_for_a_batch_is_an_error_and_one_character_more_is_not(
-    sampling: str, batch_size: int, sequence_length: int
-) -> None:
+def test_a_text_too_short_for_a_batch(sampling: str, batch_size: int, sequence_length: int) -> None:
+    """A text too short for a batch is an error and one character more is not."""
     least = shortest(sampling, batch_size, sequence_length)
     for length in range(least):
         with pytest.raises(CorpusError, match=rf"{length} characters.*batches\.\w+ or give more"):
@@ -235,7 +235,8 @@ def test_ids_of_every_size_keep_their_values(sampling: str, id_type: type[np.int
 @pytest.mark.parametrize(
     ("sampling", "kind"), [("random", RandomBatches), ("sequential", SequentialBatches)]
 )
-def test_the_config_names_the_sampling_and_its_sizes(sampling: Any, kind: type[Batches]) -> None:
+def test_the_config_names_the_sampling(sampling: Any, kind: type[Batches]) -> None:
+    """The config names the sampling and its sizes."""
     config = BatchesConfig(sampling=sampling, batch_size=3, sequence_length=5)
     ids = np.arange(100, dtype=np.uint8)
     batches = make_batches(ids, config, seed=7)
@@ -245,9 +246,8 @@ def test_the_config_names_the_sampling_and_its_sizes(sampling: Any, kind: type[B
 
 @each_sampling
 @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
-def test_hapaxes_are_read_as_unknown_in_some_epochs_and_nothing_else_is(
-    sampling: str, probability: float
-) -> None:
+def test_hapaxes_are_read_as_unknown(sampling: str, probability: float) -> None:
+    """Hapaxes are read as unknown in some epochs and nothing else is."""
     hapaxes = list(range(10, 60))
     ids = np.concatenate([np.arange(10, 60), np.repeat(np.arange(1, 10), 6)]).astype(np.uint8)
     np.random.default_rng(1).shuffle(ids)
@@ -280,7 +280,8 @@ def test_hapaxes_are_read_as_unknown_in_some_epochs_and_nothing_else_is(
 
 @given(shape=shapes)
 @settings(max_examples=50, deadline=None)
-def test_random_windows_tile_the_text_from_one_offset_each_once(shape: Shape) -> None:
+def test_random_windows_tile_the_text(shape: Shape) -> None:
+    """Random windows tile the text from one offset each once."""
     batches = batches_of("random", shape)
     for _ in range(3):
         epoch = epoch_of(batches)
@@ -294,13 +295,15 @@ def test_random_windows_tile_the_text_from_one_offset_each_once(shape: Shape) ->
 
 @given(shape=shapes)
 @settings(max_examples=50, deadline=None)
-def test_random_batches_are_full_but_the_last_and_never_continue(shape: Shape) -> None:
+def test_random_batches_are_full(shape: Shape) -> None:
+    """Random batches are full but the last and never continue."""
     epoch = epoch_of(batches_of("random", shape))
     assert all(batch.inputs.shape[1] == shape.batch_size for batch in epoch[:-1])
     assert not any(batch.continues for batch in epoch)
 
 
-def test_random_windows_come_in_another_order_each_epoch() -> None:
+def test_random_windows_are_reordered() -> None:
+    """Random windows come in another order each epoch."""
     batches = batches_of("random", Shape(1001, 1, 5, seed=0))
     orders = []
     for _ in range(5):
@@ -315,7 +318,8 @@ def test_random_windows_come_in_another_order_each_epoch() -> None:
 
 @given(shape=shapes)
 @settings(max_examples=50, deadline=None)
-def test_successive_sequential_batches_are_adjacent(shape: Shape) -> None:
+def test_sequential_batches_are_adjacent(shape: Shape) -> None:
+    """Successive sequential batches are adjacent."""
     batches = batches_of("sequential", shape)
     for _ in range(3):
         epoch = epoch_of(batches)
@@ -326,7 +330,8 @@ def test_successive_sequential_batches_are_adjacent(shape: Shape) -> None:
 
 @given(shape=shapes)
 @settings(max_examples=50, deadline=None)
-def test_sequential_columns_join_to_a_stretch_of_the_text_that_wastes_little(shape: Shape) -> None:
+def test_sequential_columns_waste_little(shape: Shape) -> None:
+    """Sequential columns join to a segment of the text that wastes little."""
     batches = batches_of("sequential", shape)
     for _ in range(3):
         epoch = epoch_of(batches)
@@ -354,9 +359,8 @@ def test_a_shuffle_is_a_permutation_of_any_size() -> None:
     places=st.lists(st.integers(0), min_size=1, max_size=40),
 )
 @settings(deadline=None)
-def test_a_place_is_permuted_alike_whichever_are_asked_with_it(
-    size: int, seed: int, places: list[int]
-) -> None:
+def test_a_place_alone_is_permuted_alike(size: int, seed: int, places: list[int]) -> None:
+    """A place is permuted alike whichever are asked with it."""
     shuffle = Shuffle(size, np.random.default_rng(seed))
     places = sorted({place % size for place in places})
     together = shuffle(np.array(places)).tolist()
@@ -384,7 +388,8 @@ def assert_uniform(counts: list[int], degrees_of_freedom: int) -> None:
 
 
 @pytest.mark.parametrize("size", [2, 3, 4])
-def test_all_permutations_of_a_few_places_are_about_as_frequent(size: int) -> None:
+def test_permutations_are_equally_frequent(size: int) -> None:
+    """All permutations of a few places are about as frequent."""
     drawn = permutations_of(size)
     counts = [drawn.count(one) for one in permutations(range(size))]
     assert sum(counts) == NUM_SHUFFLES
@@ -392,7 +397,8 @@ def test_all_permutations_of_a_few_places_are_about_as_frequent(size: int) -> No
 
 
 @pytest.mark.parametrize("size", [2, 3, 4, 5, 7, 16])
-def test_every_value_comes_about_as_often_to_every_place(size: int) -> None:
+def test_values_are_equally_frequent(size: int) -> None:
+    """Every value comes about as often to every place."""
     drawn = np.array(permutations_of(size))
     for place in range(size):
         counts = np.bincount(drawn[:, place], minlength=size).tolist()
@@ -400,7 +406,8 @@ def test_every_value_comes_about_as_often_to_every_place(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [4, 5, 7, 16])
-def test_every_pair_of_values_comes_about_as_often_to_neighbouring_places(size: int) -> None:
+def test_neighbours_are_equally_frequent(size: int) -> None:
+    """Every pair of values comes about as often to neighbouring places."""
     drawn = np.array(permutations_of(size))
     pairs = drawn[:, 0] * size + drawn[:, 1]
     counts = np.bincount(pairs, minlength=size * size).reshape(size, size)

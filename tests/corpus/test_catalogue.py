@@ -162,7 +162,8 @@ def names_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", list(BUILTIN))
-def test_every_built_in_text_is_here_and_is_text_of_some_length(name: str) -> None:
+def test_every_built_in_text_is_here(name: str) -> None:
+    """Every built-in text is here and is text of some length."""
     length = sum(len(path.read_bytes().decode("utf-8")) for path in catalogue.files_of(name))
     assert length >= 10_000
 
@@ -174,7 +175,8 @@ def test_a_built_in_text_makes_a_corpus(name: str) -> None:
     assert sum(len(corpus.parts[part]) for part in PARTS) == len(expected)
 
 
-def test_the_lyrics_are_chinese_and_not_filled_from_a_template() -> None:
+def test_the_lyrics_are_chinese() -> None:
+    """The lyrics are Chinese and not filled from a template."""
     (path,) = catalogue.files_of("lyrics-zh")
     text = path.read_text("utf-8")
     songs = [set(song.splitlines()) for song in text.split("\n\n")]
@@ -201,9 +203,10 @@ def cut(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [cut, emptied])
-def test_damaged_python_documents_are_written_again(
+def test_damaged_documents_are_written_again(
     damage: Callable[[bytes], bytes], folder: Path
 ) -> None:
+    """Damaged Python documents are written again."""
     (path,) = catalogue.files_of("python-docs")
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
@@ -213,13 +216,14 @@ def test_damaged_python_documents_are_written_again(
 
 
 @pytest.mark.parametrize(("damage", "is_zip"), [(cut, False), (cut, True), (emptied, False)])
-def test_a_damaged_download_is_refused_with_the_command_that_gets_it(
+def test_a_damaged_download_is_refused(
     damage: Callable[[bytes], bytes],
     is_zip: bool,
     tmp_path: Path,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """A damaged download is refused with the command that gets it."""
     data = ARCHIVE if is_zip else TEXT
     enter(monkeypatch, closed_address(), data, member="folder/tale" if is_zip else None)
     (tmp_path / "source").write_bytes(data)
@@ -232,9 +236,10 @@ def test_a_damaged_download_is_refused_with_the_command_that_gets_it(
     assert catalogue.files_of("tale") == [path]
 
 
-def test_a_download_is_on_the_disk_before_it_takes_its_place(
+def test_a_download_is_on_the_disk_first(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A download is on the disk before it takes its place."""
     enter(monkeypatch, closed_address())
     (tmp_path / "source").write_bytes(TEXT)
     moments: list[str] = []
@@ -244,9 +249,10 @@ def test_a_download_is_on_the_disk_before_it_takes_its_place(
     assert moments == [TEXT.decode(), folder.name]
 
 
-def test_an_archive_is_unpacked_no_further_than_its_size(
+def test_an_archive_is_unpacked_to_its_size(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """An archive is unpacked no further than its size."""
     bomb = zipped("folder/tale", bytes(50_000_000))
     enter(monkeypatch, closed_address(), bomb, member="folder/tale")
     (tmp_path / "bomb").write_bytes(bomb)
@@ -267,9 +273,10 @@ def test_an_archive_is_unpacked_no_further_than_its_size(
 @pytest.mark.parametrize(
     "packing", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=str
 )
-def test_an_archive_that_was_packed_wrongly_is_an_error(
+def test_a_wrongly_packed_archive(
     packing: int, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """An archive that was packed wrongly is an error."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", packing) as archive:
         archive.writestr("folder/tale", TEXT)
@@ -305,9 +312,10 @@ CATALOGUES = {
 
 
 @pytest.mark.parametrize("written", CATALOGUES.values(), ids=CATALOGUES.keys())
-def test_a_catalogue_that_is_none_is_refused_in_a_line(
+def test_a_wrong_catalogue_is_refused(
     written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A catalogue that is none is refused in a line."""
     (tmp_path / "corpora.yaml").write_text(written)
     monkeypatch.setattr(catalogue, "shipped", lambda kind: tmp_path)
     with pytest.raises(CorpusError, match=r"corpora\.yaml") as caught:
@@ -315,7 +323,8 @@ def test_a_catalogue_that_is_none_is_refused_in_a_line(
     assert len(str(caught.value)) < 1000
 
 
-def test_the_standard_library_leaves_out_what_was_installed_besides() -> None:
+def test_installed_packages_are_left_out() -> None:
+    """The standard library leaves out what was installed besides."""
     files = catalogue.files_of("python-stdlib")
     assert files == sorted(set(files))
     names = {path.name for path in files}
@@ -328,7 +337,8 @@ def test_the_standard_library_leaves_out_what_was_installed_besides() -> None:
 
 
 @pytest.mark.parametrize(("name", "entry"), catalogue.catalogue().items())
-def test_every_entry_of_the_catalogue_is_well_formed(name: str, entry: DownloadableText) -> None:
+def test_every_entry_is_well_formed(name: str, entry: DownloadableText) -> None:
+    """Every entry of the catalogue is well formed."""
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
     assert name not in BUILTIN
     assert re.fullmatch(r"[0-9a-f]{64}", entry.sha256)
@@ -341,11 +351,13 @@ def test_every_entry_of_the_catalogue_is_well_formed(name: str, entry: Downloada
     assert (entry.member is not None) == address.path.endswith(".zip")
 
 
-def test_tiny_shakespeare_is_the_one_that_others_quote() -> None:
+def test_tiny_shakespeare_is_the_known_one() -> None:
+    """Tiny Shakespeare is the one that others quote."""
     assert catalogue.catalogue()["tiny-shakespeare"].size == 1_115_394
 
 
-def test_a_text_that_is_not_downloaded_says_which_command_gets_it(folder: Path) -> None:
+def test_a_missing_download(folder: Path) -> None:
+    """A text that is not downloaded says which command gets it."""
     with pytest.raises(CorpusError, match=r"tiny-shakespeare.*charlm data get tiny-shakespeare"):
         build_corpus(CorpusConfig(builtin="tiny-shakespeare"))
 
@@ -367,9 +379,10 @@ def test_a_name_that_is_not_known_is_no_path(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("path", GOOD)
-def test_a_download_is_kept_and_can_be_named_in_a_config(
+def test_a_download_is_kept(
     path: str, server: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A download is kept and can be named in a config."""
     enter(monkeypatch, server + path)
     sizes: list[int] = []
     kept = catalogue.get("tale", on_bytes=sizes.append)
@@ -413,13 +426,14 @@ def test_a_new_copy_takes_the_place_of_the_old(
 
 @pytest.mark.parametrize("is_zip", [False, True], ids=["plain", "zip"])
 @pytest.mark.parametrize("from_folder", [False, True], ids=["from a file", "from a folder"])
-def test_a_text_can_be_taken_from_a_file_or_folder_under_any_name(
+def test_a_text_from_a_file_or_folder(
     from_folder: bool,
     is_zip: bool,
     tmp_path: Path,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """A text can be taken from a file or folder under any name."""
     data = ARCHIVE if is_zip else TEXT
     enter(monkeypatch, closed_address(), data, member="folder/tale" if is_zip else None)
     shelf = tmp_path / "shelf"
@@ -460,9 +474,10 @@ def has_copy(request: pytest.FixtureRequest, folder: Path) -> bool:
 
 
 @pytest.mark.parametrize("path", BROKEN)
-def test_a_transfer_that_fails_names_the_address_and_keeps_nothing(
+def test_a_failed_transfer_keeps_nothing(
     path: str, has_copy: bool, server: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A transfer that fails names the address and keeps nothing."""
     enter(monkeypatch, server + path)
     with pytest.raises(CorpusError, match=re.escape(server + path)) as caught:
         catalogue.get("tale")
@@ -471,9 +486,10 @@ def test_a_transfer_that_fails_names_the_address_and_keeps_nothing(
 
 
 @pytest.mark.parametrize("path", BROKEN)
-def test_a_transfer_that_fails_closes_its_connection(
+def test_a_failed_transfer_is_closed(
     path: str, server: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A transfer that fails closes its connection."""
     responses: list[HTTPResponse] = []
 
     class Recorded(HTTPResponse):
@@ -505,9 +521,10 @@ def test_a_transfer_that_drips_is_given_up(
     assert_nothing_kept(folder, has_copy)
 
 
-def test_an_address_that_nobody_answers_is_an_error_with_a_remedy(
+def test_an_address_that_nobody_answers(
     has_copy: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """An address that nobody answers is an error with a remedy."""
     entry = enter(monkeypatch, closed_address())
     with pytest.raises(CorpusError, match=re.escape(entry.address) + ".*--from"):
         catalogue.get("tale")
@@ -557,7 +574,7 @@ def test_ctrl_c_in_the_middle_keeps_nothing(
         ("empty-shelf", "no file here"),
     ],
 )
-def test_a_wrong_source_is_named_and_nothing_is_kept(
+def test_a_wrong_source_is_named(
     source: str,
     problem: str,
     has_copy: bool,
@@ -565,6 +582,7 @@ def test_a_wrong_source_is_named_and_nothing_is_kept(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """A wrong source is named and nothing is kept."""
     enter(monkeypatch, closed_address())
     wrong = TEXT.replace(b"E", b"F", 1)
     (tmp_path / "wrong").write_bytes(wrong)
@@ -578,10 +596,13 @@ def test_a_wrong_source_is_named_and_nothing_is_kept(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such file")
-def test_no_more_is_read_than_tells_that_a_source_is_wrong(
+def test_a_wrong_source_is_read_briefly(
     has_copy: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may be endless."""
+    """No more is read than tells that a source is wrong.
+
+    It may be endless.
+    """
     enter(monkeypatch, closed_address())
     monkeypatch.setattr(downloads, "_BLOCK", 100)
     read: list[int] = []
@@ -595,9 +616,10 @@ def test_no_more_is_read_than_tells_that_a_source_is_wrong(
     assert_nothing_kept(folder, has_copy)
 
 
-def test_a_cache_that_cannot_be_written_is_an_error_with_a_remedy(
+def test_a_cache_that_cannot_be_written(
     tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A cache that cannot be written is an error with a remedy."""
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "file" / "cache"))
     enter(monkeypatch, server + "/tale.txt")

@@ -153,15 +153,15 @@ def test_any_text_has_bytes_and_code_points(text: str) -> None:
     ("last", "size"),
     [("\x7f", 1), ("\x80", 2), ("\ud800", 2), ("\uffff", 2), ("\U00010000", 4)],
 )
-def test_code_points_are_as_narrow_as_the_text_allows(last: str, size: int) -> None:
+def test_code_points_are_narrow(last: str, size: int) -> None:
+    """Code points are as narrow as the text allows."""
     assert code_points(f"a{last}").dtype.itemsize == size
 
 
 @given(any_text, st.integers(1, 4))
 @settings(deadline=None)
-def test_a_vocabulary_keeps_what_is_frequent_in_the_order_of_code_points(
-    text: str, minimum_count: int
-) -> None:
+def test_a_vocabulary_keeps_what_is_frequent(text: str, minimum_count: int) -> None:
+    """A vocabulary keeps what is frequent in the order of code points."""
     counts = np.bincount(code_points(text).astype(np.int64), minlength=1)
     vocabulary = Vocabulary.from_counts(counts, minimum_count)
     kept = [ord(character) for character, n in Counter(text).items() if n >= minimum_count]
@@ -170,7 +170,8 @@ def test_a_vocabulary_keeps_what_is_frequent_in_the_order_of_code_points(
 
 @given(any_text, any_text)
 @settings(deadline=None)
-def test_ids_are_a_bijection_and_what_is_outside_has_the_unknown_id(known: str, text: str) -> None:
+def test_ids_are_a_bijection(known: str, text: str) -> None:
+    """Ids are a bijection and what is outside has the unknown id."""
     vocabulary = Vocabulary(tuple(sorted(map(ord, set(known)))))
     assert len(vocabulary) == len(set(known)) + 1
     of_known = vocabulary.encode(code_points("".join(sorted(set(known))))).tolist()
@@ -181,7 +182,8 @@ def test_ids_are_a_bijection_and_what_is_outside_has_the_unknown_id(known: str, 
 
 @given(any_text, any_text)
 @settings(deadline=None)
-def test_unknown_characters_are_named_or_skipped_or_mapped(known: str, text: str) -> None:
+def test_unknown_characters(known: str, text: str) -> None:
+    """Unknown characters are named or skipped or mapped."""
     vocabulary = Vocabulary(tuple(sorted(map(ord, set(known)))))
     inside = "".join(character for character in text if character in known)
     assert vocabulary.decode(vocabulary.encode_text(text, "skip")) == inside
@@ -208,9 +210,8 @@ def test_a_vocabulary_survives_json(text: str) -> None:
 @pytest.mark.parametrize(
     ("num_characters", "size"), [(1, 1), (255, 1), (256, 2), (65_535, 2), (65_536, 4)]
 )
-def test_ids_take_as_few_bytes_as_the_vocabulary_allows(
-    num_characters: int, size: int, tmp_path: Path
-) -> None:
+def test_ids_take_few_bytes(num_characters: int, size: int, tmp_path: Path) -> None:
+    """Ids take as few bytes as the vocabulary allows."""
     everything = (chr(point) for point in range(0x20, 0x20000) if not 0xD800 <= point <= 0xDFFF)
     text = "".join(next(everything) for _ in range(num_characters)) * 2
     path = tmp_path / "text"
@@ -261,9 +262,10 @@ def processed(text: str, newlines: str, form: str) -> str:
 @example(text="a\rb\r", newlines="space", form="none", block=1)
 @example(text="\r\r\n\n", newlines="normalise", form="NFC", block=1)
 @settings(max_examples=100, deadline=None)
-def test_a_file_read_in_pieces_gives_the_symbols_of_the_whole(
+def test_a_file_read_in_pieces(
     encoding: str, text: str, newlines: str, form: str, block: int, scratch: Path
 ) -> None:
+    """A file read in pieces gives the symbols of the whole."""
     data = text.lstrip(MARK).encode(encoding, "ignore")
     path = scratch / "text"
     path.write_bytes(data)
@@ -278,9 +280,8 @@ def test_a_file_read_in_pieces_gives_the_symbols_of_the_whole(
 @example(text="\u1100\u1161\u11a8" * 20, block=1)
 @example(text="가\u11a8" * 20, block=1)
 @settings(max_examples=25, deadline=None)
-def test_a_normal_form_in_pieces_is_that_of_the_whole(
-    form: Form, text: str, block: int, scratch: Path
-) -> None:
+def test_a_normal_form_in_pieces(form: Form, text: str, block: int, scratch: Path) -> None:
+    """A normal form in pieces is that of the whole."""
     path = scratch / "text"
     path.write_text(text, "utf-8", newline="")
     assert read(path, block=block, normal_form=form) == unicodedata.normalize(form, text)
@@ -288,7 +289,8 @@ def test_a_normal_form_in_pieces_is_that_of_the_whole(
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("character", "aЯあ한กक")
-def test_a_text_in_a_normal_form_is_not_held_whole(form: Form, character: str) -> None:
+def test_a_normal_form_is_not_held_whole(form: Form, character: str) -> None:
+    """A text in a normal form is not held whole."""
     pieces = normalised(iter([character * 1000] * 3), form, "a text")
     for piece in (next(pieces), next(pieces), next(pieces)):
         assert len(piece) > 990
@@ -303,9 +305,8 @@ def test_what_a_normal_form_joins_is_not_cut() -> None:
     )
 
 
-def test_characters_that_join_without_an_end_are_refused(
-    scratch: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_endless_joins_are_refused(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Characters that join without an end are refused."""
     path = scratch / "text"
     path.write_text("ᄀ" + "\N{HANGUL JUNGSEONG A}" * 5000, "utf-8")
     monkeypatch.setattr("charlm.corpus.normalization._MOST_HELD", 1000)
@@ -318,9 +319,8 @@ def test_characters_that_join_without_an_end_are_refused(
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("block", "end"), [(1 << 10, "b"), (1 << 18, "")])
-def test_more_marks_than_can_be_sorted_are_refused(
-    form: Form, block: int, end: str, scratch: Path
-) -> None:
+def test_too_many_marks_are_refused(form: Form, block: int, end: str, scratch: Path) -> None:
+    """More marks than can be sorted are refused."""
     path = scratch / "text"
     marks = "\u0301" * 40_000 + "\N{COMBINING GRAVE ACCENT BELOW}" * 40_000  # minutes each
     path.write_text("a" * 700 + marks + end, "utf-8")
@@ -345,9 +345,10 @@ def test_bytes_are_read_as_they_are(data: bytes, block: int, scratch: Path) -> N
 @example(texts=["abcdefghijk", "lmn"], limit=3, block=5)
 @example(texts=["abc", "def", "ghi"], limit=5, block=2)
 @settings(max_examples=60, deadline=None)
-def test_max_characters_is_the_beginning_of_all_files(
+def test_max_characters_is_the_beginning(
     texts: list[str], limit: int, block: int, scratch: Path
 ) -> None:
+    """`max_characters` is the beginning of all files."""
     texts = [text.lstrip(MARK).encode(errors="ignore").decode() for text in texts]
     files = [scratch / str(number) for number in range(len(texts))]
     for path, text in zip(files, texts, strict=True):
@@ -357,9 +358,8 @@ def test_max_characters_is_the_beginning_of_all_files(
 
 @pytest.mark.parametrize("block", [1, 2, 3, 4, 1000])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "gb18030"])
-def test_one_byte_order_mark_is_removed_at_the_start_of_each_file(
-    encoding: str, block: int, tmp_path: Path
-) -> None:
+def test_a_byte_order_mark_is_removed(encoding: str, block: int, tmp_path: Path) -> None:
+    """One byte order mark is removed at the start of each file."""
     plain = {"utf-8-sig": "utf-8", "utf-16": f"utf-16-{sys.byteorder[0]}e"}.get(encoding, encoding)
     paths = [tmp_path / "one", tmp_path / "two"]
     for path in paths:
@@ -369,9 +369,8 @@ def test_one_byte_order_mark_is_removed_at_the_start_of_each_file(
 
 @pytest.mark.parametrize("block", [1, 3, 1000])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "gb18030"])
-def test_a_second_byte_order_mark_is_a_character_of_the_text(
-    encoding: str, block: int, tmp_path: Path
-) -> None:
+def test_a_second_byte_order_mark_stays(encoding: str, block: int, tmp_path: Path) -> None:
+    """A second byte order mark is a character of the text."""
     plain = {"utf-8-sig": "utf-8", "utf-16": f"utf-16-{sys.byteorder[0]}e"}.get(encoding, encoding)
     path = tmp_path / "text"
     path.write_bytes(f"{MARK}{MARK}a".encode(plain))
@@ -400,7 +399,7 @@ def test_a_second_byte_order_mark_is_a_character_of_the_text(
     block=blocks,
 )
 @settings(max_examples=40, deadline=None)
-def test_a_wrong_byte_is_named_by_its_place_in_the_file(
+def test_a_wrong_byte_is_named_by_its_place(
     encoding: str,
     wrong: bytes,
     before: str,
@@ -410,6 +409,7 @@ def test_a_wrong_byte_is_named_by_its_place_in_the_file(
     block: int,
     scratch: Path,
 ) -> None:
+    """A wrong byte is named by its place in the file."""
     path = scratch / "text"
     start, end = (text.encode(encoding, "ignore") for text in (before, after))
     assume(kind_of(start + wrong + end) is None)  # such as a pickle, which is named instead
@@ -423,9 +423,10 @@ def test_a_wrong_byte_is_named_by_its_place_in_the_file(
 @pytest.mark.parametrize("block", [1, 2, 5, 1000])
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"], ids=["no mark", "mark"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_a_byte_order_mark_does_not_shift_the_place_of_a_wrong_byte(
+def test_a_byte_order_mark_shifts_no_place(
     encoding: str, start: bytes, block: int, tmp_path: Path
 ) -> None:
+    """A byte order mark does not shift the place of a wrong byte."""
     path = tmp_path / "text"
     path.write_bytes(start + b"abc\xffde")
     with pytest.raises(CorpusError, match=rf"byte {len(start) + 3} is not"):
@@ -438,9 +439,10 @@ def test_a_byte_order_mark_does_not_shift_the_place_of_a_wrong_byte(
     block=blocks,
 )
 @settings(max_examples=40, deadline=None)
-def test_a_file_that_ends_inside_a_character_is_an_error_at_its_first_byte(
+def test_a_file_that_ends_inside_a_character(
     text: str, beginning: bytes, block: int, scratch: Path
 ) -> None:
+    """A file that ends inside a character is an error at its first byte."""
     path = scratch / "text"
     data = text.encode(errors="ignore")
     path.write_bytes(data + beginning)
@@ -448,7 +450,8 @@ def test_a_file_that_ends_inside_a_character_is_an_error_at_its_first_byte(
         read(path, block=block)
 
 
-def test_utf_16_without_a_byte_order_mark_is_an_error_and_not_a_guess(tmp_path: Path) -> None:
+def test_utf_16_without_a_byte_order_mark(tmp_path: Path) -> None:
+    """UTF-16 without a byte order mark is an error and not a guess."""
     path = tmp_path / "text"
     path.write_bytes("a text".encode("utf-16-be"))
     with pytest.raises(CorpusError, match=r"corpus\.encoding"):
@@ -467,9 +470,8 @@ def test_a_gzipped_file_reads_as_the_plain_one(text: str, block: int, scratch: P
 
 @given(place=st.integers(0), change=st.integers(1, 255), cut=st.booleans(), block=blocks)
 @settings(max_examples=100, deadline=None)
-def test_a_damaged_gzip_file_is_an_error_or_harmless_but_never_another_text(
-    place: int, change: int, cut: bool, block: int, scratch: Path
-) -> None:
+def test_a_damaged_gzip_file(place: int, change: int, cut: bool, block: int, scratch: Path) -> None:
+    """A damaged gzip file is an error or harmless but never another text."""
     text = "A line, and another one like it.\n" * 5 + "你好"
     whole = gzip.compress(text.encode())
     place %= len(whole)
@@ -488,7 +490,8 @@ def test_a_damaged_gzip_file_is_an_error_or_harmless_but_never_another_text(
     assert arrived == text
 
 
-def test_a_wrong_byte_in_a_gzipped_file_is_named_by_its_place_in_the_text(tmp_path: Path) -> None:
+def test_a_wrong_byte_in_a_gzipped_file(tmp_path: Path) -> None:
+    """A wrong byte in a gzipped file is named by its place in the text."""
     path = tmp_path / "text.gz"
     path.write_bytes(gzip.compress(b"a" * 5000 + b"\xff"))
     with pytest.raises(CorpusError, match="byte 5000 is not"):
@@ -498,7 +501,8 @@ def test_a_wrong_byte_in_a_gzipped_file_is_named_by_its_place_in_the_text(tmp_pa
 # Sources: names
 
 
-def test_a_folder_gives_all_its_files_in_order_without_hidden_ones(tmp_path: Path) -> None:
+def test_a_folder_gives_its_files_in_order(tmp_path: Path) -> None:
+    """A folder gives all its files in order without hidden ones."""
     names = ["b.txt", "a.txt", "sub/deep/d", "sub/c.txt", ".hidden", ".git/x.txt", "sub/.y"]
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -523,7 +527,8 @@ def test_globs_give_files_in_order(tmp_path: Path) -> None:
     assert find_files([str(tmp_path / "**" / "*.txt")]) == deep
 
 
-def test_several_names_keep_their_order_and_give_each_file_once(tmp_path: Path) -> None:
+def test_several_names_keep_their_order(tmp_path: Path) -> None:
+    """Several names keep their order and give each file once."""
     for name in ["a", "b", "c"]:
         (tmp_path / name).write_text(name)
     names = [str(tmp_path / "c"), str(tmp_path / "*"), str(tmp_path), str(tmp_path / "a")]
@@ -531,8 +536,11 @@ def test_several_names_keep_their_order_and_give_each_file_once(tmp_path: Path) 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links take rights that few have there")
-def test_links_to_folders_are_not_followed_endlessly(tmp_path: Path) -> None:
-    """Two of them give 2⁴⁰ paths to one file, and 40 stars as many."""
+def test_links_are_not_followed_endlessly(tmp_path: Path) -> None:
+    """Links to folders are not followed endlessly.
+
+    Two of them give 2⁴⁰ paths to one file, and 40 stars as many.
+    """
     text = tmp_path / "texts" / "text.txt"
     text.parent.mkdir()
     text.write_text("text")
@@ -616,18 +624,16 @@ def test_what_is_no_regular_file_is_no_text(
 
 @pytest.mark.parametrize("name", ["lyrics [1999].txt", "[a]", "what?", "star*.txt"])
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no such names")
-def test_a_name_that_looks_like_a_glob_is_a_file_where_there_is_one(
-    name: str, tmp_path: Path
-) -> None:
+def test_a_file_name_like_a_glob(name: str, tmp_path: Path) -> None:
+    """A name that looks like a glob is a file where there is one."""
     (tmp_path / name).write_text("this one")
     (tmp_path / "a").write_text("not this one")
     (tmp_path / "lyrics 1.txt").write_text("nor this one")
     assert find_files([str(tmp_path / name)]) == [tmp_path / name]
 
 
-def test_a_glob_works_in_a_current_folder_whose_own_name_holds_brackets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_glob_in_a_folder_with_brackets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A glob works in a current folder whose own name holds brackets."""
     folder = tmp_path / "songs [1999]"
     folder.mkdir()
     (folder / "one.txt").write_text("A song of some length.\n" * 10)
@@ -648,9 +654,8 @@ def test_a_glob_works_in_a_current_folder_whose_own_name_holds_brackets(
     ],
     ids=lambda name: ascii(name[:20]),
 )
-def test_a_name_without_a_file_is_an_error_that_repeats_it(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_without_a_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name without a file is an error that repeats it."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CorpusError, match=f"^{re.escape(name)}.*(no such file|too long)"):
         find_files([name])
@@ -677,9 +682,10 @@ def test_standard_input_is_a_text_like_any_other(
     split=st.sampled_from([WHOLE, (0.5, 0.25, 0.25), (0.25, 0.0, 0.75)]),
 )
 @settings(max_examples=60, deadline=None)
-def test_the_parts_join_to_the_text_and_count_its_bytes(
+def test_the_splits_join_to_the_text(
     text: str, piece: int, split: tuple[float, float, float], scratch: Path
 ) -> None:
+    """The splits join to the text and count its bytes."""
     text = (
         text.lstrip(MARK).encode(errors="replace").decode()
         + "\x7f\x80\u07ff\u0800\uffff\U00010000é1"
@@ -715,9 +721,8 @@ def test_the_parts_of_bytes_join_to_the_file(data: bytes, scratch: Path) -> None
     minimum_count=st.integers(1, 6),
 )
 @settings(max_examples=40, deadline=None)
-def test_rarer_characters_share_the_unknown_symbol_and_are_counted(
-    text: str, minimum_count: int, scratch: Path
-) -> None:
+def test_rare_characters_share_a_symbol(text: str, minimum_count: int, scratch: Path) -> None:
+    """Rarer characters share the unknown symbol and are counted."""
     assume(max(Counter(text).values()) >= minimum_count)
     path = scratch / "text"
     path.write_text(text, "utf-8", newline="")
@@ -738,9 +743,10 @@ def test_rarer_characters_share_the_unknown_symbol_and_are_counted(
 )
 @example(text="aabc", held_out="bb", minimum_count=1)
 @settings(max_examples=40, deadline=None)
-def test_hapaxes_are_known_characters_that_training_holds_rarely(
+def test_hapaxes_are_rare_in_training(
     text: str, held_out: str, minimum_count: int, scratch: Path
 ) -> None:
+    """Hapaxes are known characters that training holds rarely."""
     text, held_out = ("a" + part.encode(errors="replace").decode() for part in (text, held_out))
     assume(max(Counter(text).values()) >= minimum_count)
     files = [scratch / "text", scratch / "held-out"]
@@ -756,9 +762,10 @@ def test_hapaxes_are_known_characters_that_training_holds_rarely(
     assert build_corpus(config_of(files[0], unit="byte", split=WHOLE)).hapaxes == ()
 
 
-def test_the_vocabulary_is_counted_on_the_training_part_unless_told_otherwise(
+def test_what_the_vocabulary_is_counted_on(
     tmp_path: Path,
 ) -> None:
+    """The vocabulary is counted on the training split unless told otherwise."""
     path = tmp_path / "text"
     path.write_text("a" * 90 + "ab" * 2 + "a" + "c" * 5)
     of_train = build_corpus(config_of(path))
@@ -813,9 +820,10 @@ def test_a_text_to_score_is_encoded_whole(tmp_path: Path) -> None:
 @example(length=100, split=((0.7, 0.2, 0.1), 0.9))
 @example(length=1_115_394, split=((0.9, 0.1, 0.0), 1.0))  # Tiny Shakespeare, as others cut it
 @settings(max_examples=60, deadline=None)
-def test_the_split_is_where_everybody_cuts_and_no_part_is_too_short(
+def test_no_split_is_too_short(
     length: int, split: tuple[tuple[float, float, float], float], scratch: Path
 ) -> None:
+    """The split is where everybody cuts and no split is too short."""
     fractions, until_test = split
     path = scratch / "text"
     path.write_text("x" * length)
@@ -834,9 +842,8 @@ def test_the_split_is_where_everybody_cuts_and_no_part_is_too_short(
 
 @pytest.mark.parametrize("unit", ["character", "byte"])
 @pytest.mark.parametrize("character", ["x", "雨"])  # ids as wide as symbols, and narrower
-def test_the_validation_part_may_come_first_and_the_test_part_stays(
-    tmp_path: Path, unit: str, character: str
-) -> None:
+def test_validation_may_come_first(tmp_path: Path, unit: str, character: str) -> None:
+    """The validation split may come first and the test split stays."""
     text = "".join(f"{number} {character}, " for number in range(500))
     path = tmp_path / "text"
     path.write_text(text)
@@ -850,9 +857,8 @@ def test_the_validation_part_may_come_first_and_the_test_part_stays(
 
 
 @pytest.mark.parametrize("given_parts", [("validation",), ("test",), ("validation", "test")])
-def test_separate_files_take_the_place_of_the_split(
-    given_parts: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_separate_files_replace_the_split(given_parts: tuple[str, ...], tmp_path: Path) -> None:
+    """Separate files take the place of the split."""
     texts = {"train": "abcd" * 10, "validation": "abe" * 3, "test": "abf" * 2}
     paths = {name: tmp_path / name for name in texts}
     for name, path in paths.items():
@@ -869,8 +875,11 @@ def test_separate_files_take_the_place_of_the_split(
         assert part.measure(0, len(part)) == (len(texts[name]), unknown[name])
 
 
-def test_separate_files_are_not_cut_by_max_characters(tmp_path: Path) -> None:
-    """The key's own words: "no more than this many characters of `paths`"."""
+def test_max_characters_and_separate_files(tmp_path: Path) -> None:
+    """Separate files are not cut by `max_characters`.
+
+    The key's own words: "no more than this many characters of `paths`".
+    """
     for name, length in [("train", 100), ("validation", 50), ("test", 40)]:
         (tmp_path / name).write_text("x" * length)
     corpus = build_corpus(
@@ -893,7 +902,8 @@ def test_an_empty_text_is_an_error(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["validation", "test"])
-def test_an_empty_separate_file_is_an_error_that_names_the_part(name: str, tmp_path: Path) -> None:
+def test_an_empty_separate_file(name: str, tmp_path: Path) -> None:
+    """An empty separate file is an error that names the split."""
     (tmp_path / "train").write_text("x" * 100)
     (tmp_path / "empty").write_text("")
     keys = {f"{name}_paths": (str(tmp_path / "empty"),)}
@@ -944,9 +954,8 @@ def test_a_second_call_encodes_nothing(cached_text: Path, cache: Path) -> None:
     assert facts(second) == facts(first)
 
 
-def test_the_same_content_under_another_name_is_not_encoded_again(
-    cached_text: Path, cache: Path
-) -> None:
+def test_the_same_content_is_encoded_once(cached_text: Path, cache: Path) -> None:
+    """The same content under another name is not encoded again."""
     first = build_corpus(config_of(cached_text))
     before = files_below(cache)
     moved = cached_text.rename(cached_text.with_name("moved"))
@@ -981,9 +990,8 @@ def test_no_setting_is_served_the_ids_of_another(
     assert again == fresh
 
 
-def test_a_changed_text_of_the_same_size_and_time_is_not_served_stale(
-    cached_text: Path, cache: Path
-) -> None:
+def test_a_change_of_the_same_size_and_time(cached_text: Path, cache: Path) -> None:
+    """A changed text of the same size and time is not served stale."""
     time = cached_text.stat()
     first = build_corpus(config_of(cached_text, vocabulary_from="all"))
     changed = CACHED_TEXT.replace("zwei", "drei")
@@ -1035,9 +1043,10 @@ def test_a_file_at_rest_is_hashed_once(
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_a_file_written_twice_in_a_tick_of_the_clock_is_not_served_stale(
+def test_a_file_written_twice_in_a_tick(
     cached_text: Path, cache: Path, hashed: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A file written twice in a tick of the clock is not served stale."""
     tick, fstat = time.time_ns(), os.fstat
 
     def in_this_tick(descriptor: int) -> os.stat_result:
@@ -1057,9 +1066,8 @@ def test_a_file_written_twice_in_a_tick_of_the_clock_is_not_served_stale(
 
 @pytest.mark.usefixtures("at_rest")
 @pytest.mark.parametrize("keeps_time", [False, True])
-def test_a_changed_text_of_the_same_size_is_hashed_again(
-    keeps_time: bool, cached_text: Path, cache: Path
-) -> None:
+def test_a_changed_text_is_hashed_again(keeps_time: bool, cached_text: Path, cache: Path) -> None:
+    """A changed text of the same size is hashed again."""
     if keeps_time and sys.platform == "win32":
         pytest.skip("Windows keeps no time of change")
     before = cached_text.stat()
@@ -1075,9 +1083,10 @@ def test_a_changed_text_of_the_same_size_is_hashed_again(
 
 
 @pytest.mark.usefixtures("at_rest")
-def test_a_touched_text_is_hashed_again_and_not_encoded_again(
+def test_a_touched_text_is_only_hashed_again(
     cached_text: Path, cache: Path, hashed: list[Path]
 ) -> None:
+    """A touched text is hashed again and not encoded again."""
     first = build_corpus(config_of(cached_text))
     before = files_below(cache)
     os.utime(cached_text, ns=(0, 10**18))
@@ -1091,9 +1100,10 @@ def test_a_touched_text_is_hashed_again_and_not_encoded_again(
 @pytest.mark.parametrize(
     "memory", ["", "{", "[]", "7", '{"a": 1}', '{"a": [[], 1]}', '{"a": [[], "x"]}', "\udcff"]
 )
-def test_a_damaged_memory_of_digests_is_made_again(
+def test_damaged_digests_are_made_again(
     memory: str, cached_text: Path, cache: Path, hashed: list[Path]
 ) -> None:
+    """A damaged memory of digests is made again."""
     first = build_corpus(config_of(cached_text))
     path = cache / "corpora" / "file-digests.json"
     whole = path.read_bytes()
@@ -1104,9 +1114,10 @@ def test_a_damaged_memory_of_digests_is_made_again(
 
 
 @pytest.mark.usefixtures("at_rest")
-def test_the_memory_of_digests_is_bounded_and_keeps_the_newest(
+def test_the_memory_of_digests_is_bounded(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The memory of digests is bounded and keeps the newest."""
     monkeypatch.setattr("charlm.corpus.file_digests._MOST_FILES", 2)
     paths = [tmp_path / name for name in "abc"]
     for path in paths:
@@ -1117,9 +1128,11 @@ def test_the_memory_of_digests_is_bounded_and_keeps_the_newest(
 
 
 @pytest.mark.usefixtures("at_rest")
-def test_a_text_that_changes_while_it_is_read_is_an_error(
+def test_a_text_that_changes_during_reading(
     cached_text: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A text that changes while it is read is an error."""
+
     def disturbed(files: Sequence[Path], config: CorpusConfig) -> Iterator[Symbols]:
         yield from read_symbols(files, config)
         time.sleep(0.05)
@@ -1138,8 +1151,11 @@ def test_cached_ids_are_mapped_and_not_read(cached_text: Path, cache: Path) -> N
             assert isinstance(part.ids, np.memmap)
 
 
-def test_the_same_bytes_packed_and_not_packed_are_two_texts(tmp_path: Path, cache: Path) -> None:
-    """A name that ends in .gz changes what the bytes mean."""
+def test_packed_bytes_are_another_text(tmp_path: Path, cache: Path) -> None:
+    """The same bytes packed and not packed are two texts.
+
+    A name that ends in .gz changes what the bytes mean.
+    """
     data = gzip.compress(CACHED_TEXT.encode())
     plain, packed = tmp_path / "text.bin", tmp_path / "text.gz"
     plain.write_bytes(data)
@@ -1161,13 +1177,14 @@ DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damaged_entry_of_the_cache_is_built_again(
+def test_a_damaged_cache_entry(
     damage: Callable[[bytes], bytes | None],
     cached_text: Path,
     cache: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """A damaged entry of the cache is built again."""
     config = config_of(cached_text)
     expected = facts(build_corpus(config))
     num_files = len(files_below(cache))
@@ -1198,10 +1215,13 @@ def _swapped(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("limit", [None, 100])
 @pytest.mark.parametrize("name", [*(f"{part}.ids" for part in PARTS), "corpus.json"])
-def test_another_content_of_the_same_size_and_time_is_built_again(
+def test_another_content_is_encoded_again(
     name: str, limit: int | None, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """But for files so long that to read them each time would cost more than it is worth."""
+    """Another content of the same size and time is built again.
+
+    But for files so long that to read them each time would cost more than it is worth.
+    """
     if limit is not None:
         monkeypatch.setattr("charlm.corpus.corpus._MOST_TO_DIGEST", limit)
     path = tmp_path / "text"
@@ -1219,10 +1239,11 @@ def test_another_content_of_the_same_size_and_time_is_built_again(
     assert (facts(build_corpus(config_of(path, vocabulary_from="all"))) == expected) is is_checked
 
 
-def test_an_entry_of_the_cache_without_digests_is_built_again(
-    cached_text: Path, cache: Path
-) -> None:
-    """As one was written before there were any; it has no hapaxes either."""
+def test_a_cache_entry_without_digests(cached_text: Path, cache: Path) -> None:
+    """An entry of the cache without digests is built again.
+
+    As one was written before there were any; it has no hapaxes either.
+    """
     expected = build_corpus(config_of(cached_text))
     file = cache / "corpora" / expected.fingerprint / "corpus.json"
     about = json.loads(file.read_text())
@@ -1232,9 +1253,10 @@ def test_an_entry_of_the_cache_without_digests_is_built_again(
 
 
 @pytest.mark.parametrize("limit", [0, 1 << 20])
-def test_ids_that_no_digest_guards_are_on_the_disk_before_they_take_their_place(
+def test_unguarded_ids_are_on_the_disk_first(
     limit: int, cached_text: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Ids that no digest guards are on the disk before they take their place."""
     monkeypatch.setattr("charlm.corpus.corpus._MOST_TO_DIGEST", limit)
     synced: list[tuple[str, int]] = []
 
@@ -1266,10 +1288,13 @@ FORGED: dict[str, Callable[[dict[str, Any]], object]] = {
 
 
 @pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED.keys())
-def test_a_forged_entry_of_the_cache_is_built_again(
+def test_a_forged_cache_entry(
     forge: Callable[[dict[str, Any]], object], cached_text: Path, cache: Path
 ) -> None:
-    """Its digest is right: there is no key to it."""
+    """A forged entry of the cache is built again.
+
+    Its digest is right: there is no key to it.
+    """
     expected = build_corpus(config_of(cached_text))
     file = cache / "corpora" / expected.fingerprint / "corpus.json"
     about = json.loads(file.read_text())
@@ -1284,9 +1309,8 @@ def test_a_forged_entry_of_the_cache_is_built_again(
 @pytest.mark.parametrize(
     "written", ["[" * 100_000, f"[{'[],' * 10**6}[]]", " " * (40 << 20)], ids=len
 )
-def test_what_charlm_remembers_may_be_anything_and_fills_no_memory(
-    written: str, cached_text: Path, cache: Path
-) -> None:
+def test_the_memory_may_hold_anything(written: str, cached_text: Path, cache: Path) -> None:
+    """What charlm remembers may be anything and fills no memory."""
     expected = build_corpus(config_of(cached_text))
     measurements.remember("y", 1)
     remembered = [*(cache / "corpora").rglob("*.json"), cache / "measurements.json"]
@@ -1309,7 +1333,8 @@ def test_what_cannot_be_remembered_leaves_no_file(cache: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_vocabulary_of_all_code_points_is_cached(tmp_path: Path, cache: Path) -> None:
+def test_a_full_vocabulary_is_cached(tmp_path: Path, cache: Path) -> None:
+    """A vocabulary of all code points is cached."""
     path = tmp_path / "all"
     path.write_text("".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)])), "utf-32")
     config = config_of(path, encoding="utf-32", split=(1.0, 0.0, 0.0))
@@ -1327,16 +1352,16 @@ def _disk_full(*_: Any) -> Iterator[Symbols]:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_a_build_that_succeeds_leaves_nothing_but_its_entry(cached_text: Path, cache: Path) -> None:
+def test_a_build_leaves_only_its_entry(cached_text: Path, cache: Path) -> None:
+    """A build that succeeds leaves nothing but its entry."""
     build_corpus(config_of(cached_text))
     assert {path.name for path in cache.iterdir()} == {".charlm-lock", ".charlm-made", "corpora"}
     assert len(list((cache / "corpora").iterdir())) == 1
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"a text and then \xff", None])
-def test_a_build_that_fails_leaves_nothing_in_the_cache(
-    data: bytes | None, tmp_path: Path, cache: Path
-) -> None:
+def test_a_failed_build_leaves_no_cache(data: bytes | None, tmp_path: Path, cache: Path) -> None:
+    """A build that fails leaves nothing in the cache."""
     path = tmp_path / "text"
     if data is not None:
         path.write_bytes(data)
@@ -1349,7 +1374,7 @@ def test_a_build_that_fails_leaves_nothing_in_the_cache(
     ("reading", "error", "message"),
     [(_disk_full, CorpusError, "free some space"), (_interrupted, KeyboardInterrupt, None)],
 )
-def test_a_build_that_is_broken_off_leaves_nothing_in_the_cache(
+def test_a_broken_build_leaves_no_cache(
     reading: Any,
     error: type[BaseException],
     message: str | None,
@@ -1357,15 +1382,15 @@ def test_a_build_that_is_broken_off_leaves_nothing_in_the_cache(
     cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """A build that is broken off leaves nothing in the cache."""
     monkeypatch.setattr("charlm.corpus.builder.read_symbols", reading)
     with pytest.raises(error, match=message):
         build_corpus(config_of(cached_text))
     assert not list(cache.rglob("*"))
 
 
-def test_a_cache_that_cannot_be_made_is_an_error_with_a_remedy(
-    cached_text: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cache_that_cannot_be_made(cached_text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that cannot be made is an error with a remedy."""
     monkeypatch.setenv("CHARLM_CACHE", str(cached_text / "below a file"))
     with pytest.raises(CorpusError, match="CHARLM_CACHE"):
         build_corpus(config_of(cached_text))

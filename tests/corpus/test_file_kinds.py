@@ -52,7 +52,8 @@ texts = st.text(characters, min_size=1, max_size=200) | st.lists(
 @example(text="name\x1fplace\x1e" * 20, encoding="utf-8")
 @example(text="one\x00two\x00three\x00" * 20, encoding="utf-8")
 @settings(max_examples=300, deadline=None)
-def test_a_text_that_is_read_in_its_own_encoding_raises_no_alarm(text: str, encoding: str) -> None:
+def test_the_right_encoding_raises_no_alarm(text: str, encoding: str) -> None:
+    """A text that is read in its own encoding raises no alarm."""
     data = text.encode(encoding, "ignore")
     if encoding in ("utf-8", "latin-1") or not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         assert misread(data, encoding.removesuffix("-sig")) is None
@@ -62,25 +63,24 @@ def test_a_text_that_is_read_in_its_own_encoding_raises_no_alarm(text: str, enco
     "number", ["%PDF-1.4", "BZh9", "GIF89a", "MZ", "BM", "ID3", "OTTO", "PAR1"]
 )
 @pytest.mark.parametrize("rest", SENTENCES[:2], ids=["ru", "el"])
-def test_a_text_that_begins_like_another_format_is_a_text(number: str, rest: str) -> None:
+def test_a_text_that_begins_like_a_format(number: str, rest: str) -> None:
+    """A text that begins like another format is a text."""
     assert kind_of(f"{number} is how such a file begins.\n{rest * 20}".encode()) is None
 
 
 @given(sentences=st.lists(st.sampled_from(SENTENCES), min_size=15, max_size=40))
 @pytest.mark.parametrize("encoding", WIDE)
 @settings(max_examples=25, deadline=None)
-def test_wide_text_without_a_mark_is_recognised_in_both_byte_orders(
-    encoding: str, sentences: list[str]
-) -> None:
+def test_wide_text_without_a_mark(encoding: str, sentences: list[str]) -> None:
+    """Wide text without a mark is recognised in both byte orders."""
     kind = kind_of("".join(sentences).encode(encoding))
     assert kind is not None and kind.encoding == encoding
 
 
 @pytest.mark.parametrize("encoding", WIDE)
 @pytest.mark.parametrize("declared", ["utf-8", "latin-1", "gb18030", "utf-16"])
-def test_wide_text_is_refused_with_the_setting_that_reads_it(
-    encoding: str, declared: str, tmp_path: Path
-) -> None:
+def test_wide_text_is_refused(encoding: str, declared: str, tmp_path: Path) -> None:
+    """Wide text is refused with the setting that reads it."""
     path = tmp_path / "text.txt"
     path.write_bytes(TEXT.encode(encoding))
     with pytest.raises(CorpusError) as caught:
@@ -173,10 +173,11 @@ FILES: dict[str, tuple[Callable[[], bytes], str, str]] = {
 
 @pytest.mark.parametrize("declared", ["utf-8", "cp437"])
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_of_another_format_is_named_with_the_remedy(
-    name: str, declared: str, tmp_path: Path
-) -> None:
-    """In an encoding that gives each byte a character, too: there the decoder finds no fault."""
+def test_a_file_of_another_format(name: str, declared: str, tmp_path: Path) -> None:
+    """A file of another format is named with the remedy.
+
+    In an encoding that gives each byte a character, too: there the decoder finds no fault.
+    """
     make, what, remedy = FILES[name]
     path = tmp_path / "novel.txt"
     path.write_bytes(make())
@@ -195,7 +196,8 @@ def test_bytes_may_be_those_of_any_file(tmp_path: Path) -> None:
         assert sum(map(len, corpus.parts.values())) == len(make())
 
 
-def test_a_picture_in_a_folder_is_named_and_so_is_how_to_leave_it_out(tmp_path: Path) -> None:
+def test_a_picture_in_a_folder(tmp_path: Path) -> None:
+    """A picture in a folder is named and so is how to leave it out."""
     folder = tmp_path / "my [old] books"
     (folder / "more").mkdir(parents=True)
     (folder / "more" / "cover.txt.png").write_bytes(FILES["png"][0]())
@@ -211,7 +213,8 @@ def test_a_picture_in_a_folder_is_named_and_so_is_how_to_leave_it_out(tmp_path: 
     assert sum(map(len, corpus.parts.values())) == 3 * len(TEXT)
 
 
-def test_a_file_in_another_encoding_in_a_folder_can_be_left_out_too(tmp_path: Path) -> None:
+def test_another_encoding_in_a_folder(tmp_path: Path) -> None:
+    """A file in another encoding in a folder can be left out too."""
     (tmp_path / "a.txt").write_text(TEXT)
     (tmp_path / "b.old").write_text(TEXT, encoding="cp1252")
     with pytest.raises(
@@ -233,9 +236,8 @@ def test_a_file_in_another_encoding_in_a_folder_can_be_left_out_too(tmp_path: Pa
     ],
     ids=["text", "zip", "cut off", "tar"],
 )
-def test_what_ends_in_gz_and_holds_no_packed_text_is_named(
-    data: bytes, expected: str, tmp_path: Path
-) -> None:
+def test_a_gz_name_without_packed_text(data: bytes, expected: str, tmp_path: Path) -> None:
+    """What ends in .gz and holds no packed text is named."""
     path = tmp_path / "novel.gz"
     path.write_bytes(data)
     with pytest.raises(CorpusError, match=expected):
@@ -252,9 +254,8 @@ def test_html_is_read_with_a_warning(beginning: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("escape", ["B", "@"])
-def test_japanese_in_seven_bits_is_refused_with_the_setting_that_reads_it(
-    escape: str, tmp_path: Path
-) -> None:
+def test_japanese_in_seven_bits_is_refused(escape: str, tmp_path: Path) -> None:
+    """Japanese in seven bits is refused with the setting that reads it."""
     path = tmp_path / "text.txt"
     path.write_bytes(
         (SENTENCES[7] * 30).encode("iso2022_jp").replace(b"$B", b"$" + escape.encode())
@@ -268,10 +269,13 @@ def test_japanese_in_seven_bits_is_refused_with_the_setting_that_reads_it(
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("added", [TEXT, SENTENCES[0] * 20, SENTENCES[1] * 20, SENTENCES[2] * 20])
 @pytest.mark.parametrize("size", [400, 70_000, 600_000])
-def test_utf_16_after_utf_8_is_refused_by_its_place(
+def test_utf_16_after_utf_8_is_refused(
     encoding: str, added: str, size: int, tmp_path: Path
 ) -> None:
-    """PowerShell's >> appends UTF-16 to any file; it stays valid UTF-8 with zero bytes."""
+    """UTF-16 after UTF-8 is refused by its place.
+
+    PowerShell's >> appends UTF-16 to any file; it stays valid UTF-8 with zero bytes.
+    """
     path = tmp_path / "text.txt"
     beginning = (TEXT * (size // 80)).encode()[: size // 80 * 80]
     path.write_bytes(beginning.replace(b"\xc3\xa9", b"ee") + added.encode(encoding))
@@ -292,10 +296,13 @@ def test_utf_16_after_utf_8_is_refused_by_its_place(
         ("cp437", 9, "cp437"),
     ],
 )
-def test_the_encodings_that_a_refusal_names_are_possible(
+def test_a_refusal_names_possible_encodings(
     encoding: str, sentence: int, named: str, tmp_path: Path
 ) -> None:
-    """Cyrillic or Chinese read as cp1252 is no error for the decoder, only nonsense."""
+    """The encodings that a refusal names are possible.
+
+    Cyrillic or Chinese read as cp1252 is no error for the decoder, only nonsense.
+    """
     path = tmp_path / "text.txt"
     path.write_bytes((SENTENCES[sentence] * 30).encode(encoding, "ignore"))
     with pytest.raises(CorpusError) as caught:

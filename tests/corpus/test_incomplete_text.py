@@ -46,10 +46,11 @@ def folder() -> Iterator[Path]:
 
 @pytest.mark.parametrize("mode", [0o000, 0o444], ids=["not listed", "not searched"])
 @pytest.mark.parametrize("pattern", ["", "**/*.txt", "*/*.txt"])
-def test_a_subfolder_that_cannot_be_read_is_refused_by_its_name(
-    folder: Path, mode: int, pattern: str
-) -> None:
-    """A text without the files of a locked subfolder would be incomplete, and nobody would know."""
+def test_a_locked_subfolder_is_refused(folder: Path, mode: int, pattern: str) -> None:
+    """A subfolder that cannot be read is refused by its name.
+
+    A text without the files of a locked subfolder would be incomplete, and nobody would know.
+    """
     (folder / "locked").mkdir()
     (folder / "locked" / "b.txt").write_text("Nobody said a word. " * 20)
     (folder / "locked").chmod(mode)
@@ -70,8 +71,11 @@ def test_a_link_to_nothing_is_refused(folder: Path, target: str, pattern: str) -
 
 
 @pytest.mark.parametrize("name", [".hidden", "other.md"])
-def test_a_link_to_nothing_that_is_not_asked_for_is_left_alone(folder: Path, name: str) -> None:
-    """Editors keep such links, hidden, beside the files that they have open."""
+def test_a_dangling_link_is_left_alone(folder: Path, name: str) -> None:
+    """A link to nothing that is not asked for is left alone.
+
+    Editors keep such links, hidden, beside the files that they have open.
+    """
     (folder / name).symlink_to("nowhere")
     assert find_files([str(folder / "*.txt")]) == [folder / "a.txt"]
 
@@ -84,7 +88,8 @@ def test_a_file_that_vanishes_is_an_error(folder: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("again", ["a.txt", "*.txt", "link", "./a.txt", ""])
-def test_a_file_that_is_named_twice_is_read_once_and_said(folder: Path, again: str) -> None:
+def test_a_file_named_twice_is_read_once(folder: Path, again: str) -> None:
+    """A file that is named twice is read once and said."""
     if again == "link":
         (folder / "link").symlink_to("a.txt")
     paths = (str(folder / "a.txt"), str(folder / again))
@@ -93,7 +98,8 @@ def test_a_file_that_is_named_twice_is_read_once_and_said(folder: Path, again: s
     assert sum(len(part) for part in corpus.parts.values()) == 22 * 20
 
 
-def test_what_a_folder_holds_and_charlm_passes_over_is_said(folder: Path) -> None:
+def test_files_passed_over_are_named(folder: Path) -> None:
+    """What a folder holds and charlm passes over is said."""
     notices: list[str] = []
     (folder / "more").mkdir()
     (folder / "more" / "b.txt").write_text("b")
@@ -115,8 +121,11 @@ def test_many_files_are_one_line(folder: Path) -> None:
     assert len(notices) == 1 and "and 998 more" in notices[0] and len(notices[0]) < 400
 
 
-def test_the_command_line_says_it_in_a_line_even_if_quiet(folder: Path) -> None:
-    """A warning that a text is incomplete is no progress message."""
+def test_the_command_line_warns_if_quiet(folder: Path) -> None:
+    """The command line says it in a line even if quiet.
+
+    A warning that a text is incomplete is no progress message.
+    """
     text = f"--text={folder / 'a.txt'}"
     steps = ("--set=training.steps=1", "--set=training.budget=null", "--set=model.hidden_size=8")
     command = ("train", text, text, *steps, "--runs", str(folder / "runs"))

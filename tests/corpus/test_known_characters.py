@@ -100,7 +100,8 @@ def test_what_was_known_is_predicted_as_before(keys: dict[str, Any], tmp_path: P
     torch.testing.assert_close(ratios, ratios[:1].expand_as(ratios), atol=1e-4, rtol=0.0)
 
 
-def test_a_vocabulary_that_does_not_grow_changes_nothing() -> None:
+def test_an_unchanged_vocabulary() -> None:
+    """A vocabulary that does not grow changes nothing."""
     vocabulary = Vocabulary((32, 97))
     before, after = (LanguageModel(ModelConfig(hidden_size=8), len(vocabulary)) for _ in range(2))
     before.initialize(torch.Generator().manual_seed(0))
@@ -111,7 +112,8 @@ def test_a_vocabulary_that_does_not_grow_changes_nothing() -> None:
     assert all(torch.equal(weights[name], tensor) for name, tensor in before.state_dict().items())
 
 
-def test_states_that_are_not_finite_do_not_spoil_the_biases() -> None:
+def test_infinite_states_spoil_no_biases() -> None:
+    """States that are not finite do not spoil the biases."""
     old, new = Vocabulary((32, 97)), Vocabulary((32, 97, 98))
     config = ModelConfig(hidden_size=8, cell="rnn", nonlinearity="relu")
     before, after = LanguageModel(config, len(old)), LanguageModel(config, len(new))
@@ -189,8 +191,10 @@ def sentences(words: str) -> str:
     return "".join(f"{' '.join(line)}.\n".capitalize() for line in chosen)
 
 
-def test_an_extended_model_learns_about_as_fast_as_a_new_one(tmp_path: Path) -> None:
-    """At first it is hardly worse than a uniform guess, and it keeps up with a new model.
+def test_an_extended_model_learns_fast(tmp_path: Path) -> None:
+    """An extended model learns about as fast as a new one.
+
+    At first it is hardly worse than a uniform guess, and it keeps up with a new model.
 
     The texts share only spaces and full stops, so that there is little to gain: this shows that
     starting from another model loses next to nothing, early or late.
@@ -214,9 +218,8 @@ def test_an_extended_model_learns_about_as_fast_as_a_new_one(tmp_path: Path) -> 
         assert scores["extended"] < scores["new"] + 0.15
 
 
-def test_a_run_that_extends_a_vocabulary_is_resumed_exactly(
-    latin: Path, cyrillic: Path, tmp_path: Path
-) -> None:
+def test_an_extending_run_is_resumed_exactly(latin: Path, cyrillic: Path, tmp_path: Path) -> None:
+    """A run that extends a vocabulary is resumed exactly."""
     settings = [setting.removeprefix("--set=") for setting in (*SMALL, EXTEND)]
     settings += [f"training.start_from={latin}", "training.steps=12", "training.save_every=5"]
     about: Any = {"text": cyrillic, "runs": tmp_path, "settings": settings}
@@ -228,10 +231,11 @@ def test_a_run_that_extends_a_vocabulary_is_resumed_exactly(
     assert_same_weights(broken.best, whole.best)
 
 
-def test_what_the_vocabulary_does_not_hold_is_said_with_a_score(
-    latin: Path, cyrillic: Path
-) -> None:
-    """A foreign text may be scored: bits per byte are fair, and the protocol says so."""
+def test_a_score_names_unknown_characters(latin: Path, cyrillic: Path) -> None:
+    """What the vocabulary does not hold is said with a score.
+
+    A foreign text may be scored: bits per byte are fair, and the protocol says so.
+    """
     score = json.loads(run("eval", latin, "--text", cyrillic, "--json").stdout)
     assert score["unknown_characters"] > 0.7 * score["characters"]
     assert "outside the vocabulary" in score["protocol"]
@@ -240,9 +244,10 @@ def test_what_the_vocabulary_does_not_hold_is_said_with_a_score(
     assert "outside the vocabulary" not in own["protocol"]
 
 
-def test_bits_per_byte_stand_beside_perplexity_where_characters_are_unknown(
+def test_bits_per_byte_beside_perplexity(
     tmp_path: Path,
 ) -> None:
+    """Bits per byte stand beside perplexity where characters are unknown."""
     words = "".join(f"{number} rain\n" for number in range(400))
     (path := tmp_path / "text").write_text(words + "Ж".join(words[:300]), "utf-8")
     settings = ["--set=training.steps=3", "--set=corpus.split=[0.8,0.1,0.1]"]

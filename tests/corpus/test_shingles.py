@@ -31,7 +31,8 @@ def share(of: Ids, ids: Ids, vocabulary: Vocabulary = LETTERS) -> float:
 
 @given(st.integers(0, 500), st.integers(0, 500), st.integers(0, 1000))
 @settings(max_examples=30, deadline=None)
-def test_of_short_texts_every_shared_passage_is_counted(known: int, new: int, seed: int) -> None:
+def test_short_texts_are_counted_exactly(known: int, new: int, seed: int) -> None:
+    """Of short texts every shared passage is counted."""
     text = np.concatenate([some_ids(seed, known), some_ids(seed + 1, new)])
     common, compared = count_common(sketch(some_ids(seed, known), LETTERS), text, LETTERS)
     assert common == max(0, known - PASSAGE + 1)
@@ -81,9 +82,10 @@ def corpus_and_config(tmp_path: Path) -> tuple[Corpus, CorpusConfig]:
     return build_corpus(config), config
 
 
-def test_a_second_start_takes_sketches_from_the_cache(
+def test_a_second_start_uses_the_cache(
     corpus_and_config: tuple[Corpus, CorpusConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A second start takes sketches from the cache."""
     made = [record.sketch.hashes.tolist() for record in records_of(*corpus_and_config)]
     monkeypatch.setattr(provenance, "sketch", None)  # it is not called
     assert [one.sketch.hashes.tolist() for one in records_of(*corpus_and_config)] == made
