@@ -80,7 +80,8 @@ def _shapes(config: Config) -> Iterator[Shape]:
             if key in sizes:
                 sizes[key] = value
             else:
-                tied = {"embedding_size": value} if model.tie_weights else {}
+                is_tied = model.tie_weights and key == "hidden_size"
+                tied = {"embedding_size": value} if is_tied else {}
                 model = model.replace(**{key: value}, **tied)
             yield Shape(f"{key} {value}", model, **sizes)
 

@@ -255,8 +255,9 @@ class TrainingConfig(Section):
     and loss are float32. `auto` selects the faster one on this machine and records it in the
     config. Without the kernels, charlm computes in float32 in place of bfloat16 and reports it."""
     threads: PositiveInt | Literal["auto"] = "auto"
-    """Maximum number of threads on a CPU; in bfloat16 a run uses fewer while that is faster.
-    `auto` is one thread per core; in float32, charlm measures at the start if fewer suffice."""
+    """Maximum number of threads on a CPU; in bfloat16 a run uses fewer while that is faster, except
+    a run of `mogrifier`, whose results depend on the number. `auto` is one thread per core; in
+    float32, charlm measures at the start if fewer suffice."""
     deterministic: bool = False
     """Use only deterministic algorithms, and no measurements: `auto` is then float32, and one
     thread per core. With a budget, the number of steps still depends on the clock."""

@@ -64,8 +64,9 @@ def text_to_score(
     elif found[0] != "train" and part in (None, found[0]):
         return _separate_split(checkpoint, found, paths, name)
     elif scored := _split_at(found[1], part, config):
-        what = "training text" if found[0] == "train" else f"{found[0]} text of the run"
-        note = f"; {name} is the {what}: its {scored.name} split is scored"
+        is_own = found[0] == "train"
+        what = "training text: its" if is_own else f"{found[0]} text of the run: the run's"
+        note = f"; {name} is the {what} {scored.name} split is scored"
         return replace(scored, note=note)
     other = encode_files(paths, config, checkpoint.vocabulary)
     return ScoredText(", ".join(map(str, files)), other, name, paths)

@@ -212,7 +212,7 @@ def choose_size(
 
 def embedding_of(hidden_size: int, is_tied: bool = False) -> int:
     """Return the size of a character's vector in a model of this size."""
-    return hidden_size if is_tied else min(128, hidden_size // 2)
+    return hidden_size if is_tied else min(128, max(1, hidden_size // 2))
 
 
 def weights_of(hidden_size: int) -> int:

@@ -40,8 +40,7 @@ def resolve(config: Config) -> Config:
     if precision == "auto":
         precision = choose_precision() if compiled and measures else "float32"
     if threads == "auto":
-        varies = may_vary_threads(config.model, precision)  # then `watch_threads` chooses
-        is_measured = compiled and measures and not varies
+        is_measured = compiled and measures and precision == "float32"
         threads = choose_threads(config) if is_measured else most_threads(_ALL)
     return config.replace(training={"threads": threads, "precision": precision})
 
@@ -106,8 +105,7 @@ def watch_threads(most: int) -> Generator[None, float, None]:
 
     The caller sends the seconds per character of each step. From time to time, or when another
     program has made steps slow, a few steps use fewer or more threads, and the faster number
-    stays. This is only for runs in bfloat16, where no bit depends on the number of threads; the
-    float32 product of the softmax layer in PyTorch gives other sums with four threads or more.
+    stays. This is only for runs of which no bit depends on the number: see `may_vary_threads`.
     """
     numbers = _halvings(most)
     place = numbers.index(most)

@@ -12,7 +12,9 @@ from charlm import load, resume, train
 from charlm.config.load import override
 from charlm.config.schema import Config, TrainingConfig
 from charlm.errors import CorpusError
+from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import RunFolder
+from charlm.training import calibration
 from charlm.training.ensemble_run import _member_config
 from charlm.training.events import Event, NetworkBegins
 
@@ -65,3 +67,24 @@ def test_members_of_different_texts_are_kept(tmp_path: Path) -> None:
     shutil.move(run / "member-2", tmp_path / "moved")
     assert resume(run).step == 4
     assert load(tmp_path / "moved").model
+
+
+def test_members_keep_their_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resumed member computes with the number of threads that it began with."""
+    (text := tmp_path / "text").write_text(words(0))
+    settings = [*TINY, "ensemble.members=2", "training.threads=auto", "training.precision=float32"]
+    for threads, steps in ((1, 2), (2, 4)):
+        monkeypatch.setattr(calibration, "most_threads", lambda wanted, threads=threads: threads)
+        monkeypatch.setattr(calibration, "choose_threads", lambda config, threads=threads: threads)
+        limit = f"training.steps={steps}"
+        if steps == 2:
+            run = train(text=text, runs=tmp_path, settings=[*settings, limit]).folder.path
+        else:
+            (run / "checkpoints" / "best.safetensors").unlink()
+            (run / "config.yaml").write_text(
+                (run / "config.yaml").read_text().replace("threads: 1", "threads: auto")
+            )
+            resume(run, settings=[limit])
+    for number in (1, 2):
+        member = read_checkpoint(RunFolder(run / f"member-{number}").last)
+        assert member.config.training.threads == 1
