@@ -10,6 +10,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from charlm.corpus.vocabulary import Ids
+from charlm.errors import CorpusError
 
 
 class Batch(NamedTuple):
@@ -122,6 +123,14 @@ class BatchIterator(ABC):
     @abstractmethod
     def _batch(self, index: int) -> Batch:
         """Return batch number `index` of the epoch."""
+
+    def _check_length(self, needed: int, purpose: str, key: str) -> None:
+        """Raise `CorpusError` if the text has fewer ids than `needed`; `key` may be lowered."""
+        if len(self.ids) < needed:
+            raise CorpusError(
+                f"the training split has {len(self.ids)} characters and {purpose} {needed}; lower "
+                f"{key} or give more text"
+            )
 
     def _random_offset(self, random: np.random.Generator, below: int, needed: int) -> int:
         """Draw the first position of the epoch; at least `needed` ids follow it."""

@@ -11,7 +11,6 @@ from charlm.config.schema import BatchesConfig
 from charlm.corpus.batch_iterator import Batch, BatchIterator, Share
 from charlm.corpus.shuffle import Shuffle
 from charlm.corpus.vocabulary import Ids
-from charlm.errors import CorpusError
 
 
 class RandomBatches(BatchIterator):
@@ -20,24 +19,9 @@ class RandomBatches(BatchIterator):
     The first window begins at a random offset, so that every epoch cuts other windows.
     """
 
-    def __init__(
-        self,
-        ids: Ids,
-        batch_size: int,
-        sequence_length: int,
-        seed: int,
-        random_offset: bool = True,
-        share: Share = range,
-    ) -> None:
-        if len(ids) < sequence_length + 1:
-            raise CorpusError(
-                f"the training split has {len(ids)} characters and one window needs "
-                f"{sequence_length + 1}; lower batches.sequence_length or give more text"
-            )
-        super().__init__(ids, batch_size, sequence_length, seed, random_offset, share)
-
     def _lay_out(self, random: np.random.Generator) -> int:
         length = self.sequence_length
+        self._check_length(length + 1, "one window needs", "batches.sequence_length")
         self._offset = self._random_offset(random, below=length, needed=length + 1)
         self._num_windows = (len(self.ids) - 1 - self._offset) // self.sequence_length
         self._shuffle = Shuffle(self._num_windows, random)
@@ -69,17 +53,14 @@ class SequentialBatches(BatchIterator):
         share: Share = range,
     ) -> None:
         self._reset_probability = reset_probability
-        if len(ids) < batch_size + 1:
-            raise CorpusError(
-                f"the training split has {len(ids)} characters and {batch_size} columns need "
-                f"{batch_size + 1}; lower batches.batch_size or give more text"
-            )
         super().__init__(ids, batch_size, sequence_length, seed, random_offset, share)
 
     def _lay_out(self, random: np.random.Generator) -> int:
+        needed = self.batch_size + 1
+        self._check_length(needed, f"{self.batch_size} columns need", "batches.batch_size")
         # The columns omit fewer than `batch_size` characters at the end: vary which ones.
         below = max(self.sequence_length, self.batch_size)
-        self._offset = self._random_offset(random, below, needed=self.batch_size + 1)
+        self._offset = self._random_offset(random, below, needed)
         self._column_length = (len(self.ids) - 1 - self._offset) // self.batch_size
         return -(-self._column_length // self.sequence_length)
 

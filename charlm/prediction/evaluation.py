@@ -1,10 +1,11 @@
 """Evaluate a trained model on a text, and describe how the score was computed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from charlm.config.schema import TrainingConfig
+from charlm.config.settings import TextPaths
 from charlm.corpus.corpus import Corpus, Part, PartName
 from charlm.corpus.overlaps import caveats, overlaps
 from charlm.corpus.provenance import Record, followed, records_of
@@ -31,7 +32,7 @@ _MOST_EXACT_CHARACTERS = 250_000
 def evaluate(
     predictor: Predictor,
     *,
-    text: str | Path | Iterable[str | Path] = (),
+    text: TextPaths = (),
     part: PartName | None = None,
     rows: int = 1,
 ) -> Score:
@@ -49,7 +50,7 @@ def evaluate(
 
 def score_text(
     predictor: Predictor,
-    text: str | Path | Iterable[str | Path] = (),
+    text: TextPaths = (),
     part: PartName | None = None,
     rows: int = 1,
 ) -> tuple[str, Score]:
@@ -64,7 +65,7 @@ def score_text(
 def evaluate_dynamically(
     predictor: Predictor,
     *,
-    text: str | Path | Iterable[str | Path] = (),
+    text: TextPaths = (),
     part: PartName | None = None,
     save: str | Path | None = None,
 ) -> tuple[str, Score, Rates]:

@@ -1,10 +1,10 @@
 """A trained model with its vocabulary and config, loaded from a checkpoint."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from charlm.config.schema import Config
+from charlm.config.settings import TextPaths
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError
 from charlm.files.locations import from_user
@@ -50,7 +50,7 @@ def load(
     *,
     runs: str | Path = "runs",
     device: str = "auto",
-    text: str | Path | Iterable[str | Path] = (),
+    text: TextPaths = (),
 ) -> Predictor:
     """Load a checkpoint, or the best one of a run folder, or of the newest run in `runs`.
 

@@ -1,11 +1,12 @@
 """Find the text to score: a split of the training text, at its old or new path, or another."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from charlm.config.paths import absolute
 from charlm.config.schema import CorpusConfig
+from charlm.config.settings import TextPaths
 from charlm.corpus.builder import encode_files
 from charlm.corpus.corpus import Corpus, Part, PartName
 from charlm.corpus.overlaps import overlaps
@@ -43,9 +44,7 @@ class ScoredText:
     """Text to append to the protocol of the score."""
 
 
-def text_to_score(
-    checkpoint: Checkpoint, text: str | Path | Iterable[str | Path], part: PartName | None
-) -> ScoredText:
+def text_to_score(checkpoint: Checkpoint, text: TextPaths, part: PartName | None) -> ScoredText:
     """Find the text that `charlm eval` scores: `text`, or a split of the training text.
 
     If `text` has the content of the training text, a split of it is scored; if it has that of a

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from charlm.config.load import relocate
 from charlm.config.schema import Config
+from charlm.config.settings import TextPaths
 from charlm.corpus.corpus import Corpus
 from charlm.corpus.known_characters import corpus_of
 from charlm.distributed.processes import Processes
@@ -50,7 +50,7 @@ def resume_network(
     processes: Processes,
     emit: Callable[[Event], None],
     *,
-    text: str | Path | Iterable[str | Path] = (),
+    text: TextPaths = (),
     settings: Iterable[str] = (),
     scores_at_end: bool = True,
     replaceable_teachers: int = 0,
@@ -103,7 +103,7 @@ def _restored_state(
     folder: RunFolder,
     written: Config | None,
     processes: Processes,
-    text: str | Path | Iterable[str | Path],
+    text: TextPaths,
     settings: Iterable[str],
     replaceable_teachers: int,
 ) -> TrainingState:

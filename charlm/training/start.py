@@ -8,6 +8,7 @@ import torch
 
 from charlm.config.load import load_config, override, relocate
 from charlm.config.schema import Config
+from charlm.config.settings import TextPaths
 from charlm.corpus.builder import build_corpus
 from charlm.distributed.joining import joined_processes
 from charlm.distributed.launch import launch_name, launched
@@ -30,7 +31,7 @@ from charlm.training.resume_rules import check_resumable, check_same
 def train(
     config: str | Path | Config = "quickstart",
     *,
-    text: str | Path | Iterable[str | Path] = (),
+    text: TextPaths = (),
     settings: Iterable[str] = (),
     name: str | None = None,
     runs: str | Path = "runs",
@@ -88,7 +89,7 @@ def train(
 def resume(
     run: str | Path,
     *,
-    text: str | Path | Iterable[str | Path] = (),
+    text: TextPaths = (),
     settings: Iterable[str] = (),
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> Finished:
@@ -109,7 +110,7 @@ def _resume(
     processes: Processes,
     emit: Callable[[Event], None],
     *,
-    text: str | Path | Iterable[str | Path] = (),
+    text: TextPaths = (),
     settings: Iterable[str] = (),
 ) -> Finished:
     with locked_folder(path, is_writer=processes.is_first) as folder:
