@@ -91,7 +91,7 @@ def _find(source: str | Path) -> Path:
                 f"{source}: a config is a .yaml file; to train on this file, give it with --text"
             )
         return Path(source)
-    if os.path.isdir(source):  # noqa: PTH112
+    if os.path.isdir(source):  # noqa: PTH112 - the same
         raise ConfigError(
             f"{source}: a folder, not a config; give texts with --text, and a run with --resume"
         )

@@ -32,7 +32,7 @@ def absolute(path: str, folder: Path) -> str:
     if path in ("", "-"):
         return path
     path = _as_name(os.path.expanduser(path))  # noqa: PTH111 - Path's raises for an unknown home
-    is_pattern = glob.has_magic(path) and not os.path.exists(folder / path)  # noqa: PTH110
+    is_pattern = glob.has_magic(path) and not os.path.exists(folder / path)  # noqa: PTH110 - never raises
     return str(Path(glob.escape(str(folder)) if is_pattern else folder) / path)
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 _SLEEP_SECONDS = 600.0
-"""Seconds without computing: where no signal says so, as on Windows, the machine has slept."""
+"""A longer time without computing counts as sleep, also where no signal reports it (Windows)."""
 
 
 class _PauseClock:

@@ -13,7 +13,7 @@ _HIGH_SPREADS = 6.0
 _HIGH_NATS = 1.0
 """A loss is high only if it exceeds its level, or that of a uniform guess, by more than this."""
 _LEAP_STEPS = 50
-"""Steps in a row with a high loss: an odd batch, or a state that begins anew, takes fewer."""
+"""Steps in a row with a high loss: an unusual batch, or a reset state, takes fewer."""
 
 
 @dataclass

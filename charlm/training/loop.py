@@ -43,7 +43,7 @@ class TrainingLoop:
         *,
         scores_at_end: bool = True,
     ) -> None:
-        """`scores_at_end` decides whether the best weights are scored on text set apart."""
+        """`scores_at_end`: whether the best weights are scored on the held-out split at the end."""
         self.state = state
         self.folder = folder
         self.emit = emit

@@ -41,7 +41,7 @@ class TrainingState:
         *,
         replaceable_teachers: int = 0,
     ) -> None:
-        """A checkpoint may have had other networks as the last `replaceable_teachers` ones.
+        """The last `replaceable_teachers` teachers may differ from those of a checkpoint.
 
         These are members of the student's ensemble, which have been trained longer since.
         """
