@@ -1,39 +1,24 @@
-"""Train an ensemble: its networks one after another, then their mixture with n-grams."""
+"""Train an ensemble: its members one after another, each in a run folder of its own."""
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from charlm.config.load import make_config
 from charlm.config.schema import Config
 from charlm.corpus.builder import build_corpus
-from charlm.corpus.corpus import Corpus, Part
-from charlm.corpus.provenance import fitted, merged
 from charlm.distributed.processes import Processes
-from charlm.errors import CorpusError, RunError, file_errors
-from charlm.models.ensemble import AnyModel, Ensemble
-from charlm.models.language_model import LanguageModel, choose_device
-from charlm.models.openings import Opening, choose_passages
-from charlm.prediction.evaluation import final_score
-from charlm.prediction.generation import generate
-from charlm.prediction.ngram_text import stored_characters, tensors_to_save, text_to_count
-from charlm.prediction.predictor import Predictor
-from charlm.prediction.scoring import evaluate_part
-from charlm.runs.checkpoint import Checkpoint, read_checkpoint
+from charlm.errors import RunError, file_errors
+from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.creation import create_run_folder
-from charlm.runs.finding import checkpoint_to_use
 from charlm.runs.folder import RunFolder
-from charlm.runs.training_text import training_corpus
 from charlm.training import network_run
 from charlm.training.determinism import environment
-from charlm.training.events import Event, Finished, Mixing, NetworkBegins, Started, Stopping
-from charlm.training.fine_tuning import NETWORK_LOSSES
+from charlm.training.events import Event, Finished, NetworkBegins, Started, Stopping
 from charlm.training.member_logs import member_folder, merge_logs
+from charlm.training.mixing import corpus_of_members, mix_members
 from charlm.training.resume_rules import MAY_CHANGE, check_not_begun
 
 _FIRST_DERIVED_SEED = 2**61
@@ -69,7 +54,7 @@ def train_members(
                 )
             )
     merge_logs(folder)
-    return _mix(folder, config, finished, emit)
+    return mix_members(folder, config, finished, emit)
 
 
 class _MemberEvents:
@@ -97,13 +82,7 @@ def check_text(folder: RunFolder, config: Config) -> None:
     if last is None:
         build_corpus(config.corpus)
     else:
-        _corpus_at(config, read_checkpoint(last))
-
-
-def _corpus_at(config: Config, checkpoint: Checkpoint) -> Corpus:
-    """Return the corpus of a member's checkpoint, read from the paths of the ensemble's config."""
-    moved = checkpoint.config.replace(corpus=config.corpus)
-    return training_corpus(replace(checkpoint, config=moved))
+        corpus_of_members(config, read_checkpoint(last))
 
 
 def _is_begun(member: RunFolder) -> bool:
@@ -172,96 +151,3 @@ def _member_config(folder: RunFolder, config: Config, number: int) -> Config:
         changes["teachers"] = (*training.teachers, *paths)
     keys = {"training": training.model_dump() | changes, "ensemble": {}}
     return make_config(config.model_dump() | keys, "a member of the ensemble")
-
-
-def _mix(
-    folder: RunFolder, config: Config, finished: list[Finished], emit: Callable[[Event], None]
-) -> Finished:
-    """Mix the best of each member, save the mixture as the best checkpoint, and score it.
-
-    The mixture weights are fitted on the validation split, which also chose the members. Raises
-    `CorpusError` if the members have different texts.
-    """
-    emit(Mixing(config.ensemble.size, config.ensemble.ngram_order))
-    checkpoints = [read_checkpoint(checkpoint_to_use(member.folder.path)) for member in finished]
-    vocabulary = checkpoints[0].vocabulary
-    fingerprint = checkpoints[0].fingerprint
-    if others := [
-        member.folder.path.name
-        for member, checkpoint in zip(finished, checkpoints, strict=True)
-        if checkpoint.fingerprint != fingerprint
-    ]:
-        raise CorpusError(
-            f"{folder.path}: its members were trained on different texts; restore the text of "
-            f"{finished[0].folder.path.name}, move {', '.join(others)} to another folder, where "
-            "each remains a run, and resume"
-        )
-    corpus = _corpus_at(config, checkpoints[0])
-    device = choose_device(config.training.device)
-    models = [checkpoint.make_model(device) for checkpoint in checkpoints]
-    members = [model for model in models if isinstance(model, LanguageModel)]
-    train, validation = corpus.parts["train"].ids, corpus.parts["validation"]
-    ensemble = Ensemble(members, config.ensemble.ngram_order or 0, text_to_count(corpus))
-    if is_fitted := len(validation) > 1:
-        preceding = train if config.corpus.validation_follows_training else train[:0]
-        ensemble.fit(preceding, np.array(validation.ids))
-    # The shape (that of `start_from`), precision and threads were resolved for the members.
-    trained = checkpoints[0].config
-    decided = {"precision": trained.training.precision, "threads": trained.training.threads}
-    config = config.replace(model=trained.model, training=decided)
-    folder.write_config(config)
-    opening = Opening.of_passages(
-        ensemble, choose_passages(train, vocabulary, config.training.seed)
-    )
-    records = merged(*(one.provenance for one in checkpoints))
-    records = fitted(records) if is_fitted else records
-    ensemble.precision = config.training.product_precision
-    *network_losses, ensemble_loss = _validation_losses([*members, ensemble], validation, config)
-    checkpoint = Checkpoint(
-        config,
-        vocabulary,
-        corpus.fingerprint,
-        {},
-        training_counters={NETWORK_LOSSES: network_losses},
-        opening_tensors=opening.tensors() if opening else {},
-        provenance=records,
-    )
-    checkpoint = replace(checkpoint, weights=tensors_to_save(ensemble, checkpoint))
-    folder.save_best(checkpoint)
-    held_out, protocol = final_score(ensemble, corpus, config.training, records)
-    predictor = Predictor(ensemble, vocabulary, config, opening=opening)
-    sample = "".join(generate(predictor, seed=config.training.seed))
-    event = Finished(
-        folder,
-        step=sum(member.step for member in finished),
-        epochs=sum(member.epochs for member in finished),
-        characters=sum(member.characters for member in finished),
-        seconds=sum(member.seconds for member in finished),
-        num_parameters=ensemble.num_parameters,
-        training_loss=None,
-        best_step=sum(member.best_step for member in finished),
-        best_loss=ensemble_loss,
-        held_out=held_out,
-        protocol=protocol,
-        sample=predictor.prefix + sample,
-        networks=tuple(
-            replace(member, best_loss=loss)
-            for member, loss in zip(finished, network_losses, strict=True)
-        ),
-        kept_characters=stored_characters(checkpoint),
-    )
-    emit(event)
-    return event
-
-
-def _validation_losses(
-    models: Sequence[AnyModel], validation: Part, config: Config
-) -> list[float | None]:
-    """Score models on the same characters of the validation split; None where there is none."""
-    rows, characters = config.training.validation_rows, config.training.validation_characters
-    return [
-        evaluate_part(model, validation, rows, characters=characters).nats_per_character
-        if len(validation) > 1
-        else None
-        for model in models
-    ]

@@ -1,0 +1,129 @@
+"""Mix the trained members of an ensemble with n-grams, and save and score the mixture."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from charlm.config.schema import Config
+from charlm.corpus.corpus import Corpus, Part
+from charlm.corpus.provenance import fitted, merged
+from charlm.errors import CorpusError
+from charlm.models.ensemble import AnyModel, Ensemble
+from charlm.models.language_model import LanguageModel, choose_device
+from charlm.models.openings import Opening, choose_passages
+from charlm.prediction.evaluation import final_score
+from charlm.prediction.generation import generate
+from charlm.prediction.ngram_text import stored_characters, tensors_to_save, text_to_count
+from charlm.prediction.predictor import Predictor
+from charlm.prediction.scoring import evaluate_part
+from charlm.runs.checkpoint import Checkpoint, read_checkpoint
+from charlm.runs.finding import checkpoint_to_use
+from charlm.runs.folder import RunFolder
+from charlm.runs.training_text import training_corpus
+from charlm.training.events import Event, Finished, Mixing
+from charlm.training.fine_tuning import NETWORK_LOSSES
+
+
+def mix_members(
+    folder: RunFolder, config: Config, finished: list[Finished], emit: Callable[[Event], None]
+) -> Finished:
+    """Mix the best of each member, save the mixture as the best checkpoint, and score it.
+
+    The mixture weights are fitted on the validation split, which also chose the members. Raises
+    `CorpusError` if the members have different texts.
+    """
+    emit(Mixing(config.ensemble.size, config.ensemble.ngram_order))
+    checkpoints = _best_checkpoints(folder, finished)
+    vocabulary = checkpoints[0].vocabulary
+    corpus = corpus_of_members(config, checkpoints[0])
+    device = choose_device(config.training.device)
+    models = [checkpoint.make_model(device) for checkpoint in checkpoints]
+    members = [model for model in models if isinstance(model, LanguageModel)]
+    train, validation = corpus.parts["train"].ids, corpus.parts["validation"]
+    ensemble = Ensemble(members, config.ensemble.ngram_order or 0, text_to_count(corpus))
+    if is_fitted := len(validation) > 1:
+        preceding = train if config.corpus.validation_follows_training else train[:0]
+        ensemble.fit(preceding, np.array(validation.ids))
+    # The shape (that of `start_from`), precision and threads were resolved for the members.
+    trained = checkpoints[0].config
+    decided = {"precision": trained.training.precision, "threads": trained.training.threads}
+    config = config.replace(model=trained.model, training=decided)
+    folder.write_config(config)
+    opening = Opening.of_passages(
+        ensemble, choose_passages(train, vocabulary, config.training.seed)
+    )
+    records = merged(*(one.provenance for one in checkpoints))
+    records = fitted(records) if is_fitted else records
+    ensemble.precision = config.training.product_precision
+    *network_losses, ensemble_loss = _validation_losses([*members, ensemble], validation, config)
+    checkpoint = Checkpoint(
+        config,
+        vocabulary,
+        corpus.fingerprint,
+        {},
+        training_counters={NETWORK_LOSSES: network_losses},
+        opening_tensors=opening.tensors() if opening else {},
+        provenance=records,
+    )
+    checkpoint = replace(checkpoint, weights=tensors_to_save(ensemble, checkpoint))
+    folder.save_best(checkpoint)
+    held_out, protocol = final_score(ensemble, corpus, config.training, records)
+    predictor = Predictor(ensemble, vocabulary, config, opening=opening)
+    sample = "".join(generate(predictor, seed=config.training.seed))
+    event = Finished(
+        folder,
+        step=sum(member.step for member in finished),
+        epochs=sum(member.epochs for member in finished),
+        characters=sum(member.characters for member in finished),
+        seconds=sum(member.seconds for member in finished),
+        num_parameters=ensemble.num_parameters,
+        training_loss=None,
+        best_step=sum(member.best_step for member in finished),
+        best_loss=ensemble_loss,
+        held_out=held_out,
+        protocol=protocol,
+        sample=predictor.prefix + sample,
+        networks=tuple(
+            replace(member, best_loss=loss)
+            for member, loss in zip(finished, network_losses, strict=True)
+        ),
+        kept_characters=stored_characters(checkpoint),
+    )
+    emit(event)
+    return event
+
+
+def _best_checkpoints(folder: RunFolder, finished: list[Finished]) -> list[Checkpoint]:
+    """Read the best checkpoint of each member; raises `CorpusError` for different texts."""
+    checkpoints = [read_checkpoint(checkpoint_to_use(member.folder.path)) for member in finished]
+    if others := [
+        member.folder.path.name
+        for member, checkpoint in zip(finished, checkpoints, strict=True)
+        if checkpoint.fingerprint != checkpoints[0].fingerprint
+    ]:
+        raise CorpusError(
+            f"{folder.path}: its members were trained on different texts; restore the text of "
+            f"{finished[0].folder.path.name}, move {', '.join(others)} to another folder, where "
+            "each remains a run, and resume"
+        )
+    return checkpoints
+
+
+def corpus_of_members(config: Config, checkpoint: Checkpoint) -> Corpus:
+    """Return the corpus of a member's checkpoint, read from the paths of the ensemble's config."""
+    moved = checkpoint.config.replace(corpus=config.corpus)
+    return training_corpus(replace(checkpoint, config=moved))
+
+
+def _validation_losses(
+    models: Sequence[AnyModel], validation: Part, config: Config
+) -> list[float | None]:
+    """Score models on the same characters of the validation split; None where there is none."""
+    rows, characters = config.training.validation_rows, config.training.validation_characters
+    return [
+        evaluate_part(model, validation, rows, characters=characters).nats_per_character
+        if len(validation) > 1
+        else None
+        for model in models
+    ]
