@@ -15,12 +15,12 @@ import numpy as np
 
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.file_kinds import (
-    BEGINNING,
+    BEGINNING_BYTES,
     LEAVE_IT_OUT,
     is_web_page,
     kind_of,
-    misread,
-    place_of_wide,
+    mismatch,
+    utf16_offset,
 )
 from charlm.corpus.files import how_to_leave_out
 from charlm.corpus.normalization import normalised
@@ -100,7 +100,7 @@ def _blocks(path: Path, size: int | None = None) -> Iterator[bytes]:
 
 def _why_not_gzip(path: Path, reason: Exception) -> str:
     with path.open("rb") as file:
-        beginning = file.read(BEGINNING)
+        beginning = file.read(BEGINNING_BYTES)
     if beginning.startswith(b"\x1f\x8b"):
         return f"incomplete or damaged gzip file ({reason}); compress it again"
     kind = kind_of(beginning)
@@ -125,19 +125,19 @@ def _recognised(
 ) -> Iterator[bytes]:
     """Yield blocks; raise `CorpusError` if the first bytes show that they are not text."""
     first: list[bytes] = []
-    while sum(map(len, first)) < BEGINNING and (block := next(blocks, b"")):
+    while sum(map(len, first)) < BEGINNING_BYTES and (block := next(blocks, b"")):
         first.append(block)
-    if kind := misread(b"".join(first), config.encoding):
+    if kind := mismatch(b"".join(first), config.encoding):
         expected = "plain" if kind.encoding is None else config.encoding.upper()
         remedy = leave_out if leave_out and kind.remedy == LEAVE_IT_OUT else kind.remedy
         also = "" if remedy is leave_out or not leave_out else f"; or {leave_out}"
         raise CorpusError(f"{path}: {kind.name}, not {expected} text; {remedy}{also}")
     offset = 0
     for block in chain(first, blocks):
-        if (place := place_of_wide(block, config.encoding)) is not None:
+        if (start := utf16_offset(block, config.encoding)) is not None:
             also = f"; or {leave_out}" if leave_out else ""
             raise CorpusError(
-                f"{path}: UTF-16 text from byte {offset + place} on, within "
+                f"{path}: UTF-16 text from byte {offset + start} on, within "
                 f"{config.encoding.upper()} text, such as PowerShell's >> appends; convert the "
                 f"file to one encoding{also}"
             )

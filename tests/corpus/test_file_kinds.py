@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.builder import build_corpus
-from charlm.corpus.file_kinds import kind_of, misread
+from charlm.corpus.file_kinds import kind_of, mismatch
 from charlm.errors import CorpusError, CorpusWarning
 
 TEXT = "The rain had stopped before the train came in, and nobody said a word. Café!\n" * 5
@@ -56,7 +56,7 @@ def test_the_right_encoding_raises_no_alarm(text: str, encoding: str) -> None:
     """A text that is read in its own encoding raises no alarm."""
     data = text.encode(encoding, "ignore")
     if encoding in ("utf-8", "latin-1") or not data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        assert misread(data, encoding.removesuffix("-sig")) is None
+        assert mismatch(data, encoding.removesuffix("-sig")) is None
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ FILES: dict[str, tuple[Callable[[], bytes], str, str]] = {
     ),
     "png": (lambda: b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + STREAM, "a picture", "leave it out"),
     "jpeg": (lambda: b"\xff\xd8\xff\xe0\0\x10JFIF" + STREAM, "a picture", "leave it out"),
-    "wave": (_wave, "a sound file", "leave it out"),
+    "wave": (_wave, "an audio file", "leave it out"),
     "sqlite": (_database, "a database", "leave it out"),
     "zeros": (lambda: b"\0" * 5000, "data with many zero bytes", "whole"),
     "data": (lambda: bytes(range(256)) * 8, "data", "corpus.unit=byte"),
