@@ -39,7 +39,8 @@ def test_help_and_version_need_no_torch() -> None:
     assert run("--version").stdout.startswith("charlm ")
 
 
-def test_train_prints_a_sample_a_table_and_last_its_folder(trained: Path) -> None:
+def test_train_prints_its_folder_last(trained: Path) -> None:
+    """`train` prints a sample and a table of scores; the last line is the run folder."""
     result = run(
         "train", "--text", trained.parent.parent / "text.txt", "--runs", trained.parent,
         "--set=training.steps=3", *SMALL,
@@ -74,7 +75,8 @@ def test_eval_as_json(trained: Path) -> None:
     assert rows["characters"] == score["characters"]
 
 
-def test_eval_of_parts_files_and_standard_input(trained: Path, tmp_path: Path) -> None:
+def test_eval_scores_splits_files_and_input(trained: Path, tmp_path: Path) -> None:
+    """`eval` scores a split, a file or standard input; bits per byte count unknown characters."""
     text = tmp_path / "other.txt"
     text.write_text("The train came in. Ünïcode ☃!\r\n", "utf-8", newline="")
     of_file = json.loads(run("eval", trained, "--text", text, "--json").stdout)
@@ -94,7 +96,8 @@ def test_eval_of_parts_files_and_standard_input(trained: Path, tmp_path: Path) -
     assert "approximate" in run("eval", trained, "--part", "train", "--rows", 2).stdout
 
 
-def test_eval_and_generate_take_the_newest_run_and_say_which(trained: Path, tmp_path: Path) -> None:
+def test_newest_run_is_the_default(trained: Path, tmp_path: Path) -> None:
+    """Without a run, `eval` and `generate` use the newest one and name its checkpoint."""
     text = trained.parent.parent / "text.txt"
     train(text, tmp_path, "--name", "older")
     newer = train(text, tmp_path, "--name", "newer")
@@ -105,7 +108,8 @@ def test_eval_and_generate_take_the_newest_run_and_say_which(trained: Path, tmp_
         assert str(newer / "checkpoints" / "best.safetensors") in result.stderr
 
 
-def test_generate_needs_nothing_but_the_checkpoint(trained: Path, tmp_path: Path) -> None:
+def test_generate_needs_only_the_checkpoint(trained: Path, tmp_path: Path) -> None:
+    """A checkpoint outside its run folder generates the same text."""
     alone = tmp_path / "model.safetensors"
     alone.write_bytes((trained / "checkpoints" / "best.safetensors").read_bytes())
     options = ("--prefix", "The ", "--length", 30, "--seed", 5)
@@ -229,9 +233,13 @@ def wait_until(done: Callable[[], bool]) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 @pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_run_ended_from_outside_goes_on_exactly(
+def test_run_ended_by_a_signal_resumes(
     text_file: Path, tmp_path: Path, way: signal.Signals
 ) -> None:
+    """A run that a signal ends exits with status 130, prints how to resume it, and resumes.
+
+    SIGKILL leaves no time to print; the run resumes all the same.
+    """
     folder = tmp_path / "long"
     with start_long(text_file, tmp_path) as process:
         wait_until(lambda: len(steps_logged(folder)) > 50)
@@ -250,9 +258,8 @@ def test_a_run_ended_from_outside_goes_on_exactly(
 
 
 @pytest.mark.parametrize("sampling", ["random", "sequential"])
-def test_killed_and_resumed_equals_uninterrupted_across_processes(
-    text_file: Path, tmp_path: Path, sampling: str
-) -> None:
+def test_killed_and_resumed_equals_whole(text_file: Path, tmp_path: Path, sampling: str) -> None:
+    """A killed and resumed run has the log and samples of a whole one, across processes."""
     arguments = (
         "train", "--text", text_file, "--runs", tmp_path, *SMALL, "--set=training.steps=120",
         "--set=model.dropout=0.2", f"--set=batches.sampling={sampling}",
@@ -335,9 +342,8 @@ def test_checkpoints_that_cannot_be_used(trained: Path, tmp_path: Path) -> None:
     refused(run("train", "--resume", tmp_path), "no checkpoint to resume")
 
 
-def test_where_the_last_checkpoint_is_damaged_another_one_is_named(
-    trained: Path, tmp_path: Path
-) -> None:
+def test_damaged_checkpoint_names_another(trained: Path, tmp_path: Path) -> None:
+    """If the last checkpoint is damaged, the error names the best one, as long as it exists."""
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
     last = folder / "checkpoints" / "last.safetensors"
@@ -356,9 +362,8 @@ def test_where_the_last_checkpoint_is_damaged_another_one_is_named(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has it")
 @pytest.mark.parametrize("arguments", [["eval"], ["generate", "--length", "10000"]])
-def test_a_full_disk_behind_standard_output_is_one_line(
-    trained: Path, arguments: list[str]
-) -> None:
+def test_full_standard_output_is_one_line(trained: Path, arguments: list[str]) -> None:
+    """A full disk behind standard output gives an error of one line."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             command(*arguments, trained),
@@ -373,7 +378,8 @@ def test_a_full_disk_behind_standard_output_is_one_line(
     assert "Traceback" not in done.stderr
 
 
-def test_runs_that_cannot_be_started_or_resumed(trained: Path, tmp_path: Path) -> None:
+def test_refused_runs_name_the_reason(trained: Path, tmp_path: Path) -> None:
+    """A refused command names the run, setting, character, option or text that is wrong."""
     text = trained.parent.parent / "text.txt"
     refused(
         run("train", "--text", text, "--runs", trained.parent, "--name", trained.name, *SMALL),
@@ -408,9 +414,10 @@ def test_a_folder_that_cannot_be_written(text_file: Path, tmp_path: Path) -> Non
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_any_file_trains_or_is_refused_in_one_line(
+def test_any_file_trains_or_is_refused(
     tmp_path: Path, content: bytes, unit: str, newlines: str, sampling: str
 ) -> None:
+    """A file of any bytes trains, generates and is scored, or is refused in one line."""
     path = tmp_path / "any.txt"
     path.write_bytes(content)
     keys = (f"corpus.unit={unit}", f"corpus.newlines={newlines}", f"batches.sampling={sampling}")

@@ -30,9 +30,11 @@ def test_a_closed_output_needs_no_space() -> None:
 
 
 @pytest.mark.parametrize(("number", "remedy"), [FULL, LARGE])
-def test_only_a_checkpoint_that_exists_is_whole(
+def test_whole_checkpoint_must_exist(
     number: int, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A failed write says that the previous checkpoint is whole only if there is one."""
+
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 

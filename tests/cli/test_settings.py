@@ -71,7 +71,7 @@ IN_SECONDS = {"h": 3600, "m": 60, "s": 1}
 @example([1, 30], 0, True, False, ("",) * 6, 1)
 @example([90], 2, True, False, ("",) * 6, 1)
 @settings(deadline=None)
-def test_a_number_without_a_unit_has_the_next_smaller_one(
+def test_bare_number_has_next_smaller_unit(
     amounts: list[int],
     first: int,
     is_bare: bool,
@@ -79,7 +79,10 @@ def test_a_number_without_a_unit_has_the_next_smaller_one(
     spaces: tuple[str, ...],
     divisor: int,
 ) -> None:
-    """After `h` it is minutes, after `m` seconds; a number alone is seconds."""
+    """A number without a unit takes the unit below the previous one.
+
+    After `h` it is minutes, after `m` seconds; a number alone is seconds.
+    """
     units = UNITS[first : first + len(amounts)]
     amounts = amounts[: len(units)]
     if is_bare and len(units) == 1:
@@ -108,7 +111,8 @@ def test_durations_as_people_write_them(written: str, seconds: float) -> None:
     ["1h30x", "1 30m", "30s5m", "1h2h", "1h30m15s7", "h", "--3m", "-3m", "0", "0h0m0s", "inf",
      "1e99h", "9" * 400 + "h", "nan", "½h", "٣m", ""],
 )  # fmt: skip
-def test_what_is_no_duration_is_refused_with_what_is_one(written: str) -> None:
+def test_invalid_duration_is_refused(written: str) -> None:
+    """An invalid duration is refused, and the error shows a valid one or the limit."""
     with pytest.raises(ConfigError, match=r"training\.budget .*(3m|greater than 0|finite)"):
         load_config("quickstart", [f'training.budget="{written}"'])
 
@@ -117,14 +121,16 @@ def test_what_is_no_duration_is_refused_with_what_is_one(written: str) -> None:
 
 
 @given(st.integers(1, 1000))
-def test_one_fraction_is_that_of_training_and_the_rest_is_halved(thousandths: int) -> None:
+def test_single_fraction_halves_the_rest(thousandths: int) -> None:
+    """A single fraction is the training split; validation and test each get half of the rest."""
     fraction = thousandths / 1000
     train, validation, test = CorpusConfig(split=fraction).split  # type: ignore[arg-type]
     assert (train, validation) == (fraction, test)
     assert train + validation + test == pytest.approx(1, abs=1e-9)
 
 
-def test_a_fraction_is_the_same_setting_as_the_three_that_it_means() -> None:
+def test_single_fraction_equals_the_three() -> None:
+    """A single fraction gives the same config as the three fractions; an invalid one is refused."""
     three = load_config("quickstart", ["corpus.split=[0.8, 0.1, 0.1]"])
     assert load_config("quickstart", ["corpus.split=0.8"]) == three
     assert load_config("quickstart", ["corpus.split=1"]).corpus.split == (1, 0, 0)
@@ -137,10 +143,11 @@ def test_a_fraction_is_the_same_setting_as_the_three_that_it_means() -> None:
 
 
 @pytest.mark.parametrize("minimum_count", [1, 3, 10])
-def test_hapax_dropout_acts_whatever_the_minimum_count_is(
-    minimum_count: int, tmp_path: Path
-) -> None:
-    """Characters at the edge of being known are read as unknown in some epochs, no others are."""
+def test_hapax_dropout_for_any_minimum_count(minimum_count: int, tmp_path: Path) -> None:
+    """Hapax dropout works with every minimum count.
+
+    Characters at the edge of being known are read as unknown in some epochs, no others are.
+    """
     path = tmp_path / "text"
     edge = "vwxyz"  # known by one occurrence, or almost unknown
     path.write_text("abc " * 2000 + edge * minimum_count + "abc " * 200, "utf-8")
@@ -217,8 +224,11 @@ def test_two_texts_for_one_place_are_refused(setting: str) -> None:
         load_config("quickstart", [setting], text="a.txt")
 
 
-def test_a_run_whose_separate_files_all_moved_is_resumed(three_texts: Path) -> None:
-    """It ends as the one that was not moved, and `eval` finds the texts in their new place."""
+def test_run_with_moved_files_resumes(three_texts: Path) -> None:
+    """A run whose separate files all moved resumes once it is told where they are.
+
+    It ends as the one that was not moved, and `eval` finds the texts in their new place.
+    """
     settings = ["training.steps=4", "training.validate_every=2", *set_separate(three_texts)]
     whole = train(three_texts / "text.txt", three_texts, *settings, name="whole")
     with pytest.raises(PowerLossError):
@@ -243,14 +253,19 @@ def test_a_run_whose_separate_files_all_moved_is_resumed(three_texts: Path) -> N
         charlm.evaluate(charlm.load(whole.path))
 
 
-def test_a_finished_run_that_moved_is_scored_in_its_new_place(three_texts: Path) -> None:
+def test_finished_run_finds_its_moved_text(three_texts: Path) -> None:
+    """A finished run is scored on its moved text once it is resumed with the new path."""
     trained = train(three_texts / "text.txt", three_texts, "training.steps=2", name="run")
     elsewhere = moved(three_texts)
     charlm.resume(trained.path, text=elsewhere / "text.txt")
     assert charlm.evaluate(charlm.load(trained.path)).nats > 0
 
 
-def test_an_ensemble_whose_separate_files_all_moved_is_resumed(three_texts: Path) -> None:
+def test_ensemble_with_moved_files_resumes(three_texts: Path) -> None:
+    """An ensemble whose separate files all moved resumes, and each member finds them.
+
+    A different text in their place is refused, and the config keeps the old paths.
+    """
     settings = [
         *("training.steps=2", "ensemble.members=2", "ensemble.ngram_order=2"),
         *set_separate(three_texts),
@@ -280,10 +295,11 @@ LIMITS = {"epochs": 7.0, "steps": 500, "budget": 240.0}
 
 @pytest.mark.parametrize("name", [*config_names(), "all"])
 @pytest.mark.parametrize("limit", LIMITS)
-def test_a_limit_that_was_set_stays_unless_it_is_named(
-    name: str, limit: str, tmp_path: Path
-) -> None:
-    """For every shipped config, and one with all limits; null takes one away."""
+def test_setting_a_limit_keeps_the_others(name: str, limit: str, tmp_path: Path) -> None:
+    """Setting one limit of training keeps the others.
+
+    For every shipped config, and one with all limits; null removes a limit.
+    """
     (tmp_path / "all.yaml").write_text(f"training: {LIMITS}\n", "utf-8")
     source = tmp_path / "all.yaml" if name == "all" else name
     before = load_config(source).training.model_dump(include={*LIMITS})
@@ -295,7 +311,8 @@ def test_a_limit_that_was_set_stays_unless_it_is_named(
     assert named.model_dump(include={*LIMITS}) == after | {other: None}
 
 
-def test_the_first_lines_of_a_run_name_its_limits(text_file: Path, tmp_path: Path) -> None:
+def test_run_begins_by_naming_its_limits(text_file: Path, tmp_path: Path) -> None:
+    """A run begins by naming all its limits, and so does a resumed one."""
     arguments = ["train", "--text", text_file, "--runs", tmp_path, "--budget", "1h30", *SMALL]
     done = run(
         *(word for word in arguments if "budget=" not in str(word)), "--set=training.steps=1"
@@ -310,12 +327,14 @@ def test_the_first_lines_of_a_run_name_its_limits(text_file: Path, tmp_path: Pat
 
 
 @given(st.integers(1, 10**9))
-def test_a_duration_that_is_shown_can_be_given_as_an_option(milliseconds: int) -> None:
+def test_shown_duration_is_a_valid_option(milliseconds: int) -> None:
+    """A duration that a message shows can be given as an option."""
     seconds = milliseconds / 1000
     assert parse_duration(option_duration(seconds)) == pytest.approx(seconds, abs=1e-6)
 
 
-def test_a_budget_beside_deterministic_is_remarked_on(text_file: Path, tmp_path: Path) -> None:
+def test_deterministic_warns_of_a_budget(text_file: Path, tmp_path: Path) -> None:
+    """With `--deterministic`, a budget gives a warning: the clock decides the number of steps."""
     arguments = ["train", "--text", text_file, "--runs", tmp_path, "--deterministic", *SMALL]
     alone = run(*arguments, "--set=training.steps=1")
     assert "clock" not in alone.stderr
@@ -341,10 +360,11 @@ OPTIONS = list(options_of(typer.main.get_command(app)))
 
 
 @pytest.mark.parametrize(("path", "option"), OPTIONS, ids=lambda value: str(value).strip("-"))
-def test_an_empty_value_is_refused_by_the_name_of_its_option(
-    path: tuple[str, ...], option: str
-) -> None:
-    """An unset shell variable is not a value; only a prefix may be empty."""
+def test_empty_option_value_is_refused(path: tuple[str, ...], option: str) -> None:
+    """An empty value is refused, and the error names its option.
+
+    An unset shell variable is not a value; only a prefix may be empty.
+    """
     for words in ([option, ""], [f"{option}="]):
         result = run(*path, *words)
         if option == "--prefix":
@@ -360,7 +380,8 @@ def test_an_empty_argument_is_refused(command: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", " ", "#5", "# a comment"])
-def test_a_setting_without_a_value_is_refused(value: str) -> None:
+def test_setting_without_value_is_refused(value: str) -> None:
+    """A setting without a value is refused; `null` and a quoted empty string are values."""
     for key in ("training.budget", "corpus.paths", "generation.prefix", "model.embedding_size"):
         with pytest.raises(ConfigError, match=f"{key}.*the value is empty.*null"):
             load_config("quickstart", [f"{key}={value}"])
@@ -383,8 +404,8 @@ WRONG = {
 
 
 @pytest.mark.parametrize("option", WRONG)
-def test_a_mistake_names_the_option_that_was_typed(option: str, small_run: Path) -> None:
-    """Not the key of the config that it sets."""
+def test_mistake_names_the_typed_option(option: str, small_run: Path) -> None:
+    """An error names the option that was typed, not the key of the config that it sets."""
     command = ["train", "--print-config"] if option in ("--budget", "--seed") else ["generate"]
     command += [str(small_run)] * (command == ["generate"])
     key = f"{'training' if command[0] == 'train' else 'generation'}.{option[2:].replace('-', '_')}"
@@ -397,19 +418,22 @@ def test_a_mistake_names_the_option_that_was_typed(option: str, small_run: Path)
         refused(run(*command, "--set", f"{key}=soon"), f"{key} is 'soon'")
 
 
-def test_a_resumed_run_names_the_option_that_cannot_change(small_run: Path) -> None:
+def test_resume_names_the_changed_option(small_run: Path) -> None:
+    """If a resumed run cannot take a setting, the error names the option."""
     refused(run("train", "--resume", small_run, "--seed", 3), "--seed was 0 and is 3")
     refused(run("train", "--resume", small_run, "--budget", "soon"), "charlm: --budget is 'soon'")
 
 
-def test_a_key_is_named_where_no_option_was_typed() -> None:
+def test_key_is_named_without_an_option() -> None:
+    """An error names the config key where no option was typed."""
     message = "training.budget is 0; training.budget_x is 1; corpus.paths: too many"
     assert naming_options(message, ["--set", "training.budget=0"]) == message
     named = "--budget is 0; training.budget_x is 1; --text: too many"
     assert naming_options(message, ["--budget=0", "--text", "a", "-k"]) == named
 
 
-def test_an_option_and_a_setting_of_one_key_are_refused() -> None:
+def test_option_and_setting_of_one_key() -> None:
+    """An option and a `--set` of the same key are refused together."""
     for option, value in (("budget", "3m"), ("seed", "3")):
         words = [f"--{option}", value, "--set", f"training.{option}={value}"]
         refused(run("train", "--print-config", *words), f"--{option} and --set training.{option}")
@@ -448,10 +472,11 @@ def paths_of(*arguments: object) -> list[str]:
     return [Path(path).name for path in yaml.safe_load(result.stdout)["corpus"]["paths"]]
 
 
-def test_a_glob_without_quotes_gives_all_its_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`--text *.txt` reaches charlm as `--text a.txt b.txt c.txt`."""
+def test_unquoted_glob_gives_all_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A glob that the shell expands gives all its files.
+
+    `--text *.txt` reaches charlm as `--text a.txt b.txt c.txt`.
+    """
     monkeypatch.chdir(tmp_path)
     names = ["a.txt", "b.txt", "c.txt", "d", "quickstart"]
     for name in names:
@@ -472,9 +497,8 @@ def test_a_glob_without_quotes_gives_all_its_files(
     refused(run("train", "--text", "a.txt", "missing.txt", "--print-config"), "missing.txt")
 
 
-def test_eval_takes_a_list_of_texts_and_knows_a_checkpoint_from_them(
-    small_run: Path, tmp_path: Path
-) -> None:
+def test_eval_tells_texts_from_checkpoint(small_run: Path, tmp_path: Path) -> None:
+    """`eval --text` takes a list of files and recognises the checkpoint before or after it."""
     files = [tmp_path / "a.txt", tmp_path / "b.txt"]
     for file in files:
         file.write_text(TEXT[:300], "utf-8")
@@ -552,10 +576,13 @@ def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     )
 
 
-def test_a_run_starts_from_the_best_network_of_an_ensemble(
+def test_start_from_best_ensemble_network(
     ensemble: Finished, text_file: Path, tmp_path: Path
 ) -> None:
-    """By the loss on the validation split, whether its folder or its checkpoint is named."""
+    """A run can start from an ensemble: it takes the network with the lowest validation loss.
+
+    Its folder or its checkpoint may be named.
+    """
     losses = [network.best_loss for network in ensemble.networks]
     assert None not in losses
     best = losses.index(min(loss for loss in losses if loss is not None)) + 1
@@ -581,10 +608,13 @@ def test_a_run_starts_from_the_best_network_of_an_ensemble(
     [([2.0, 1.0, 3.0], 0.3, 2), ([1.0, 2.0, 3.0], 0.3, 1), (None, 0.3, 3), (None, 0.0, 1),
      ([1.0], 0.3, 3), (["x", 1.0, 2.0], 0.3, 3), ([float("nan"), 1.0, 2.0], 0.0, 1)],
 )  # fmt: skip
-def test_the_network_to_start_from_is_the_one_with_the_lowest_loss(
+def test_start_from_lowest_recorded_loss(
     losses: Any, student: float, number: int, tmp_path: Path
 ) -> None:
-    """Without losses that can be trusted it is the student, else the first."""
+    """The network to start from is the one with the lowest recorded loss.
+
+    Without losses that can be trusted it is the student, else the first.
+    """
     vocabulary = Vocabulary((97, 98, 99))
     size = ModelConfig(hidden_size=4, embedding_size=3)
     networks = [LanguageModel(size, len(vocabulary)) for _ in range(3)]

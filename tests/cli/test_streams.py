@@ -89,9 +89,10 @@ FAULTS = [errno.EPIPE, errno.EIO, errno.ENOSPC, errno.EFBIG, errno.EBADF, errno.
 
 
 @pytest.mark.parametrize(("code", "room"), [(code, 70 * (code % 2)) for code in FAULTS])
-def test_a_message_that_cannot_be_written_ends_no_run(
+def test_unwritable_message_ends_no_run(
     code: int, room: int, training: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Training goes on and prints its folder when standard error cannot be written."""
     out, text = stream()
     with monkeypatch.context() as patch:
         assert charlm_with(patch, training, text, stream(room, code)[1]) == 0
@@ -110,10 +111,13 @@ def test_a_message_that_cannot_be_written_ends_no_run(
         *(("bench", errno.EPIPE), ("bench", errno.EIO)),
     ],
 )
-def test_results_that_cannot_be_written_are_a_line_and_a_reader_that_left_is_none(
+def test_unwritable_results_are_one_line(
     does: str, code: int, training: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So it is for all commands, and a run is saved whatever becomes of what it prints."""
+    """Results that cannot be written give one line; a reader that left gives none.
+
+    So it is for all commands, and a run is saved whatever becomes of what it prints.
+    """
     run = str(tmp_path / "run")
     arguments = {"train": training, "eval": ["eval", run], "generate": ["generate", run]}
     if does in ("eval", "generate"):
@@ -154,9 +158,10 @@ def test_closed_streams_do_no_harm(closed: str, training: list[str], tmp_path: P
     )
 
 
-def test_a_standard_input_that_cannot_be_read_is_a_line(
+def test_unreadable_standard_input_is_a_line(
     training: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A standard input that cannot be read gives an error of one line."""
     number = os.open(os.devnull, os.O_WRONLY)
     messages, err = stream()
     with os.fdopen(number, "r", closefd=True) as closed, monkeypatch.context() as patch:
@@ -208,7 +213,8 @@ def test_the_name_of_a_run_is_printable(name: str, text_file: Path, tmp_path: Pa
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_run_that_is_named_for_a_file_is_printable(text_file: Path, tmp_path: Path) -> None:
+def test_run_named_for_a_file_is_printable(text_file: Path, tmp_path: Path) -> None:
+    """A run that takes its name from a config file has a printable name."""
     config = tmp_path / "a\nb.yaml"
     config.write_text("training: {steps: 1}\nmodel: {hidden_size: 8}\n")
     run = charlm.train(config, text=text_file, runs=tmp_path / "runs").folder
@@ -220,8 +226,11 @@ def test_names_in_any_language_are_taken(text_file: Path, tmp_path: Path) -> Non
         assert train_here(text_file, tmp_path, "training.steps=1", name=name).path.name == name
 
 
-def test_without_a_home_the_cache_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As for a user that the system does not know, in a container."""
+def test_without_home_asks_for_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a home folder, the error asks for CHARLM_CACHE.
+
+    This happens to a user that the system does not know, as in a container.
+    """
 
     def unknown(name: str) -> Path:
         raise RuntimeError("could not determine the home directory")
@@ -233,9 +242,8 @@ def test_without_a_home_the_cache_is_asked_for(monkeypatch: pytest.MonkeyPatch) 
             locations.cache_folder()
 
 
-def test_a_lack_of_memory_is_a_line_for_every_command(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_lack_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A command without enough memory fails with one line."""
     monkeypatch.setattr("charlm.prediction.predictor.load", lambda *_, **__: torch.empty(1 << 45))
     messages, err = stream()
     with monkeypatch.context() as patch:
@@ -246,8 +254,11 @@ def test_a_lack_of_memory_is_a_line_for_every_command(
 
 @POSIX
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_that_is_ignored_at_the_start_stays_ignored(name: str) -> None:
-    """Scripts start what runs in the background so: Ctrl-C is for what runs in front."""
+def test_ignored_signal_stays_ignored(name: str) -> None:
+    """A signal that is ignored at the start stays ignored.
+
+    Scripts start background processes like this: Ctrl-C is for what runs in the foreground.
+    """
     number = signal.Signals[name]
     before = signal.signal(number, signal.SIG_IGN)
     try:
@@ -319,10 +330,11 @@ print("no time lost")
 
 
 @POSIX
-def test_time_in_which_the_process_was_stopped_is_not_training_time(
-    text_file: Path, tmp_path: Path
-) -> None:
-    """It counts towards no budget and no rate, is logged and told, and changes no step."""
+def test_stopped_time_is_not_training_time(text_file: Path, tmp_path: Path) -> None:
+    """Time during which the process is stopped is not training time.
+
+    It counts towards no budget and no rate, is logged and reported, and changes no step.
+    """
     text_file.rename(tmp_path / "text")
     assert python(STOPPED, tmp_path).endswith("no time lost")
 
@@ -336,9 +348,10 @@ def test_working_is_no_pause() -> None:
         assert clock.take_pause() == pytest.approx(0, abs=0.01)
 
 
-def test_where_no_signal_tells_a_long_time_without_computing_is_a_pause(
+def test_long_gap_without_signal_is_a_pause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Without a signal that tells it, a long time without computing counts as a pause."""
     monkeypatch.setattr(clock, "_clock", clock._PauseClock())  # other tests keep their clock
     before = clock.seconds_awake()
     really = time.perf_counter()

@@ -63,9 +63,8 @@ def drawn(predictor: Predictor, prefix: bytes | None = None, seed: int = 1) -> b
     return b"".join(charlm.generate_bytes(predictor, prefix, seed=seed))
 
 
-def test_a_pipe_and_a_file_get_the_bytes_that_a_model_of_bytes_drew(
-    of_bytes: Path, tmp_path: Path
-) -> None:
+def test_pipe_and_file_get_the_drawn_bytes(of_bytes: Path, tmp_path: Path) -> None:
+    """A pipe and a file receive exactly the bytes that a byte model draws."""
     predictor = load(of_bytes)
     expected = RAW + drawn(predictor, RAW)
     assert len(expected) == len(RAW) + 600
@@ -79,7 +78,8 @@ def test_a_pipe_and_a_file_get_the_bytes_that_a_model_of_bytes_drew(
     assert result.stdout_bytes == b"" and written.read_bytes() == expected
 
 
-def test_samples_side_by_side_are_the_bytes_that_were_drawn(of_bytes: Path, tmp_path: Path) -> None:
+def test_several_samples_are_the_drawn_bytes(of_bytes: Path, tmp_path: Path) -> None:
+    """Several samples are written as the bytes that were drawn, each below its heading."""
     first, second = generate_samples(load(of_bytes), b"\xff", num_samples=2, seed=1)
     expected = b"--- sample 1 ---\n\xff%b\n--- sample 2 ---\n\xff%b\n" % (first, second)
     options = ("--seed=1", "--num-samples=2", "--prefix", os.fsdecode(b"\xff"))
@@ -93,7 +93,8 @@ def test_samples_side_by_side_are_the_bytes_that_were_drawn(of_bytes: Path, tmp_
 @example(prefix=rb"C:\new\table")
 @example(prefix=rb"printf('\\n\n')")
 @settings(max_examples=20, deadline=None)
-def test_a_prefix_of_bytes_is_read_and_comes_back_unchanged(of_bytes: Path, prefix: bytes) -> None:
+def test_byte_prefix_comes_back_unchanged(of_bytes: Path, prefix: bytes) -> None:
+    """A byte model reads any prefix and writes it back unchanged."""
     predictor = load(of_bytes)
     # No argument can hold a zero.
     as_argument = prefix.replace(b"\0", b"\1")
@@ -113,7 +114,8 @@ def test_bytes_end_before_a_stop_of_bytes(of_bytes: Path) -> None:
     assert piped.stdout_bytes == before
 
 
-def test_python_gets_text_or_bytes_of_either_model(of_bytes: Path, of_characters: Path) -> None:
+def test_python_gets_text_or_bytes(of_bytes: Path, of_characters: Path) -> None:
+    """In Python, a model of characters or of bytes gives text or bytes."""
     predictor = load(of_characters)
     text = "".join(charlm.generate(predictor, "é", seed=1))
     assert drawn(predictor, "é".encode()).decode() == text
@@ -129,9 +131,8 @@ def test_the_prefix_of_a_config_may_be_bytes(tmp_path: Path) -> None:
     assert run("generate", path, "--seed=1").stdout_bytes == expected
 
 
-def test_output_is_text_in_utf_8_of_a_model_of_characters(
-    of_characters: Path, tmp_path: Path
-) -> None:
+def test_output_file_is_utf_8(of_characters: Path, tmp_path: Path) -> None:
+    """`--output` writes the text of a character model in UTF-8, as standard output gets it."""
     written = tmp_path / "written.txt"
     arguments = ("generate", of_characters, "--seed=1", "--prefix=é")
     assert run(*arguments, "--output", written).exit_code == 0
@@ -153,9 +154,8 @@ def test_output_replaces_no_file(of_bytes: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("unknown", "shown"), [("skip", "mile"), ("map", "\ufffdmile")])
-def test_what_is_printed_is_what_the_model_read(
-    unknown: str, shown: str, of_characters: Path
-) -> None:
+def test_printed_prefix_is_what_was_read(unknown: str, shown: str, of_characters: Path) -> None:
+    """The printed prefix is what the model read: unknown characters are left out or replaced."""
     options = ("--length=3", "--greedy", "--unknown", unknown)
     one = run("generate", of_characters, "--prefix=Émile", *options)
     assert one.stdout.startswith(shown) and len(one.stdout) == len(shown) + 3 + 1
@@ -164,9 +164,8 @@ def test_what_is_printed_is_what_the_model_read(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="arguments are UTF-16 there")
-def test_an_argument_that_the_locale_cannot_decode_is_read_as_utf_8(
-    of_characters: Path, tmp_path: Path
-) -> None:
+def test_undecodable_argument_is_utf_8(of_characters: Path, tmp_path: Path) -> None:
+    """An argument that the locale cannot decode is read as UTF-8."""
     named = tmp_path / "é你.txt"
     command = (sys.executable, "-m", "charlm", "generate", of_characters, "--length=1", "--seed=1")
     given = (*command, "--prefix", "é你", "--stop", "你", "--output", named)
@@ -176,7 +175,8 @@ def test_an_argument_that_the_locale_cannot_decode_is_read_as_utf_8(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="arguments are UTF-16 there")
-def test_settings_and_configs_mean_the_same_in_every_locale(tmp_path: Path) -> None:
+def test_settings_are_alike_in_every_locale(tmp_path: Path) -> None:
+    """Settings and configs mean the same in every locale."""
     (tmp_path / "é你.txt").write_text("é你 a text\n" * 40, "utf-8")
     (tmp_path / "my.yaml").write_text("corpus:\n  paths: é你.txt\n", "utf-8")
     script = (
@@ -193,24 +193,27 @@ def test_settings_and_configs_mean_the_same_in_every_locale(tmp_path: Path) -> N
 
 @pytest.mark.skipif(sys.platform == "win32", reason="arguments are UTF-16 there")
 @pytest.mark.parametrize("option", ["--prefix", "--stop"])
-def test_an_argument_that_is_not_utf_8_is_not_blamed_on_the_model(
-    option: str, of_characters: Path
-) -> None:
+def test_invalid_utf_8_argument_is_named(option: str, of_characters: Path) -> None:
+    """An error about an argument that is not UTF-8 names the byte, not the vocabulary."""
     result = run("generate", of_characters, option, os.fsdecode(b"ab\xff"))
     assert result.exit_code == 1
     assert f"{option}: byte 2 is not UTF-8 (0xff)" in result.stderr
     assert "vocabulary" not in result.stderr
 
 
-def test_a_prefix_file_that_is_no_text_is_named(of_characters: Path, tmp_path: Path) -> None:
+def test_prefix_file_in_utf_16_is_named(of_characters: Path, tmp_path: Path) -> None:
+    """A prefix file in UTF-16 without a byte order mark is refused as such."""
     path = tmp_path / "prefix.txt"
     path.write_text("ab\n" * 20, "utf-16-le")
     result = run("generate", of_characters, "--prefix-file", path)
     assert "UTF-16 text without a byte order mark" in result.stderr
 
 
-def test_the_last_sample_of_train_and_names_go_to_a_pipe_to_the_letter(tmp_path: Path) -> None:
-    """Rich would expand tabs and drop carriage returns, bells and form feeds."""
+def test_pipe_gets_sample_and_names_exactly(tmp_path: Path) -> None:
+    """A pipe gets the last sample of `train` and the names of files exactly.
+
+    Rich would expand tabs and drop carriage returns, bells and form feeds.
+    """
     odd = "\t\r\a\b\v\f"
     text = tmp_path / f"a{odd}text"
     text.write_bytes((odd + "ab\u202e").encode() * 500)
@@ -245,7 +248,8 @@ class _Stream(io.TextIOWrapper):
 TERMINAL, PIPE = _Stream(is_terminal=True), _Stream(is_terminal=False)
 
 
-def test_a_terminal_shows_in_names_all_that_reorders_or_hides() -> None:
+def test_terminal_shows_hidden_in_names() -> None:
+    """In a name, a terminal shows the code of each character that reorders text or is invisible."""
     hidden = [chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) in ("Cf", "Zl", "Zp")]
     shown = for_terminal("".join(hidden), TERMINAL)
     left = {character for character in shown if character in set(hidden)}
@@ -256,8 +260,11 @@ def test_a_terminal_shows_in_names_all_that_reorders_or_hides() -> None:
     assert for_terminal("a\u202e\udcffb", PIPE) == "a\u202e\udcffb"
 
 
-def test_a_terminal_shows_generated_text_with_the_marks_that_scripts_need() -> None:
-    """And without those that reorder what follows: a model need not close what it opens."""
+def test_terminal_keeps_marks_of_scripts() -> None:
+    """In generated text, a terminal keeps the marks that scripts need.
+
+    It shows those that reorder what follows: a model need not close what it opens.
+    """
     written = "می\u200cخواهم \u200f(א)\u200e क्\u200dष 👩\u200d🚀 \u061c٣"
     assert generated_for_terminal(written, TERMINAL) == written
     for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A)):
