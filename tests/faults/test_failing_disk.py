@@ -131,10 +131,13 @@ def test_every_single_call_may_fail(
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_a_cache_that_fails_keeps_nothing_half_written(
+def test_failing_cache_keeps_no_half_corpus(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """While a corpus is built, each call in turn; what is known of files' digests only helps."""
+    """A failing disk leaves no half-written corpus in the cache.
+
+    Each call fails in turn while a corpus is built; failing to store file digests stops nothing.
+    """
     os.utime(text_file, (1, 1))
     monkeypatch.setattr(file_digests, "_REST_NS", -(10**18))  # it has rested, and is remembered
     monkeypatch.setattr("charlm.corpus.corpus._MOST_TO_DIGEST", 4)  # larger files are synchronised
@@ -166,10 +169,13 @@ def test_a_cache_that_fails_keeps_nothing_half_written(
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_a_cache_that_fails_keeps_kernels_whole_or_not_at_all(
+def test_failing_cache_keeps_no_half_kernels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """Each call in turn; and once the disk is well again, the next start keeps them."""
+    """A failing disk leaves the kernels in the cache whole or absent.
+
+    Each call fails in turn; once the disk works again, the next start keeps them.
+    """
     disk = Disk(monkeypatch, tmp_path, kind, FAULTS[kind])
     for call in range(1, 100):
         monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / f"cache-{call}"))

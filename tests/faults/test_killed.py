@@ -110,18 +110,18 @@ def kill_often(place: Workplace, ways: list[signal.Signals], each: int) -> Count
     return moments
 
 
-def test_a_run_ended_at_any_moment_goes_on_exactly(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_ended_at_any_moment_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that ends at any moment, by SIGTERM or SIGKILL, resumes as if it were uninterrupted."""
     clock_of_steps(monkeypatch)
     place = Workplace(tmp_path, steps=100, save_every=4, validate_every=20)
     kill_often(place, [signal.SIGTERM, signal.SIGKILL], each=2)
 
 
 @pytest.mark.parametrize("way", [signal.SIGTERM, getattr(signal, "SIGHUP", None)])
-def test_a_request_to_end_while_a_text_is_encoded_leaves_nothing(
+def test_ending_an_encoding_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: signal.Signals
 ) -> None:
+    """A signal while a text is encoded ends charlm and leaves neither a cache entry nor a run."""
     cache = tmp_path / "cache"
     monkeypatch.setenv("CHARLM_CACHE", str(cache))
     with gzip.open(tmp_path / "text.gz", "wb") as file:  # some seconds
@@ -155,7 +155,8 @@ def test_hundreds_of_kills_are_survived(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.long
 @pytest.mark.parametrize("way", [signal.SIGTERM, signal.SIGINT])
-def test_the_quickstart_ends_soon_when_it_is_asked_to(tmp_path: Path, way: signal.Signals) -> None:
+def test_quickstart_ends_soon_on_a_signal(tmp_path: Path, way: signal.Signals) -> None:
+    """The quickstart saves and exits within seconds of a signal."""
     ended = RunFolder(tmp_path / "q")
     arguments = ("train", "--quiet", "--runs", tmp_path, "--name", "q")
     with subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL) as process:
@@ -171,10 +172,13 @@ def test_the_quickstart_ends_soon_when_it_is_asked_to(tmp_path: Path, way: signa
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
-def test_workers_killed_at_any_moment_take_the_others_along_and_lose_nothing(
+def test_killed_workers_lose_nothing(
     tmp_path: Path,
 ) -> None:
-    """`CHARLM_WORKER_KILLS` times (16), each in a run of another kind, which goes on in two."""
+    """A worker that is killed at any moment ends the other one, and the run loses nothing.
+
+    `CHARLM_WORKER_KILLS` times (16), each in a run of another kind, which resumes in two.
+    """
     place = Workplace(tmp_path, steps=150, save_every=4, validate_every=20, processes=2)
     chance = random.Random(5)
     count = int(os.environ.get("CHARLM_WORKER_KILLS", "16"))

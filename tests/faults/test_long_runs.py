@@ -79,7 +79,8 @@ def check_flat(seen: list[Look], warm_up: float) -> str:
     )
 
 
-def test_memory_and_open_files_stay_as_they_are(tmp_path: Path) -> None:
+def test_memory_and_open_files_stay_flat(tmp_path: Path) -> None:
+    """A long run does not need more and more memory or open files."""
     settings = ("model.hidden_size=32", "training.validate_every=50", "training.save_every=10")
     check_flat(soak(tmp_path, 8, 0.05, *settings, "training.log_every=1"), warm_up=0.4)
 
@@ -138,7 +139,8 @@ print(time.perf_counter() - start)
 
 
 @pytest.mark.long
-def test_a_corpus_of_gigabytes_takes_little_memory(tmp_path: Path) -> None:
+def test_gigabytes_take_little_memory(tmp_path: Path) -> None:
+    """A corpus of gigabytes is built and opened again in little memory."""
     gigabytes = float(os.environ.get("CHARLM_CORPUS_GB", "2"))
     path = tmp_path / "large.txt"
     write_large_text(path, round(gigabytes * 1e9))

@@ -116,9 +116,10 @@ def test_a_bug_keeps_its_traceback(
 
 
 @pytest.mark.parametrize("kind", BUGS)
-def test_a_bug_in_an_observer_or_a_block_keeps_its_traceback(
+def test_bug_in_observer_keeps_its_traceback(
     kind: type[Exception], trained: Path, tmp_path: Path
 ) -> None:
+    """A bug in an observer, in a guarded block or in a download keeps its traceback."""
     with pytest.raises(kind, match=SAID):
         charlm.resume(trained, settings=["training.steps=4"], on_event=Bug(kind))
     with pytest.raises(kind, match=SAID), determinism.deterministic(True):
@@ -148,9 +149,10 @@ def together_with(error: Exception, patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kind", BUGS)
-def test_a_bug_among_several_processes_keeps_its_traceback(
+def test_bug_among_processes_keeps_traceback(
     kind: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A bug in one of several processes keeps its traceback."""
     with pytest.raises(kind, match=SAID):
         together_with(kind(SAID), monkeypatch)
 
@@ -170,7 +172,8 @@ def test_a_process_that_is_lost_is_a_line(
         together_with(error, monkeypatch)
 
 
-def test_a_lack_of_memory_is_recognised_and_nothing_else() -> None:
+def test_only_a_lack_of_memory_is_recognised() -> None:
+    """Each kind of lack of memory is recognised, and no other error is taken for one."""
     with pytest.raises(RuntimeError) as of_torch:
         torch.empty(1 << 45)
     with pytest.raises(RuntimeError) as of_sizes:
@@ -195,9 +198,13 @@ LACKING = {
 
 
 @pytest.mark.parametrize(("target", "left"), LACKING.values(), ids=LACKING.keys())
-def test_a_lack_of_memory_while_training_is_a_line_and_leaves_no_empty_run(
+def test_lack_of_memory_leaves_no_empty_run(
     target: str, left: str, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Training without enough memory fails with one line and leaves no run without a step.
+
+    A run with a step is kept and resumes.
+    """
     monkeypatch.setattr(target, lambda *_, **__: torch.empty(1 << 45))
     with pytest.raises(ConfigError, match=r"not enough memory.*batches\.batch_size"):
         train(text_file, tmp_path / "runs", "training.steps=2", name="run")
@@ -211,10 +218,13 @@ def test_a_lack_of_memory_while_training_is_a_line_and_leaves_no_empty_run(
 
 @pytest.mark.parametrize("name", ["the state", "the first save", "a step", "a validation"])
 @pytest.mark.parametrize("member", [1, 2])
-def test_an_ensemble_without_memory_is_a_line(
+def test_ensemble_without_memory_is_one_line(
     member: int, name: str, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its folder is deleted if it has no member with a step, and otherwise resumes."""
+    """An ensemble without enough memory fails with one line.
+
+    Its folder is deleted if it has no member with a step, and otherwise resumes.
+    """
     target, left = LACKING[name]
 
     def lack(event: Event) -> None:
@@ -233,14 +243,16 @@ def test_an_ensemble_without_memory_is_a_line(
         assert train(text_file, tmp_path / "runs", *settings, name="run").best.exists()
 
 
-def test_a_run_that_holds_anything_else_is_not_discarded(trained: Path, tmp_path: Path) -> None:
+def test_run_with_other_files_is_kept(trained: Path, tmp_path: Path) -> None:
+    """Discarding a new run deletes nothing if the folder holds anything else."""
     run = RunFolder(trained)
     before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
     run.discard()
     assert {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()} == before
 
 
-def test_a_vocabulary_without_symbols_is_refused(trained: Path, tmp_path: Path) -> None:
+def test_empty_vocabulary_is_refused(trained: Path, tmp_path: Path) -> None:
+    """A checkpoint whose vocabulary has no symbols is refused."""
     whole = read_checkpoint(RunFolder(trained).best)
     for unit in ("character", "byte"):
         empty = Vocabulary((), unit)
@@ -259,8 +271,11 @@ LOSING_WORK = re.compile(
 """Words of a message that recommends to delete a file or to repeat a training."""
 
 
-def test_no_message_recommends_to_throw_a_run_away(trained: Path) -> None:
-    """A run whose state of training is damaged can still give its weights to another."""
+def test_no_message_says_to_delete_a_run(trained: Path) -> None:
+    """No message recommends deleting a run.
+
+    A run whose training state is damaged can still give its weights to another.
+    """
     run = RunFolder(trained)
     whole = run.last.read_bytes()
     saved = read_checkpoint(run.last)
