@@ -51,7 +51,8 @@ print(built.fingerprint, digest.hexdigest())
 """
 
 
-def test_a_folder_is_gone_with_its_build_whether_that_succeeds_or_fails(tmp_path: Path) -> None:
+def test_build_folder_goes_with_its_build(tmp_path: Path) -> None:
+    """A build folder is deleted when its build ends, whether that succeeds or fails."""
     with building_folder(tmp_path) as folder:
         (folder / "part").write_text("part")
     assert list(tmp_path.iterdir()) == []
@@ -60,10 +61,11 @@ def test_a_folder_is_gone_with_its_build_whether_that_succeeds_or_fails(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_processes_that_build_one_text_at_once_both_get_it_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither finds it in the cache; one of them is second to put it there."""
+def test_two_builds_at_once_are_both_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes that build the same text at once both get it whole.
+
+    Neither finds it in the cache; one of them is second to put it there.
+    """
     cache, meeting, text = (tmp_path / name for name in ("cache", "meeting", "text"))
     meeting.mkdir()
     text.write_text(written := "".join(f"{number} of many, " for number in range(200_000)))
@@ -87,9 +89,10 @@ def test_two_processes_that_build_one_text_at_once_both_get_it_whole(
     assert {path.name for path in cache.iterdir()} == {".charlm-lock", ".charlm-made", "corpora"}
 
 
-def test_the_next_build_removes_what_a_killed_one_has_left_and_no_more(
+def test_next_build_removes_a_killed_one(
     tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The next build deletes what a killed one left, and nothing that may be in use."""
     cache = tmp_path / "cache"
     monkeypatch.setenv("CHARLM_CACHE", str(cache))
     with subprocess.Popen(
@@ -115,9 +118,10 @@ def test_the_next_build_removes_what_a_killed_one_has_left_and_no_more(
 
 
 @pytest.mark.parametrize("name", ["lock", "made-by-charlm.json"])
-def test_a_file_of_any_name_is_built_beside_the_lock_and_the_marker(
+def test_build_may_be_named_like_its_lock(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A file that has the name of the lock or of the marker is built beside it."""
     seen: list[bytes] = []
     fsync = os.fsync
 
@@ -145,8 +149,11 @@ def test_nobody_else_can_write_to_a_marker(tmp_path: Path) -> None:
     assert stat.S_IMODE(mode) == 0o600
 
 
-def test_a_folder_without_a_marker_is_left_to_its_maker_for_a_while(tmp_path: Path) -> None:
-    """Its process may live in another container, where its number means something else."""
+def test_young_unmarked_folder_is_left(tmp_path: Path) -> None:
+    """A young build folder without a marker is left to its maker.
+
+    The maker may live in another container, where its process number means something else.
+    """
     number = 2**22 + 1  # no process has it
     young = tmp_path / RESERVED / f"{number}-young"
     young.mkdir(parents=True)

@@ -35,10 +35,10 @@ def build(folder: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("moment", ["corpora", "measurements.json"])
-def test_a_start_beside_a_clearing_loses_no_claim(
+def test_claim_during_clearing_is_kept(
     moment: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it writes while `data clear` deletes is found in the record afterwards."""
+    """A claim that is made while `data clear` deletes is in the record afterwards."""
     build(tmp_path, "first")
     measurements.remember("x", 1)
     beside = threading.Thread(target=build, args=(tmp_path, "second"))
@@ -76,9 +76,8 @@ def test_a_lost_record_stops_no_build(cache: Path, tmp_path: Path) -> None:
     build(tmp_path, "second")
 
 
-def test_a_claim_is_on_the_disk_before_its_file(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_claim_is_on_disk_before_its_file(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim is synchronised to the disk before the file that it is for."""
     synchronised, fsync = set(), os.fsync
 
     def note(number: int) -> None:
@@ -93,7 +92,8 @@ def test_a_claim_is_on_the_disk_before_its_file(
 
 
 @pytest.mark.parametrize("name", [".charlm-lock", "corpora"])
-def test_an_error_names_the_path_that_is_in_the_way(name: str, cache: Path, tmp_path: Path) -> None:
+def test_error_names_the_path_in_the_way(name: str, cache: Path, tmp_path: Path) -> None:
+    """The error names the path in the cache that charlm did not make, and leaves it as it is."""
     cache.mkdir()
     (cache / name).write_text("mine")
     with pytest.raises(CorpusError, match=f"cache/{name} is something that charlm did not make"):
@@ -148,8 +148,11 @@ def test_clearing_names_an_unreadable_record(cache: Path) -> None:
         clear_cache()
 
 
-def test_files_of_another_format_do_not_stop_measurements(cache: Path, tmp_path: Path) -> None:
-    """A cache of another version, which kept no record, may have the same path."""
+def test_measurements_beside_other_formats(cache: Path, tmp_path: Path) -> None:
+    """Files of another format stop neither measurements nor digests.
+
+    A cache of another version, which kept no record, may have the same path.
+    """
     (cache / "corpora").mkdir(parents=True)
     old = [cache / "machine.json", cache / "corpora" / "digests.json"]
     for path in old:

@@ -112,16 +112,16 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 @pytest.mark.parametrize(("runs", "cache"), [("runs", "cache"), (".", ".")], ids=["apart", "one"])
-def test_every_command_leaves_foreign_files_alone(
+def test_commands_leave_foreign_files_alone(
     runs: str,
     cache: str,
     place: Callable[[], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A command may refuse to work beside them, in a line; it never touches them.
+    """No command touches a foreign file; it may refuse, in one line, to work beside it.
 
-    One folder may be that of the work, of the runs and of the cache.
+    One folder may be the working, the runs and the cache folder.
     """
     text, below = str(tmp_path / "text.txt"), ["--runs", runs]
     train = ["train", "--quiet", *below, "--text", text, *SMALL, "--set=training.steps=2", "--name"]
@@ -166,8 +166,11 @@ def test_every_command_leaves_foreign_files_alone(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
-def test_what_a_killed_process_has_left_goes_and_nothing_beside_it(tmp_path: Path) -> None:
-    """Only a marker that names its own folder shows that charlm made it."""
+def test_only_marked_leftovers_are_deleted(tmp_path: Path) -> None:
+    """What a killed process left is deleted, and nothing beside it.
+
+    Only a marker that names its own folder shows that charlm made it.
+    """
     be_killed_while_building(tmp_path)
     (left,) = (tmp_path / RESERVED).iterdir()
     copy, forged, mine = (left.with_name(name) for name in ("copy", "1-forged", "mine"))
@@ -184,7 +187,8 @@ def test_what_a_killed_process_has_left_goes_and_nothing_beside_it(tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind", ["file", "link"])
-def test_nothing_is_built_through_what_has_the_reserved_name(tmp_path: Path, kind: str) -> None:
+def test_reserved_name_of_others_is_refused(tmp_path: Path, kind: str) -> None:
+    """If the reserved name is a file or a link, charlm refuses to build there."""
     (tmp_path / "mine").mkdir()
     reserved = tmp_path / RESERVED
     reserved.symlink_to(tmp_path / "mine") if kind == "link" else reserved.write_text("mine")
@@ -194,7 +198,8 @@ def test_nothing_is_built_through_what_has_the_reserved_name(tmp_path: Path, kin
     assert list((tmp_path / "mine").iterdir()) == []
 
 
-def test_no_run_has_the_name_of_what_is_hidden(tmp_path: Path) -> None:
+def test_no_run_has_a_hidden_name(tmp_path: Path) -> None:
+    """No run has a name that begins with a dot, and a hidden folder is never the newest run."""
     for name in (RESERVED, ".x"):
         with pytest.raises(RunError, match="must not begin with a dot"):
             create_run_folder(tmp_path, name, "stem", Config())
@@ -206,7 +211,8 @@ def test_no_run_has_the_name_of_what_is_hidden(tmp_path: Path) -> None:
         newest_run(tmp_path)
 
 
-def test_a_file_is_written_without_touching_its_neighbours(tmp_path: Path) -> None:
+def test_writing_a_file_leaves_neighbours(tmp_path: Path) -> None:
+    """Writing a file changes no file beside it; a new file replaces neither a file nor a link."""
     neighbours = [tmp_path / f"x{suffix}" for suffix in (".partial", "~", ".tmp")]
     for path in neighbours:
         path.write_text("mine")
@@ -230,7 +236,8 @@ def checkpoint() -> Checkpoint:
     return Checkpoint(config, vocabulary, "0", model.state_dict())
 
 
-def test_a_run_deletes_and_replaces_checkpoints_of_charlm_alone(tmp_path: Path) -> None:
+def test_run_replaces_only_its_checkpoints(tmp_path: Path) -> None:
+    """A run deletes and replaces no file that is not a checkpoint of charlm."""
     run, saved = create_run_folder(tmp_path, "run", "stem", Config()), checkpoint()
     for step in (1, 2, 3):
         run.save_last(saved, step, keep=2)
@@ -253,9 +260,8 @@ def test_a_run_deletes_and_replaces_checkpoints_of_charlm_alone(tmp_path: Path) 
     assert [path.read_text() for path in foreign] == ["mine"] * 3
 
 
-def test_a_member_is_not_begun_in_place_of_something_else(
-    place: Callable[[], Path], tmp_path: Path
-) -> None:
+def test_member_replaces_no_foreign_folder(place: Callable[[], Path], tmp_path: Path) -> None:
+    """A member of an ensemble is not begun in a folder that holds something else."""
     folder = place()
     arguments = [*SMALL, "--set=training.steps=1", "--set=ensemble.members=2"]
     text = ["--text", str(tmp_path / "text.txt")]
@@ -281,9 +287,10 @@ def bytes_below(folder: Path) -> int:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 @pytest.mark.parametrize("has_foreign", [False, True])
-def test_clearing_deletes_all_that_charlm_put_there_and_says_how_much(
+def test_clearing_deletes_all_charlm_made(
     has_foreign: bool, place: Callable[[], Path], tmp_path: Path
 ) -> None:
+    """Clearing deletes all that charlm made and nothing else, and returns the freed bytes."""
     cache = place() / "cache"
     built = build_corpus(CorpusConfig(paths=(str(tmp_path / "text.txt"),)))
     catalogue.get("tale", tmp_path / "text.txt")
@@ -308,10 +315,8 @@ def test_clearing_deletes_all_that_charlm_put_there_and_says_how_much(
     build_corpus(CorpusConfig(paths=(str(tmp_path / "text.txt"),)))
 
 
-def test_charlm_writes_beside_what_it_did_not_make(
-    place: Callable[[], Path], tmp_path: Path
-) -> None:
-    """What stands in the place of a download, or of the record, is not replaced."""
+def test_charlm_replaces_no_foreign_file(place: Callable[[], Path], tmp_path: Path) -> None:
+    """charlm replaces no foreign file: not for a download, for measurements or for its record."""
     cache = place() / "cache"
     mine = cache / "texts" / "tale.txt"
     mine.parent.mkdir(parents=True)
@@ -328,7 +333,8 @@ def test_charlm_writes_beside_what_it_did_not_make(
     assert [path.read_text() for path in (mine, cache / "measurements.json")] == ["mine"] * 2
 
 
-def test_no_record_makes_charlm_delete_what_lies_elsewhere(place: Callable[[], Path]) -> None:
+def test_forged_record_deletes_nothing_else(place: Callable[[], Path]) -> None:
+    """A forged record does not make charlm delete anything outside its cache."""
     folder = place()
     (folder / "mine").write_text("mine")
     (folder / "cache" / "texts").mkdir(parents=True)

@@ -28,9 +28,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
-def test_every_path_may_begin_with_the_home_folder(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_path_may_begin_with_a_tilde(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every path, of an option or in Python, may begin with `~` for the home folder."""
     list_the_tale(monkeypatch)
     (home / "own.yaml").write_text(to_yaml(Config()))
     runs, name = ("--runs", "~/runs"), ("--name", "x")
@@ -55,9 +54,10 @@ def test_every_path_may_begin_with_the_home_folder(
 
 
 @pytest.mark.parametrize("given", ["~no-user-of-this-name/cache", "~no-user-of-this-name"])
-def test_a_home_folder_that_is_not_there_is_refused(
+def test_missing_home_folder_is_refused(
     given: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A path below the home folder of a user who does not exist is refused."""
     train = ["train", "--text", "~/text.txt", *SMALL, "--set=training.steps=1"]
     refused(run(*train, "--runs", given), "no home folder", "exists; give the full path", given)
     monkeypatch.setenv("CHARLM_CACHE", given)
@@ -65,7 +65,8 @@ def test_a_home_folder_that_is_not_there_is_refused(
     assert list(Path().iterdir()) == []
 
 
-def test_a_file_may_have_a_name_that_begins_with_a_tilde(home: Path) -> None:
+def test_file_name_may_begin_with_a_tilde(home: Path) -> None:
+    """An existing file may have a name that begins with a tilde."""
     Path("~draft").write_text("a prefix")
     result = run("generate", "no-such-run", "--prefix-file", "~draft")
     refused(result, "no-such-run")

@@ -62,7 +62,8 @@ def built(text: Path) -> str:
 
 
 @needs_root
-def test_another_user_reads_a_cache_without_writing_there(text: Path, tmp_path: Path) -> None:
+def test_other_user_reads_without_writing(text: Path, tmp_path: Path) -> None:
+    """Another user reads the cache without writing there."""
     expected = built(text)
     (path,) = catalogue.files_of("python-docs")
     files = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*")}
