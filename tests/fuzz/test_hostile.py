@@ -550,7 +550,8 @@ def test_what_hangs_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_hostile_input_works_or_is_refused_in_one_line(name: str, targets: Targets) -> None:
+def test_hostile_input_works_or_is_refused(name: str, targets: Targets) -> None:
+    """Hostile input works or is refused in one line, in little time and memory."""
     try_out(targets, name, 25)
 
 
@@ -609,7 +610,8 @@ def with_size(header: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf])
-def test_a_mixture_of_no_finite_numbers_is_refused(number: float, tmp_path: Path) -> None:
+def test_mixture_not_finite_is_refused(number: float, tmp_path: Path) -> None:
+    """A checkpoint whose mixture weights are not finite is refused."""
     whole = whole_checkpoint(tmp_path, True)
     weights = {**whole.weights, "mixture": torch.full_like(whole.weights["mixture"], number)}
     with pytest.raises(CheckpointError, match="mixture should hold finite numbers"):
@@ -630,7 +632,8 @@ def of_size(path: Path, beginning: bytes) -> Path:
 
 
 @pytest.mark.parametrize("beginning", ["nothing", "a checkpoint", "a header that says so"])
-def test_a_file_that_is_no_checkpoint_is_not_read_whole(beginning: str, tmp_path: Path) -> None:
+def test_huge_non_checkpoint_is_not_read(beginning: str, tmp_path: Path) -> None:
+    """A huge file that is not a checkpoint is refused without being read whole."""
     whole_checkpoint(tmp_path, False)
     data = (tmp_path / "whole").read_bytes() if beginning != "nothing" else b""
     if beginning == "a header that says so":
@@ -675,9 +678,10 @@ def test_a_lack_of_memory_is_one_line() -> None:
         raise MemoryError
 
 
-def test_a_config_that_claims_more_weights_than_the_file_holds_takes_no_memory(
+def test_claimed_weights_take_no_memory(
     tmp_path: Path,
 ) -> None:
+    """A config that claims more weights than the file holds is refused and takes no memory."""
     whole = whole_checkpoint(tmp_path, False)
     config = whole.config.model_copy(
         update={"model": ModelConfig(hidden_size=2**24 - 1, num_layers=100)}
@@ -688,8 +692,11 @@ def test_a_config_that_claims_more_weights_than_the_file_holds_takes_no_memory(
 
 
 @pytest.mark.parametrize("top_p", [1.0, 0.5])
-def test_weights_that_overflow_give_an_error_that_says_so(top_p: float, tmp_path: Path) -> None:
-    """Or, where they close every gate, a text: biases alone are a distribution."""
+def test_overflowing_weights_give_an_error(top_p: float, tmp_path: Path) -> None:
+    """Weights that overflow give an error that says so.
+
+    Where they close every gate, they give a text: biases alone are a distribution.
+    """
     compiler.library()  # what is built once is no part of an input's time
     whole = whole_checkpoint(tmp_path, False)
     weights = {name: torch.full_like(tensor, 3e38) for name, tensor in whole.weights.items()}
@@ -706,14 +713,16 @@ def test_weights_that_overflow_give_an_error_that_says_so(top_p: float, tmp_path
     lawful(text)
 
 
-def test_many_mistakes_take_one_line_of_bounded_length_and_little_time(tmp_path: Path) -> None:
+def test_many_mistakes_take_one_short_line(tmp_path: Path) -> None:
+    """Thousands of mistakes in a config give one line of bounded length in little time."""
     path = tmp_path / "many.yaml"
     path.write_text("training:\n" + "".join(f"  key{n}: 1\n" for n in range(20_000)))
     assert not lawful(lambda: load_config(path))
 
 
 @pytest.mark.parametrize("link", ["metrics.jsonl", "config.partial", "checkpoints/x.partial"])
-def test_nothing_is_written_through_a_link_in_a_run(link: str, tmp_path: Path) -> None:
+def test_run_writes_through_no_link(link: str, tmp_path: Path) -> None:
+    """A run does not write through a symbolic link in its folder."""
     run = create_run_folder(tmp_path / "runs", "run", "stem", Config())
     (tmp_path / "mine").write_text("mine")
     (run.path / link).symlink_to(tmp_path / "mine")
@@ -730,6 +739,7 @@ def test_a_run_stays_in_its_folder(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["\0/*", "\ud800/*", "a\0*"])
-def test_a_pattern_that_no_file_can_have_is_an_error(name: str, tmp_path: Path) -> None:
+def test_impossible_pattern_is_an_error(name: str, tmp_path: Path) -> None:
+    """A pattern that no file name can match gives an error, not a crash."""
     with pytest.raises(CharlmError, match="no such file"):
         build_corpus(CorpusConfig(paths=(str(tmp_path / name),)))

@@ -93,7 +93,8 @@ ALIASES = [
 ]
 
 
-def test_a_hostile_file_is_refused_in_little_memory(tmp_path: Path) -> None:
+def test_bombs_are_refused_in_little_memory(tmp_path: Path) -> None:
+    """Configs and checkpoints that expand without end are refused in little memory."""
     for name, bomb in BOMBS.items():
         (tmp_path / f"{name}.yaml").write_text(bomb(1_000_000)[: 1 << 20], "utf-8")
         (tmp_path / f"{name} in the header").write_bytes(with_size(bomb(ABOUT)))
@@ -111,10 +112,11 @@ def test_a_hostile_file_is_refused_in_little_memory(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "begin", "character"), [("plain", "", "a"), ("NFC", "", "あ"), ("utf-7", "+", "A")]
 )
-def test_a_gzipped_file_that_expands_a_thousandfold_is_streamed(
-    tmp_path: Path, name: str, begin: str, character: str
-) -> None:
-    """Also where what follows could still belong to what came: a normal form, UTF-7's numbers."""
+def test_gzip_bomb_is_streamed(tmp_path: Path, name: str, begin: str, character: str) -> None:
+    """A gzipped file that expands a thousandfold is read in little memory.
+
+    So it is where text must wait for what follows: in a normal form and in UTF-7's numbers.
+    """
     path = tmp_path / f"{name}.gz"
     with gzip.open(path, "wb") as file:
         file.write(begin.encode())

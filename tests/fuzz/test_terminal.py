@@ -78,9 +78,8 @@ def writes_orders(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("samples", ["1", "2"])
-def test_generated_text_gives_a_terminal_no_orders_and_a_pipe_the_text(
-    writes_orders: Path, samples: str
-) -> None:
+def test_generated_text_gives_no_orders(writes_orders: Path, samples: str) -> None:
+    """Generated text sends no control sequences to a terminal; a pipe gets it unchanged."""
     arguments = (
         "generate",
         str(writes_orders),
@@ -117,9 +116,8 @@ def test_an_error_gives_a_terminal_no_orders(arguments: tuple[str, ...], expecte
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_samples_tables_and_messages_give_a_terminal_no_orders(
-    stream: str, text_file: Path, tmp_path: Path
-) -> None:
+def test_samples_and_tables_give_no_orders(stream: str, text_file: Path, tmp_path: Path) -> None:
+    """Samples, tables and messages send no control sequences to a terminal."""
     in_name = ORDERS.replace("\0", "")  # the one that no name may hold
     text = tmp_path / f"a{in_name}:smile:[bold]text"
     text.write_text(text_file.read_text().replace("e", "\x1b").replace("a", "\x9b"))
@@ -146,16 +144,16 @@ def test_samples_tables_and_messages_give_a_terminal_no_orders(
         ("data", "get", "no\u202etext"),
     ],
 )
-def test_an_error_shows_what_would_reorder_it(arguments: tuple[str, ...]) -> None:
+def test_error_shows_reordering_characters(arguments: tuple[str, ...]) -> None:
+    """An error shows the codes of characters that would reorder it."""
     shown = STYLES.sub("", on_terminal(*arguments, stream="stderr"))
     assert not set("\u202e\u2066") & set(shown)
     assert "<U+202E>" in shown or r"\u202e" in shown
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_names_in_messages_and_results_show_what_would_reorder_them(
-    stream: str, text_file: Path, tmp_path: Path
-) -> None:
+def test_names_show_reordering_characters(stream: str, text_file: Path, tmp_path: Path) -> None:
+    """Names in messages and results show the codes of characters that would reorder them."""
     steps = ("--set=training.steps=1", "--set=training.budget=null", "--set=model.hidden_size=8")
     runs = ("--runs", str(tmp_path / "a\u202eb\u2028"), "--name", "c")
     shown = on_terminal("train", "--text", str(text_file), *steps, *runs, stream=stream)
