@@ -40,9 +40,8 @@ def learn_and_score(model: LanguageModel) -> list[float]:
 
 
 @pytest.mark.parametrize("kernels", ["compiled", "PyTorch's"])
-def test_a_forked_process_computes_what_its_parent_does(
-    kernels: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fork_computes_what_its_parent_does(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forked process computes the same as its parent, and so does a fork of a fork."""
     if kernels != "compiled":
         monkeypatch.setattr(loading, "library", lambda: None)
     model = LanguageModel(ModelConfig(hidden_size=48, embedding_size=16), 60)
@@ -58,9 +57,10 @@ def test_a_forked_process_computes_what_its_parent_does(
 
 
 @pytest.mark.parametrize("threads", ["2", "auto"])
-def test_a_forked_process_trains_whatever_threads_its_config_asks_for(
+def test_fork_trains_with_any_threads(
     threads: str, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A forked process trains with one thread, however many its config asks for."""
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr(calibration, "_ALL", 2)
     settings = ["training.steps=2", f"training.threads={threads}", "model.hidden_size=64"]

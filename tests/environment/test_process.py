@@ -67,15 +67,17 @@ print("unchanged")
 SPEED = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "THP_MEM_ALLOC_ENABLE", "KINETO_LOG_LEVEL"}
 
 
-def test_a_program_that_uses_charlm_finds_its_process_unchanged(
-    text_file: Path, tmp_path: Path
-) -> None:
-    """Environment, signals, threads, random state, folder, locale, warnings, logs, streams."""
+def test_using_charlm_changes_no_process(text_file: Path, tmp_path: Path) -> None:
+    """A program that uses charlm finds its process unchanged.
+
+    Environment, signals, threads, random state, folder, locale, warnings, logs, streams.
+    """
     text_file.rename(tmp_path / "text")
     assert python(SCRIPT, tmp_path) == "unchanged"
 
 
-def test_the_command_line_and_prepare_prepare_the_process(tmp_path: Path) -> None:
+def test_commands_and_prepare_set_the_speed(tmp_path: Path) -> None:
+    """The command line and `prepare` set the environment before torch loads; an import does not."""
     show = "import os, sys; print(*os.environ); print('torch' in sys.modules)"
     names, torch_is_loaded = python(f"import charlm; {show}", tmp_path).splitlines()
     assert not SPEED & set(names.split())
@@ -94,7 +96,8 @@ def test_the_command_line_and_prepare_prepare_the_process(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("ends", [True, False])
-def test_training_leaves_the_number_of_threads(ends: bool, text_file: Path, tmp_path: Path) -> None:
+def test_training_restores_the_threads(ends: bool, text_file: Path, tmp_path: Path) -> None:
+    """Training restores the number of threads, also after an exception."""
     seen = []
 
     def observe(event: Event) -> None:
