@@ -81,7 +81,7 @@ def generate(
     if not quiet and stop_text != stop:
         message(f"--stop: escapes were replaced; {ESCAPES_HELP}")
     loaded = predictor.load(run, runs=runs, device=device.value)
-    if not quiet and run is None:
+    if not quiet:
         message(f"using {loaded.describe()}")
     is_raw = loaded.vocabulary.unit == "byte"
     start = argument_bytes(prefix, "--prefix", is_raw) if prefix is not None else None

@@ -167,7 +167,8 @@ def test_printed_prefix_is_what_was_read(unknown: str, shown: str, of_characters
 def test_undecodable_argument_is_utf_8(of_characters: Path, tmp_path: Path) -> None:
     """An argument that the locale cannot decode is read as UTF-8."""
     named = tmp_path / "é你.txt"
-    command = (sys.executable, "-m", "charlm", "generate", of_characters, "--length=1", "--seed=1")
+    options = ("--length=1", "--seed=1", "--quiet")
+    command = (sys.executable, "-m", "charlm", "generate", of_characters, *options)
     given = (*command, "--prefix", "é你", "--stop", "你", "--output", named)
     result = subprocess.run(given, env=os.environ | NO_LOCALE, capture_output=True, check=False)
     assert (result.returncode, result.stderr) == (0, b"")

@@ -48,7 +48,10 @@ def invoke(*arguments: object) -> str:
 
 
 def test_stored_text_is_reported(folder: Path, tmp_path: Path) -> None:
-    """Where it ends and where it is scored; a run without n-grams or without the text does not."""
+    """Training, `eval` and `generate` say how much text a checkpoint contains, if it contains any.
+
+    A run without n-grams, or without their text, says nothing; neither does `--quiet`.
+    """
     for settings, says in ((NGRAMS, True), (WITHOUT, False), (TINY, False)):
         name = f"run-{len(settings)}"
         options = [option for setting in settings for option in ("--set", setting)]
@@ -58,8 +61,10 @@ def test_stored_text_is_reported(folder: Path, tmp_path: Path) -> None:
         assert (said in " ".join(shown.split())) is says
         member = f"`charlm generate {tmp_path / name / 'member-1'}` uses a network without them"
         assert (member in " ".join(shown.split())) is says
-        scored = invoke("eval", tmp_path / name)
-        assert ("(contains 2,700 characters of its training text)" in scored) is says
+        for command in ("eval", "generate"):
+            used = "(contains 2,700 characters of its training text)"
+            assert (used in invoke(command, tmp_path / name)) is says
+            assert used not in invoke(command, tmp_path / name, "--quiet")
 
 
 @pytest.mark.parametrize("order", ["2", "null"])
