@@ -90,7 +90,6 @@ def generate(
     options: dict[str, Any] = {
         "seed": seed,
         "stop": argument_bytes(stop_text, "--stop", is_raw) if stop_text is not None else None,
-        "unknown": unknown.value,
         "length": length,
         "temperature": temperature,
         "top_k": top_k,
@@ -98,9 +97,10 @@ def generate(
         "min_p": min_p,
         "greedy": greedy,
     }
-    prefix_read = generation.prefix_as_read(loaded, start, unknown.value)
+    prefix_ids = generation.encode_prefix(loaded, start, unknown.value)
+    prefix_read = loaded.vocabulary.decode_bytes(prefix_ids)
     if num_samples == 1:
-        continuation = generation.generate_bytes(loaded, start, **options)
+        continuation = generation.generate_bytes(loaded, prefix_ids, **options)
         target = TextOutput(output)
         for piece in chain([prefix_read], continuation):
             target.write(piece)
@@ -108,7 +108,7 @@ def generate(
         if output is None and not (is_raw and target.is_exact):
             target.write(b"\n")
     else:
-        many = generation.generate_samples(loaded, start, num_samples=num_samples, **options)
+        many = generation.generate_samples(loaded, prefix_ids, num_samples=num_samples, **options)
         target = TextOutput(output)
         for number, sample in enumerate(many, 1):
             target.write(b"--- sample %d ---\n%b%b\n" % (number, prefix_read, sample))

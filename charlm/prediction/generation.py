@@ -53,13 +53,14 @@ def generate(
     unknown characters, unless `unknown` skips them or maps them to the unknown symbol, and
     `ConfigError` for invalid settings.
     """
-    steps = _next_ids(predictor, prefix, 1, seed, unknown, settings)
+    ids = _prefix_ids(predictor, prefix, unknown)
+    steps = _next_ids(predictor, ids, 1, seed, settings)
     return decoded(steps, StreamDecoder(predictor.vocabulary).decode, stop)
 
 
 def generate_bytes(
     predictor: Predictor,
-    prefix: bytes | None = None,
+    prefix: bytes | Ids | None = None,
     *,
     seed: int | None = None,
     stop: bytes | None = None,
@@ -69,15 +70,16 @@ def generate_bytes(
     """Yield the continuation of `prefix` in bytes; see `generate`.
 
     The bytes of a byte model, and those of its prefix, need not be UTF-8. For a character model,
-    both are UTF-8.
+    both are UTF-8. The prefix may also be the ids of `encode_prefix`.
     """
-    steps = _next_ids(predictor, _as_text(predictor, prefix), 1, seed, unknown, settings)
+    ids = encode_prefix(predictor, prefix, unknown)
+    steps = _next_ids(predictor, ids, 1, seed, settings)
     return decoded(steps, lambda ids, _: predictor.vocabulary.decode_bytes(ids), stop)
 
 
 def generate_samples(
     predictor: Predictor,
-    prefix: bytes | None = None,
+    prefix: bytes | Ids | None = None,
     *,
     num_samples: int,
     seed: int | None = None,
@@ -86,18 +88,23 @@ def generate_samples(
     **settings: Any,
 ) -> list[bytes]:
     """Return several continuations of `prefix`, generated side by side; see `generate_bytes`."""
-    text = _as_text(predictor, prefix)
-    steps = list(_next_ids(predictor, text, num_samples, seed, unknown, settings))
+    ids = encode_prefix(predictor, prefix, unknown)
+    steps = list(_next_ids(predictor, ids, num_samples, seed, settings))
     samples = map(predictor.vocabulary.decode_bytes, zip(*steps, strict=True))
     return [sample.partition(stop)[0] if stop else sample for sample in samples]
 
 
-def prefix_as_read(
-    predictor: Predictor, prefix: bytes | None = None, unknown: UnknownAction = "error"
-) -> bytes:
-    """Return the prefix as the model reads it: without skipped unknown characters."""
-    ids = _prefix_ids(predictor, _as_text(predictor, prefix), unknown)
-    return predictor.vocabulary.decode_bytes(ids)
+def encode_prefix(
+    predictor: Predictor, prefix: bytes | Ids | None = None, unknown: UnknownAction = "error"
+) -> Ids:
+    """Return the ids of a prefix as the model reads it; ids stay as they are.
+
+    The newlines and the normal form are those of the training text, and the ids do not contain
+    skipped characters.
+    """
+    if isinstance(prefix, np.ndarray):
+        return prefix
+    return _prefix_ids(predictor, _as_text(predictor, prefix), unknown)
 
 
 def _as_text(predictor: Predictor, prefix: bytes | None) -> str | None:
@@ -123,10 +130,9 @@ def _prefix_ids(predictor: Predictor, prefix: str | None, unknown: UnknownAction
 
 def _next_ids(
     predictor: Predictor,
-    prefix: str | None,
+    prefix: Ids,
     num_samples: int,
     seed: int | None,
-    unknown: UnknownAction,
     settings: dict[str, Any],
 ) -> Iterator[list[int]]:
     """Return an iterator of steps, each with the next id of every sample."""
@@ -134,11 +140,10 @@ def _next_ids(
     keys = defaults | {key: value for key, value in settings.items() if value is not None}
     config = make_config({"generation": keys}, "generate").generation
     vocabulary = predictor.vocabulary
-    ids = _prefix_ids(predictor, prefix, unknown)
     model, opening = predictor.model, predictor.opening
     seed = secrets.randbits(63) if seed is None else seed % 2**63
-    if len(ids) or opening is None:
-        opening = Opening.of_prefix(model, ids if len(ids) else default_prefix(vocabulary))
+    if len(prefix) or opening is None:
+        opening = Opening.of_prefix(model, prefix if len(prefix) else default_prefix(vocabulary))
     else:
         opening = opening.for_samples(seed, num_samples)
     generators = sample_generators(seed, num_samples)

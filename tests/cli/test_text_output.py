@@ -17,6 +17,7 @@ import charlm
 from charlm.cli.main import app
 from charlm.cli.terminal import for_terminal, generated_for_terminal
 from charlm.config.schema import Config, CorpusConfig, GenerationConfig, ModelConfig
+from charlm.corpus.decoding import as_read
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import VocabularyError
 from charlm.models.language_model import LanguageModel
@@ -86,6 +87,24 @@ def test_several_samples_are_the_drawn_bytes(of_bytes: Path, tmp_path: Path) -> 
     assert run("generate", of_bytes, *options).stdout_bytes == expected
     assert run("generate", of_bytes, *options, "--output", tmp_path / "new").exit_code == 0
     assert (tmp_path / "new").read_bytes() == expected
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_a_prefix_is_normalised_once(
+    of_characters: Path, samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written is what the model reads: one decoding gives both."""
+    read: list[str] = []
+
+    def note(text: str, config: CorpusConfig) -> str:
+        read.append(text)
+        return as_read(text, config)
+
+    monkeypatch.setattr("charlm.prediction.generation.as_read", note)
+    options = (f"--num-samples={samples}", "--length=1", "--prefix=a\r\nb")
+    result = run("generate", of_characters, *options)
+    assert result.stdout.count("a\nb") == samples
+    assert read == ["a\r\nb"]
 
 
 @given(prefix=st.binary(min_size=1, max_size=30))
