@@ -14,17 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from charlm.config.schema import CorpusConfig
-from charlm.corpus.file_kinds import (
-    BEGINNING_BYTES,
-    LEAVE_IT_OUT,
-    is_web_page,
-    kind_of,
-    mismatch,
-    utf16_offset,
-)
+from charlm.corpus.file_formats import LEAVE_IT_OUT, is_web_page
+from charlm.corpus.file_kinds import BEGINNING_BYTES, kind_of, mismatch
 from charlm.corpus.files import how_to_leave_out
 from charlm.corpus.normalization import normalised
 from charlm.corpus.vocabulary import Symbols, code_points
+from charlm.corpus.wide_text import utf16_offset
 from charlm.errors import CorpusError, file_errors
 
 _BLOCK = 1 << 19
