@@ -1,4 +1,4 @@
-"""The keys of a config: every key has a default, and the line under it gives meaning and unit."""
+"""Define the keys of a config: each has a default, and its docstring gives meaning and unit."""
 
 import codecs
 from typing import Annotated, Any, Literal, TypeVar
@@ -55,12 +55,12 @@ class Section(BaseModel):
 
 
 class CorpusConfig(Section):
-    """Which text, how it is read, and how it is split."""
+    """The text, how it is read, and how it is split."""
 
     paths: Paths = ()
     """Files, folders (all files in them) and globs, joined in order; `-` is standard input."""
     builtin: str | None = None
-    """A text by name instead of `paths`: `charlm data list` shows them."""
+    """Name of a text to use instead of `paths`; `charlm data list` lists the names."""
     validation_paths: Paths = ()
     """Separate files for validation; with these or `test_paths`, `split` is not used."""
     test_paths: Paths = ()
@@ -88,8 +88,8 @@ class CorpusConfig(Section):
         0.05,
         0.05,
     )
-    """Fractions of the text, in its order, for training, validation and test. A single fraction is
-    that of training, and the others share the rest: 0.8 means 0.8, 0.1 and 0.1."""
+    """Fractions of the text, in its order, for training, validation and test. A single number is
+    the fraction for training, and the others share the rest: 0.8 means 0.8, 0.1 and 0.1."""
     validation_first: bool = False
     """Take the validation split from the beginning of the text, before the training split.
     Otherwise it lies between the training split and the test split."""
@@ -101,7 +101,7 @@ class CorpusConfig(Section):
 
     @field_validator("encoding")
     @classmethod
-    def _known_encoding(cls, name: str) -> str:
+    def _canonical_encoding(cls, name: str) -> str:
         try:
             known = codecs.lookup(name)
         except (LookupError, ValueError):
@@ -112,7 +112,7 @@ class CorpusConfig(Section):
 
     @field_validator("split")
     @classmethod
-    def _whole(cls, split: tuple[float, float, float]) -> tuple[float, float, float]:
+    def _check_sum(cls, split: tuple[float, float, float]) -> tuple[float, float, float]:
         if abs(sum(split) - 1) > 1e-9 or split[0] == 0:
             raise ValueError("should be three fractions that add up to 1, the first above 0")
         return split
@@ -125,16 +125,16 @@ class CorpusConfig(Section):
         return keys
 
     @model_validator(mode="after")
-    def _consistent(self) -> "CorpusConfig":
+    def _check_consistency(self) -> "CorpusConfig":
         if self.paths and self.builtin is not None:
             raise ValueError("paths and builtin both name the text; set one of them to null")
         if self.unit == "byte" and (self.newlines != "keep" or self.normal_form != "none"):
-            raise ValueError("unit: byte takes bytes as they are; leave newlines and normal_form")
+            raise ValueError("unit: byte takes bytes as they are; remove newlines and normal_form")
         return self
 
 
 class BatchesConfig(Section):
-    """How the text is divided into batches, with the book's two ways of sampling."""
+    """How the text is divided into batches, with the two sampling methods of the book."""
 
     sampling: Literal["random", "sequential"] = "sequential"
     """`random`: shuffled windows, each with a new state. `sequential`: long columns, whose state
@@ -151,8 +151,8 @@ class BatchesConfig(Section):
     the state of a whole epoch, and predict the beginning of a new text badly."""
     hapax_dropout: Fraction = 0.0
     """Probability that a rare character is read as the unknown symbol, drawn again in each epoch.
-    A rare character occurs in the training split fewer than twice corpus.minimum_count times (once,
-    by default). With 0, a network never learns where unknown characters occur."""
+    A rare character occurs in the training split fewer than twice `corpus.minimum_count` times
+    (once, by default). With 0, a network never learns where unknown characters occur."""
 
 
 class ModelConfig(Section):
@@ -171,7 +171,7 @@ class ModelConfig(Section):
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Probability of dropping a unit between layers and before the softmax layer."""
     locked_dropout: bool = False
-    """Drop the same units at all time steps of a batch, not other units at each step."""
+    """Drop the same units at all time steps of a batch, instead of new units at each step."""
     embedding_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Probability of dropping a component of a character's embedding everywhere in a batch."""
     tie_weights: bool = False
@@ -185,7 +185,7 @@ class ModelConfig(Section):
     the results are the same."""
 
     @model_validator(mode="after")
-    def _sizes_allow_tying(self) -> "ModelConfig":
+    def _check_tying(self) -> "ModelConfig":
         if self.tie_weights and self.embedding_size != self.hidden_size:
             raise ValueError("tie_weights needs embedding_size equal to hidden_size")
         return self
@@ -208,7 +208,7 @@ class TrainingConfig(Section):
     momentum: Fraction = 0.0
     """Momentum of `sgd`."""
     betas: Annotated[tuple[Decay, Decay], BeforeValidator(as_tuple)] = (0.9, 0.99)
-    """Decay of the mean and of the mean square of the gradient, for `adamw`."""
+    """Decays of the running mean and mean square of the gradient, for `adamw`."""
     weight_decay: NonNegativeFloat = 0.01
     """Decay of weight matrices; biases do not decay."""
     schedule: Literal["constant", "cosine", "linear"] = "cosine"
@@ -237,13 +237,13 @@ class TrainingConfig(Section):
     """Characters of the validation split that are scored during training, from `validation_rows`
     streams spread over it, each after 256 characters of context; null scores all."""
     accumulate: PositiveInt = 1
-    """Number of groups of columns that divide a batch, for the same step in less memory."""
+    """Number of column groups into which a batch is divided: the same step takes less memory."""
     save_every: PositiveInt | None = 500
     """Steps between checkpoints; null saves only at the end and on Ctrl-C."""
     log_every: PositiveInt = 10
     """Steps that one training line of metrics.jsonl summarises."""
     keep_checkpoints: NonNegativeInt = 0
-    """How many older checkpoints to keep beside the best and the last."""
+    """How many older checkpoints to keep besides the best and the last."""
     patience: PositiveInt | None = None
     """Stop after this many consecutive validations without a new best loss."""
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
@@ -251,33 +251,34 @@ class TrainingConfig(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Device to compute on; `auto` takes CUDA if there is one, else MPS, else the CPU."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of operands of large products, on a CPU with charlm's kernels; states, parameters
-    and loss are float32. `auto` selects the faster one on this machine and records it in the
-    config. Without the kernels, charlm computes in float32 in place of bfloat16 and reports it."""
+    """Precision of the operands of large products, on a CPU with charlm's kernels; states,
+    parameters and loss are float32. `auto` selects the faster one on this machine and records it
+    in the config. Without the kernels, charlm computes in float32 instead of bfloat16 and reports
+    it."""
     threads: PositiveInt | Literal["auto"] = "auto"
-    """Maximum number of threads on a CPU; in bfloat16 a run uses fewer while that is faster, except
-    a run of `mogrifier`, whose results depend on the number. `auto` is one thread per core; in
-    float32, charlm measures at the start if fewer suffice."""
+    """Maximum number of threads on a CPU. In bfloat16, a run uses fewer while that is faster,
+    except with `mogrifier`, whose results depend on the number. `auto` is one thread per core; in
+    float32, charlm measures at the start whether fewer suffice."""
     deterministic: bool = False
-    """Use only deterministic algorithms, and no measurements: `auto` is then float32, and one
+    """Use only deterministic algorithms, and measure nothing: `auto` then means float32 and one
     thread per core. With a budget, the number of steps still depends on the clock."""
     start_from: str | None = None
     """A run or checkpoint with the initial weights and vocabulary (fine-tuning); of an ensemble,
     charlm uses the network with the best loss on its validation split."""
     teachers: Paths = ()
-    """Runs or checkpoints of the same text, for distillation: the network learns the mean
-    prediction of their networks beside the text. The n-grams of an ensemble are no teachers."""
+    """Runs or checkpoints of the same text, for distillation: the network learns from the mean
+    prediction of their networks and from the text. The n-grams of an ensemble are not teachers."""
     teacher_share: Fraction = 0.5
     """Fraction of each training target that comes from the teachers."""
 
     @property
     def product_precision(self) -> Literal["float32", "bfloat16"]:
-        """The decided precision; float32 while it is `auto`."""
+        """The selected precision; float32 while it is `auto`."""
         return "bfloat16" if self.precision == "bfloat16" else "float32"
 
     @model_validator(mode="before")
     @classmethod
-    def _some_limit(cls, keys: Any) -> Any:
+    def _default_limit(cls, keys: Any) -> Any:
         limits = ("epochs", "steps", "budget")
         if isinstance(keys, dict) and all(keys.get(limit) is None for limit in limits):
             return keys | {"epochs": 10}
@@ -326,11 +327,12 @@ class GenerationConfig(Section):
     greedy: bool = False
     """Always take the likeliest character, as in the book."""
     temperature: NonNegativeFloat = 1.0
-    """Number that divides the logits; 0 means greedy."""
+    """Divisor of the logits; 0 means greedy."""
     top_k: PositiveInt | None = None
     """Draw only from the k likeliest characters."""
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
-    """Draw only from the likeliest characters that together have this probability (nucleus)."""
+    """Draw only from the likeliest characters that together have this probability (nucleus
+    sampling)."""
     min_p: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """Drop characters less likely than this fraction of the likeliest one."""
 
@@ -346,7 +348,7 @@ class Config(Section):
     generation: GenerationConfig = GenerationConfig()
 
     @model_validator(mode="after")
-    def _extends_something(self) -> "Config":
+    def _check_extension(self) -> "Config":
         if self.corpus.vocabulary == "extend" and self.training.start_from is None:
             raise ValueError(
                 "corpus.vocabulary: extend is for fine-tuning; set training.start_from, or use keep"
