@@ -1,7 +1,7 @@
-"""How fast this machine trains, scores, generates and encodes, beside what it could do at most.
+"""Measure how fast this machine trains, scores, generates and encodes, and compare with its limits.
 
-Machines are shared and their speed changes from second to second, so what is to be compared is
-measured in turns, and a ratio is the median of the turns' ratios.
+Machines are shared, and their speed changes from second to second. So the work to compare takes
+turns, and a ratio is the median of the ratios of all turns.
 """
 
 import os
@@ -32,13 +32,13 @@ from charlm.training.calibration import can_compile, resolve
 from charlm.training.determinism import engine
 from charlm.training.trainer import Trainer
 
-SAMPLES = 64
-_PRODUCT = 1536
-"""Rows and columns of the large product that bounds training."""
+NUM_SAMPLES = 64
+_PRODUCT_SIZE = 1536
+"""Number of rows and columns of the large product that bounds training."""
 _TEXT_BYTES = 24_000_000
-"""Of text that is encoded."""
-_LOSS_ALLOWED = 0.15
-"""What a ratio may lose before a check fails: more than machines vary."""
+"""Number of bytes of text to encode."""
+_MOST_LOSS_FRACTION = 0.15
+"""Fraction that a ratio may lose before a check fails; machines vary by less."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class Benchmark:
     def to_json(self) -> dict[str, Any]:
         return {"machine": self.machine, "rates": self.rates, "ratios": self.ratios}
 
-    def losses(self, before: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-        """Return the ratios that are clearly below those of a benchmark before, with both."""
+    def losses(self, earlier: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+        """Return both values of each ratio that is clearly below that of an earlier benchmark."""
         return {
-            name: (before[name], ratio)
+            name: (earlier[name], ratio)
             for name, ratio in self.ratios.items()
-            if name in before and ratio < (1 - _LOSS_ALLOWED) * before[name]
+            if name in earlier and ratio < (1 - _MOST_LOSS_FRACTION) * earlier[name]
         }
 
 
@@ -72,7 +72,7 @@ class Shape:
 
 
 def standard_shapes() -> list[Shape]:
-    """Return one layer of every cell, at three sizes."""
+    """Return one layer of `lstm`, `gru` and `rnn`, at three sizes."""
     return [
         Shape(
             f"{cell} {hidden_size}",
@@ -86,7 +86,7 @@ def standard_shapes() -> list[Shape]:
 
 
 def measure(config: Config, shapes: list[Shape], seconds: float = 0.5) -> Benchmark:
-    """Measure a config on its own text, then other models on it; a turn takes `seconds`."""
+    """Measure a config on its text, then other models on this text; a turn takes `seconds`."""
     config = resolve(config)
     torch.set_num_threads(int(config.training.threads))
     corpus = build_corpus(config.corpus)
@@ -102,17 +102,17 @@ def measure(config: Config, shapes: list[Shape], seconds: float = 0.5) -> Benchm
     for shape in [Shape("config", config.model, *sizes), *shapes]:
         bench = Bench(shape, config.training, ids, vocabulary_size, seconds)
         benchmark.machine.setdefault("engine", engine(bench.model))
-        bench.training(benchmark)
-        bench.generation(benchmark)
+        bench.measure_training(benchmark)
+        bench.measure_generation(benchmark)
         if shape.name == "config":
-            bench.evaluation(benchmark)
+            bench.measure_evaluation(benchmark)
     for name, rate in encoding_rates().items():
         benchmark.rates[f"encoding {name}, MB/s"] = rate / 1e6
     return benchmark
 
 
 def encoding_rates() -> dict[str, float]:
-    """Return bytes a second from a file to ids on disk, for two texts that every machine has."""
+    """Return bytes per second from a file to ids on disk, for two texts that every machine has."""
     rates = {}
     for name in ("python-docs", "lyrics-zh"):
         text = b"".join(path.read_bytes() for path in files_of(name))
@@ -127,18 +127,18 @@ def encoding_rates() -> dict[str, float]:
 
 @contextmanager
 def _cache_in(folder: str) -> Iterator[None]:
-    before = os.environ.get("CHARLM_CACHE")
+    previous = os.environ.get("CHARLM_CACHE")
     os.environ["CHARLM_CACHE"] = folder
     try:
         yield
     finally:
         del os.environ["CHARLM_CACHE"]
-        if before is not None:
-            os.environ["CHARLM_CACHE"] = before
+        if previous is not None:
+            os.environ["CHARLM_CACHE"] = previous
 
 
 class Bench:
-    """One model under measurement."""
+    """Measures one model."""
 
     def __init__(
         self,
@@ -155,8 +155,8 @@ class Bench:
         self.model.to(self.device)
         self.model.precision = training.product_precision
 
-    def training(self, benchmark: Benchmark) -> None:
-        """Take whole steps, beside the plain loop and large products."""
+    def measure_training(self, benchmark: Benchmark) -> None:
+        """Measure whole training steps, the plain loop and large products in turns."""
         with in_own_process(self.plain_loop) as plain:
             rates = in_turns(
                 {
@@ -167,7 +167,7 @@ class Bench:
                 },
                 self.seconds,
             )
-        operations = 6 * self.model.num_parameters  # a character, forward and backward
+        operations = 6 * self.model.num_parameters  # per character, forward and backward
         name = self.shape.name
         benchmark.rates[f"{name}: training"] = statistics.median(rates["charlm"])
         benchmark.rates[f"{name}: training in a plain loop of torch.nn"] = statistics.median(
@@ -186,7 +186,7 @@ class Bench:
         )
 
     def trainer(self) -> Work:
-        """Return a step of charlm's."""
+        """Return the work of one training step of charlm."""
         shape = self.shape
         batches = make_batches(
             self.ids,
@@ -198,7 +198,7 @@ class Bench:
 
     @property
     def plain_loop(self) -> dict[str, Any]:
-        """What `PlainLoop` needs to know to do the same work."""
+        """Arguments of a `PlainLoop` that does the same work."""
         shape = self.shape
         return {
             **shape.model.model_dump(
@@ -212,30 +212,33 @@ class Bench:
             "device": str(self.device),
         }
 
-    def generation(self, benchmark: Benchmark) -> None:
-        """Draw characters, one sample and many, beside reading the weights once a character."""
+    def measure_generation(self, benchmark: Benchmark) -> None:
+        """Measure one sample, many samples, and reading the weights once per character in turns."""
         rates = in_turns(
             {
                 "one": self._generate(1),
-                "many": self._generate(SAMPLES),
+                "many": self._generate(NUM_SAMPLES),
                 "bound": self._read_weights(),
             },
             self.seconds,
         )
         name = self.shape.name
         benchmark.rates[f"{name}: generation"] = statistics.median(rates["one"])
-        benchmark.rates[f"{name}: generation, {SAMPLES} samples"] = statistics.median(rates["many"])
+        benchmark.rates[f"{name}: generation, {NUM_SAMPLES} samples"] = statistics.median(
+            rates["many"]
+        )
         benchmark.rates[f"{name}: reading the weights once a character"] = statistics.median(
             rates["bound"]
         )
         benchmark.ratios[f"{name}: generation, share of its bound"] = median_ratio(
             rates["one"], rates["bound"]
         )
-        benchmark.ratios[f"{name}: generation, {SAMPLES} samples over one"] = median_ratio(
+        benchmark.ratios[f"{name}: generation, {NUM_SAMPLES} samples over one"] = median_ratio(
             rates["many"], rates["one"]
         )
 
-    def evaluation(self, benchmark: Benchmark) -> None:
+    def measure_evaluation(self, benchmark: Benchmark) -> None:
+        """Measure exact scoring, and scoring in 16 streams."""
         text = self.ids[:20_000]
 
         def score(rows: int) -> Work:
@@ -251,15 +254,15 @@ class Bench:
         benchmark.rates[f"{name}: evaluation, 16 rows"] = statistics.median(rates["many"])
 
     def _generate(self, num_samples: int) -> Work:
-        endless = Config().generation.replace(length=1 << 62)
+        config = Config().generation.replace(length=1 << 62)
         opening = Opening.of_prefix(self.model, self.ids[:1])
         generators = sample_generators(0, num_samples)
-        drawn: Iterator[Tensor] = generate_ids(self.model, opening, endless, generators)
+        drawn: Iterator[Tensor] = generate_ids(self.model, opening, config, generators)
         return lambda: float(sum(len(next(drawn)) for _ in range(32)))
 
     def _read_weights(self) -> Work:
         """Read as many floats as the recurrent and softmax layers have, on one thread."""
-        once_only = {"embedding", "layers.0.W_xh", "layers.0.b_h"}  # a row of these is looked up
+        once_only = {"embedding", "layers.0.W_xh", "layers.0.b_h"}  # one row per character
         size = sum(p.numel() for n, p in self.model.named_parameters() if n not in once_only)
         weights = torch.ones(size, device=self.device)
 
@@ -276,10 +279,10 @@ class Bench:
 
 def _product(precision: Precision, device: torch.device) -> Work:
     dtype = getattr(torch, precision)
-    factor = torch.ones(_PRODUCT, _PRODUCT, dtype=dtype, device=device)
+    factor = torch.ones(_PRODUCT_SIZE, _PRODUCT_SIZE, dtype=dtype, device=device)
 
     def work() -> float:
         factor @ factor
-        return 2.0 * _PRODUCT**3
+        return 2.0 * _PRODUCT_SIZE**3
 
     return work
