@@ -1,11 +1,11 @@
-"""Recurrent layers by the compiled kernels: a sequence forward, and its written backward pass.
+"""Run recurrent layers with the compiled kernels, forward and backward.
 
-Back-propagation through time as `recurrence.hpp` does it: going back step by step, the gradient of
-the hidden state gives that of the gates, and a product with W_hhᵀ carries it on to the step before.
-The gradients of the weights are products over all steps at once, at the end.
+`recurrence.hpp` propagates back through time: at each step, from the last to the first, the
+gradient of the hidden state gives the gradient of the gates, and a product with W_hhᵀ carries it to
+the previous step. The gradients of the weights are then products over all steps at once.
 
-With bfloat16, the operands of products are rounded to it, and so are, at the end, the gradients of
-the recurrent weights; all else stays float32.
+With bfloat16, the operands of products and the gradients of the recurrent weights are rounded to
+it; everything else stays float32.
 """
 
 import ctypes
@@ -37,11 +37,11 @@ class Kernel:
 
     name: str
     num_gates: int
-    """Blocks of `hidden` columns in the matrices."""
+    """Number of blocks of `hidden` columns in the matrices."""
     num_states: int
-    """Tensors in the state: H, or H and C."""
+    """Number of tensors in the state: H, or H and C."""
     num_saved: int
-    """Values of a unit that the backward pass needs, besides the states."""
+    """Number of values per unit that the backward pass needs besides the states."""
     splits_projection: bool = False
     """Whether the gradient of the projected input differs from that of the recurrent product."""
 
@@ -64,13 +64,14 @@ def run(
     lookup: Int64[Tensor, "time batch"] | None = None,
     gate: Float[Tensor, "*places hidden"] | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Run a cell over a sequence, from `inputs`, or from the symbols that `lookup` names.
+    """Run a cell over a sequence of `inputs`, or over the symbols in `lookup`.
 
-    `rows` is added to the gates before the cell's equation: the row of the step's symbol (what
-    `symbols @ W_xh + b_h` would give), or with `inputs` the bias, as a single row. The hidden state
-    is multiplied with `gate` before the product with `W_hh`: with the row of the step's symbol, or
-    with `inputs` that of the place, of shape (time, batch, hidden). `packed` keeps the packed
-    weights for the next call. Returns the hidden state of every step, and the state after the last.
+    A row of `rows` is added to the gates before the cell's equation: with `lookup`, the row of the
+    step's symbol (equal to `symbols @ W_xh + b_h`); with `inputs`, the only row, the bias. `gate`
+    multiplies the hidden state before the product with `W_hh`: with `lookup`, its row of the step's
+    symbol; with `inputs`, its row of the step and column, as (time, batch, hidden). `packed` keeps
+    the packed weights for the next call. Returns the hidden state of every step, and the state
+    after the last one.
     """
     check_precision(precision)
     check_recurrence(
@@ -80,7 +81,7 @@ def run(
     lookup = None if lookup is None else lookup.long().contiguous()
     state = tuple(tensor.to(W_hh) for tensor in state)  # the kernels see addresses, not types
     missing = -hidden_size % width
-    if missing:  # units of zero weights stay zero, and nothing flows back from them
+    if missing:  # units with zero weights stay zero and have zero gradients
         rows = pad_gates(rows, kernel.num_gates, missing)
         W_hh = pad_units(W_hh, kernel.num_gates, missing)
         W_xh = None if W_xh is None else pad_gates(W_xh, kernel.num_gates, missing)
@@ -107,7 +108,7 @@ class _Recurrence(torch.autograd.Function):
         kernel: Kernel,
         packed: Packed | None,
         precision: Precision,
-        keeps: bool,
+        needs_backward: bool,
         inputs: Tensor | None,
         lookup: Tensor | None,
         rows: Tensor,
@@ -131,7 +132,7 @@ class _Recurrence(torch.autograd.Function):
             memory = W_hh.new_empty(steps + 1, batch, hidden_size)
             memory[0] = state[1]
         saved = None
-        if keeps and kernel.num_saved:
+        if needs_backward and kernel.num_saved:
             saved = W_hh.new_empty(steps, batch, kernel.num_saved * hidden_size)
         first_hidden = state[0].contiguous()
         pack = partial(pack_gates, W_xh, W_hh, kernel.num_gates, precision)
@@ -217,12 +218,12 @@ class _Recurrence(torch.autograd.Function):
 def _sum_rows(
     gradients: Float[Tensor, "places gates"], lookup: Tensor | None, num_symbols: int
 ) -> Float[Tensor, "symbols gates"]:
-    """Sum the gradients of the places where each symbol stood; `lookup` was checked before."""
+    """Sum the gradients at the positions of each symbol; the caller has checked `lookup`."""
     if lookup is None:
         return gradients.sum(0, keepdim=True, dtype=torch.float32)
     check("gradients", gradients, (lookup.numel(), None), OPERANDS)
     if gradients.shape[1] % lanes() or not gradients.is_contiguous():
-        raise ValueError("gradients: rows of whole vectors, one after another, were expected")
+        raise ValueError("gradients: should be contiguous rows of whole vectors")
     sums = gradients.new_zeros(num_symbols, gradients.shape[1], dtype=torch.float32)
     loaded().charlm_sum_rows(
         address(gradients),
@@ -236,7 +237,7 @@ def _sum_rows(
 
 
 class Call(ctypes.Structure):
-    """`Call` in recurrence.hpp."""
+    """Arguments of a kernel: `Call` in recurrence.hpp."""
 
     _fields_ = tuple(
         (name, ctypes.c_int64) for name in ("steps", "batch", "inputs", "hidden", "threads")
