@@ -18,7 +18,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
-from support.texts import TEXT  # noqa: E402
+from support.texts import CACHED_TEXT, TEXT  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -43,6 +43,28 @@ def text_file(tmp_path: Path) -> Path:
     path = tmp_path / "text.txt"
     path.write_text(TEXT, encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def cached_text(tmp_path: Path) -> Path:
+    """A file that each setting of a corpus reads as another text."""
+    path = tmp_path / "text"
+    path.write_text(CACHED_TEXT, "utf-8", newline="")
+    return path
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder of the test's own."""
+    folder = tmp_path / "own-cache"
+    monkeypatch.setenv("CHARLM_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all examples of a property write to."""
+    return tmp_path_factory.mktemp("scratch")
 
 
 @pytest.fixture(autouse=True)
