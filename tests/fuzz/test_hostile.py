@@ -693,24 +693,28 @@ def test_claimed_weights_take_no_memory(
 
 @pytest.mark.parametrize("top_p", [1.0, 0.5])
 def test_overflowing_weights_give_an_error(top_p: float, tmp_path: Path) -> None:
-    """Weights that overflow give an error that says so.
+    """Weights that overflow give an error that says so, in the kernels and in the equations.
 
-    Where they close every gate, they give a text: biases alone are a distribution.
+    Where they close every gate, both give the same text: biases alone are a distribution.
     """
     compiler.library()  # what is built once is no part of an input's time
     whole = whole_checkpoint(tmp_path, False)
     weights = {name: torch.full_like(tensor, 3e38) for name, tensor in whole.weights.items()}
     path = tmp_path / "overflow"
 
-    def text() -> str:
-        write_checkpoint(path, Checkpoint(whole.config, whole.vocabulary, "0", weights))
+    def text(implementation: str) -> str:
+        config = whole.config.replace(model={"implementation": implementation})
+        write_checkpoint(path, Checkpoint(config, whole.vocabulary, "0", weights))
         loaded = predictor.load(path, device="cpu")
         return "".join(generation.generate(loaded, length=50, seed=0, top_k=2, top_p=top_p))
 
-    with pytest.raises(DivergenceError, match="output is not finite"):
-        text()
-    weights["embedding"][:, 0] = -3e38
-    lawful(text)
+    for implementation in ("fused", "equations"):
+        with pytest.raises(DivergenceError, match="output is not finite"):
+            text(implementation)
+    weights["embedding"].fill_(-3e38)
+    weights["b_q"] = torch.arange(len(weights["b_q"])).float()  # without ties
+    assert len(text("fused")) == 50
+    assert text("fused") == text("equations")
 
 
 def test_many_mistakes_take_one_short_line(tmp_path: Path) -> None:
