@@ -6,7 +6,7 @@ Characters of the text outside the vocabulary of the model become one unknown sy
 
 from charlm.config.schema import Config, CorpusConfig
 from charlm.corpus.builder import build_corpus
-from charlm.corpus.corpus import Corpus, PartName
+from charlm.corpus.corpus import PARTS, Corpus, PartName
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import ConfigError, CorpusError
 
@@ -43,12 +43,12 @@ def _extended(known: Vocabulary, config: CorpusConfig) -> Vocabulary:
 
 
 def _check_known(corpus: Corpus, config: CorpusConfig, is_own: bool) -> None:
-    names: list[PartName] = ["train"]
-    if not is_own or config.validation_paths:  # a fraction of a small text may have new characters
-        names.append("validation")
-    for name in names:
+    files = {"validation": config.validation_paths, "test": config.test_paths}
+    for name in PARTS:
         part = corpus.parts[name]
-        if part.num_unknown <= MOST_UNKNOWN * len(part):
+        # A fraction of a small text may have new characters.
+        is_fraction = is_own and not files.get(name, True)
+        if is_fraction or part.num_unknown <= MOST_UNKNOWN * len(part):
             continue
         raise CorpusError(
             f"{part.num_unknown / len(part):.0%} of the characters of the {name} split are not in "
@@ -60,6 +60,6 @@ def _check_known(corpus: Corpus, config: CorpusConfig, is_own: bool) -> None:
 def _remedy(name: PartName, config: CorpusConfig, is_own: bool) -> str:
     if not is_own and config.vocabulary != "extend":
         return "learn its characters with --set corpus.vocabulary=extend"
-    if name == "validation" and config.vocabulary_from == "train":
+    if name != "train" and config.vocabulary_from == "train":
         return "take the characters of all splits with --set corpus.vocabulary_from=all"
     return f"lower corpus.minimum_count ({config.minimum_count})"

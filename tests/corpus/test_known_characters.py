@@ -151,19 +151,21 @@ def test_a_text_that_is_mostly_unknown_is_refused(
 
 
 @pytest.mark.parametrize("extend", [False, True])
-def test_an_unknown_validation_file_is_refused(
-    latin: Path, cyrillic: Path, tmp_path: Path, extend: bool
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_an_unknown_held_out_file_is_refused(
+    latin: Path, cyrillic: Path, tmp_path: Path, split: str, extend: bool
 ) -> None:
-    """Else the best checkpoint is chosen by a perplexity near 1; the remedy of the message works.
+    """Else the best checkpoint is chosen, or the run scored, by a perplexity near 1.
 
-    A validation split that is a fraction of one text may have many characters of its own.
+    The remedy of the message works. A split that is a fraction of one text may have many characters
+    of its own.
     """
     (text := tmp_path / "latin.txt").write_text(LATIN, "utf-8")
     command = ["train", "--text", text, "--runs", tmp_path, *SMALL, "--set=training.steps=1"]
-    separate = [f"--set=corpus.validation_paths={cyrillic}"]
+    separate = [f"--set=corpus.{split}_paths={cyrillic}"]
     if extend:
         separate += [EXTEND, f"--set=training.start_from={latin}"]
-    refused(run(*command, *separate), "validation split", "--set corpus.vocabulary_from=all")
+    refused(run(*command, *separate), f"{split} split", "--set corpus.vocabulary_from=all")
     assert run(*command, *separate, "--set=corpus.vocabulary_from=all").exit_code == 0
     text.write_text(LATIN + CYRILLIC[: len(LATIN) // 10], "utf-8")
     assert run(*command).exit_code == 0
