@@ -8,7 +8,6 @@ import typer
 
 from charlm.cli.options import Device, DeviceOption, Json, Part, Quiet, RunPath, Runs, Texts
 from charlm.errors import CharlmError
-from charlm.files.locations import from_user
 
 if TYPE_CHECKING:
     from charlm.corpus.corpus import PartName
@@ -56,9 +55,14 @@ def evaluate(
         message(f"using {loaded.describe()}")
     paths, split = text or (), cast("PartName | None", part and part.value)
     if dynamic:
-        name, score, _ = evaluation.evaluate_dynamically(loaded, text=paths, part=split, save=save)
-        if save is not None and not quiet:
-            _report_stored_text(save)
+        name, score, stored = evaluation.evaluate_dynamically(
+            loaded, text=paths, part=split, save=save
+        )
+        if stored and not quiet:
+            message(
+                f"{save} contains {stored:,} characters, for n-grams: those of the training text "
+                "and the scored text"
+            )
     else:
         name, score = evaluation.score_text(loaded, text=paths, part=split, rows=rows)
     if json_:
@@ -67,16 +71,3 @@ def evaluate(
         print(json.dumps(score.to_json() | bias, allow_nan=False))
     else:
         show_score(name, score, score.protocol)
-
-
-def _report_stored_text(save: Path) -> None:
-    """Print how much text an adapted model contains, if any."""
-    from charlm.cli.console import message
-    from charlm.prediction.ngram_text import stored_characters
-    from charlm.runs.checkpoint import read_checkpoint
-
-    if stored := stored_characters(read_checkpoint(from_user(save))):
-        message(
-            f"{save} contains {stored:,} characters, for n-grams: those of the training text and "
-            "the scored text"
-        )

@@ -16,8 +16,8 @@ from charlm.files.atomic import check_is_new
 from charlm.files.locations import from_user
 from charlm.models.ensemble import AnyModel
 from charlm.models.openings import Opening, choose_passages
-from charlm.prediction.dynamic import DynamicEvaluation, Rates
-from charlm.prediction.ngram_text import tensors_to_save
+from charlm.prediction.dynamic import DynamicEvaluation
+from charlm.prediction.ngram_text import stored_characters, tensors_to_save
 from charlm.prediction.perplexity import Score
 from charlm.prediction.predictor import Predictor
 from charlm.prediction.scored_text import ScoredText, held_out_split, text_to_score
@@ -68,13 +68,13 @@ def evaluate_dynamically(
     text: TextPaths = (),
     part: PartName | None = None,
     save: str | Path | None = None,
-) -> tuple[str, Score, Rates]:
+) -> tuple[str, Score, int]:
     """Score a text while learning from it: each character before anything is learnt from it.
 
     The learning rates are those that do best on the validation split of the training text, unless
     that split is scored. `save` is the path for the adapted model. The predictor's model is
-    changed. Returns the name of the text, the score and the rates. Raises `CorpusError` also if
-    the training text is missing.
+    changed. Returns the name of the text, the score, and how many characters of text the saved
+    file contains (0 without `save`). Raises `CorpusError` also if the training text is missing.
     """
     checkpoint = _checkpoint_of(predictor)
     if save is not None:
@@ -91,10 +91,11 @@ def evaluate_dynamically(
     score, rates = evaluation.score(scored.part).checked(scored.name), evaluation.rates
     method = f"online: scored, then trained on (rate {rates.learning:g}, pull {rates.pull:g})"
     score = _with_protocol(score, method, scored, checkpoint)
-    if save is not None:
-        adapted = _adapted(checkpoint, predictor.model, corpus, scored)
-        write_checkpoint(from_user(save), adapted, is_new=True)
-    return scored.name, score, rates
+    if save is None:
+        return scored.name, score, 0
+    adapted = _adapted(checkpoint, predictor.model, corpus, scored)
+    write_checkpoint(from_user(save), adapted, is_new=True)
+    return scored.name, score, stored_characters(adapted)
 
 
 def _adapted(

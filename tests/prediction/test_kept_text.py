@@ -123,3 +123,17 @@ def test_adapted_text_is_counted_again(
     assert all(isinstance(model, Ensemble) for model in models)
     np.testing.assert_array_equal(models[0].counted, models[1].counted)
     assert evaluate(found[0], part="validation").nats == evaluate(found[1], part="validation").nats
+
+
+def test_adapted_text_is_counted_in_memory(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`eval --dynamic --save` does not read its file to report the text in it."""
+    monkeypatch.setattr(dynamic, "_BATCHES", 2)
+    written: list[Path] = []
+    write: Any = lambda path, checkpoint, *, is_new: written.append(path)  # noqa: E731
+    monkeypatch.setattr("charlm.prediction.evaluation.write_checkpoint", write)
+    saved = tmp_path / "saved"
+    shown = invoke("eval", folder / "with", "--dynamic", "--save", saved)
+    assert written == [saved]
+    assert f"{saved} contains 2,850 characters" in " ".join(shown.split())
