@@ -139,6 +139,7 @@ class TrainingView:
             f"step {event.step:>6,}  validation loss {score.nats_per_character:.4f}  "
             f"perplexity {score.perplexity:.3f}  {score.bits_per_character:.3f} bits/character"
             + (f"  {score.bits_per_byte:.3f} bits/byte" if score.unknown_characters else "")
+            + ("" if score.precision == "float32" else f"  products in {score.precision}")
             + ("  (best)" if event.is_best else ""),
             style="bold" if event.is_best else "",
         )

@@ -11,6 +11,7 @@ from charlm.corpus.known_characters import MOST_UNKNOWN
 from charlm.corpus.overlaps import Overlap
 from charlm.corpus.vocabulary import NUM_CODE_POINTS
 from charlm.errors import DivergenceError
+from charlm.kernels.loading import Precision
 
 
 def perplexity(nats_per_character: float) -> float:
@@ -35,6 +36,8 @@ class Score:
     """Number of predicted characters outside the vocabulary, scored as the unknown symbol."""
     protocol: str = ""
     """How the text was scored, and what biases the score."""
+    precision: Precision = "float32"
+    """Precision of the operands of the model's products."""
     overlaps: tuple[Overlap, ...] = ()
     """How much of the text the model has seen in training."""
 

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -92,7 +92,8 @@ def evaluate_part(
     text of fewer than two characters.
     """
     streams = Streams.of(len(part), rows, characters)
-    return score_of(part, lambda: _total_nats(model, part.ids, streams, processes), streams)
+    score = score_of(part, lambda: _total_nats(model, part.ids, streams, processes), streams)
+    return replace(score, precision=_precision_of(model, streams))
 
 
 def score_of(part: Part, total: Callable[[], float], streams: Streams | None = None) -> Score:
@@ -125,10 +126,15 @@ def _total_nats(model: AnyModel, ids: Ids, streams: Streams, processes: Processe
     processes = processes or Processes()
     was_training = model.training
     model.eval()
-    with computing_in("float32" if len(streams) == 1 else model.precision):
+    with computing_in(_precision_of(model, streams)):
         total = _share_nats(model, ids, streams, processes.share(len(streams)))
     model.train(was_training)
     return processes.sum(total)
+
+
+def _precision_of(model: AnyModel, streams: Streams) -> Precision:
+    """Return the precision in which a model reads streams; a single stream is exact."""
+    return "float32" if len(streams) == 1 else model.precision
 
 
 def _share_nats(model: AnyModel, ids: Ids, streams: Streams, share: range) -> float:

@@ -51,6 +51,7 @@ class MetricsLog:
                 "validation_bits_per_character": values["bits_per_character"],
                 "validation_bits_per_byte": values["bits_per_byte"],
                 "validation_unknown_characters": values["unknown_characters"],
+                "validation_precision": score.precision,
             }
         )
 

@@ -177,3 +177,23 @@ def test_precision_belongs_to_one_thread() -> None:
         assert in_use(model) == "float32"
     assert in_use(model) == "bfloat16"
     assert elsewhere == ["bfloat16"]
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("precision", "rows", "is_said"),
+    [("bfloat16", 2, True), ("bfloat16", 1, False), ("float32", 2, False)],
+)
+def test_a_validation_in_bfloat16_says_so(
+    precision: str, rows: int, is_said: bool, text_file: Path, tmp_path: Path
+) -> None:
+    """On the screen and in the metrics; one stream is scored in float32."""
+    settings = [f"training.precision={precision}", f"training.validation_rows={rows}"]
+    settings += ["training.steps=2", "corpus.split=[0.5,0.5,0]"]
+    options = [option for setting in settings for option in ("--set", setting)]
+    result = command("train", "--text", text_file, "--runs", tmp_path, *SMALL, *options)
+    (shown,) = [line for line in result.stderr.splitlines() if "validation loss" in line]
+    assert ("products in bfloat16" in shown) == is_said
+    log = (Path(result.stdout.splitlines()[-1]) / "metrics.jsonl").read_text("utf-8")
+    (line,) = [line for line in map(json.loads, log.splitlines()) if "validation_loss" in line]
+    assert line["validation_precision"] == ("bfloat16" if is_said else "float32")

@@ -197,6 +197,7 @@ def test_metrics_have_the_promised_keys(text_file: Path, tmp_path: Path) -> None
         "validation_bits_per_character",
         "validation_bits_per_byte",
         "validation_unknown_characters",
+        "validation_precision",
     }
     kinds = [set(record) - {"epoch_loss"} for record in records]
     assert kinds.count(training) == 80
