@@ -10,14 +10,14 @@ from typing import Any
 
 from charlm.errors import CharlmError
 
-_MAY_BE_EMPTY = ("--prefix",)
+_OPTIONS_THAT_MAY_BE_EMPTY = ("--prefix",)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 ESCAPES_HELP = "\\n, \\t, \\r and \\\\ mean newline, tab, carriage return and backslash."
-"""The help of an option whose value `unescaped` expands."""
+"""Help text for an option whose value `expand_escapes` expands."""
 
 
 def flags_of(command: Any) -> set[str]:
-    """Return the options of a command, and of those below it, that take no value."""
+    """Return the options of a command and its subcommands that take no value."""
     flags = {
         option
         for parameter in command.params
@@ -28,46 +28,46 @@ def flags_of(command: Any) -> set[str]:
 
 
 def refuse_empty(arguments: Sequence[str], flags: Collection[str] = ()) -> None:
-    """Raise `CharlmError` for an empty argument or value of an option.
+    """Raise `CharlmError` for an empty argument or option value.
 
-    The usual cause is a shell variable that is not set. `flags` are options without a value.
+    The usual cause is a shell variable that is not set. `flags` are the options without a value.
     """
-    before = ""
+    previous = ""
     for argument in arguments:
         option, equals, value = argument.partition("=")
         if argument == "":
-            option = before if before not in flags else ""
+            option = previous if previous not in flags else ""
         is_empty = argument == "" or (option.startswith("--") and equals and not value)
-        if is_empty and option not in _MAY_BE_EMPTY:
-            what = f"the value of {option}" if option.startswith("--") else "an argument"
+        if is_empty and option not in _OPTIONS_THAT_MAY_BE_EMPTY:
+            place = f"the value of {option}" if option.startswith("--") else "an argument"
             raise CharlmError(
-                f"{what} is empty (is a shell variable not set?); give a value, or omit it"
+                f"{place} is empty (is a shell variable not set?); give a value, or omit it"
             )
-        before = argument
+        previous = argument
 
 
-def one_text_an_option(arguments: Sequence[str]) -> list[str]:
+def expand_text_lists(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with `--text a b c` written as `--text a --text b --text c`.
 
-    A shell expands `--text *.txt` to the first form. Only files count as further texts, and not
-    configs or checkpoints.
+    A shell expands `--text *.txt` to the first form. Only existing files count as further texts;
+    configs and checkpoints do not.
     """
     result: list[str] = []
-    before, is_listing = "", False
+    previous, is_list = "", False
     for argument in arguments:
-        if before == "--text":
-            is_listing = True  # this is the value of the option
-        elif is_listing and _is_text(argument):
+        if previous == "--text":
+            is_list = True  # this is the value of the option
+        elif is_list and _is_text(argument):
             result.append("--text")
         else:
-            is_listing = argument.startswith("--text=")
+            is_list = argument.startswith("--text=")
         result.append(argument)
-        before = argument
+        previous = argument
     return result
 
 
 def _is_text(argument: str) -> bool:
-    from charlm.config.load import config_names  # rarely needed, and slow
+    from charlm.config.load import config_names  # slow to import, and rarely needed
 
     if argument.startswith("-") or not os.path.isfile(argument):  # noqa: PTH113 - never raises
         return False
@@ -78,34 +78,34 @@ def _is_text(argument: str) -> bool:
     return True
 
 
-def unescaped(text: str) -> str:
+def expand_escapes(text: str) -> str:
     r"""Replace the escapes `\n`, `\t`, `\r` and `\\`; keep other backslashes.
 
-    For --stop only, where a newline is common and only some shells know `$'…'`. A prefix is taken
-    literally: LaTeX, Windows paths and code contain backslashes.
+    This is for --stop only: a newline is common there, and not every shell supports `$'…'`. A
+    prefix is taken literally, because LaTeX, Windows paths and code contain backslashes.
     """
-    return re.sub(r"\\([ntr\\])", lambda found: _ESCAPES[found[1]], text)
+    return re.sub(r"\\([ntr\\])", lambda match: _ESCAPES[match[1]], text)
 
 
 def option_settings(
     options: dict[str, str | int | bool | None], settings: Sequence[str]
 ) -> list[str]:
-    """Return `section.key=value` settings of the given options, then the other settings.
+    """Return the options as `section.key=value` settings, followed by the other settings.
 
-    `options` maps the key that an option sets to its value. Raises `CharlmError` if an option and
-    a setting set the same key.
+    `options` maps the key that each option sets to its value, or None. Raises `CharlmError` if an
+    option and a setting set the same key.
     """
-    given = {key: value for key, value in options.items() if value is not None}
+    values = {key: value for key, value in options.items() if value is not None}
     names = {setting.partition("=")[0].strip() for setting in settings}
-    for key in given:
+    for key in values:
         if key in names:
             option = key.rpartition(".")[2].replace("_", "-")
             raise CharlmError(f"--{option} and --set {key} set the same key; give one of them")
-    return [*(f"{key}={json.dumps(value)}" for key, value in given.items()), *settings]
+    return [*(f"{key}={json.dumps(value)}" for key, value in values.items()), *settings]
 
 
-def naming_options(message: str, arguments: Sequence[str]) -> str:
-    """Replace the keys in a message by the options that set them on this command line."""
+def name_options(message: str, arguments: Sequence[str]) -> str:
+    """Replace the keys in a message with the options that set them on this command line."""
     for argument in arguments:
         option = argument.partition("=")[0]
         name = re.escape(option.removeprefix("--").replace("-", "_"))

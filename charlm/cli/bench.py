@@ -9,6 +9,7 @@ import typer
 from charlm.cli.options import ConfigName, Json, Settings, Texts
 from charlm.errors import CharlmError, file_errors
 from charlm.files.locations import from_user
+from charlm.formatting import count
 
 
 def bench(
@@ -20,19 +21,20 @@ def bench(
         bool, typer.Option(help="Also measure every cell at three sizes (some minutes).")
     ] = True,
     sweep: Annotated[
-        bool, typer.Option("--sweep", help="Instead measure how the cost grows with each size.")
+        bool, typer.Option("--sweep", help="Measure how the cost grows with each size instead.")
     ] = False,
     check: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Fail if a ratio is 15 % below that in a file saved with --json."
+            metavar="FILE",
+            help="Fail if a ratio is more than 15 % below that in a file saved with --json.",
         ),
     ] = None,
     json_: Json = False,
 ) -> None:
     """Measure training, evaluation, generation and encoding, and this machine's limits."""
     from charlm.bench import benchmark
-    from charlm.cli.tables import show_benchmark, show_losses, show_sweep
+    from charlm.cli.tables import show_benchmark, show_slowdowns, show_sweep
     from charlm.config.load import load_config
 
     resolved = load_config(config, set_ or (), text or ())
@@ -52,11 +54,11 @@ def bench(
         print(json.dumps(result.to_json()))
     else:
         show_benchmark(result)
-    if losses := result.losses(saved_ratios):
-        show_losses(losses)
+    if slowdowns := result.losses(saved_ratios):
+        show_slowdowns(slowdowns)
         raise CharlmError(
-            f"{len(losses)} ratios are more than 15 % below those of {check}; run it again on a "
-            "quiet machine, or find what became slower"
+            f"{count(len(slowdowns), 'ratio')} fell more than 15 % below {check}; run it again on "
+            "an idle machine, or find what became slower"
         )
 
 

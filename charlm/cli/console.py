@@ -1,4 +1,4 @@
-"""Where charlm prints: results to standard output, all else to standard error."""
+"""Print results to standard output, and everything else to standard error."""
 
 import sys
 from typing import Any, TextIO, cast
@@ -13,7 +13,7 @@ from charlm.cli.terminal import for_terminal, generated_for_terminal
 class PlainConsole(Console):
     """Print text without markup, emoji codes or terminal control characters.
 
-    Rich drops some control characters and expands tabs, so it prints only to a terminal.
+    Rich drops some control characters and expands tabs, so it is bypassed except on a terminal.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -42,19 +42,19 @@ class PlainConsole(Console):
         return super().render_str(for_terminal(text, self._stream), **options)
 
 
-def message(text: str) -> None:
-    """Print a line for the person at the terminal, out of the way of results."""
+def print_message(text: str) -> None:
+    """Print a message to standard error, separate from results."""
     PlainConsole(stderr=True).print(text)
 
 
 def results() -> PlainConsole:
-    """Return a console for results: as wide as the terminal, and wide where there is none."""
+    """Return a console for results: as wide as the terminal, or 160 columns without one."""
     width = None if sys.stdout.isatty() else 160
     return PlainConsole(width=width)
 
 
 def print_rows(rows: list[tuple[str, str]]) -> None:
-    """Print names and values as a table; to a pipe or a file, as one line each."""
+    """Print names and values as a table, or as plain lines to a pipe or a file."""
     console = results()
     if not sys.stdout.isatty():
         width = max((len(name) for name, _ in rows), default=0)

@@ -1,4 +1,4 @@
-"""The `charlm data` commands: texts by name."""
+"""The `data` commands, for texts that have a name."""
 
 import sys
 from pathlib import Path
@@ -21,8 +21,8 @@ def data_list() -> None:
 
     rows = [(name, "yes", title) for name, title in catalogue.BUILTIN.items()]
     for name, entry in catalogue.catalogue().items():
-        here = "yes" if catalogue.downloaded(name).exists() else "no"
-        rows.append((name, here, f"{entry.title} ({entry.size / 1e6:.1f} MB, {entry.licence})"))
+        presence = "yes" if catalogue.downloaded(name).exists() else "no"
+        rows.append((name, presence, f"{entry.title} ({entry.size / 1e6:.1f} MB, {entry.licence})"))
     show_texts(rows, cache_folder())
 
 
@@ -54,6 +54,6 @@ def data_get(
 def data_clear() -> None:
     """Delete what charlm wrote to the cache: texts, encoded texts, kernels, measurements."""
     from charlm.cli.clearing import clear_cache
-    from charlm.cli.console import message
+    from charlm.cli.console import print_message
 
-    message(f"{clear_cache() / 1e6:,.2f} MB freed")
+    print_message(f"{clear_cache() / 1e6:,.2f} MB freed")

@@ -21,7 +21,9 @@ def evaluate(
     ] = None,
     rows: Annotated[
         int,
-        typer.Option(min=1, help="Streams to score in parallel: above 1 faster, but approximate."),
+        typer.Option(
+            min=1, help="Streams to score in parallel; more than 1 is faster but approximate."
+        ),
     ] = 1,
     dynamic: Annotated[
         bool,
@@ -42,7 +44,7 @@ def evaluate(
 
     Every character after the first is scored once, with the state carried through the whole text.
     """
-    from charlm.cli.console import message
+    from charlm.cli.console import print_message
     from charlm.cli.tables import show_score
     from charlm.prediction import evaluation, predictor
 
@@ -52,22 +54,22 @@ def evaluate(
         raise CharlmError("--save requires --dynamic")
     loaded = predictor.load(run, runs=runs, device=device.value, text=text or ())
     if not quiet:
-        message(f"using {loaded.describe()}")
+        print_message(f"using {loaded.describe()}")
     paths, split = text or (), cast("PartName | None", part and part.value)
     if dynamic:
         name, score, stored = evaluation.evaluate_dynamically(
             loaded, text=paths, part=split, save=save
         )
         if stored and not quiet:
-            message(
-                f"{save} contains {stored:,} characters, for n-grams: those of the training text "
-                "and the scored text"
+            print_message(
+                f"{save} contains {stored:,} characters of the training text and the scored text, "
+                "for n-grams"
             )
     else:
         name, score = evaluation.score_text(loaded, text=paths, part=split, rows=rows)
     if json_:
         overlaps = [overlap.to_json() for overlap in score.overlaps]
-        bias = {"protocol": score.protocol, "overlaps": overlaps}
-        print(json.dumps(score.to_json() | bias, allow_nan=False))
+        details = {"protocol": score.protocol, "overlaps": overlaps}
+        print(json.dumps(score.to_json() | details, allow_nan=False))
     else:
-        show_score(name, score, score.protocol)
+        show_score(name, score)

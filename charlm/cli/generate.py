@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from charlm.cli.arguments import ESCAPES_HELP, unescaped
+from charlm.cli.arguments import ESCAPES_HELP, expand_escapes
 from charlm.cli.options import Device, DeviceOption, Quiet, RunPath, Runs, Unknown
 from charlm.cli.text_output import TextOutput
 from charlm.errors import CharlmError
@@ -64,9 +64,9 @@ def generate(
 ) -> None:
     """Continue a text, character by character.
 
-    The defaults are those of the `generation` section of the model's config.
+    Defaults come from the `generation` section of the model's config.
     """
-    from charlm.cli.console import message
+    from charlm.cli.console import print_message
     from charlm.cli.prefixes import argument_bytes, decoded_prefix, read_prefix
     from charlm.files.atomic import check_is_new
     from charlm.prediction import generation, predictor
@@ -76,17 +76,17 @@ def generate(
     if output is not None:
         output = from_user(output)
         check_is_new(output, "--output")
-    prefix_bytes = read_prefix(prefix_file) if prefix_file is not None else b""
-    stop_text = None if stop is None else unescaped(stop)
+    file_bytes = read_prefix(prefix_file) if prefix_file is not None else b""
+    stop_text = None if stop is None else expand_escapes(stop)
     if not quiet and stop_text != stop:
-        message(f"--stop: escapes were replaced; {ESCAPES_HELP}")
+        print_message(f"--stop: escapes were replaced; {ESCAPES_HELP}")
     loaded = predictor.load(run, runs=runs, device=device.value)
     if not quiet:
-        message(f"using {loaded.describe()}")
+        print_message(f"using {loaded.describe()}")
     is_raw = loaded.vocabulary.unit == "byte"
-    start = argument_bytes(prefix, "--prefix", is_raw) if prefix is not None else None
+    prefix_bytes = argument_bytes(prefix, "--prefix", is_raw) if prefix is not None else None
     if prefix_file is not None:
-        start = decoded_prefix(prefix_bytes, prefix_file, is_raw)
+        prefix_bytes = decoded_prefix(file_bytes, prefix_file, is_raw)
     options: dict[str, Any] = {
         "seed": seed,
         "stop": argument_bytes(stop_text, "--stop", is_raw) if stop_text is not None else None,
@@ -97,7 +97,7 @@ def generate(
         "min_p": min_p,
         "greedy": greedy,
     }
-    prefix_ids = generation.encode_prefix(loaded, start, unknown.value)
+    prefix_ids = generation.encode_prefix(loaded, prefix_bytes, unknown.value)
     prefix_read = loaded.vocabulary.decode_bytes(prefix_ids)
     if num_samples == 1:
         continuation = generation.generate_bytes(loaded, prefix_ids, **options)
@@ -108,8 +108,10 @@ def generate(
         if output is None and not (is_raw and target.is_exact):
             target.write(b"\n")
     else:
-        many = generation.generate_samples(loaded, prefix_ids, num_samples=num_samples, **options)
+        samples = generation.generate_samples(
+            loaded, prefix_ids, num_samples=num_samples, **options
+        )
         target = TextOutput(output)
-        for number, sample in enumerate(many, 1):
+        for number, sample in enumerate(samples, 1):
             target.write(b"--- sample %d ---\n%b%b\n" % (number, prefix_read, sample))
     target.close()

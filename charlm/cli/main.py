@@ -28,8 +28,8 @@ app.command()(bench)
 app.add_typer(data, name="data")
 
 
-def _version(wanted: bool | None) -> None:
-    if wanted:
+def _show_version(is_requested: bool | None) -> None:
+    if is_requested:
         from importlib.metadata import version
 
         print(f"charlm {version('charlm-rnn')}")
@@ -40,14 +40,14 @@ def _version(wanted: bool | None) -> None:
 def charlm(
     version: Annotated[
         bool | None,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = None,
 ) -> None:
     """Character-level recurrent language models on your own text, on the machine you have."""
 
 
 def main() -> None:
-    """Run the command line as a process of its own."""
+    """Run the command line and exit with its code."""
     prepare()  # before a command imports torch
     streams.guard_streams()
     sys.exit(streams.run(lambda: app(prog_name="charlm")))

@@ -1,4 +1,4 @@
-"""Choices of option values, and the options that several commands share."""
+"""Choices for option values, and the options that several commands share."""
 
 from enum import StrEnum
 from pathlib import Path

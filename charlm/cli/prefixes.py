@@ -9,8 +9,8 @@ from charlm.errors import CharlmError, file_errors
 from charlm.files.locations import from_user
 from charlm.files.untrusted import read_bounded
 
-_MOST_MEGABYTES = 16
-_MARK = b"\xef\xbb\xbf"
+_PREFIX_LIMIT_MEGABYTES = 16
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def argument_bytes(text: str, option: str, is_raw: bool) -> bytes:
@@ -20,25 +20,25 @@ def argument_bytes(text: str, option: str, is_raw: bool) -> bytes:
     original bytes. Raises `CharlmError` if they are not UTF-8.
     """
     try:
-        typed = os.fsencode(text)
+        data = os.fsencode(text)
     except UnicodeEncodeError:  # the text does not come from a command line in this locale
-        typed = bytes_of(text)
+        data = bytes_of(text)
     is_decoded = not any("\ud800" <= character <= "\udfff" for character in text)
     if is_decoded and not is_raw:
         return text.encode()
     if not is_raw:
-        _check_utf_8(typed, option, "give UTF-8, or a file with --prefix-file")
-    return typed
+        _check_utf_8(data, option, "give UTF-8, or a file with --prefix-file")
+    return data
 
 
 def read_prefix(path: Path) -> bytes:
-    """Read a prefix file; raises `CharlmError` if that fails or it is too large."""
+    """Read a prefix file; raises `CharlmError` if it is too large or cannot be read."""
     with file_errors("be read", path, "check the path", CharlmError):
-        return read_bounded(from_user(path), _MOST_MEGABYTES)
+        return read_bounded(from_user(path), _PREFIX_LIMIT_MEGABYTES)
 
 
 def decoded_prefix(data: bytes, path: Path, is_raw: bool) -> bytes:
-    """Return a prefix file's bytes: unchanged if `is_raw`, otherwise UTF-8 without its mark.
+    """Return a prefix file's bytes: unchanged if `is_raw`, otherwise UTF-8 without its BOM.
 
     Raises `CharlmError` if they are not UTF-8.
     """
@@ -47,14 +47,14 @@ def decoded_prefix(data: bytes, path: Path, is_raw: bool) -> bytes:
     if kind := kind_of(data):
         raise CharlmError(f"{path}: {kind.name}, not UTF-8 text; save the prefix as UTF-8")
     _check_utf_8(data, path, "convert the file")
-    return data.removeprefix(_MARK)
+    return data.removeprefix(_BYTE_ORDER_MARK)
 
 
 def _check_utf_8(data: bytes, where: object, remedy: str) -> None:
     try:
         data.decode()
     except UnicodeDecodeError as reason:
-        wrong = data[reason.start]
+        value = data[reason.start]
         raise CharlmError(
-            f"{where}: byte {reason.start} is not UTF-8 (0x{wrong:02x}); {remedy}"
+            f"{where}: byte {reason.start} is not UTF-8 (0x{value:02x}); {remedy}"
         ) from None

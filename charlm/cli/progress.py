@@ -1,4 +1,4 @@
-"""How far it has come: a bar on a terminal, a line a validation elsewhere."""
+"""Show progress: a bar on a terminal, and one line per validation elsewhere."""
 
 import os
 import sys
@@ -32,12 +32,12 @@ from charlm.training.events import (
     Validated,
 )
 
-_SMOOTHING = 0.95
-"""How slowly the bar's loss follows the loss of the steps."""
+_LOSS_SMOOTHING = 0.95
+"""Weight of the earlier steps in the bar's running mean of the loss."""
 
 
 class TrainingView:
-    """Shows a run as it goes on: one bar on a terminal, one line a validation elsewhere."""
+    """Shows the events of training: messages, the bar, samples and the summary."""
 
     def __init__(self, quiet: bool = False) -> None:
         self._messages = PlainConsole(stderr=True, quiet=quiet)
@@ -46,7 +46,7 @@ class TrainingView:
         self._bar: tqdm[NoReturn] | None = None
         self._loss: float | None = None
         self._began_at = 0.0
-        """Progress when this process took the run up."""
+        """Progress when this process started or resumed training."""
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -54,23 +54,23 @@ class TrainingView:
                 for reason in event.reasons:
                     self._messages.print(reason)
             case Started():
-                self._start(event)
+                self._show_start(event)
             case Stepped():
-                self._step(event)
+                self._show_step(event)
             case Validated():
-                self._validated(event)
+                self._show_validation(event)
             case Sampled():
-                self._sampled(event)
+                self._show_sample(event)
             case RolledBack() | Paused():
                 self._print_above(_describe_event(event), style="bold")
             case NetworkBegins() | Mixing():
-                self.close()  # of the network before
-                self._messages.print(_describe_part(event))
+                self.close()  # the bar of the previous network
+                self._messages.print(_describe_phase(event))
             case StopRequested():
-                self._stop_requested()
+                self._acknowledge_stop()
             case Stopping():
                 self.close()
-                self._messages.print("stopped and saved; go on with", style="bold")
+                self._messages.print("stopped and saved; resume with", style="bold")
                 self._messages.print(f"  charlm train --resume {event.folder.path}")
                 self._results.print(str(event.folder.path))
             case Finished():
@@ -79,7 +79,7 @@ class TrainingView:
                     show_finished(event)
                 self._results.print(str(event.folder.path))
 
-    def _start(self, event: Started) -> None:
+    def _show_start(self, event: Started) -> None:
         for line in (_describe_corpus(event.corpus), _describe_model(event), *event.warnings):
             self._messages.print(line)
         where = f"at step {event.resumed_at} " if event.resumed_at else ""
@@ -104,10 +104,10 @@ class TrainingView:
                 leave=False,
             )
 
-    def _step(self, event: Stepped) -> None:
+    def _show_step(self, event: Stepped) -> None:
         step = event.step
-        mixed = step.loss if self._loss is None else self._loss
-        self._loss = _SMOOTHING * mixed + (1 - _SMOOTHING) * step.loss
+        previous = step.loss if self._loss is None else self._loss
+        self._loss = _LOSS_SMOOTHING * previous + (1 - _LOSS_SMOOTHING) * step.loss
         if self._bar is None:
             return
         if self._bar.n == 0:
@@ -127,13 +127,13 @@ class TrainingView:
         elapsed: float = self._bar.format_dict["elapsed"] if self._bar is not None else 0.0
         return duration(elapsed / done * (1 - event.progress)) if done > 0 else "?"
 
-    def _stop_requested(self) -> None:
-        """Write past all buffers: a signal may come in the middle of writing to them."""
+    def _acknowledge_stop(self) -> None:
+        """Print without buffers: the signal may have interrupted a write to them."""
         if not self._quiet:
             with suppress(OSError, ValueError):
-                os.write(sys.stderr.fileno(), b"\nsaving; Ctrl-C again stops at once, unsaved\n")
+                os.write(sys.stderr.fileno(), b"\nsaving; Ctrl-C again stops without saving\n")
 
-    def _validated(self, event: Validated) -> None:
+    def _show_validation(self, event: Validated) -> None:
         score = event.score
         self._print_above(
             f"step {event.step:>6,}  validation loss {score.nats_per_character:.4f}  "
@@ -144,7 +144,7 @@ class TrainingView:
             style="bold" if event.is_best else "",
         )
 
-    def _sampled(self, event: Sampled) -> None:
+    def _show_sample(self, event: Sampled) -> None:
         if self._bar is not None:
             self._print_above(event.text, style="dim", is_generated=True)
 
@@ -159,30 +159,30 @@ class TrainingView:
             self._bar.refresh()
 
     def close(self) -> None:
-        """Leave the terminal as it was, whatever ended the run."""
+        """Remove the bar from the terminal, if there is one."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
 
 class TransferView:
-    """Shows how much of a download has arrived, on a terminal."""
+    """Shows the progress of a download on a terminal."""
 
     def __init__(self, name: str, size: int, quiet: bool = False) -> None:
-        hidden = quiet or not sys.stderr.isatty()
+        is_hidden = quiet or not sys.stderr.isatty()
         self._bar = tqdm(
             desc=for_terminal(name, sys.stderr),
             total=size,
             unit="B",
             unit_scale=True,
-            disable=hidden,
+            disable=is_hidden,
         )
 
     def __call__(self, size: int) -> None:
         self._bar.update(size)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """End the bar."""
         self._bar.close()
 
 
@@ -190,27 +190,27 @@ def _describe_event(event: RolledBack | Paused) -> str:
     if isinstance(event, Paused):
         return f"paused for {duration(event.seconds)}; this time does not count"
     return (
-        f"{event.reason}; rolled back to step {event.step:,}, with the learning rate times "
-        f"{event.learning_rate_scale:g}"
+        f"{event.reason}; rolled back to step {event.step:,}, with the learning rate multiplied "
+        f"by {event.learning_rate_scale:g}"
     )
 
 
-def _describe_part(event: NetworkBegins | Mixing) -> str:
+def _describe_phase(event: NetworkBegins | Mixing) -> str:
     if isinstance(event, NetworkBegins):
-        whose = ", the student of the others" if event.is_student else ""
-        return f"network {event.number} of {event.size}{whose}"
+        role = ", the student of the others" if event.is_student else ""
+        return f"network {event.number} of {event.size}{role}"
     networks = "the network" if event.size == 1 else f"{event.size} networks"
     if event.ngram_order is None:
-        return f"mixing {networks}"
-    return f"mixing {networks} and n-grams up to order {event.ngram_order}"
+        return f"building the ensemble of {networks}"
+    return f"building the ensemble of {networks} and n-grams up to order {event.ngram_order}"
 
 
 def _describe_corpus(corpus: Corpus) -> str:
-    parts = corpus.parts
-    sizes = [f"{len(parts[name]):,} {name}" for name in parts if len(parts[name])]
-    unknown = sum(part.num_unknown for part in parts.values())
-    outside = f"; {count(unknown, 'character')} of the text not in it" if unknown else ""
-    return f"text: {', '.join(sizes)}; vocabulary of {len(corpus.vocabulary):,}{outside}"
+    splits = corpus.parts
+    sizes = [f"{len(splits[name]):,} {name}" for name in splits if len(splits[name])]
+    unknown = sum(split.num_unknown for split in splits.values())
+    remark = f"; {count(unknown, 'character')} of the text not in it" if unknown else ""
+    return f"text: {', '.join(sizes)}; vocabulary of {len(corpus.vocabulary):,}{remark}"
 
 
 def _describe_model(event: Started) -> str:
@@ -222,7 +222,7 @@ def _describe_model(event: Started) -> str:
 
 
 def _describe_limits(training: TrainingConfig) -> str:
-    """Name every limit: those of the config apply beside those of the command line."""
+    """Name every limit: those of the config and of the command line apply together."""
     limits = []
     if training.epochs is not None:
         limits.append(f"{training.epochs:g} epoch{'' if training.epochs == 1 else 's'}")

@@ -21,20 +21,20 @@ class OutputError(Exception):
         else:
             remedy = remedy_for(reason, "free some space, or redirect it")
             super().__init__(f"{reason.strerror or reason}; {remedy}")
-        self.reader_has_left = isinstance(reason, BrokenPipeError)
+        self.is_broken_pipe = isinstance(reason, BrokenPipeError)
 
 
 class _Results(io.RawIOBase):
     """Raw standard output: raises `OutputError` once, and discards all later output.
 
-    No library catches this error. Rich and Typer would end the process on a broken pipe.
+    The error is not an `OSError`: Rich and Typer would catch that, and end the process.
     """
 
     def __init__(self, raw: io.RawIOBase) -> None:
         super().__init__()
         self._raw = raw
         self.name = getattr(raw, "name", "")
-        self._is_gone = False
+        self._has_failed = False
 
     def writable(self) -> bool:
         return True
@@ -46,12 +46,12 @@ class _Results(io.RawIOBase):
         return self._raw.isatty()
 
     def write(self, data: Any, /) -> int | None:
-        if self._is_gone:
+        if self._has_failed:
             return len(data)
         try:
             return self._raw.write(data)
         except OSError as reason:
-            self._is_gone = True
+            self._has_failed = True
             raise OutputError(reason) from None
 
 
@@ -69,8 +69,8 @@ class _Messages(_Results):
 def guard_streams() -> None:
     """Open closed standard streams, and handle write errors on all of them."""
     _open_if_closed()
-    sys.stdout = _guarded(sys.stdout, _Results)
-    sys.stderr = _guarded(sys.stderr, _Messages)
+    sys.stdout = _guard(sys.stdout, _Results)
+    sys.stderr = _guard(sys.stderr, _Messages)
 
 
 def _open_if_closed() -> None:
@@ -78,17 +78,17 @@ def _open_if_closed() -> None:
 
     Reading from them and writing results to them fails; messages are discarded.
     """
-    fails = {"stdin": ("r", os.O_WRONLY), "stdout": ("w", os.O_RDONLY)}
-    for name, (mode, flags) in (fails | {"stderr": ("w", os.O_WRONLY)}).items():
+    modes = {"stdin": ("r", os.O_WRONLY), "stdout": ("w", os.O_RDONLY)}
+    for name, (mode, flags) in (modes | {"stderr": ("w", os.O_WRONLY)}).items():
         if getattr(sys, name) is None:
             number = os.open(os.devnull, flags)  # the lowest free descriptor is the stream's own
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
 
 
-def _guarded(stream: Any, kind: type[_Results]) -> Any:
-    """Wrap a stream; return one without a file, such as that of a test, unchanged."""
+def _guard(stream: Any, kind: type[_Results]) -> Any:
+    """Wrap a stream; return a stream without a file, as a test sets, unchanged."""
     buffer = getattr(stream, "buffer", None)
-    raw = getattr(buffer, "raw", buffer)  # unbuffered streams have no buffer between
+    raw = getattr(buffer, "raw", buffer)  # an unbuffered stream has none
     if not isinstance(stream, io.TextIOWrapper) or not isinstance(raw, io.RawIOBase):
         return stream
     guarded: Any = io.TextIOWrapper(
@@ -111,15 +111,15 @@ def run(command: Callable[[], object]) -> int:
         code = _exit_code(command)
         sys.stdout.flush()
     except CharlmError as error:
-        return _failed(str(error))
+        return _fail(str(error))
     except OutputError as error:
-        if error.reader_has_left:
+        if error.is_broken_pipe:
             return 0
-        return _failed(f"standard output: {error}")
+        return _fail(f"standard output: {error}")
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        return _failed(f"{describe(error)}; close other programs, or process less at a time")
+        return _fail(f"{describe(error)}; close other programs, or process less at a time")
     return code
 
 
@@ -131,6 +131,6 @@ def _exit_code(command: Callable[[], object]) -> int:
     return 0
 
 
-def _failed(message: str) -> int:
+def _fail(message: str) -> int:
     print(f"charlm: {for_terminal(message, sys.stderr)}", file=sys.stderr)
     return 1

@@ -6,14 +6,14 @@ from rich.table import Table
 
 from charlm.bench.benchmark import Benchmark
 from charlm.bench.sweep import Point
-from charlm.cli.console import message, print_rows, results
+from charlm.cli.console import print_message, print_rows, results
 from charlm.formatting import duration
 from charlm.prediction.perplexity import Score, perplexity
 from charlm.training.events import Finished
 
 
 def show_finished(event: Finished) -> None:
-    """Print the sample of a run that is at its end, and what it has come to."""
+    """Print the sample and the summary of a finished run."""
     results().print_generated(event.sample, end="\n\n")
     print_rows(_summary(event))
 
@@ -24,27 +24,27 @@ def _summary(event: Finished) -> list[tuple[str, str]]:
         (
             "trained",
             f"{event.step:,} steps, {event.epochs:.2f} epochs, {event.characters:,} characters "
-            f"in {duration(event.seconds)} ({rate:,.0f} a second)",
+            f"in {duration(event.seconds)} ({rate:,.0f} per second)",
         ),
         ("parameters", f"{event.num_parameters:,}"),
     ]
     if event.training_loss is not None:
-        loss = f"{perplexity(event.training_loss):.3f} (mean over the last epoch, while learning)"
+        loss = f"{perplexity(event.training_loss):.3f} (mean over the last epoch, during training)"
         rows.append(("training perplexity", loss))
     if event.networks:
-        rows.append(("validation loss", _of_networks(event)))
+        rows.append(("validation loss", _network_losses(event)))
     if event.held_out is not None:
         name, score = event.held_out
         rows += [
             (
                 f"{name} perplexity",
-                f"{score.perplexity:.3f} ({_which_checkpoint(event)})",
+                f"{score.perplexity:.3f} ({_checkpoint_note(event)})",
             ),
             (f"{name} loss", _losses(score)),
             *_bits_per_byte(name, score),
             (
                 f"{name} characters",
-                f"{score.characters:,}{_unknown(score)}, {event.protocol}",
+                f"{score.characters:,}{_unknown_note(score)}, {event.protocol}",
             ),
         ]
     if event.kept_characters:
@@ -54,31 +54,31 @@ def _summary(event: Finished) -> list[tuple[str, str]]:
     return rows
 
 
-def _of_networks(event: Finished) -> str:
-    """Compare the networks with their mixture."""
+def _network_losses(event: Finished) -> str:
+    """Format the loss of each network alone and of the ensemble."""
     losses = [f"{one.best_loss:.4f}" for one in event.networks if one.best_loss is not None]
     if event.best_loss is None or not losses:
-        return "none: no part to weigh the networks on, so each counts the same"
-    return f"{', '.join(losses)} alone, {event.best_loss:.4f} mixed (and fitted there)"
+        return "none: no validation split to fit the mixture weights, so all are equal"
+    return f"{', '.join(losses)} alone, {event.best_loss:.4f} as an ensemble (fitted on this split)"
 
 
-def _which_checkpoint(event: Finished) -> str:
+def _checkpoint_note(event: Finished) -> str:
     if event.networks:
         return "best checkpoint of each"
     return f"best checkpoint, step {event.best_step:,}"
 
 
-def show_score(what: str, score: Score, how: str) -> None:
-    """Print the table of `charlm eval`; `how` is the protocol."""
+def show_score(text: str, score: Score) -> None:
+    """Print the table of `charlm eval`."""
     print_rows(
         [
-            ("text", what),
+            ("text", text),
             ("perplexity", f"{score.perplexity:.4f}"),
             ("loss", _losses(score)),
             ("bits per byte", f"{score.bits_per_byte:.4f}"),
             ("characters scored", f"{score.characters:,}"),
             ("unknown characters", f"{score.unknown_characters:,}"),
-            ("protocol", how),
+            ("protocol", score.protocol),
         ]
     )
 
@@ -88,13 +88,13 @@ def _losses(score: Score) -> str:
 
 
 def _bits_per_byte(name: str, score: Score) -> list[tuple[str, str]]:
-    """Return the row of bits per byte if there are unknown characters, which it includes."""
+    """Return the row of bits per byte, which includes unknown characters, if there are any."""
     if not score.unknown_characters:
         return []
     return [(f"{name} bits per byte", f"{score.bits_per_byte:.4f} (unknown characters included)")]
 
 
-def _unknown(score: Score) -> str:
+def _unknown_note(score: Score) -> str:
     return f", {score.unknown_characters:,} unknown" if score.unknown_characters else ""
 
 
@@ -104,15 +104,18 @@ def show_benchmark(benchmark: Benchmark) -> None:
     rates = [(name, f"{rate:,.0f}") for name, rate in benchmark.rates.items()]
     ratios = [(name, f"{ratio:.2f}") for name, ratio in benchmark.ratios.items()]
     print_rows(machine)
-    for heading, rows in (("characters a second, or as named", rates), ("ratios", ratios)):
+    for heading, rows in (
+        ("characters per second, unless named otherwise", rates),
+        ("ratios", ratios),
+    ):
         results().print(f"\n{heading}")
         print_rows(rows)
 
 
-def show_losses(losses: dict[str, tuple[float, float]]) -> None:
-    """Print what has become slower, as `charlm bench --check` found."""
-    for name, (before, now) in losses.items():
-        message(f"slower: {name} was {before:.2f} and is {now:.2f}")
+def show_slowdowns(slowdowns: dict[str, tuple[float, float]]) -> None:
+    """Print the ratios that `charlm bench --check` found to be lower."""
+    for name, (saved, measured) in slowdowns.items():
+        print_message(f"slower: {name} was {saved:.2f} and is {measured:.2f}")
 
 
 def show_sweep(points: list[Point]) -> None:
@@ -120,7 +123,7 @@ def show_sweep(points: list[Point]) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("cell", "layers", "hidden", "batch", "length"):
         table.add_column(heading, justify="right")
-    for heading in ("characters/s", "plain loop", "MB a step", "plain loop"):
+    for heading in ("characters/s", "plain loop", "MB per step", "plain loop"):
         table.add_column(heading, justify="right")
     for point in points:
         table.add_row(
@@ -141,4 +144,4 @@ def show_texts(rows: list[tuple[str, str, str]], folder: Path) -> None:
     for row in rows:
         table.add_row(*row)
     results().print(table)
-    message(f"cache: {folder}")
+    print_message(f"cache: {folder}")

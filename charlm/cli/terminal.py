@@ -1,4 +1,4 @@
-"""Replace control characters of foreign text for a terminal; a pipe receives it unchanged."""
+"""Replace the control characters of a text for a terminal; a pipe receives it unchanged."""
 
 import codecs
 import unicodedata
@@ -8,53 +8,58 @@ _PICTURES = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not i
     0x7F: "\N{SYMBOL FOR DELETE}",
     **dict.fromkeys(range(0x80, 0xA0), "\N{REPLACEMENT CHARACTER}"),
 }
-_PRINTED = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2")
-"""Format characters that are seen: signs around Arabic and Syriac numbers."""
-_MARKS_OF_WRITING = _PRINTED | frozenset("\xad\u061c\u200b\u200c\u200d\u200e\u200f\u2060")
-"""Marks that Arabic, Hebrew, Persian, Thai, Indic scripts and emoji are written with.
+_VISIBLE_FORMAT_CHARACTERS = frozenset(
+    "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2"
+)
+"""Format characters with a visible form: signs around Arabic and Syriac numbers."""
+_SCRIPT_MARKS = _VISIBLE_FORMAT_CHARACTERS | frozenset(
+    "\xad\u061c\u200b\u200c\u200d\u200e\u200f\u2060"
+)
+"""Format characters needed to write Arabic, Hebrew, Persian, Thai, Indic scripts and emoji.
 
-They act on their neighbours alone. Embeddings, overrides and isolates are not among them: a model
-that does not close one would reorder all that follows on the line.
+They affect only their neighbours. Embeddings, overrides and isolates are excluded: one that a
+model leaves open would reorder the rest of the line.
 """
 RAW_BYTES = "charlm-raw-bytes"
-"""Error handler for encoding: bytes of names that are not UTF-8 come back, all else is `?`."""
+"""Encoding error handler: restores the bytes of names that are not UTF-8, writes `?` for others."""
 
 
-class _Shown(dict[int, str]):
-    """What a terminal is given for each character, found out when it is first met."""
+class _Replacements(dict[int, str]):
+    """Maps each character to its form on a terminal, which it computes at the first use."""
 
-    def __init__(self, kept: frozenset[str]) -> None:
+    def __init__(self, exceptions: frozenset[str]) -> None:
         super().__init__(_PICTURES)
-        self._kept = kept
+        self._exceptions = exceptions
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
-        hides = unicodedata.category(character) in ("Cf", "Zl", "Zp", "Cs")
+        is_hidden = unicodedata.category(character) in ("Cf", "Zl", "Zp", "Cs")
         shown = character
         if 0xDC80 <= code <= 0xDCFF:  # a byte of a name that is not UTF-8 (PEP 383)
             shown = f"<0x{code - 0xDC00:02X}>"
-        elif hides and character not in self._kept:
+        elif is_hidden and character not in self._exceptions:
             shown = f"<U+{code:04X}>"
         self[code] = shown
         return shown
 
 
-_IN_MESSAGES, _IN_GENERATED_TEXT = _Shown(_PRINTED), _Shown(_MARKS_OF_WRITING)
+_MESSAGE_REPLACEMENTS = _Replacements(_VISIBLE_FORMAT_CHARACTERS)
+_GENERATED_TEXT_REPLACEMENTS = _Replacements(_SCRIPT_MARKS)
 
 
 def for_terminal(text: str, stream: TextIO) -> str:
-    """Return a message, including names in it, in the form for `stream`.
+    """Return a message, including the names that it quotes, in the form for `stream`.
 
-    A terminal obeys control characters, so it gets a picture in the place of each but newline and
-    tab; it reorders text around, or hides, format characters, so it gets their number. A file or a
-    pipe gets the unchanged text.
+    A terminal obeys control characters, so it gets a picture of each, except newline and tab. It
+    hides format characters or reorders text around them, so it gets their code point. A file or
+    a pipe gets the text unchanged.
     """
-    return text.translate(_IN_MESSAGES) if stream.isatty() else text
+    return text.translate(_MESSAGE_REPLACEMENTS) if stream.isatty() else text
 
 
 def generated_for_terminal(text: str, stream: TextIO) -> str:
     """Return generated text in the form for `stream`, with the marks that scripts need."""
-    return text.translate(_IN_GENERATED_TEXT) if stream.isatty() else text
+    return text.translate(_GENERATED_TEXT_REPLACEMENTS) if stream.isatty() else text
 
 
 def _raw_bytes(error: UnicodeError) -> tuple[bytes, int]:

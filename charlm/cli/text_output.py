@@ -11,7 +11,7 @@ _REMEDY = "free some space, or choose another --output"
 
 
 class TextOutput:
-    """Write bytes at once: unchanged to a pipe or a file, as safe characters to a terminal.
+    """Writes bytes without delay: unchanged to a pipe or a file, as safe characters to a terminal.
 
     A terminal receives replacements for control characters, and U+FFFD for bytes that are not
     UTF-8.
@@ -22,14 +22,14 @@ class TextOutput:
         self._path = path
         self._file = None
         if path is not None:
-            with file_errors("be made", path, "choose another --output", CharlmError):
+            with file_errors("be created", path, "choose another --output", CharlmError):
                 self._file = path.open("xb")
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     @property
     def is_exact(self) -> bool:
         """Whether the output receives the bytes unchanged."""
-        return self._file is not None or not (sys.stdout.isatty() or _has_no_bytes())
+        return self._file is not None or not (sys.stdout.isatty() or _takes_only_text())
 
     def write(self, piece: bytes) -> None:
         """Write and flush a piece."""
@@ -56,6 +56,6 @@ class TextOutput:
         print(generated_for_terminal(text, sys.stdout), end="", flush=True)
 
 
-def _has_no_bytes() -> bool:
-    """Return whether standard output is a text stream without bytes, which a program may set."""
+def _takes_only_text() -> bool:
+    """Return whether standard output takes only text, like a stream that a calling program sets."""
     return not hasattr(sys.stdout, "buffer")

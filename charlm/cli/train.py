@@ -36,8 +36,8 @@ def train(
         bool,
         typer.Option(
             "--deterministic",
-            help="Reproduce results bit for bit, on this machine with as many threads and the same "
-            "versions. A budget depends on the clock: set it to null, and use epochs or steps.",
+            help="Reproduce results bit for bit, on this machine with the same versions and number "
+            "of threads. A budget depends on the clock: set it to null, and use epochs or steps.",
         ),
     ] = False,
     auto: Annotated[
@@ -54,13 +54,13 @@ def train(
     """Train a model on a text.
 
     Without arguments it trains the quickstart config. All results go to a run
-    folder below runs/, whose path is printed last. Ctrl-C saves; --resume continues.
+    folder below runs/, whose path is printed last. Ctrl-C saves and stops; continue with --resume.
     """
     options: Any = {"budget": budget, "seed": seed, "deterministic": deterministic or None}
     keys = {f"training.{name}": value for name, value in options.items()}
     settings = option_settings(keys, set_ or ())
     if resume is not None and str(resume).startswith("-"):
-        raise CharlmError(f"--resume is followed by the folder of a run, not by {resume}")
+        raise CharlmError(f"--resume needs a run folder, not {resume}")
     if resume is not None and (config, name, auto, print_config) != (None, None, False, False):
         raise CharlmError(
             "--resume cannot be combined with CONFIG, --name, --auto or --print-config"
@@ -77,7 +77,7 @@ def train(
     from charlm.kernels import compiler
 
     if launched().local_rank == 0:
-        compiler.begin()  # while torch loads
+        compiler.begin()  # it runs while torch loads
     from charlm.cli.progress import TrainingView
     from charlm.training import start
 

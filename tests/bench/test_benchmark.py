@@ -64,7 +64,7 @@ def test_check_fails_where_a_ratio_was_lost(
     saved.write_text(json.dumps({"ratios": {name: ratio * 100 for name, ratio in ratios.items()}}))
     result = bench(*names, "--check", saved)
     assert result.exit_code == 1
-    assert f"{len(ratios)} ratios are more than 15 %" in result.output
+    assert f"{len(ratios)} ratios fell more than 15 %" in result.output
     assert "slower: config: training" in result.output
 
 
@@ -108,7 +108,7 @@ def test_sweep_shows_sizes_and_memory(text_file: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(sweep, "sweep", lambda *arguments: measured)
     table = bench("--sweep", "--text", text_file)
     assert "hidden" in table.stdout
-    assert "MB a step" in table.stdout
+    assert "MB per step" in table.stdout
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])

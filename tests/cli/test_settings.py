@@ -19,7 +19,7 @@ from support.texts import TEXT
 from support.training import TINY, PowerLossError, assert_same_weights, crash_at, lines, train
 
 import charlm
-from charlm.cli.arguments import ESCAPES_HELP, naming_options, unescaped
+from charlm.cli.arguments import ESCAPES_HELP, expand_escapes, name_options
 from charlm.cli.main import app
 from charlm.config.load import config_names, load_config, override
 from charlm.config.schema import (
@@ -427,9 +427,9 @@ def test_resume_names_the_changed_option(small_run: Path) -> None:
 def test_key_is_named_without_an_option() -> None:
     """An error names the config key where no option was typed."""
     message = "training.budget is 0; training.budget_x is 1; corpus.paths: too many"
-    assert naming_options(message, ["--set", "training.budget=0"]) == message
+    assert name_options(message, ["--set", "training.budget=0"]) == message
     named = "--budget is 0; training.budget_x is 1; --text: too many"
-    assert naming_options(message, ["--budget=0", "--text", "a", "-k"]) == named
+    assert name_options(message, ["--budget=0", "--text", "a", "-k"]) == named
 
 
 def test_option_and_setting_of_one_key() -> None:
@@ -446,9 +446,9 @@ def test_option_and_setting_of_one_key() -> None:
 def test_escapes_are_what_they_stand_for(text: str) -> None:
     """Each text can be written, and without a backslash it stays as it is."""
     written = text.replace("\\", r"\\").replace("\n", r"\n").replace("\t", r"\t")
-    assert unescaped(written) == text
+    assert expand_escapes(written) == text
     if not re.search(r"\\[ntr\\]", text):
-        assert unescaped(text) == text
+        assert expand_escapes(text) == text
 
 
 def test_stop_takes_escapes(small_run: Path) -> None:

@@ -42,7 +42,7 @@ def test_claim_during_clearing_is_kept(
     build(tmp_path, "first")
     measurements.remember("x", 1)
     beside = threading.Thread(target=build, args=(tmp_path, "second"))
-    delete, is_at_lock = clearing._deleted, threading.Event()
+    delete, is_at_lock = clearing._delete, threading.Event()
 
     class NoticedLock(FileLock):
         def acquire(self, *arguments: Any, **options: Any) -> Any:
@@ -59,7 +59,7 @@ def test_claim_during_clearing_is_kept(
         return freed
 
     monkeypatch.setattr(cache_record, "FileLock", NoticedLock)
-    monkeypatch.setattr(clearing, "_deleted", delete_beside_a_build)
+    monkeypatch.setattr(clearing, "_delete", delete_beside_a_build)
     clear_cache()
     beside.join()
     build(tmp_path, "second")

@@ -306,6 +306,6 @@ def run_of_both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "text").write_text("the rain came in. " * 200, "utf-8")
     shown = charlm("train", "--text", folder / "text", "--name", "r", "--runs", folder, *SETTINGS)
     assert "network 2 of 2" in shown.stderr
-    assert "mixing 2 networks and n-grams up to order 3" in shown.stderr
-    assert "mixed (and fitted there)" in shown.stdout
+    assert "building the ensemble of 2 networks and n-grams up to order 3" in shown.stderr
+    assert "as an ensemble (fitted on this split)" in shown.stdout
     return folder / "r"

@@ -41,7 +41,7 @@ def test_members_and_mixture_have_one_text(tmp_path: Path) -> None:
     assert finished.best_loss == pytest.approx(losses[2], rel=1e-6)
     first, second, both = (f"{loss:.4f}" for loss in losses)
     row = dict(_summary(finished))["validation loss"]
-    assert row.startswith(f"{first}, {second} alone, {both} mixed")
+    assert row.startswith(f"{first}, {second} alone, {both} as an ensemble")
 
 
 @pytest.mark.parametrize(
