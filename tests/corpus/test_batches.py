@@ -1,5 +1,6 @@
 """Laws of both samplings. The ids are the places of characters, so that a batch shows its own."""
 
+import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from charlm.config.schema import BatchesConfig
 from charlm.corpus.batch_iterator import Batch, Position
 from charlm.corpus.batches import Batches, RandomBatches, SequentialBatches, make_batches
 from charlm.corpus.shuffle import Shuffle
+from charlm.distributed.processes import portion
 from charlm.errors import CorpusError
 
 SAMPLINGS: dict[str, Callable[..., Batches]] = {
@@ -273,6 +275,35 @@ def test_hapaxes_are_read_as_unknown(sampling: str, probability: float) -> None:
     again = make_batches(ids, config, seed=3, hapaxes=hapaxes)
     again.restore(Position(7, 1))
     assert plain_list(batches, 30) == plain_list(again, 30)
+
+
+@pytest.mark.parametrize(
+    ("keys", "digest"),
+    [
+        ({"sampling": "random"}, "bd2133411ee2e6ec"),
+        ({"sampling": "random", "random_offset": False}, "654cd650c0edfb23"),
+        ({"sampling": "random", "hapax_dropout": 0.5}, "439be115333a9090"),
+        ({"sampling": "sequential"}, "9ba8bb8dd5130008"),
+        ({"sampling": "sequential", "random_offset": False}, "d4d327122bceb6a9"),
+        (
+            {"sampling": "sequential", "hapax_dropout": 0.5, "reset_probability": 0.3},
+            "342bc5e9f7da2fdc",
+        ),
+    ],
+    ids=lambda value: None if isinstance(value, str) else " ".join(map(str, value.values())),
+)
+def test_golden_batches(keys: dict[str, Any], digest: str) -> None:
+    """Another digest means that no run can be resumed: explain it or revert it."""
+    config = BatchesConfig.model_validate({"batch_size": 5, "sequence_length": 7} | keys)
+    ids = np.arange(1, 251, dtype=np.uint8)
+    found = hashlib.sha256()
+    for share in (range, lambda size: portion(size, 1, 2)):  # one process, the second of two
+        batches = make_batches(ids, config, 3, share, hapaxes=range(9, 90))
+        for batch in islice(batches, 40):
+            found.update(json.dumps([plain(batch), batch.first_column, batch.num_columns]).encode())
+        batches.restore(Position(6, 2))
+        found.update(json.dumps(plain_list(batches, 9)).encode())
+    assert found.hexdigest()[:16] == digest
 
 
 # Random sampling
