@@ -1,4 +1,4 @@
-"""What both samplings share: epochs, positions, hidden rare characters, columns of a process."""
+"""What training adds to both samplings: epochs, positions, hidden rare characters, processes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from charlm.corpus.sampling import Cut, Segments, read_segments
 from charlm.corpus.vocabulary import Ids
 from charlm.errors import CorpusError
 
@@ -54,8 +55,7 @@ class BatchIterator(ABC):
     """Batches of an endless sequence of epochs; each epoch has a layout drawn from its own seed.
 
     The position, `(epoch, batch)`, is the whole state: seed and epoch decide the layout, so an
-    iterator resumes exactly, and at once. Subclasses state the law of a sampling in `_lay_out` and
-    `_batch`.
+    iterator resumes exactly, and at once. Subclasses lay out an epoch and return its batches.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class BatchIterator(ABC):
 
     @abstractmethod
     def _lay_out(self, random: np.random.Generator) -> int:
-        """Draw the epoch's offset and order; return its number of batches."""
+        """Draw how the epoch cuts the text; return its number of batches."""
 
     @abstractmethod
     def _batch(self, index: int) -> Batch:
@@ -132,21 +132,23 @@ class BatchIterator(ABC):
                 f"{key} or give more text"
             )
 
-    def _random_offset(self, random: np.random.Generator, below: int, needed: int) -> int:
-        """Draw the first position of the epoch; at least `needed` ids follow it."""
-        if not self.random_offset:
-            return 0
-        return int(random.integers(min(below, len(self.ids) - needed + 1)))
+    def _draw_cut(self, random: np.random.Generator, below: int, needed: int) -> Cut:
+        """Return a cut of the text at an offset that is less than `below`.
 
-    def _examples(
-        self, starts: Int64[np.ndarray, " columns"], length: int, continues: bool
-    ) -> Batch:
-        """Make a batch of the segments that begin at `starts`, with the columns of this process."""
-        columns = self._share(len(starts))
-        segments = np.empty((length + 1, len(columns)), np.int64)
-        for place, column in enumerate(columns):
-            segments[:, place] = self.ids[starts[column] : starts[column] + length + 1]
+        At least `needed` ids follow the offset.
+        """
+        offset = 0
+        if self.random_offset:
+            offset = int(random.integers(min(below, len(self.ids) - needed + 1)))
+        return Cut(len(self.ids), offset, self.batch_size, self.sequence_length)
+
+    def _examples(self, segments: Segments, continues: bool) -> Batch:
+        """Make a batch of this process's columns, without the hidden characters."""
+        columns = self._share(len(segments.starts))
+        own = segments.starts[columns.start : columns.stop]
+        ids = read_segments(self.ids, Segments(own, segments.length))
         if len(self._hidden):
-            segments[np.isin(segments, self._hidden)] = 0
-        ids, num_elsewhere = torch.from_numpy(segments), len(starts) - len(columns)
-        return Batch(ids[:-1], ids[1:], continues, columns.start, num_elsewhere)
+            ids[np.isin(ids, self._hidden)] = 0
+        inputs, targets = torch.from_numpy(ids[:-1]), torch.from_numpy(ids[1:])
+        num_elsewhere = len(segments.starts) - len(columns)
+        return Batch(inputs, targets, continues, columns.start, num_elsewhere)

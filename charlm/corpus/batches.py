@@ -1,6 +1,6 @@
-"""The two ways of sampling batches from a text, as in the textbook: random and sequential.
+"""Endless iterators over the batches of a text, one class for each of the two samplings.
 
-Both are endless iterators over epochs; `batch_iterator` has what they share.
+`sampling` has the samplings themselves, `batch_iterator` has what training adds to both.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,13 @@ import numpy as np
 
 from charlm.config.schema import BatchesConfig
 from charlm.corpus.batch_iterator import Batch, BatchIterator, Share
+from charlm.corpus.sampling import random_sampling, sequential_sampling
 from charlm.corpus.shuffle import Shuffle
 from charlm.corpus.vocabulary import Ids
 
 
 class RandomBatches(BatchIterator):
-    """Random sampling: non-overlapping windows, shuffled, each read once an epoch from state zero.
+    """Random sampling, with another order in each epoch.
 
     The first window begins at a random offset, so that every epoch cuts other windows.
     """
@@ -22,24 +23,19 @@ class RandomBatches(BatchIterator):
     def _lay_out(self, random: np.random.Generator) -> int:
         length = self.sequence_length
         self._check_length(length + 1, "one window needs", "batches.sequence_length")
-        self._offset = self._random_offset(random, below=length, needed=length + 1)
-        self._num_windows = (len(self.ids) - 1 - self._offset) // self.sequence_length
-        self._shuffle = Shuffle(self._num_windows, random)
-        return -(-self._num_windows // self.batch_size)
+        self._cut = self._draw_cut(random, below=length, needed=length + 1)
+        self._order = Shuffle(self._cut.num_windows, random)
+        return -(-self._cut.num_windows // self.batch_size)
 
     def _batch(self, index: int) -> Batch:
-        first = index * self.batch_size
-        places = np.arange(first, min(first + self.batch_size, self._num_windows))
-        starts = self._offset + self._shuffle(places) * self.sequence_length
-        return self._examples(starts, self.sequence_length, continues=False)
+        return self._examples(random_sampling(self._cut, self._order, index), continues=False)
 
 
 class SequentialBatches(BatchIterator):
-    """Sequential sampling: the text, from a random offset, is cut into `batch_size` long columns.
+    """Sequential sampling, with other columns in each epoch, since they begin at a random offset.
 
-    Successive batches are adjacent segments of the columns, and the state is carried from one to
-    the next. With `reset_probability`, a batch says that it does not continue the previous one, and
-    the state begins at zero within an epoch, too.
+    With `reset_probability`, a batch says that it does not continue the previous one, and the state
+    begins at zero within an epoch, too.
     """
 
     def __init__(
@@ -60,15 +56,12 @@ class SequentialBatches(BatchIterator):
         self._check_length(needed, f"{self.batch_size} columns need", "batches.batch_size")
         # The columns omit fewer than `batch_size` characters at the end: vary which ones.
         below = max(self.sequence_length, self.batch_size)
-        self._offset = self._random_offset(random, below, needed)
-        self._column_length = (len(self.ids) - 1 - self._offset) // self.batch_size
-        return -(-self._column_length // self.sequence_length)
+        self._cut = self._draw_cut(random, below, needed)
+        return -(-self._cut.column_length // self.sequence_length)
 
     def _batch(self, index: int) -> Batch:
-        first = index * self.sequence_length
-        length = min(self.sequence_length, self._column_length - first)
-        starts = self._offset + first + self._column_length * np.arange(self.batch_size)
-        return self._examples(starts, length, continues=index > 0 and not self._is_reset(index))
+        continues = index > 0 and not self._is_reset(index)
+        return self._examples(sequential_sampling(self._cut, index), continues)
 
     def _is_reset(self, index: int) -> bool:
         """Draw whether the state is reset; only seed, epoch and index decide."""
