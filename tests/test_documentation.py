@@ -21,7 +21,7 @@ import yaml
 from typer.testing import CliRunner
 
 import charlm
-from charlm.bench import benchmark, sweep, timing
+from charlm.bench import benchmark, figures, model_benchmark, sweep, timing
 from charlm.cli.main import app
 from charlm.config.load import config_names, load_config
 from charlm.config.schema import Config, Section
@@ -193,9 +193,9 @@ def test_every_documented_command_runs(
     (tmp_path / "my.yaml").write_text("corpus:\n  paths: novel.txt\n", "utf-8")
     monkeypatch.setattr(sweep, "_SIZES", {"hidden_size": (8, 16)})
     monkeypatch.setattr(benchmark, "_TEXT_BYTES", 50_000)
-    monkeypatch.setattr(benchmark, "_PRODUCT_SIZE", 64)
+    monkeypatch.setattr(model_benchmark, "_PRODUCT_SIZE", 64)
     monkeypatch.setattr(timing, "_TURNS", 1)
-    monkeypatch.setattr(benchmark, "_MOST_LOSS_FRACTION", 1.0)  # such short turns say nothing
+    monkeypatch.setattr(figures, "_MOST_LOSS_FRACTION", 1.0)  # such short turns say nothing
     for line in command_lines(path):
         arguments = small_arguments(line)
         target = None

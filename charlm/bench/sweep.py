@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from charlm.bench.benchmark import Bench, Shape
+from charlm.bench.model_benchmark import ModelBenchmark, Shape
 from charlm.bench.plain_loop import PlainLoop
 from charlm.bench.timing import Work, in_own_process, in_turns
 from charlm.config.schema import Config
@@ -47,7 +47,7 @@ def sweep(config: Config, seconds: float = 0.5) -> Iterator[Point]:
     torch.set_num_threads(int(config.training.threads))
     corpus = build_corpus(config.corpus)
     for shape in _shapes(config):
-        bench = Bench(
+        bench = ModelBenchmark(
             shape, config.training, corpus.parts["train"].ids, len(corpus.vocabulary), seconds
         )
         charlm = bench.trainer()

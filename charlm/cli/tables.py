@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from charlm.bench.benchmark import Benchmark
+from charlm.bench.figures import Benchmark
 from charlm.bench.sweep import Point
 from charlm.cli.console import print_message, print_rows, results
 from charlm.formatting import duration

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from charlm.bench import benchmark, sweep, timing
-from charlm.bench.benchmark import Benchmark
+from charlm.bench import benchmark, model_benchmark, sweep, timing
+from charlm.bench.figures import Benchmark
 from charlm.bench.plain_loop import PlainLoop
 from charlm.bench.timing import in_turns, median_ratio
 from charlm.cli.main import app
@@ -21,7 +21,7 @@ SMALL = ["--seconds=0.001", "--set=model.hidden_size=8", "--set=batches.batch_si
 
 @pytest.fixture(autouse=True)
 def _little_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "_PRODUCT_SIZE", 64)
+    monkeypatch.setattr(model_benchmark, "_PRODUCT_SIZE", 64)
     monkeypatch.setattr(timing, "_TURNS", 2)
     monkeypatch.setattr(benchmark, "_TEXT_BYTES", 200_000)
     monkeypatch.setattr(sweep, "_SIZES", {"sequence_length": (16, 512)})
