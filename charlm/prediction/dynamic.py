@@ -1,8 +1,9 @@
-"""Dynamic evaluation: score a stretch of text, then learn from it, and go on.
+"""Dynamic evaluation: score each segment of a text, then train on it.
 
-Krause, Kahembwe, Murray and Renals, "Dynamic evaluation of neural sequence models", 2018: steps
-along the gradient, longer where training's gradients were small, with a pull back to the weights
-that training has left. Every character is scored before anything is learnt from it.
+Krause, Kahembwe, Murray and Renals, "Dynamic evaluation of neural sequence models", 2018. A step
+follows the gradient, further where the gradients of the training text are small, and then pulls
+the weights back towards their trained values. Every character is scored before the model learns
+from it.
 """
 
 import math
@@ -25,41 +26,41 @@ from charlm.models.ngrams import nats
 from charlm.prediction.perplexity import Score
 from charlm.prediction.scoring import score_of
 
-_SEGMENT = 32
-"""Characters that are scored before each step."""
-_FLOOR = 0.01
-"""Added to each root mean square gradient, as a share of their mean."""
+_SEGMENT_CHARACTERS = 32
+"""Number of characters that are scored before each step."""
+_RMS_FLOOR = 0.01
+"""Amount added to each root mean square (rms) gradient, as a fraction of the mean rms."""
 _MIXTURE_RATE = 0.002
-"""Of learning an ensemble's mixture."""
-_BATCHES, _COLUMNS, _STEPS = 60, 8, 64
-"""Of training text, for the mean squares of gradients."""
-_TRIED_ON = 12_000
-"""Characters on which rates are tried."""
+"""Learning rate of an ensemble's mixture weights."""
+_NUM_BATCHES, _NUM_COLUMNS, _NUM_STEPS = 60, 8, 64
+"""Batches of training text, with their columns and time steps, for the mean square gradients."""
+_TRIAL_CHARACTERS = 12_000
+"""Number of characters on which rates are compared."""
 
 _NO_CUDNN = torch.backends.cudnn.flags(enabled=False)
-"""Its recurrent layers give gradients in training mode alone, where units are dropped."""
+"""cuDNN's recurrent layers give gradients only in training mode, which applies dropout."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """How fast a network follows what it reads."""
+    """How fast a network adapts to the text that it reads."""
 
     learning: float = 1e-4
     """η: a step is η g / (rms + floor)."""
     pull: float = 1e-3
-    """λ: the share of the way back that each step takes, for a weight of the mean rms."""
+    """λ: how far a step pulls a weight of the mean rms back: 1 is to its trained value."""
 
 
-_LEARNING, _PULLS = (4e-5, 7e-5, 1e-4, 2e-4, 4e-4), (3e-4, 1e-3, 3e-3)
-"""Rates that are tried: each of the first, then, with the best of them, each of the second."""
+_LEARNING_RATES, _PULLS = (4e-5, 7e-5, 1e-4, 2e-4, 4e-4), (3e-4, 1e-3, 3e-3)
+"""Rates to compare: each learning rate, then each pull with the best learning rate."""
 
 
 class DynamicEvaluation:
     """Scores texts with a model that learns from them.
 
-    The model is changed by it: what it holds after a text may be saved, and predicts texts of that
-    kind better. `forget` gives its networks their trained weights back; what an ensemble has
-    counted stays. `training_ids` is the text that the model was trained on.
+    This changes the model. After a text it predicts similar texts better, and it can be saved.
+    `reset` restores the trained weights of its networks; n-grams that an ensemble has counted stay.
+    `training_ids` is the text that the model was trained on.
     """
 
     def __init__(
@@ -69,23 +70,23 @@ class DynamicEvaluation:
         rates: Rates | None = None,
         rates_text: Integer[np.ndarray, " other"] | None = None,
     ) -> None:
-        """Without `rates`, those that do best on `rates_text` are used; do not score that text."""
-        networks = model.members if isinstance(model, Ensemble) else [model]
+        """Without `rates`, use those with the lowest loss on `rates_text`, a text not to score."""
+        members = model.members if isinstance(model, Ensemble) else [model]
         self.model = model
-        self._followers = [_Follower(network, training_ids) for network in networks]
+        self._networks = [_AdaptiveNetwork(member, training_ids) for member in members]
         if rates is None and rates_text is not None and len(rates_text) > 1:
-            rates = self._best(rates_text)
+            rates = self._best_rates(rates_text)
         self.rates = rates or Rates()
 
-    def _best(self, ids: Ids) -> Rates:
+    def _best_rates(self, ids: Ids) -> Rates:
         @cache
         def nats_at(rates: Rates) -> float:
-            first = self._followers[0]
-            total = _total_nats(ids[:_TRIED_ON], [first], rates, _of_the_first)
-            first.forget()
-            return total if math.isfinite(total) else math.inf  # which is never the least
+            first = self._networks[0]
+            total = _total_nats(ids[:_TRIAL_CHARACTERS], [first], rates, _first_network)
+            first.reset()
+            return total if math.isfinite(total) else math.inf  # never the lowest
 
-        best = min((Rates(learning=rate) for rate in _LEARNING), key=nats_at)
+        best = min((Rates(learning=rate) for rate in _LEARNING_RATES), key=nats_at)
         return min((replace(best, pull=pull) for pull in _PULLS), key=nats_at)
 
     def score(self, part: Part) -> Score:
@@ -93,53 +94,56 @@ class DynamicEvaluation:
         return score_of(part, lambda: self._total_nats(part.ids))
 
     def _total_nats(self, ids: Ids) -> float:
-        mix = self._mixed(ids) if isinstance(self.model, Ensemble) else _of_the_first
-        return _total_nats(ids, self._followers, self.rates, mix)
+        mix = self._make_mix(ids) if isinstance(self.model, Ensemble) else _first_network
+        return _total_nats(ids, self._networks, self.rates, mix)
 
-    def _mixed(self, ids: Ids) -> "Mixing":
+    def _make_mix(self, ids: Ids) -> "Mix":
+        """Return the function that mixes the networks with the n-grams, and counts each segment."""
         ensemble = self.model
         assert isinstance(ensemble, Ensemble)
         order = ensemble.ngrams.order
         padded = np.concatenate([np.full(order, -1), ids.astype(np.int64)])
-        ensemble.ngrams.count(padded[: order + 1])  # the others are counted when they are scored
+        ensemble.ngrams.count(padded[: order + 1])  # `mix` counts the others after scoring them
         ensemble.note_counted(ids)
 
-        def mix(given: Float[Tensor, "time members vocabulary"], begin: int) -> np.ndarray:
-            came = padded[begin + 1 : begin + 1 + order + len(given)]
-            return ensemble.ngrams.mix(came, given.numpy(), ensemble.weights, _MIXTURE_RATE, True)
+        def mix(predictions: Float[Tensor, "time members vocabulary"], begin: int) -> np.ndarray:
+            targets = padded[begin + 1 : begin + 1 + order + len(predictions)]
+            members = predictions.numpy()
+            return ensemble.ngrams.mix(targets, members, ensemble.weights, _MIXTURE_RATE, True)
 
         return mix
 
-    def forget(self) -> None:
-        """Give the networks their trained weights back."""
-        for follower in self._followers:
-            follower.forget()
+    def reset(self) -> None:
+        """Restore the trained weights of the networks."""
+        for network in self._networks:
+            network.reset()
 
 
-Mixing = Callable[[Tensor, int], np.ndarray]
-"""Makes log-probabilities of what the networks say of a segment, from its first input on."""
+Mix = Callable[[Tensor, int], np.ndarray]
+"""Mixes the networks' predictions of a segment, which begins at a position in the text."""
 
 
-def _of_the_first(given: Float[Tensor, "time members vocabulary"], begin: int) -> np.ndarray:
-    return given[:, 0].numpy()
+def _first_network(predictions: Float[Tensor, "time members vocabulary"], begin: int) -> np.ndarray:
+    return predictions[:, 0].numpy()
 
 
-def _total_nats(ids: Ids, followers: list["_Follower"], rates: Rates, mix: Mixing) -> float:
-    for follower in followers:
-        follower.begin(rates)
+def _total_nats(ids: Ids, networks: list["_AdaptiveNetwork"], rates: Rates, mix: Mix) -> float:
+    for network in networks:
+        network.begin(rates)
     total = 0.0
-    for begin in range(0, len(ids) - 1, _SEGMENT):
-        segment = torch.from_numpy(ids[begin : begin + _SEGMENT + 1].astype(np.int64))
-        given = [follower.read(segment[:-1]) for follower in followers]
-        together = torch.stack([said.detach() for said in given], dim=1)
-        total += nats(mix(together, begin), segment[1:].numpy())
-        for follower, said in zip(followers, given, strict=True):
-            follower.learn(said, segment[1:])
+    for begin in range(0, len(ids) - 1, _SEGMENT_CHARACTERS):
+        segment = torch.from_numpy(ids[begin : begin + _SEGMENT_CHARACTERS + 1].astype(np.int64))
+        inputs, targets = segment[:-1], segment[1:]
+        predictions = [network.read(inputs) for network in networks]
+        stacked = torch.stack([prediction.detach() for prediction in predictions], dim=1)
+        total += nats(mix(stacked, begin), targets.numpy())
+        for network, prediction in zip(networks, predictions, strict=True):
+            network.learn(prediction, targets)
     return total
 
 
-class _Follower:
-    """A network, what it was, and how far each of its weights may go."""
+class _AdaptiveNetwork:
+    """A network with its trained weights, and the step size and pull of each weight."""
 
     def __init__(self, model: LanguageModel, training_ids: Ids) -> None:
         self.model = model.eval()
@@ -148,25 +152,25 @@ class _Follower:
         self._rms = [square.sqrt() for square in mean_square_gradients(model, training_ids)]
 
     def begin(self, rates: Rates) -> None:
-        """Begin a text."""
+        """Start a text from the initial state, with these rates."""
         self._state = self.model.initial_state(1)
         mean = torch.cat([rms.flatten() for rms in self._rms]).mean()
-        self._steps = [rates.learning / (rms + _FLOOR * mean) for rms in self._rms]
+        self._steps = [rates.learning / (rms + _RMS_FLOOR * mean) for rms in self._rms]
         self._pulls = [(rates.pull * rms / mean).clamp(max=1) for rms in self._rms]
 
     @_NO_CUDNN
     def read(self, ids: Int64[Tensor, " time"]) -> Float[Tensor, "time vocabulary"]:
-        """Return the log-probabilities of what comes after each id."""
+        """Return the log-probabilities of the character after each id."""
         with computing_in("float32"):
             inputs = ids.unsqueeze(1).to(self.model.device)
             logits, self._state = self.model.forward(inputs, detach(self._state))
         return logits[:, 0].log_softmax(dim=1).cpu()
 
     def learn(
-        self, said: Float[Tensor, "time vocabulary"], targets: Int64[Tensor, " time"]
+        self, prediction: Float[Tensor, "time vocabulary"], targets: Int64[Tensor, " time"]
     ) -> None:
-        """Take a step towards what came, and a little back to what training has left."""
-        gradients = list(torch.autograd.grad(F.nll_loss(said, targets), self._parameters))
+        """Take a step that lowers the loss, then pull the weights towards their trained values."""
+        gradients = list(torch.autograd.grad(F.nll_loss(prediction, targets), self._parameters))
         with torch.no_grad():
             torch._foreach_mul_(gradients, self._steps)
             torch._foreach_sub_(self._parameters, gradients)
@@ -175,7 +179,8 @@ class _Follower:
             ):
                 parameter.lerp_(trained, pull)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
+        """Restore the trained weights."""
         with torch.no_grad():
             torch._foreach_copy_(self._parameters, self._trained)
 
@@ -186,13 +191,13 @@ def mean_square_gradients(model: LanguageModel, ids: Ids) -> list[Tensor]:
     random = np.random.default_rng(0)
     parameters = list(model.parameters())
     squares = [torch.zeros_like(parameter) for parameter in parameters]
-    steps = min(_STEPS, len(ids) - 1)
-    for _ in range(_BATCHES):
-        starts = random.integers(len(ids) - steps, size=_COLUMNS)
+    steps = min(_NUM_STEPS, len(ids) - 1)
+    for _ in range(_NUM_BATCHES):
+        starts = random.integers(len(ids) - steps, size=_NUM_COLUMNS)
         windows = np.stack([ids[start : start + steps + 1] for start in starts], axis=1)
         batch = torch.from_numpy(windows.astype(np.int64)).to(model.device)
-        logits, _ = model(batch[:-1], model.initial_state(_COLUMNS))
+        logits, _ = model(batch[:-1], model.initial_state(_NUM_COLUMNS))
         loss = F.cross_entropy(logits.flatten(0, 1), batch[1:].flatten())
         gradients = torch.autograd.grad(loss, parameters)
-        torch._foreach_addcmul_(squares, gradients, gradients, 1 / _BATCHES)
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 / _NUM_BATCHES)
     return squares

@@ -25,8 +25,8 @@ from charlm.prediction.scoring import evaluate_part, num_streams, protocol
 from charlm.runs.checkpoint import Checkpoint, write_checkpoint
 from charlm.runs.training_text import training_corpus
 
-_MOST_EXACT_CHARACTERS = 250_000
-"""A longer held-out split is scored after training in several streams, as validation is."""
+_EXACT_LIMIT_CHARACTERS = 250_000
+"""After training, a longer held-out split is scored in several streams, like validation."""
 
 
 def evaluate(
@@ -39,11 +39,11 @@ def evaluate(
     """Score a model on files, or on a split of its training text.
 
     The default is the test split, or the validation split if there is no test split; the same holds
-    if the files are a copy of the training text. One row is exact; with more, the text is read in
-    that many streams side by side (see `scoring.evaluate_part`).
-    The `protocol` of the score describes the method and how much of the text the model has seen;
-    `overlaps` lists the latter. Raises `CorpusError`, and `DivergenceError` if the model's output
-    is not finite.
+    if the files are a copy of the training text. One row is exact. With more rows, the text is read
+    in that many parallel streams (see `scoring.evaluate_part`). The `protocol` of the score states
+    the method and how much of the text the model has seen; `overlaps` has the details.
+
+    Raises `CorpusError`, and `DivergenceError` if the model's output is not finite.
     """
     return score_text(predictor, text, part, rows)[1]
 
@@ -69,12 +69,13 @@ def evaluate_dynamically(
     part: PartName | None = None,
     save: str | Path | None = None,
 ) -> tuple[str, Score, int]:
-    """Score a text while learning from it: each character before anything is learnt from it.
+    """Score a text while training on it: every character is scored before the model learns from it.
 
-    The learning rates are those that do best on the validation split of the training text, unless
-    that split is scored. `save` is the path for the adapted model. The predictor's model is
-    changed. Returns the name of the text, the score, and how many characters of text the saved
-    file contains (0 without `save`). Raises `CorpusError` also if the training text is missing.
+    The learning rates are those with the lowest loss on the validation split of the training text,
+    unless that split is scored. `save` is the path for the adapted model. This changes the
+    predictor's model. Returns the name of the text, the score, and how many characters of text the
+    saved file contains (0 without `save`). Raises `CorpusError` also if the training text is
+    missing.
     """
     checkpoint = _checkpoint_of(predictor)
     if save is not None:
@@ -83,8 +84,8 @@ def evaluate_dynamically(
     remedy = "omit --dynamic, which needs it"
     corpus = scored.corpus or training_corpus(scored.moved or checkpoint, remedy, remedy)
     records = records_of(corpus, checkpoint.config.corpus)
-    found = overlaps(records, scored.part, checkpoint.vocabulary)
-    is_validation = any(overlap.use == "chosen on" for overlap in found)
+    known = overlaps(records, scored.part, checkpoint.vocabulary)
+    is_validation = any(overlap.use == "chosen on" for overlap in known)
     rates_text = None if is_validation else corpus.parts["validation"].ids
     training_ids = corpus.parts["train"].ids
     evaluation = DynamicEvaluation(predictor.model, training_ids, rates_text=rates_text)
@@ -131,7 +132,7 @@ def final_score(
     if name is None:
         return None, ""
     part, streams = corpus.parts[name], 1
-    if len(part) > _MOST_EXACT_CHARACTERS:
+    if len(part) > _EXACT_LIMIT_CHARACTERS:
         streams = num_streams(len(part), training.validation_rows)
     score = evaluate_part(model, part, streams, processes).checked(name)
     method = protocol(streams, model.precision)

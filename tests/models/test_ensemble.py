@@ -143,11 +143,11 @@ def test_dynamic_evaluation_learns(kind: str, ensemble: Ensemble) -> None:
     assert score.characters == 1499
     assert score.nats < frozen - 50
     assert any(not torch.equal(before[n], tensor) for n, tensor in model.state_dict().items())
-    evaluation.forget()
+    evaluation.reset()
     assert all(torch.equal(before[n], tensor) for n, tensor in model.state_dict().items())
     if kind == "network":
         assert evaluation.score(part_of(text[:33])).nats == pytest.approx(first, rel=1e-5)
-        evaluation.forget()
+        evaluation.reset()
         assert evaluation.score(part_of(text)).nats == pytest.approx(score.nats, abs=1)
 
 
@@ -155,7 +155,7 @@ def test_dynamic_evaluation_learns(kind: str, ensemble: Ensemble) -> None:
 @pytest.mark.parametrize("length", [2, 20, 32, 33, 34, 50, 66])
 def test_scored_before_learnt_from(kind: str, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the probabilities of all that could come next would not add up to one."""
-    monkeypatch.setattr(dynamic, "_BATCHES", 2)
+    monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
     training, text = some_ids(7).astype(np.uint8), some_ids(8, length)
 
     def nats_of(ids: np.ndarray) -> float:

@@ -108,7 +108,7 @@ def test_adapted_text_is_counted_again(
     folder: Path, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that was saved by `eval --dynamic --save` is the same with and without the text."""
-    monkeypatch.setattr(dynamic, "_BATCHES", 2)
+    monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
     where = ["--text", folder / "other.txt"] if what == "other" else []
     found: list[Any] = []
     for run in ("with", "without"):
@@ -129,7 +129,7 @@ def test_adapted_text_is_counted_in_memory(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`eval --dynamic --save` does not read its file to report the text in it."""
-    monkeypatch.setattr(dynamic, "_BATCHES", 2)
+    monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
     written: list[Path] = []
     write: Any = lambda path, checkpoint, *, is_new: written.append(path)  # noqa: E731
     monkeypatch.setattr("charlm.prediction.evaluation.write_checkpoint", write)

@@ -153,7 +153,7 @@ def test_diverging_rates_are_never_best(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The first that is tried would win every comparison with a loss that is not a number."""
-    monkeypatch.setattr("charlm.prediction.dynamic._LEARNING", (math.inf, 1e-4, 2e-4))
+    monkeypatch.setattr("charlm.prediction.dynamic._LEARNING_RATES", (math.inf, 1e-4, 2e-4))
     model, ids = make_model("fused"), part_of_letters().ids
     assert isinstance(model, LanguageModel)
     evaluation = DynamicEvaluation(model, ids, rates_text=ids[:200])

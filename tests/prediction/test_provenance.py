@@ -204,7 +204,7 @@ def test_adaptation_is_reported_later(folder: Path, monkeypatch: pytest.MonkeyPa
     adapted = folder / "adapted.safetensors"
     command = ["eval", str(folder / "runs" / "run"), "--dynamic", "--text", "./other.txt"]
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(dynamic, "_BATCHES", 2)
+    monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
     assert CliRunner().invoke(app, [*command, "--save", str(adapted)]).exit_code == 0
     shutil.copy(folder / "other.txt", folder / "another.txt")
     said = "was adapted to all of it (other.txt)"
