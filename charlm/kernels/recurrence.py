@@ -8,8 +8,6 @@ With bfloat16, the operands of products and the gradients of the recurrent weigh
 it; everything else stays float32.
 """
 
-import ctypes
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,6 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from charlm.kernels.calls import Kernel, call_kernel
 from charlm.kernels.checks import OPERANDS, check, check_precision, check_recurrence
 from charlm.kernels.loading import Precision, address, lanes, loaded
 from charlm.kernels.products import (
@@ -29,26 +28,6 @@ from charlm.kernels.products import (
     pad_gates,
     pad_units,
 )
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """Properties of a cell, and its name in `recurrence.hpp`."""
-
-    name: str
-    num_gates: int
-    """Number of blocks of `hidden` columns in the matrices."""
-    num_states: int
-    """Number of tensors in the state: H, or H and C."""
-    num_saved: int
-    """Number of values per unit that the backward pass needs besides the states."""
-    splits_projection: bool = False
-    """Whether the gradient of the projected input differs from that of the recurrent product."""
-
-    @property
-    def has_memory(self) -> bool:
-        """Whether the state contains C besides H."""
-        return self.num_states == 2
 
 
 def run(
@@ -139,7 +118,7 @@ class _Recurrence(torch.autograd.Function):
         weights = pack() if packed is None else packed.get(pack, precision, W_xh, W_hh)
         rows = rows.contiguous()
         gate = None if gate is None else gate.contiguous()
-        _call(
+        call_kernel(
             kernel,
             precision,
             backward=False,
@@ -171,7 +150,7 @@ class _Recurrence(torch.autograd.Function):
         d_recurrent = operands.new_empty(steps, batch, kernel.num_gates * hidden_size)
         d_projected = torch.empty_like(d_recurrent) if kernel.splits_projection else d_recurrent
         d_gate = None if gate is None else operands.new_empty(outputs.shape)
-        _call(
+        call_kernel(
             kernel,
             precision,
             backward=True,
@@ -234,32 +213,3 @@ def _sum_rows(
         torch.get_num_threads(),
     )
     return sums
-
-
-class Call(ctypes.Structure):
-    """Arguments of a kernel: `Call` in recurrence.hpp."""
-
-    _fields_ = tuple(
-        (name, ctypes.c_int64) for name in ("steps", "batch", "inputs", "hidden", "threads")
-    ) + tuple(
-        (name, ctypes.c_void_p)
-        for name in (
-            *("lookup", "rows", "weights", "operands", "outputs", "first_hidden", "memory"),
-            *("saved", "d_outputs", "d_hidden", "d_memory", "d_recurrent", "d_projected"),
-            *("gate", "d_gate"),
-        )
-    )
-
-
-def _call(
-    kernel: Kernel,
-    precision: Precision,
-    *,
-    backward: bool,
-    sizes: tuple[int, int, int, int],
-    **tensors: Tensor | None,
-) -> None:
-    addresses = {name: address(tensor) for name, tensor in tensors.items() if tensor is not None}
-    call = Call(*sizes, torch.get_num_threads(), **addresses)
-    function = getattr(loaded(), f"charlm_{kernel.name}")
-    function(ctypes.byref(call), int(precision == "bfloat16"), int(backward))

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from charlm.config.schema import GenerationConfig
+from charlm.kernels.calls import Call
 from charlm.kernels.checks import check
 from charlm.kernels.loading import address, lanes, loaded
 from charlm.kernels.products import pack_columns, pack_gates, pad_gates, pad_units
-from charlm.kernels.recurrence import Call
 from charlm.models.cells import Cell, State
 from charlm.models.language_model import LanguageModel, ModelState
 

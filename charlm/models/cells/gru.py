@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from charlm.kernels.recurrence import Kernel
+from charlm.kernels.calls import Kernel
 from charlm.models.cells.cell import Cell, State
 
 
