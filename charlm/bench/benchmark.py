@@ -18,7 +18,7 @@ from charlm.bench.model_benchmark import ModelBenchmark, Shape
 from charlm.config.schema import Config, CorpusConfig, ModelConfig
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.catalogue import files_of
-from charlm.training.calibration import can_compile, resolve
+from charlm.training.calibration import can_compile, choose_compute
 from charlm.training.determinism import engine
 
 _TEXT_BYTES = 24_000_000
@@ -41,20 +41,22 @@ def standard_shapes() -> list[Shape]:
 
 def measure(config: Config, shapes: list[Shape], seconds: float = 0.5) -> Benchmark:
     """Measure a config on its text, then other models on this text; a turn takes `seconds`."""
-    config = resolve(config)
-    torch.set_num_threads(int(config.training.threads))
+    compute = choose_compute(config)
+    torch.set_num_threads(compute.threads)
     corpus = build_corpus(config.corpus)
     ids, vocabulary_size = corpus.parts["train"].ids, len(corpus.vocabulary)
     benchmark = Benchmark(
         {
-            "threads": config.training.threads,
-            "precision": config.training.product_precision if can_compile(config) else "float32",
+            "threads": compute.threads,
+            "precision": compute.precision if can_compile(config) else "float32",
             "torch": torch.__version__,
         }
     )
     sizes = config.batches.batch_size, config.batches.sequence_length
     for shape in [Shape("config", config.model, *sizes), *shapes]:
-        bench = ModelBenchmark(shape, config.training, ids, vocabulary_size, seconds)
+        bench = ModelBenchmark(
+            shape, config.training, compute.precision, ids, vocabulary_size, seconds
+        )
         benchmark.machine.setdefault("engine", engine(bench.model))
         bench.measure_training(benchmark)
         bench.measure_generation(benchmark)

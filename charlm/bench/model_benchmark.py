@@ -42,6 +42,7 @@ class ModelBenchmark:
         self,
         shape: Shape,
         training: TrainingConfig,
+        precision: Precision,
         ids: Ids,
         vocabulary_size: int,
         seconds: float,
@@ -51,7 +52,7 @@ class ModelBenchmark:
         self.model = LanguageModel(shape.model, vocabulary_size)
         self.model.initialize(torch.Generator().manual_seed(training.seed))
         self.model.to(self.device)
-        self.model.precision = training.product_precision
+        self.model.precision = precision
 
     def measure_training(self, benchmark: Benchmark) -> None:
         """Measure whole training steps, the plain loop and large products in turns."""

@@ -13,7 +13,7 @@ from charlm.bench.plain_loop import PlainLoop
 from charlm.bench.timing import Work, in_own_process, in_turns
 from charlm.config.schema import Config
 from charlm.corpus.builder import build_corpus
-from charlm.training.calibration import resolve
+from charlm.training.calibration import choose_compute
 
 _SIZES = {
     "hidden_size": (128, 256, 512, 1024),
@@ -43,12 +43,17 @@ class Point:
 
 def sweep(config: Config, seconds: float = 0.5) -> Iterator[Point]:
     """Change one size of a config at a time; yield each point when it is measured."""
-    config = resolve(config)
-    torch.set_num_threads(int(config.training.threads))
+    compute = choose_compute(config)
+    torch.set_num_threads(compute.threads)
     corpus = build_corpus(config.corpus)
     for shape in _shapes(config):
         bench = ModelBenchmark(
-            shape, config.training, corpus.parts["train"].ids, len(corpus.vocabulary), seconds
+            shape,
+            config.training,
+            compute.precision,
+            corpus.parts["train"].ids,
+            len(corpus.vocabulary),
+            seconds,
         )
         charlm = bench.trainer()
         with in_own_process(bench.plain_loop) as plain:

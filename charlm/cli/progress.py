@@ -234,10 +234,10 @@ def _describe_limits(training: TrainingConfig) -> str:
 
 
 def _describe_engine(event: Started) -> str:
-    model, training = event.model, event.config.training
+    model = event.model
     precision: str = model.precision
-    if training.product_precision != precision:
-        precision += " (training.precision is bfloat16, which needs the compiled kernels on a CPU)"
+    if event.compute.precision != precision:
+        precision += " (instead of bfloat16, which needs the compiled kernels on a CPU)"
     if model.device.type != "cpu":
         return f"{model.device.type}: {engine(model)}, {precision}"
     return f"the CPU: {engine(model)}, {precision}, {count(torch.get_num_threads(), 'thread')}"

@@ -252,13 +252,14 @@ class TrainingConfig(Section):
     """Device to compute on; `auto` takes CUDA if there is one, else MPS, else the CPU."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the operands of large products, on a CPU with charlm's kernels; states,
-    parameters and loss are float32. `auto` selects the faster one on this machine and records it
-    in the config. Without the kernels, charlm computes in float32 instead of bfloat16 and reports
+    parameters and loss are float32. `auto` selects the faster one on this machine when the
+    run starts. Without the kernels, charlm computes in float32 instead of bfloat16 and reports
     it."""
     threads: PositiveInt | Literal["auto"] = "auto"
     """Maximum number of threads on a CPU. In bfloat16, a run uses fewer while that is faster,
     except with `mogrifier`, whose results depend on the number. `auto` is one thread per core; in
-    float32, charlm measures at the start whether fewer suffice."""
+    float32, charlm measures at the start whether fewer suffice. A resumed run keeps its number,
+    unless this setting changes."""
     deterministic: bool = False
     """Use only deterministic algorithms, and measure nothing: `auto` then means float32 and one
     thread per core. With a budget, the number of steps still depends on the clock."""
@@ -270,11 +271,6 @@ class TrainingConfig(Section):
     prediction of their networks and from the text. The n-grams of an ensemble are not teachers."""
     teacher_share: Fraction = 0.5
     """Fraction of each training target that comes from the teachers."""
-
-    @property
-    def product_precision(self) -> Literal["float32", "bfloat16"]:
-        """The selected precision; float32 while it is `auto`."""
-        return "bfloat16" if self.precision == "bfloat16" else "float32"
 
     @model_validator(mode="before")
     @classmethod

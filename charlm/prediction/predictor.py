@@ -65,7 +65,7 @@ def load(
     model = checkpoint.make_model(choose_device(device))
     files = [text] if isinstance(text, str | Path) else list(text)
     count_again(model, checkpoint, file, files)
-    model.precision = checkpoint.config.training.product_precision
+    model.precision = checkpoint.compute.precision
     try:
         opening = checkpoint.make_opening(model)
     except CheckpointError as reason:

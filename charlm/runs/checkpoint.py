@@ -14,6 +14,7 @@ The file is in the format safetensors; it contains numbers and JSON, and no code
 | format_version  | `FORMAT_VERSION`; a file of another version is refused                      |
 | sha256          | SHA-256 of the whole file, in which this digest is 64 zeros                 |
 | config          | the whole `Config`                                                          |
+| compute         | `Compute`: precision and threads of the run                                 |
 | vocabulary      | unit and symbols of the `Vocabulary`                                        |
 | fingerprint     | of the training text and the settings from which its ids were made          |
 | counters        | counters of training: step, seconds, position in the text, best loss, …     |
@@ -33,7 +34,7 @@ A crash while a checkpoint is written leaves the previous one whole (`files.atom
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,13 +50,14 @@ from charlm.corpus.provenance import Record
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError, ConfigError, file_errors
 from charlm.files.atomic import write_whole
-from charlm.files.untrusted import InvalidDataError, item, parse_json
+from charlm.files.untrusted import InvalidDataError, checked, item, parse_json
+from charlm.kernels.compute import Compute
 from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel, checked_weights
 from charlm.models.openings import Opening
 from charlm.runs.checkpoint_header import METADATA, end_offset, open_file, read_header
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 _NO_DIGEST = "0" * 64
 
 
@@ -75,6 +77,8 @@ class Checkpoint:
     """Step, seconds, position in the text, best loss, …; their meaning is that of the trainer."""
     opening_tensors: dict[str, Tensor] = field(default_factory=dict)
     """Tensors of the `Opening` for text without a prefix."""
+    compute: Compute = field(default_factory=Compute)
+    """Precision and threads of the run."""
     provenance: tuple[Record, ...] = ()
     """Records of all texts that the weights have seen."""
 
@@ -130,6 +134,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, *, is_new: bool = False
         "format_version": FORMAT_VERSION,
         "sha256": _NO_DIGEST,
         "config": checkpoint.config.model_dump(mode="json"),
+        "compute": asdict(checkpoint.compute),
         "vocabulary": checkpoint.vocabulary.to_json(),
         "fingerprint": checkpoint.fingerprint,
         "counters": checkpoint.training_counters,
@@ -183,6 +188,7 @@ def _checkpoint_of(path: Path, data: bytes, metadata: dict[str, Any]) -> Checkpo
             _group(tensors, "training."),
             item(metadata, "counters", dict),
             _group(tensors, "opening."),
+            checked(Compute, item(metadata, "compute", dict)),
             _provenance(item(metadata, "provenance", list), _group(tensors, "provenance.")),
         )
     except (safetensors.SafetensorError, ConfigError, InvalidDataError) as reason:

@@ -26,7 +26,7 @@ WRITE_REMEDY = "free some space, or choose another folder with --runs"
 class RunFolder:
     """The files of one run, `runs/<name>/`.
 
-    config.yaml       every key of the config, as resolved
+    config.yaml       every key of the config
     environment.json  machine, versions and time: one entry per start
     metrics.jsonl     one JSON object a line: training, validation, roll-backs
     samples.txt       a sample of text at each validation; both logs of an ensemble repeat those of

@@ -16,6 +16,7 @@ import torch
 from charlm.config.schema import BatchesConfig, Config, EnsembleConfig, ModelConfig
 from charlm.corpus.corpus import Corpus
 from charlm.formatting import count
+from charlm.kernels.loading import Precision
 from charlm.models.language_model import LanguageModel, choose_device
 from charlm.training.calibration import can_compile
 from charlm.training.optimizer import make_optimizer
@@ -54,7 +55,12 @@ class Advice:
     """A line for each choice."""
 
 
-def advise(config: Config, corpus: Corpus, settled: Collection[str] = ()) -> Advice:
+def advise(
+    config: Config,
+    corpus: Corpus,
+    settled: Collection[str] = (),
+    precision: Precision = "float32",
+) -> Advice:
     """Return a config for a text, within `training.budget`.
 
     Members of an ensemble share the time. Keys that are `settled`, as `section.key`, stay as they
@@ -71,7 +77,7 @@ def advise(config: Config, corpus: Corpus, settled: Collection[str] = ()) -> Adv
     config = choose(config, "model", defaults | cell)  # sizes follow, which tying would compare
     batches = _BATCHES.model_dump() | {"batch_size": choose_columns(characters)}
     config = choose(config, "batches", batches)
-    speed = cache(partial(measured_speed, config, len(corpus.vocabulary)))
+    speed = cache(partial(measured_speed, config, precision, len(corpus.vocabulary)))
 
     def size_in(seconds: float) -> tuple[int, float, str]:
         if "model.hidden_size" in settled:
@@ -225,7 +231,9 @@ def choose_dropout(epochs: float) -> float:
     return round(min(0.5, max(0.0, 0.09 * math.log2(max(1.0, epochs)) - 0.08)), 2)
 
 
-def measured_speed(config: Config, vocabulary_size: int, hidden_size: int) -> float:
+def measured_speed(
+    config: Config, precision: Precision, vocabulary_size: int, hidden_size: int
+) -> float:
     """Return how many characters a second a model of this size learns from, by a few steps.
 
     Dropout, which may have been set, is left out: it takes little.
@@ -236,7 +244,7 @@ def measured_speed(config: Config, vocabulary_size: int, hidden_size: int) -> fl
     model = LanguageModel(config.model.replace(**sizes, **no_dropout), vocabulary_size)
     model.initialize(torch.Generator().manual_seed(0))
     model.to(choose_device(config.training.device))
-    model.precision = config.training.product_precision
+    model.precision = precision
     optimizer = make_optimizer(model, config.training)
     batch_size, shortest = config.batches.batch_size, math.inf
     places = (config.batches.sequence_length + 1, batch_size)

@@ -12,6 +12,7 @@ from charlm.config.schema import Config, ModelConfig
 from charlm.environment.forks import most_threads
 from charlm.files.measurements import remember, remembered
 from charlm.kernels.compiler import kernels_version, library
+from charlm.kernels.compute import Compute
 from charlm.kernels.loading import Precision
 from charlm.models.cells import CELLS, LSTMCell
 from charlm.models.language_model import choose_device
@@ -29,20 +30,30 @@ _SLOWER = 1.25
 """Factor by which steps must be slower than usual for an immediate trial."""
 
 
-def resolve(config: Config) -> Config:
-    """Return the config with decisions for `auto` that depend on the speed of this machine.
+def choose_compute(config: Config, precision: Precision | None = None) -> Compute:
+    """Decide what computes a run; where the config says `auto`, the speed of this machine decides.
 
-    With `training.deterministic`, nothing is measured.
+    `precision` is that of the run's finished steps, if it has any. With `training.deterministic`,
+    nothing is measured.
     """
-    measures = not config.training.deterministic
-    compiled = can_compile(config)
-    threads, precision = config.training.threads, config.training.precision
-    if precision == "auto":
-        precision = choose_precision() if compiled and measures else "float32"
+    precision = precision or choose_precision(config)
+    threads = config.training.threads
     if threads == "auto":
-        is_measured = compiled and measures and precision == "float32"
-        threads = choose_threads(config) if is_measured else most_threads(_ALL)
-    return config.replace(training={"threads": threads, "precision": precision})
+        is_measured = _may_measure(config) and precision == "float32"
+        threads = measured_threads(config) if is_measured else most_threads(_ALL)
+    return Compute(precision, threads)
+
+
+def choose_precision(config: Config) -> Precision:
+    """Decide the precision of a run that has no finished steps."""
+    precision = config.training.precision
+    if precision == "auto":
+        return measured_precision() if _may_measure(config) else "float32"
+    return precision
+
+
+def _may_measure(config: Config) -> bool:
+    return can_compile(config) and not config.training.deterministic
 
 
 def may_vary_threads(model: ModelConfig, precision: Precision) -> bool:
@@ -60,7 +71,7 @@ def can_compile(config: Config) -> bool:
     return on_cpu and config.model.implementation == "fused" and library() is not None
 
 
-def choose_precision() -> Precision:
+def measured_precision() -> Precision:
     """Return bfloat16 where its products are faster; measured once per machine."""
     key = f"bfloat16 gain, torch {torch.__version__}, {kernels_version()}"
     gain = remembered(key)
@@ -72,7 +83,7 @@ def choose_precision() -> Precision:
     return "bfloat16" if gain > _GAIN else "float32"
 
 
-def choose_threads(config: Config) -> int:
+def measured_threads(config: Config) -> int:
     """Return the number of threads that is useful now, on a machine that may be busy.
 
     It is not measured if the user has set `OMP_NUM_THREADS`.

@@ -69,7 +69,7 @@ def engine(model: LanguageModel) -> str:
 def environment(training: TrainingConfig, model: LanguageModel, fingerprint: str) -> dict[str, Any]:
     """Return the time, and all that the bits of a run depend on except its config.
 
-    `training` contains no `auto`; `fingerprint` is the digest of the text.
+    `fingerprint` is the digest of the text.
     """
     try:
         own = version("charlm-rnn")

@@ -18,6 +18,7 @@ from charlm.corpus.batch_iterator import Batch
 from charlm.corpus.provenance import Record, inherited, merged
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import ConfigError
+from charlm.kernels.loading import Precision
 from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import AnyState, LanguageModel
 from charlm.runs.checkpoint import read_checkpoint
@@ -52,7 +53,7 @@ class Teacher:
 
 
 def read_teacher(
-    config: TrainingConfig, vocabulary: Vocabulary, device: torch.device
+    config: TrainingConfig, vocabulary: Vocabulary, device: torch.device, precision: Precision
 ) -> tuple[Teacher | None, tuple[Record, ...]]:
     """Return the teacher that `training.teachers` names, and records of its training texts.
 
@@ -71,5 +72,5 @@ def read_teacher(
         networks += model.members if isinstance(model, Ensemble) else [model]
         records = merged(records, inherited(checkpoint.provenance, "teacher"))
     for network in networks:
-        network.precision = config.product_precision
+        network.precision = precision
     return Teacher(networks, config.teacher_share) if networks else None, records

@@ -113,7 +113,6 @@ def _resume(
         f"{section}.{key}={json.dumps(value, ensure_ascii=False)}"
         for section, keys in MAY_CHANGE.items()
         for key, value in getattr(config, section).model_dump(include=keys).items()
-        if (key, value) != ("threads", "auto")  # a member keeps the number that it began with
     ]
     written = member.read_config()
     return network_run.resume_network(

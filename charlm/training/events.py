@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from charlm.config.schema import Config
 from charlm.corpus.corpus import Corpus, PartName
+from charlm.kernels.compute import Compute
 from charlm.models.language_model import LanguageModel
 from charlm.prediction.perplexity import Score
 from charlm.runs.folder import RunFolder
@@ -44,6 +45,7 @@ class Started:
     folder: RunFolder
     config: Config
     corpus: Corpus
+    compute: Compute
     model: LanguageModel
     resumed_at: int
     """Steps that a resumed run had taken; 0 for a new one."""

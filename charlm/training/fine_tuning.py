@@ -39,6 +39,7 @@ def read_start(place: str) -> tuple[Checkpoint, str]:
         checkpoint.vocabulary,
         checkpoint.fingerprint,
         weights,
+        compute=checkpoint.compute,
         provenance=checkpoint.provenance,
     )
     return network, f"{remark}, {reason}"

@@ -71,6 +71,7 @@ class TrainingLoop:
             self.folder,
             self.config,
             state.corpus,
+            state.compute,
             state.model,
             resumed_at=self.trainer.step,
             progress=self.trainer.progress(),

@@ -45,17 +45,14 @@ def mix_members(
     if is_fitted := len(validation) > 1:
         preceding = train if config.corpus.validation_follows_training else train[:0]
         ensemble.fit(preceding, np.array(validation.ids))
-    # The shape (that of `start_from`), precision and threads were resolved for the members.
-    trained = checkpoints[0].config
-    decided = {"precision": trained.training.precision, "threads": trained.training.threads}
-    config = config.replace(model=trained.model, training=decided)
+    config = config.replace(model=checkpoints[0].config.model)  # may be that of `start_from`
     folder.write_config(config)
     opening = Opening.of_passages(
         ensemble, choose_passages(train, vocabulary, config.training.seed)
     )
     records = merged(*(one.provenance for one in checkpoints))
     records = fitted(records) if is_fitted else records
-    ensemble.precision = config.training.product_precision
+    ensemble.precision = checkpoints[0].compute.precision
     *network_losses, ensemble_loss = _validation_losses([*members, ensemble], validation, config)
     checkpoint = Checkpoint(
         config,
@@ -64,6 +61,7 @@ def mix_members(
         {},
         training_counters={NETWORK_LOSSES: network_losses},
         opening_tensors=opening.tensors() if opening else {},
+        compute=checkpoints[0].compute,
         provenance=records,
     )
     checkpoint = replace(checkpoint, weights=tensors_to_save(ensemble, checkpoint))

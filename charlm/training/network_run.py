@@ -11,10 +11,11 @@ from charlm.corpus.known_characters import corpus_of
 from charlm.distributed.processes import Processes
 from charlm.environment.memory import is_out_of_memory
 from charlm.errors import CheckpointError, ConfigError, RunError
+from charlm.kernels.compute import Compute
 from charlm.runs.checkpoint import Checkpoint, is_readable, read_checkpoint
 from charlm.runs.folder import RunFolder
 from charlm.runs.training_text import training_corpus
-from charlm.training.calibration import resolve
+from charlm.training.calibration import choose_compute
 from charlm.training.determinism import deterministic
 from charlm.training.events import Advised, Event, Finished
 from charlm.training.fine_tuning import read_start
@@ -93,7 +94,7 @@ def _initial_state(
         config = _with_model_of(initial.config, config)
     vocabulary = initial.vocabulary if initial else None
     corpus = processes.run_in_turn(lambda: corpus_of(config, vocabulary))
-    state = _make_state(config, corpus, processes)
+    state = _make_state(config, None, corpus, processes)
     if initial is not None:
         state.start_from(initial)
     return state
@@ -111,9 +112,9 @@ def _restored_state(
     checkpoint = _checkpoint_to_resume(folder)
     before = written if written is not None else checkpoint.config
     config = relocate(before, settings, text)
-    check_resumable(folder.path, checkpoint.config, config)
+    check_resumable(folder.path, checkpoint.config, config, checkpoint.compute.precision)
     corpus = processes.run_in_turn(lambda: training_corpus(replace(checkpoint, config=config)))
-    state = _make_state(config, corpus, processes, replaceable_teachers)
+    state = _make_state(config, checkpoint, corpus, processes, replaceable_teachers)
     Rollback(state, folder).resume(checkpoint)
     if config.corpus != checkpoint.config.corpus:
         folder.note_text(config.corpus)
@@ -139,11 +140,26 @@ def _checkpoint_to_resume(folder: RunFolder) -> Checkpoint:
 
 
 def _make_state(
-    config: Config, corpus: Corpus, processes: Processes, replaceable_teachers: int = 0
+    config: Config,
+    checkpoint: Checkpoint | None,
+    corpus: Corpus,
+    processes: Processes,
+    replaceable_teachers: int = 0,
 ) -> TrainingState:
-    config = processes.run_on_first(lambda: resolve(config))
+    compute = processes.run_on_first(lambda: _decide_compute(config, checkpoint))
     with deterministic(config.training.deterministic):
-        return TrainingState(config, corpus, processes, replaceable_teachers=replaceable_teachers)
+        return TrainingState(
+            config, compute, corpus, processes, replaceable_teachers=replaceable_teachers
+        )
+
+
+def _decide_compute(config: Config, checkpoint: Checkpoint | None) -> Compute:
+    """Return what computes; a resumed run keeps it, unless `training.threads` has changed."""
+    if checkpoint is None:
+        return choose_compute(config)
+    if config.training.threads == checkpoint.config.training.threads:
+        return checkpoint.compute
+    return choose_compute(config, checkpoint.compute.precision)
 
 
 def _with_model_of(source: Config, config: Config) -> Config:

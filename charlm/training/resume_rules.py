@@ -5,6 +5,7 @@ from pathlib import Path
 from charlm.config.load import load_config
 from charlm.config.schema import Config
 from charlm.errors import RunError
+from charlm.kernels.loading import Precision
 from charlm.runs.folder import RunFolder
 
 MAY_CHANGE = {
@@ -32,11 +33,18 @@ MAY_CHANGE = {
 """The keys of each section that finished steps do not depend on."""
 
 
-def check_resumable(path: str | Path, written: Config, config: Config) -> None:
-    """Raise `RunError` if settings outside `MAY_CHANGE` differ from those written in the run."""
+def check_resumable(
+    path: str | Path, written: Config, config: Config, precision: Precision | None = None
+) -> None:
+    """Raise `RunError` if settings outside `MAY_CHANGE` differ from those written in the run.
+
+    `precision` is that of its finished steps: `auto` and its name both mean it.
+    """
     changed = []
     for section in ("corpus", "batches", "model", "training", "ensemble"):
         old, new = getattr(written, section).model_dump(), getattr(config, section).model_dump()
+        if precision is not None and new.get("precision") in ("auto", precision):
+            new["precision"] = old["precision"]
         changed += [
             f"{section}.{key} was {old[key]} and is {new[key]}"
             for key in old
@@ -52,8 +60,7 @@ def check_same(folder: RunFolder, config: Config) -> None:
     """Raise `RunError` if a run folder of this name belongs to a run with other settings."""
     written = load_config(folder.config_file)
     model = written.model if config.training.start_from is not None else config.model
-    expected = config.replace(training={"precision": written.training.precision}, model=model)
-    check_resumable(folder.path, written, expected)
+    check_resumable(folder.path, written, config.replace(model=model))
 
 
 def check_not_begun(folder: RunFolder) -> None:

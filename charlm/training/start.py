@@ -20,7 +20,7 @@ from charlm.runs.creation import create_run_folder
 from charlm.runs.folder import RunFolder
 from charlm.training import network_run
 from charlm.training.auto import advise
-from charlm.training.calibration import resolve
+from charlm.training.calibration import choose_precision
 from charlm.training.ensemble_run import check_text, train_members
 from charlm.training.events import Advised, Event, Finished
 from charlm.training.launch_rules import check_launch, check_text_can_be_read_again
@@ -171,7 +171,6 @@ def _advised(config: Config, settings: Iterable[str], emit: Callable[[Event], No
             "and training.steps"
         )
     check_text_can_be_read_again(config, "--auto")
-    advice = advise(resolve(config), build_corpus(config.corpus), settled)
+    advice = advise(config, build_corpus(config.corpus), settled, choose_precision(config))
     emit(Advised(advice.reasons))
-    # `resolve` tried the threads with another model.
-    return advice.config.replace(training={"threads": config.training.threads})
+    return advice.config

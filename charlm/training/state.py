@@ -18,6 +18,7 @@ from charlm.distributed.processes import Processes
 from charlm.environment.forks import most_threads
 from charlm.errors import CheckpointError, DivergenceError, RunError
 from charlm.files.untrusted import InvalidDataError, item
+from charlm.kernels.compute import Compute
 from charlm.models.language_model import LanguageModel, checked_weights, choose_device
 from charlm.models.new_characters import load_extended
 from charlm.models.openings import Opening, choose_passages
@@ -36,6 +37,7 @@ class TrainingState:
     def __init__(
         self,
         config: Config,
+        compute: Compute,
         corpus: Corpus,
         processes: Processes,
         *,
@@ -46,11 +48,12 @@ class TrainingState:
         These are members of the student's ensemble, which have been trained longer since.
         """
         self.config = config
+        self.compute = compute
         self.corpus = corpus
         self.processes = processes
         training = config.training
         cores = max(1, (os.cpu_count() or 1) // launched().local_size)
-        self.most_threads = most_threads(min(int(training.threads), cores))
+        self.most_threads = most_threads(min(compute.threads, cores))
         torch.set_num_threads(self.most_threads)
         device = choose_device(training.device)
         model = LanguageModel(config.model, len(corpus.vocabulary))
@@ -58,10 +61,12 @@ class TrainingState:
         self._frequencies = estimate_frequencies(train, len(corpus.vocabulary))
         model.initialize(torch.Generator().manual_seed(training.seed), self._frequencies)
         self.model = model.to(device)
-        self.model.precision = training.product_precision
+        self.model.precision = compute.precision
         batches = make_batches(train, config.batches, training.seed, share, corpus.hapaxes)
         self._passages = choose_passages(train, corpus.vocabulary, training.seed)
-        teacher, teacher_records = read_teacher(training, corpus.vocabulary, device)
+        teacher, teacher_records = read_teacher(
+            training, corpus.vocabulary, device, compute.precision
+        )
         self._teacher_digests = [n.digest() for n in teacher.networks] if teacher else []
         self._fixed_teachers = len(self._teacher_digests) - replaceable_teachers
         self.provenance = merged(records_of(corpus, config.corpus), teacher_records)
@@ -128,6 +133,7 @@ class TrainingState:
             self.corpus.vocabulary,
             self.corpus.fingerprint,
             weights,
+            compute=self.compute,
             provenance=self.provenance,
             opening_tensors=opening.tensors() if opening else {},
         )

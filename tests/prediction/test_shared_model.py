@@ -13,8 +13,9 @@ import torch
 from support.generation import generate_many
 
 from charlm import evaluate, generate, load
-from charlm.config.schema import Config, EnsembleConfig, ModelConfig, TrainingConfig
+from charlm.config.schema import Config, EnsembleConfig, ModelConfig
 from charlm.corpus.vocabulary import Vocabulary
+from charlm.kernels.compute import Compute
 from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.prediction.predictor import Predictor
@@ -37,7 +38,6 @@ def checkpoint_of(folder: Path, kind: str) -> Path:
     number = 2 if kind == "ensemble" else 1
     config = Config(
         model=ModelConfig(cell="gru" if kind == "gru" else "lstm", hidden_size=48, dropout=0.3),
-        training=TrainingConfig(precision="bfloat16"),
         ensemble=EnsembleConfig(members=number, ngram_order=3 if number > 1 else None),
     )
     networks = []
@@ -47,7 +47,9 @@ def checkpoint_of(folder: Path, kind: str) -> Path:
         networks.append(network)
     model = networks[0] if number == 1 else Ensemble(networks, 3, text_ids()[:500])
     path = folder / "checkpoint.safetensors"
-    write_checkpoint(path, Checkpoint(config, LETTERS, "0", model.tensors()))
+    write_checkpoint(
+        path, Checkpoint(config, LETTERS, "0", model.tensors(), compute=Compute("bfloat16"))
+    )
     return path
 
 

@@ -17,6 +17,7 @@ from charlm import resume
 from charlm.config.schema import Config, ModelConfig
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError
+from charlm.kernels.compute import Compute
 from charlm.models.language_model import LanguageModel
 from charlm.runs import checkpoint as checkpoint_module
 from charlm.runs.checkpoint import FORMAT_VERSION, Checkpoint, read_checkpoint, write_checkpoint
@@ -33,6 +34,7 @@ def make_checkpoint(symbols: tuple[int, ...] = (10, 97, 0xD800, 0x1F600)) -> Che
         model.state_dict(),
         {"state.0.0": torch.ones(2, 4), "generator": torch.arange(7, dtype=torch.uint8)},
         {"step": 3, "position": [1, 2], "loss": 0.1 + 0.2, "best": None},
+        compute=Compute("bfloat16", 3),
     )
 
 
@@ -46,6 +48,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_reading_gives_what_was_written(written: Path) -> None:
     before, after = make_checkpoint(), read_checkpoint(written)
     assert after.config == before.config
+    assert after.compute == before.compute
     assert after.vocabulary == before.vocabulary
     assert after.fingerprint == before.fingerprint
     assert after.training_counters == before.training_counters

@@ -71,7 +71,7 @@ def a_corpus(characters: int, validation: int = 1000, symbols: int = 50) -> Corp
 
 @pytest.fixture
 def rate(monkeypatch: pytest.MonkeyPatch) -> float:
-    monkeypatch.setattr(auto, "measured_speed", lambda config, vocabulary, size: 1e5)
+    monkeypatch.setattr(auto, "measured_speed", lambda config, precision, vocabulary, size: 1e5)
     return 1e5
 
 

@@ -17,6 +17,7 @@ from charlm.config.schema import Config
 from charlm.distributed.processes import Processes
 from charlm.environment.processor import processor, processor_name
 from charlm.errors import ConfigError
+from charlm.kernels.compute import Compute
 from charlm.runs.folder import RunFolder
 from charlm.training import calibration, loop
 from charlm.training.determinism import deterministic
@@ -87,11 +88,10 @@ def test_no_measurement_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     def measured(*_: Any) -> Any:
         raise AssertionError("a clock was asked")
 
-    monkeypatch.setattr(calibration, "choose_precision", measured)
-    monkeypatch.setattr(calibration, "choose_threads", measured)
+    monkeypatch.setattr(calibration, "measured_precision", measured)
+    monkeypatch.setattr(calibration, "measured_threads", measured)
     config = Config.model_validate({"training": {"deterministic": True}})
-    decided = calibration.resolve(config).training
-    assert (decided.precision, decided.threads) == ("float32", calibration._ALL)
+    assert calibration.choose_compute(config) == Compute("float32", calibration._ALL)
 
 
 def test_missing_algorithm_is_one_line() -> None:

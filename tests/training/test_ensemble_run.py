@@ -12,6 +12,7 @@ from charlm import load, resume, train
 from charlm.config.load import override
 from charlm.config.schema import Config, TrainingConfig
 from charlm.errors import CorpusError
+from charlm.kernels.compute import Compute
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import RunFolder
 from charlm.training import calibration
@@ -75,16 +76,17 @@ def test_members_keep_their_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     settings = [*TINY, "ensemble.members=2", "training.threads=auto", "training.precision=float32"]
     for threads, steps in ((1, 2), (2, 4)):
         monkeypatch.setattr(calibration, "most_threads", lambda wanted, threads=threads: threads)
-        monkeypatch.setattr(calibration, "choose_threads", lambda config, threads=threads: threads)
+        monkeypatch.setattr(
+            calibration, "measured_threads", lambda config, threads=threads: threads
+        )
         limit = f"training.steps={steps}"
         if steps == 2:
             run = train(text=text, runs=tmp_path, settings=[*settings, limit]).folder.path
         else:
             (run / "checkpoints" / "best.safetensors").unlink()
-            (run / "config.yaml").write_text(
-                (run / "config.yaml").read_text().replace("threads: 1", "threads: auto")
-            )
             resume(run, settings=[limit])
     for number in (1, 2):
         member = read_checkpoint(RunFolder(run / f"member-{number}").last)
-        assert member.config.training.threads == 1
+        assert member.compute == Compute("float32", 1)
+        assert member.training_counters["trainer"]["step"] == 4
+    assert read_checkpoint(RunFolder(run).best).compute == Compute("float32", 1)

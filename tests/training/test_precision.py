@@ -13,12 +13,12 @@ from support.commands import run as command
 from support.training import train
 
 from charlm.cli.progress import _describe_engine
-from charlm.config.load import load_config
 from charlm.config.schema import ModelConfig
 from charlm.kernels import compiler, loading
 from charlm.kernels.loading import Precision, computing_in
 from charlm.models.language_model import LanguageModel
 from charlm.prediction.scoring import protocol
+from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import RunFolder
 from charlm.training import calibration, loop
 from charlm.training.determinism import engine
@@ -96,7 +96,7 @@ def recorded(run: RunFolder, name: str = "precision") -> str:
 def test_run_records_its_precision(
     reason: str, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On the screen, too, with what its config asks for; the config keeps that for elsewhere."""
+    """On the screen, too, with what was asked for; the checkpoint keeps that for elsewhere."""
     if reason == "no kernels":
         without_kernels(monkeypatch)
     how = [EQUATIONS] if reason == "equations" else []
@@ -104,10 +104,12 @@ def test_run_records_its_precision(
     assert recorded(run) == "float32"
     assert recorded(run, "kernels") == engine(event.model)
     assert ("equations" in engine(event.model)) == (reason == "equations")
-    assert "float32 (training.precision is bfloat16, which needs" in _describe_engine(event)
-    assert load_config(run.config_file).training.precision == "bfloat16"
+    assert "float32 (instead of bfloat16, which needs the compiled kernels" in _describe_engine(
+        event
+    )
+    assert read_checkpoint(run.last).compute.precision == "bfloat16"
     run, event = started(text_file, tmp_path, "training.precision=auto", *how)
-    assert recorded(run) == load_config(run.config_file).training.precision == "float32"
+    assert recorded(run) == read_checkpoint(run.last).compute.precision == "float32"
     assert "bfloat16" not in _describe_engine(event)
 
 

@@ -30,12 +30,13 @@ from charlm.corpus.batches import make_batches
 from charlm.errors import CharlmError, CorpusError, DivergenceError, RunError
 from charlm.files.atomic import write_whole
 from charlm.kernels import compiler
+from charlm.kernels.compute import Compute
 from charlm.models.dropout import Masks
 from charlm.models.language_model import LanguageModel
 from charlm.runs import checkpoint as checkpoint_module
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import RunFolder
-from charlm.training import start
+from charlm.training import calibration, start
 from charlm.training.events import Validated
 from charlm.training.optimizer import clip_gradients, learning_rate
 from charlm.training.trainer import Trainer
@@ -177,13 +178,43 @@ def test_both_precisions_learn_alike(text_file: Path, tmp_path: Path) -> None:
     assert half == pytest.approx(single, abs=0.05)
 
 
-def test_auto_choices_are_in_the_config(text_file: Path, tmp_path: Path) -> None:
-    """The precision and threads that `auto` chose are in the config of the run."""
+def test_auto_choices_are_recorded(text_file: Path, tmp_path: Path) -> None:
+    """The checkpoints and environment.json say what `auto` chose; the config still says `auto`."""
     run = train(text_file, tmp_path, "training.steps=2", "training.precision=auto")
-    chosen = load_config(run.config_file).training
-    assert chosen.precision in ("float32", "bfloat16")
-    assert chosen.threads == torch.get_num_threads()
-    assert chosen == read_checkpoint(run.last).config.training
+    (entry,) = json.loads(run.environment.read_text("utf-8"))
+    for path in (run.last, run.best):
+        checkpoint = read_checkpoint(path)
+        assert checkpoint.compute == Compute(entry["precision"], entry["threads"])
+        assert checkpoint.config == load_config(run.config_file)
+        assert checkpoint.config.training.precision == checkpoint.config.training.threads == "auto"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [("auto", None, 2), ("auto", 3, 3), (2, None, 2), (2, 3, 3), (2, "auto", 4)],
+)
+def test_resumed_runs_keep_what_computes(
+    before: str | int,
+    after: str | int | None,
+    expected: int,
+    text_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A resumed run keeps its precision, and its threads unless their setting changes."""
+    how = ["training.precision=auto", f"training.threads={before}"]
+    monkeypatch.setattr(calibration, "_may_measure", lambda config: True)
+    monkeypatch.setattr(calibration, "measured_precision", lambda: "float32")
+    monkeypatch.setattr(calibration, "measured_threads", lambda config: 2)
+    run = train(text_file, tmp_path, "training.steps=2", *how)
+    monkeypatch.setattr(calibration, "measured_precision", lambda: "bfloat16")
+    monkeypatch.setattr(calibration, "measured_threads", lambda config: 4)
+    changes = [] if after is None else [f"training.threads={after}"]
+    charlm.resume(run.path, settings=["training.steps=4", *changes])
+    assert read_checkpoint(run.last).compute == Compute("float32", expected)
+    charlm.resume(run.path, settings=["training.precision=float32"])
+    with pytest.raises(RunError, match=r"training\.precision was .* and is bfloat16"):
+        charlm.resume(run.path, settings=["training.precision=bfloat16"])
 
 
 def test_metrics_have_the_promised_keys(text_file: Path, tmp_path: Path) -> None:
