@@ -36,9 +36,9 @@ def as_tuple(value: Any) -> Any:
 def three_fractions(value: Any) -> Any:
     """Read one fraction as that of the training split; validation and test share the rest."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        rest = round((1 - value) / 2, 12)
         if not 0 < value <= 1:
             raise ValueError("should be a fraction, such as 0.8, or three that add up to 1")
+        rest = round((1 - value) / 2, 12)
         return (float(value), rest, rest)
     fractions = as_tuple(value)
     if isinstance(fractions, tuple) and len(fractions) != 3:

@@ -43,6 +43,7 @@ nearly_configs = st.dictionaries(
 @given(keys=nearly_configs | junk)
 @example(keys={"corpus": {"paths": ["~no-user-of-this-name"]}})
 @example(keys={"corpus": {"split": [math.nan, 1.0, 0.0]}})
+@example(keys={"corpus": {"split": 10**400}})
 @example(keys={"training": {"budget": datetime.date(2001, 12, 14)}})
 @settings(max_examples=300, deadline=None)
 def test_junk_is_a_config_or_a_config_error(keys: Any) -> None:
