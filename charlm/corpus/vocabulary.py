@@ -80,6 +80,11 @@ class Vocabulary:
     def _id_of_byte(self) -> bytes:
         return self._id_of_symbol[:256].tobytes()
 
+    @cached_property
+    def _code_point_of_id(self) -> Symbols:
+        """The code point of every id of a character vocabulary, as little-endian UTF-32."""
+        return np.array([ord(UNKNOWN_SIGN), *self.symbols], "<u4")
+
     def encode(self, symbols: Symbols) -> Ids:
         """Map symbols to ids; those outside the vocabulary get `unknown_id`."""
         if symbols.dtype == self.id_type == np.uint8:  # the fastest way from bytes to bytes
@@ -119,13 +124,14 @@ class Vocabulary:
     def decode(self, ids: Sequence[int] | Ids) -> str:
         """Return the text of ids; the unknown symbol shows as U+FFFD."""
         if self.unit == "byte":
-            return bytes(int(i) for i in ids).decode("utf-8", "replace")
-        return "".join(UNKNOWN_SIGN if i == 0 else chr(self.symbols[int(i) - 1]) for i in ids)
+            return self.decode_bytes(ids).decode("utf-8", "replace")
+        points: bytes = self._code_point_of_id[np.asarray(ids, np.int64)].tobytes()
+        return points.decode("utf-32-le", "surrogatepass")
 
     def decode_bytes(self, ids: Sequence[int] | Ids) -> bytes:
         """Return the bytes of ids: the bytes themselves with `unit: byte`, else the UTF-8 text."""
         if self.unit == "byte":
-            return bytes(int(i) for i in ids)
+            return np.asarray(ids, np.uint8).tobytes()
         return self.decode(ids).encode("utf-8", "replace")
 
     def to_json(self) -> dict[str, Any]:
