@@ -39,7 +39,8 @@ class Cell(nn.Module, ABC):
     has_hidden_gate: ClassVar[bool] = False
     """Whether the input scales the hidden state (see `hidden_gate`)."""
     kernel: ClassVar[Kernel]
-    """Its number of gates and states, and its name in the compiled kernels."""
+    """Its number of gates and states, and its name in the compiled kernels; without one, PyTorch
+    runs the cell."""
 
     def __init_subclass__(cls) -> None:
         if "kernel" in vars(cls):
@@ -143,7 +144,7 @@ class Cell(nn.Module, ABC):
 
     def is_compiled(self) -> bool:
         """Return whether the compiled kernels run this cell on the device of its parameters."""
-        return is_available(self.W_hh)
+        return hasattr(self, "kernel") and is_available(self.W_hh)
 
     def equations(
         self, inputs: Float[Tensor, "time batch input"], state: State
@@ -159,11 +160,11 @@ class Cell(nn.Module, ABC):
     def step(self, X: Float[Tensor, "batch input"], state: State) -> State:
         """Apply the cell's equation once."""
 
-    @abstractmethod
     def fused(
         self, inputs: Float[Tensor, "time batch input"], state: State
     ) -> tuple[Float[Tensor, "time batch hidden"], State]:
-        """Run over a sequence with PyTorch's kernel."""
+        """Run over a sequence with PyTorch's kernel, if it has one for this cell."""
+        return self.equations(inputs, state)
 
     def kernel_weights(self) -> list[Tensor]:
         """Return the parameters as PyTorch's kernels take them.
