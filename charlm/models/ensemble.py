@@ -14,8 +14,10 @@ from charlm.corpus.vocabulary import Ids
 from charlm.errors import DivergenceError
 from charlm.files.untrusted import InvalidDataError
 from charlm.kernels.loading import Precision
-from charlm.models.language_model import LanguageModel, ModelState, checked_weights
+from charlm.models.language_model import LanguageModel
 from charlm.models.ngrams import first_weights, make_ngrams, nats
+from charlm.models.states import ModelState
+from charlm.models.weights import checked_weights
 
 _SEPARATOR = -1
 """Stands between two counted texts."""

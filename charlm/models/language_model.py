@@ -1,8 +1,7 @@
 """The language model: characters → embedding → recurrent cells → softmax layer."""
 
 import hashlib
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -11,17 +10,13 @@ from torch import Tensor, nn
 
 from charlm.config.schema import ModelConfig
 from charlm.errors import ConfigError
-from charlm.files.untrusted import InvalidDataError
 from charlm.kernels.cross_entropy import Targets, cross_entropy
 from charlm.kernels.loading import Precision, precision_here
 from charlm.kernels.products import product
 from charlm.models.cells import CELLS, Cell, LSTMCell, ReLUCell
 from charlm.models.dropout import Masks, drop_units, drop_vectors
-
-ModelState = tuple[tuple[Float[Tensor, "batch _"], ...], ...]
-"""The state of each layer, the lowest first."""
-AnyState = tuple[tuple[Tensor, ...], ...]
-"""The same for any number of columns."""
+from charlm.models.states import ModelState
+from charlm.models.weights import draw_weights
 
 
 class LanguageModel(nn.Module):
@@ -125,21 +120,8 @@ class LanguageModel(nn.Module):
         `frequencies`, b_q is their logarithm, except for `normal`: the network then starts by
         predicting the frequencies.
         """
-        bound = 1 / math.sqrt(self.config.hidden_size)
         for name, parameter in self.named_parameters():
-            if parameter.ndim == 1:
-                nn.init.zeros_(parameter)
-            elif self.config.initialization == "normal":
-                nn.init.normal_(parameter, std=0.01, generator=generator)
-            elif name == "embedding":
-                std = bound if self.config.tie_weights else 1.0
-                nn.init.normal_(parameter, std=std, generator=generator)
-            elif name.endswith("W_hh") and self.config.initialization == "orthogonal":
-                with torch.no_grad():
-                    for gate in parameter.chunk(parameter.shape[1] // parameter.shape[0], dim=1):
-                        gate.copy_(nn.init.orthogonal_(torch.empty_like(gate), generator=generator))
-            else:
-                nn.init.uniform_(parameter, -bound, bound, generator=generator)
+            draw_weights(name, parameter, self.config, generator)
         if self.config.initialization != "normal":
             for layer in self.layers:
                 if isinstance(layer, LSTMCell):
@@ -231,41 +213,6 @@ class LanguageModel(nn.Module):
         if not self.training:
             return hidden
         return drop_units(hidden, config.dropout, masks, over_time=config.locked_dropout)
-
-
-def checked_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy weights that were read from a file; raises `InvalidDataError` if they do not match."""
-    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    for name in (*expected, *(name for name in weights if name not in expected)):
-        if name not in weights:
-            raise InvalidDataError(f"{name:.60} is in the config, but not in the file")
-        if name not in expected:
-            raise InvalidDataError(f"{name:.60} is in the file, but not in the config")
-        tensor = weights[name]
-        if tensor.shape != expected[name]:
-            shapes = f"{tuple(expected[name])}, but has {tuple(tensor.shape)}"
-            raise InvalidDataError(f"{name} should have the shape {shapes}")
-        if tensor.dtype is not torch.float32 or not tensor.isfinite().all():
-            raise InvalidDataError(f"{name} should hold finite numbers in float32")
-    return {name: tensor.clone() for name, tensor in weights.items()}
-
-
-def detach(state: ModelState) -> ModelState:
-    """Detach a state from the graph: back-propagation through time stops at this step."""
-    return tuple(tuple(tensor.detach() for tensor in layer_state) for layer_state in state)
-
-
-def select_columns(state: ModelState, columns: slice) -> AnyState:
-    """Return the state of some columns."""
-    return tuple(tuple(tensor[columns] for tensor in layer_state) for layer_state in state)
-
-
-def join_columns(states: Sequence[AnyState]) -> AnyState:
-    """Concatenate states along their columns."""
-    if len(states) == 1:
-        return states[0]
-    layers = zip(*states, strict=True)
-    return tuple(tuple(map(torch.cat, zip(*layer, strict=True))) for layer in layers)
 
 
 def choose_device(name: str) -> torch.device:

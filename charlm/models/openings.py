@@ -19,7 +19,7 @@ from charlm.corpus.vocabulary import Ids, Vocabulary
 from charlm.files.untrusted import InvalidDataError
 from charlm.kernels.loading import computing_in
 from charlm.models.ensemble import AnyModel, Ensemble
-from charlm.models.language_model import AnyState
+from charlm.models.states import AnyState
 
 _NUM_PASSAGES = 16
 _PASSAGE_CHARACTERS = 256

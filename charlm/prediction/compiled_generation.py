@@ -19,7 +19,8 @@ from charlm.kernels.checks import check
 from charlm.kernels.loading import address, lanes, loaded
 from charlm.kernels.products import pack_columns, pack_gates, pad_gates, pad_units
 from charlm.models.cells import Cell, State
-from charlm.models.language_model import LanguageModel, ModelState
+from charlm.models.language_model import LanguageModel
+from charlm.models.states import ModelState
 
 _KINDS = {"lstm": 0, "gru": 1, "rnn_tanh": 2, "rnn_relu": 3}
 

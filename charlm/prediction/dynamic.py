@@ -21,8 +21,9 @@ from charlm.corpus.corpus import Part
 from charlm.corpus.vocabulary import Ids
 from charlm.kernels.loading import computing_in
 from charlm.models.ensemble import AnyModel, Ensemble
-from charlm.models.language_model import LanguageModel, detach
+from charlm.models.language_model import LanguageModel
 from charlm.models.ngrams import nats
+from charlm.models.states import detach
 from charlm.prediction.perplexity import Score
 from charlm.prediction.scoring import score_of
 

@@ -16,8 +16,9 @@ from charlm.corpus.vocabulary import Ids, Vocabulary, bytes_of
 from charlm.errors import VocabularyError
 from charlm.kernels.loading import computing_in
 from charlm.models.ensemble import AnyModel
-from charlm.models.language_model import LanguageModel, ModelState
+from charlm.models.language_model import LanguageModel
 from charlm.models.openings import Opening
+from charlm.models.states import ModelState
 from charlm.prediction.compiled_generation import CompiledGenerator, is_supported
 from charlm.prediction.next_character import choose, output_not_finite
 from charlm.prediction.predictor import Predictor

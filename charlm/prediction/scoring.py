@@ -19,7 +19,7 @@ from charlm.distributed.processes import Processes
 from charlm.errors import CorpusError
 from charlm.kernels.loading import Precision, computing_in
 from charlm.models.ensemble import AnyModel
-from charlm.models.language_model import ModelState
+from charlm.models.states import ModelState
 from charlm.prediction.perplexity import Score
 
 _PREDICTIONS_AT_ONCE = 1 << 12

@@ -53,8 +53,9 @@ from charlm.files.atomic import write_whole
 from charlm.files.untrusted import InvalidDataError, checked, item, parse_json
 from charlm.kernels.compute import Compute
 from charlm.models.ensemble import AnyModel, Ensemble
-from charlm.models.language_model import LanguageModel, checked_weights
+from charlm.models.language_model import LanguageModel
 from charlm.models.openings import Opening
+from charlm.models.weights import checked_weights
 from charlm.runs.checkpoint_header import METADATA, end_offset, open_file, read_header
 
 FORMAT_VERSION = 4

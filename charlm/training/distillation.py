@@ -20,7 +20,8 @@ from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import ConfigError
 from charlm.kernels.loading import Precision
 from charlm.models.ensemble import Ensemble
-from charlm.models.language_model import AnyState, LanguageModel
+from charlm.models.language_model import LanguageModel
+from charlm.models.states import AnyState
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.finding import checkpoint_to_use
 

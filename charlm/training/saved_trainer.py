@@ -11,7 +11,8 @@ from torch import Tensor
 from charlm.corpus.batch_iterator import Position
 from charlm.corpus.batches import SequentialBatches
 from charlm.files.untrusted import Count, Finite, InvalidDataError, Seconds, checked
-from charlm.models.language_model import AnyState, LanguageModel
+from charlm.models.language_model import LanguageModel
+from charlm.models.states import AnyState
 from charlm.training.trainer import Trainer, TrainerState
 
 _WEIGHTS = "weights."

@@ -19,9 +19,10 @@ from charlm.environment.forks import most_threads
 from charlm.errors import CheckpointError, DivergenceError, RunError
 from charlm.files.untrusted import InvalidDataError, item
 from charlm.kernels.compute import Compute
-from charlm.models.language_model import LanguageModel, checked_weights, choose_device
+from charlm.models.language_model import LanguageModel, choose_device
 from charlm.models.new_characters import load_extended
 from charlm.models.openings import Opening, choose_passages
+from charlm.models.weights import checked_weights
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint
 from charlm.training.counters import Counters
 from charlm.training.determinism import deterministic

@@ -15,13 +15,8 @@ from charlm.distributed.processes import Processes, portion
 from charlm.environment.clock import seconds_awake
 from charlm.errors import DivergenceError
 from charlm.models.dropout import Masks
-from charlm.models.language_model import (
-    AnyState,
-    LanguageModel,
-    detach,
-    join_columns,
-    select_columns,
-)
+from charlm.models.language_model import LanguageModel
+from charlm.models.states import AnyState, detach, join_columns, select_columns
 from charlm.training.distillation import Teacher
 from charlm.training.optimizer import (
     clip_gradients,

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from charlm.config.schema import ModelConfig
 from charlm.models.cells import Cell, LSTMCell, MogrifierCell
 from charlm.models.dropout import Masks, drop_units
-from charlm.models.language_model import LanguageModel, ModelState
+from charlm.models.language_model import LanguageModel
+from charlm.models.states import ModelState
 
 CELLS = ["rnn-tanh", "rnn-relu", "gru", "lstm", "mogrifier"]
 NUM_GATES = {"rnn-tanh": 1, "rnn-relu": 1, "gru": 3, "lstm": 4, "mogrifier": 4}
