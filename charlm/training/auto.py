@@ -1,7 +1,7 @@
-"""A config for a text: by its size and alphabet, the time that there is, and this machine's speed.
+"""Choose a config for a text by its size and alphabet, the time budget and this machine's speed.
 
-These are rules, not a search: all the time is spent on what is kept. What they rest on is measured
-in the README, with where they were tried.
+The choices follow rules, not a search, so that the whole budget trains the final model.
+`configs/README.md` states the measurements behind the rules.
 """
 
 import math
@@ -21,38 +21,38 @@ from charlm.models.language_model import LanguageModel, choose_device
 from charlm.training.calibration import can_compile
 from charlm.training.optimizer import make_optimizer
 
-_SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
-_CHARACTERS_A_WEIGHT = 5
-"""Characters to learn from that each weight needs, repetitions included."""
-_WEIGHTS_AT_A_MILLION, _GROWTH = 2e6, 0.6
-"""Recurrent weights that a million characters can use, and the power at which that grows."""
-_MOST_EPOCHS = 60.0
-_SEVERAL_EPOCHS = 35.0
-"""Epochs that one network would have, from which on two and their student are better."""
+_HIDDEN_SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
+_CHARACTERS_PER_WEIGHT = 5
+"""Number of training characters that each weight needs, repetitions included."""
+_WEIGHTS_PER_MILLION, _WEIGHTS_EXPONENT = 2e6, 0.6
+"""Recurrent weights that a million characters can train, and the exponent of their growth."""
+_EPOCH_LIMIT = 60.0
+_ENSEMBLE_EPOCHS = 35.0
+"""Number of epochs of one network from which two networks and their student are better."""
 _MOGRIFIER_EPOCHS = 12.0
-"""From so many on, it has learnt a text by heart sooner than an LSTM has."""
+"""Number of epochs from which a Mogrifier overfits more than an LSTM."""
 _BATCHES = BatchesConfig(
     batch_size=32, sequence_length=64, reset_probability=0.02, hapax_dropout=0.5
 )
-_STEPS_AN_EPOCH = 3
-"""A shorter text is read in fewer columns, or an epoch would be a step or two."""
-_WARM_UP = 0.1
-"""Of all steps, at most."""
-_EMBEDDING_DROPOUT = 1.4
-"""That of the characters' vectors, over the square of the other: small texts need most of it."""
+_MIN_STEPS_PER_EPOCH = 3
+"""Lowest number of steps per epoch; a short text is read in fewer columns to reach it."""
+_WARMUP_FRACTION = 0.1
+"""Largest fraction of all steps that is warm-up."""
+_EMBEDDING_DROPOUT_FACTOR = 1.4
+"""Embedding dropout divided by the square of dropout: small texts need most of it."""
 _NGRAM_ORDER = 7
-_VALIDATIONS = 30
-_SHARE_OF_VALIDATION, _SCORING = 0.05, 3.0
-"""Of the time, at most; and how much faster than training it is to score a text."""
+_MAX_VALIDATIONS = 30
+_VALIDATION_FRACTION, _SCORING_SPEEDUP = 0.05, 3.0
+"""Largest fraction of the time for validation, and how much faster scoring is than training."""
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What to train, and why."""
+    """A config, and the reasons for its choices."""
 
     config: Config
     reasons: tuple[str, ...]
-    """A line for each choice."""
+    """One line per choice."""
 
 
 def advise(
@@ -61,10 +61,10 @@ def advise(
     settled: Collection[str] = (),
     precision: Precision = "float32",
 ) -> Advice:
-    """Return a config for a text, within `training.budget`.
+    """Return a config for a text and `training.budget`.
 
-    Members of an ensemble share the time. Keys that are `settled`, as `section.key`, stay as they
-    are, and so do corpus, seed, device and what else does not decide how well it learns.
+    The members of an ensemble share the budget. Keys in `settled` (`section.key`) keep their
+    values, and so do the corpus, the seed, the device and whatever does not affect the loss.
     """
     settled = {*settled}
     if config.model.tie_weights and "model.embedding_size" in settled:
@@ -74,42 +74,43 @@ def advise(
     is_compiled = can_compile(config)
     cell = {"cell": "mogrifier" if is_compiled else "lstm"}
     defaults = ModelConfig().model_dump(exclude={"hidden_size", "embedding_size"})
-    config = choose(config, "model", defaults | cell)  # sizes follow, which tying would compare
+    config = choose(config, "model", defaults | cell)  # later: sizes, which tied weights restrict
     batches = _BATCHES.model_dump() | {"batch_size": choose_columns(characters)}
     config = choose(config, "batches", batches)
     speed = cache(partial(measured_speed, config, precision, len(corpus.vocabulary)))
 
     def size_in(seconds: float) -> tuple[int, float, str]:
         if "model.hidden_size" in settled:
-            return config.model.hidden_size, speed(config.model.hidden_size), "as it was set"
+            return config.model.hidden_size, speed(config.model.hidden_size), "as set"
         return choose_size(characters, seconds, speed)
 
     if not config.ensemble.is_wanted or any(key.startswith("ensemble.") for key in settled):
-        mixes = is_compiled and len(corpus.parts["validation"]) > 1  # in Python, counts are slow
-        chosen = choose_ensemble(budget * size_in(budget)[1] / characters, mixes)
+        # Without the kernels, n-grams are slow; without validation, their weights are not fitted.
+        has_ngrams = is_compiled and len(corpus.parts["validation"]) > 1
+        chosen = choose_ensemble(budget * size_in(budget)[1] / characters, has_ngrams)
         config = choose(config, "ensemble", chosen.model_dump())
     seconds = budget * config.ensemble.share(0)
     hidden_size, rate, limit = size_in(seconds)
-    epochs = min(_MOST_EPOCHS, seconds * rate / characters)
+    epochs = min(_EPOCH_LIMIT, seconds * rate / characters)
     dropout = choose_dropout(epochs)
     model = {
         "cell": "mogrifier" if is_compiled and epochs < _MOGRIFIER_EPOCHS else "lstm",
         "hidden_size": hidden_size,
         "embedding_size": embedding_of(hidden_size, config.model.tie_weights),
         "dropout": dropout,
-        "embedding_dropout": round(_EMBEDDING_DROPOUT * dropout**2, 2),
+        "embedding_dropout": round(_EMBEDDING_DROPOUT_FACTOR * dropout**2, 2),
     }
     config = choose(config, "model", model)
     every = choose_interval(config, corpus, epochs)
     steps = epochs * characters / (config.batches.batch_size * config.batches.sequence_length)
     training = {
-        "epochs": epochs if epochs == _MOST_EPOCHS else None,  # or the time decides
+        "epochs": epochs if epochs == _EPOCH_LIMIT else None,  # otherwise the budget ends it
         "steps": None,
         "optimizer": "adamw",
         "learning_rate": 1.6e-2 if hidden_size < 768 else 1.2e-2,
         "weight_decay": 0.2,
         "schedule": "cosine",
-        "warmup_steps": min(50, math.ceil(_WARM_UP * steps)),
+        "warmup_steps": min(50, math.ceil(_WARMUP_FRACTION * steps)),
         "validate_every": every,
         "save_every": every,
     }
@@ -123,50 +124,53 @@ def advise(
 def _choose(
     config: Config, section: str, choices: dict[str, Any], settled: Collection[str]
 ) -> Config:
-    """Return the config with choices made in a section, but for keys that are settled."""
-    made = {key: value for key, value in choices.items() if f"{section}.{key}" not in settled}
-    return config.replace(**{section: made})
+    """Return the config with the choices in a section, except for settled keys."""
+    changes = {key: value for key, value in choices.items() if f"{section}.{key}" not in settled}
+    return config.replace(**{section: changes})
 
 
 def _reasons(
     config: Config, epochs: float, seconds: float, rate: float, limit: str
 ) -> Iterator[tuple[str, str]]:
-    """Yield a line for each choice, and a key that would have settled it."""
+    """Yield a line for each choice, with the key that would have settled it."""
     model, training, ensemble = config.model, config.training, config.ensemble
     if model.cell == "mogrifier":
         yield "model.cell", "a mogrifier: it learns faster than an LSTM"
     elif epochs < _MOGRIFIER_EPOCHS:
-        yield "model.cell", "an LSTM: of the gated cells, the one that PyTorch alone runs well"
+        yield (
+            "model.cell",
+            "an LSTM: of the gated cells, PyTorch runs it best",
+        )
     else:
-        yield "model.cell", "an LSTM: what is read so often, a mogrifier learns by heart"
+        yield "model.cell", "an LSTM: a mogrifier overfits a text that is read so often"
     yield (
         "model.hidden_size",
-        f"hidden size {model.hidden_size}: {limit} (this machine: {rate:,.0f} characters a second)",
+        f"hidden size {model.hidden_size}: {limit} (here {rate:,.0f} characters per second)",
     )
     yield (
         "model.dropout",
-        f"dropout {model.dropout:g}, of characters' vectors {model.embedding_dropout:g}: the text "
-        f"is read {epochs:,.1f} times",
+        f"dropout {model.dropout:g}, embedding dropout {model.embedding_dropout:g}: the text is "
+        f"read {epochs:,.1f} times",
     )
     if ensemble.student:
         yield (
             "ensemble.members",
-            f"{ensemble.members} networks and a student of theirs: one alone would have time to "
-            f"read the text more than {_SEVERAL_EPOCHS:g} times",
+            f"{ensemble.members} networks and their student: a single network would read the text "
+            f"more than {_ENSEMBLE_EPOCHS:g} times",
         )
     if ensemble.ngram_order is not None:
         yield (
             "ensemble.ngram_order",
-            f"n-grams up to order {ensemble.ngram_order} beside: they know at once what the text "
-            "says word by word",
+            f"n-grams up to order {ensemble.ngram_order} as well: they learn repeated phrases "
+            "in one pass",
         )
-    if epochs < _MOST_EPOCHS:
+    if epochs < _EPOCH_LIMIT:
         length = f"{seconds:,.0f} seconds" + (" each" if ensemble.size > 1 else "")
     else:
-        length = f"{epochs:g} epochs: so small a text has no more to teach"
+        length = f"{epochs:g} epochs: more would not help with so small a text"
     yield (
         "training.learning_rate",
-        f"{length}; the learning rate falls from {training.learning_rate:g} with it",
+        f"{length}; meanwhile the learning rate falls from {training.learning_rate:g}",
     )
     yield (
         "batches.batch_size",
@@ -175,68 +179,65 @@ def _reasons(
     )
 
 
-def choose_ensemble(epochs: float, mixes: bool) -> EnsembleConfig:
-    """Return what to train where one network alone could read the text so many times.
-
-    `mixes` says whether n-grams can be mixed in.
-    """
-    ngrams = EnsembleConfig(ngram_order=_NGRAM_ORDER if mixes else None)
-    if epochs < _SEVERAL_EPOCHS:
+def choose_ensemble(epochs: float, has_ngrams: bool) -> EnsembleConfig:
+    """Return the ensemble for a budget in which a single network would take `epochs`."""
+    ngrams = EnsembleConfig(ngram_order=_NGRAM_ORDER if has_ngrams else None)
+    if epochs < _ENSEMBLE_EPOCHS:
         return ngrams
     return ngrams.replace(members=2, student=0.4)
 
 
 def choose_columns(characters: int) -> int:
-    """Return how many columns to read a text in: few enough for some steps an epoch."""
-    most = characters / (_STEPS_AN_EPOCH * _BATCHES.sequence_length)
-    return min(_BATCHES.batch_size, 1 << math.floor(math.log2(max(1.0, most))))
+    """Return the number of columns of a batch: few enough for several steps per epoch."""
+    limit = characters / (_MIN_STEPS_PER_EPOCH * _BATCHES.sequence_length)
+    return min(_BATCHES.batch_size, 1 << math.floor(math.log2(max(1.0, limit))))
 
 
 def choose_interval(config: Config, corpus: Corpus, epochs: float) -> int:
-    """Return the steps between validations: they shall take a small part of the time."""
+    """Return the number of steps between validations, which take a small part of the time."""
     batches, limit = config.batches, config.training.validation_characters
     read = epochs * len(corpus.parts["train"])
     scored = min(len(corpus.parts["validation"]), limit or math.inf)
-    least = max(read / _VALIDATIONS, scored / (_SCORING * _SHARE_OF_VALIDATION))
+    least = max(read / _MAX_VALIDATIONS, scored / (_SCORING_SPEEDUP * _VALIDATION_FRACTION))
     return max(1, math.ceil(least / (batches.batch_size * batches.sequence_length)))
 
 
 def choose_size(
     characters: int, seconds: float, speed: Callable[[int], float]
 ) -> tuple[int, float, str]:
-    """Return the largest size that text and time allow, its speed, and which of them was short."""
-    size, rate = _SIZES[0], speed(_SIZES[0])
-    for larger in _SIZES[1:]:
-        if weights_of(larger) > _WEIGHTS_AT_A_MILLION * (characters / 1e6) ** _GROWTH:
-            return size, rate, f"{characters:,} characters of text cannot fill a larger one"
+    """Return the largest hidden size that text and time allow, its speed, and what limits it."""
+    size, rate = _HIDDEN_SIZES[0], speed(_HIDDEN_SIZES[0])
+    for larger in _HIDDEN_SIZES[1:]:
+        if weights_of(larger) > _WEIGHTS_PER_MILLION * (characters / 1e6) ** _WEIGHTS_EXPONENT:
+            return size, rate, f"{characters:,} characters of text are too few for a larger one"
         larger_rate = speed(larger)
-        if seconds * larger_rate < _CHARACTERS_A_WEIGHT * weights_of(larger):
+        if seconds * larger_rate < _CHARACTERS_PER_WEIGHT * weights_of(larger):
             return size, rate, f"{seconds:,.0f} seconds are too short for a larger one"
         size, rate = larger, larger_rate
-    return size, rate, "the largest that is tried"
+    return size, rate, "the largest that charlm chooses"
 
 
 def embedding_of(hidden_size: int, is_tied: bool = False) -> int:
-    """Return the size of a character's vector in a model of this size."""
+    """Return the embedding size for a hidden size."""
     return hidden_size if is_tied else min(128, max(1, hidden_size // 2))
 
 
 def weights_of(hidden_size: int) -> int:
-    """Return how many weights an LSTM of this size has."""
+    """Return the number of weights of an LSTM of this size."""
     return 4 * hidden_size * (hidden_size + embedding_of(hidden_size))
 
 
 def choose_dropout(epochs: float) -> float:
-    """Return more dropout the more often the text is read; none for a text that is read once."""
+    """Return the dropout probability: 0 for one epoch, and more for more epochs."""
     return round(min(0.5, max(0.0, 0.09 * math.log2(max(1.0, epochs)) - 0.08)), 2)
 
 
 def measured_speed(
     config: Config, precision: Precision, vocabulary_size: int, hidden_size: int
 ) -> float:
-    """Return how many characters a second a model of this size learns from, by a few steps.
+    """Measure the characters per second that a model of this size trains on, in a few steps.
 
-    Dropout, which may have been set, is left out: it takes little.
+    Dropout is left out, because it takes little time.
     """
     embedding_size = embedding_of(hidden_size, config.model.tie_weights)
     sizes = {"hidden_size": hidden_size, "embedding_size": embedding_size}
@@ -247,8 +248,8 @@ def measured_speed(
     model.precision = precision
     optimizer = make_optimizer(model, config.training)
     batch_size, shortest = config.batches.batch_size, math.inf
-    places = (config.batches.sequence_length + 1, batch_size)
-    ids = torch.randint(vocabulary_size, places, generator=torch.Generator().manual_seed(0))
+    shape = (config.batches.sequence_length + 1, batch_size)
+    ids = torch.randint(vocabulary_size, shape, generator=torch.Generator().manual_seed(0))
     ids = ids.to(model.device)
     for _ in range(4):
         start = perf_counter()

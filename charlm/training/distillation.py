@@ -1,8 +1,8 @@
-"""Knowledge distillation: a student learns from the predictions of teachers, and from the text.
+"""Knowledge distillation: a student learns from the predictions of teachers and from the text.
 
-Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015. The text shows one
-next character at each place. Teachers that were trained on it give a probability to every
-character, so that the student learns more from each step and memorises less.
+Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015. The text shows only
+one next character at each position. Teachers trained on it assign a probability to every
+character, so the student learns more from each step and memorises less.
 """
 
 from collections.abc import Sequence
@@ -27,21 +27,21 @@ from charlm.runs.finding import checkpoint_to_use
 
 
 class Teacher:
-    """Networks that read the text with the student, and the targets that they give it.
+    """Networks that read the same batches as a student, and compute its targets.
 
-    Each network carries its recurrent state from batch to batch, as the student does. A batch is
-    read at once, even where the student reads it in groups of columns.
+    Each network carries its recurrent state from batch to batch, like the student. It reads a
+    batch as a whole, even if the student reads it in groups of columns.
     """
 
     def __init__(self, networks: Sequence[LanguageModel], share: float) -> None:
-        """`share` of each target is the networks' mean prediction, the rest is the text."""
+        """`share` of each target is the networks' mean prediction; the rest is the text."""
         self.networks = [network.eval().requires_grad_(False) for network in networks]
         self.share = share
         self.states: list[AnyState] = [network.initial_state(1) for network in self.networks]
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> Float[Tensor, "time batch vocabulary"]:
-        """Read a batch; return the distribution to learn at each place."""
+        """Read a batch; return the target distribution at each position."""
         first = self.networks[0]
         inputs, text = batch.inputs.to(first.device), batch.targets.to(first.device)
         if not batch.continues:

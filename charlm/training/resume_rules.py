@@ -1,4 +1,4 @@
-"""Rules of resuming: which settings may change, and which run folders can be resumed."""
+"""Rules for resuming: which settings may change, and which run folders can be resumed."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from charlm.kernels.loading import Precision
 from charlm.runs.folder import RunFolder
 
 MAY_CHANGE = {
-    # The paths of the text, and the teachers: digests show whether they are the same.
+    # Paths of texts and teachers may change, because digests identify their contents.
     "corpus": {"paths", "builtin", "validation_paths", "test_paths"},
     "training": {
         "accumulate",
@@ -30,7 +30,7 @@ MAY_CHANGE = {
     },
     "ensemble": {"keep_text"},
 }
-"""The keys of each section that finished steps do not depend on."""
+"""Keys of each section that may change when a run is resumed: no finished step depends on them."""
 
 
 def check_resumable(
@@ -64,10 +64,10 @@ def check_same(folder: RunFolder, config: Config) -> None:
 
 
 def check_not_begun(folder: RunFolder) -> None:
-    """Raise `RunError` if checkpoints are there, so that a new start would lose them."""
-    first = folder.numbered(0)  # a crash in the first save may leave it without `last`
+    """Raise `RunError` if the folder has checkpoints that a new start would overwrite."""
+    first = folder.numbered(0)  # a crash in the first save may leave only this one
     if any(path != first for path in folder.checkpoints.glob("*.safetensors")):
         raise RunError(
-            f"{folder.last}: missing, and other checkpoints are there; copy one of "
+            f"{folder.last}: missing, but other checkpoints exist; copy one from "
             f"{folder.checkpoints} to it, or start a new run with --set training.start_from=…"
         )

@@ -202,7 +202,7 @@ def test_crash_within_the_first_save(text_file: Path, tmp_path: Path) -> None:
     assert charlm.resume(broken.path).step == 3
     assert lines(broken) == lines(whole)
     broken.last.unlink()
-    with pytest.raises(RunError, match="other checkpoints are there"):
+    with pytest.raises(RunError, match="other checkpoints exist"):
         charlm.resume(broken.path)
 
 

@@ -37,7 +37,7 @@ def test_size_grows_with_the_time(characters: int) -> None:
     chosen = [choose_size(characters, seconds, speed) for seconds in (1.0, 10.0, 60.0, 600.0, 36e3)]
     sizes = [size for size, _, _ in chosen]
     assert sizes == sorted(sizes)
-    assert "too short" in chosen[0][2] or "cannot fill" in chosen[0][2]
+    assert "too short" in chosen[0][2] or "too few" in chosen[0][2]
     assert all(rate == speed(size) for size, rate, _ in chosen)
 
 
@@ -77,7 +77,7 @@ def rate(monkeypatch: pytest.MonkeyPatch) -> float:
 
 def test_long_budgets_train_an_ensemble() -> None:
     """Time that one network cannot use is for more networks."""
-    chosen = [auto.choose_ensemble(epochs, mixes=True) for epochs in (0.1, 5.0, 50.0, 500.0)]
+    chosen = [auto.choose_ensemble(epochs, has_ngrams=True) for epochs in (0.1, 5.0, 50.0, 500.0)]
     sizes = [ensemble.size for ensemble in chosen]
     assert sizes == sorted(sizes)
     assert (sizes[0], sizes[-1]) == (1, 3)
@@ -172,7 +172,7 @@ def test_validation_takes_little_time(characters: int, validation: int, epochs: 
 def test_any_key_of_the_model_may_be_settled(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(auto, "_MOST_EPOCHS", 1.0)
+    monkeypatch.setattr(auto, "_EPOCH_LIMIT", 1.0)
     command = ["train", "--auto", "--text", str(text_file), "--runs", str(tmp_path), "--name", "a"]
     sets = [f"--set={setting}" for setting in ("ensemble.members=1", *settings)]
     result = CliRunner().invoke(app, [*command, "--budget", "20s", *sets])
@@ -186,12 +186,12 @@ def test_any_key_of_the_model_may_be_settled(
 def test_auto_says_why_and_leaves_what_was_set(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auto, "_MOST_EPOCHS", 2.0)
+    monkeypatch.setattr(auto, "_EPOCH_LIMIT", 2.0)
     command = ["train", "--auto", "--text", str(text_file), "--runs", str(tmp_path), "--name", "a"]
     settings = ["--budget", "20s", "--seed", "3", "--set", "model.cell=gru"]
     result = CliRunner().invoke(app, [*command, *settings])
     assert result.exit_code == 0, result.output
-    for word in ("hidden size", "dropout", "n-grams", "a student", "epochs", "columns of"):
+    for word in ("hidden size", "dropout", "n-grams", "their student", "epochs", "columns of"):
         assert word in result.stderr
     config = load_config(tmp_path / "a" / "config.yaml")
     assert (config.model.cell, config.training.seed, config.training.budget) == ("gru", 3, 20)
@@ -202,7 +202,7 @@ def test_auto_says_why_and_leaves_what_was_set(
     result = CliRunner().invoke(app, [*command[:-1], "one", *settings])
     assert result.exit_code == 0, result.output
     assert load_config(tmp_path / "one" / "config.yaml").ensemble == EnsembleConfig(ngram_order=7)
-    assert "a student" not in result.stderr
+    assert "their student" not in result.stderr
     assert "n-grams" in result.stderr
     again = CliRunner().invoke(app, ["train", "--resume", str(tmp_path / "a"), "--auto"])
     assert again.exit_code == 1
