@@ -21,7 +21,7 @@ def data_list() -> None:
 
     rows = [(name, "yes", title) for name, title in catalogue.BUILTIN.items()]
     for name, entry in catalogue.catalogue().items():
-        presence = "yes" if catalogue.downloaded(name).exists() else "no"
+        presence = "yes" if catalogue.download_path(name).exists() else "no"
         rows.append((name, presence, f"{entry.title} ({entry.size / 1e6:.1f} MB, {entry.licence})"))
     show_texts(rows, cache_folder())
 

@@ -21,7 +21,7 @@ from charlm.corpus.corpus import (
     PartName,
     cached_corpus,
     keep_corpus,
-    write_about,
+    write_description,
 )
 from charlm.corpus.decoding import read_symbols, spool_standard_input, web_pages
 from charlm.corpus.file_digests import Digests
@@ -181,14 +181,14 @@ def _encode(
         symbols.write_unknown(unknown_from, end, vocabulary, folder / f"{name}.unknown")
     for name, (start, end) in zip(PARTS[1:], bounds[1:], strict=True):
         symbols.write_ids(start, end, vocabulary, folder / f"{name}.ids")
-    symbols.become_ids(*bounds[0], vocabulary, folder / f"{PARTS[0]}.ids")
+    symbols.convert_to_ids(*bounds[0], vocabulary, folder / f"{PARTS[0]}.ids")
     starts = [start for start, _ in bounds]
     if config.validation_paths or config.test_paths:
         starts = [0, 0, 0]
     else:
         texts = [texts[0]] * len(PARTS)
     origins = dict(zip(PARTS, map(Origin, texts, starts), strict=True))
-    write_about(
+    write_description(
         folder, vocabulary, parts, origins, _hapaxes(counts[0], vocabulary, config.minimum_count)
     )
 

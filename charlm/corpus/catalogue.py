@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from charlm.corpus.downloads import sha256_of, taken_out, transfer
+from charlm.corpus.downloads import sha256_of, transfer, unpack_member
 from charlm.errors import CorpusError, file_errors
 from charlm.files.atomic import sync, sync_folder, write_whole
 from charlm.files.build_folder import building_folder
@@ -29,7 +29,8 @@ BUILTIN = {
     "python-stdlib": "the sources of Python's standard library",
     "lyrics-zh": "Chinese lyrics written for charlm",
 }
-_NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3"}
+_EXCLUDED_FOLDERS = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3"}
+"""Names of folders whose files are not part of `python-stdlib`."""
 
 
 class DownloadableText(BaseModel):
@@ -40,23 +41,23 @@ class DownloadableText(BaseModel):
     title: str
     address: str
     size: NonNegativeInt
-    """Bytes at the address."""
+    """Number of bytes at the address."""
     sha256: str
     licence: str
     member: str | None = None
-    """The file inside, where a zip archive lies at the address."""
+    """Name of the text in the zip archive at the address; None if the text itself is there."""
     member_size: NonNegativeInt | None = None
-    """Bytes of that file."""
+    """Number of bytes of the unpacked text."""
 
     @model_validator(mode="after")
-    def _has_both_or_neither(self) -> "DownloadableText":
+    def _check_member(self) -> "DownloadableText":
         if (self.member is None) != (self.member_size is None):
-            raise ValueError("a member has a member_size")
+            raise ValueError("member and member_size should be set together")
         return self
 
     @property
     def text_size(self) -> int:
-        """Bytes of the text itself."""
+        """Number of bytes of the text itself."""
         return self.size if self.member_size is None else self.member_size
 
 
@@ -77,24 +78,24 @@ def catalogue() -> dict[str, DownloadableText]:
     ) as reason:
         why = " ".join(str(reason).split())
         raise CorpusError(
-            f"{path}: not a catalogue ({why:.300}); install charlm-rnn anew"
+            f"{path}: not a valid catalogue ({why:.300}); reinstall charlm-rnn"
         ) from None
-    for name in texts:  # it becomes the name of a file
+    for name in texts:  # it becomes a file name
         if not (isinstance(name, str) and re.fullmatch(r"[\w-]{1,60}", name)):
-            raise CorpusError(f"{path}: {name!r:.60} is no name of a text; rename it")
+            raise CorpusError(f"{path}: {name!r:.60} is not a valid name of a text; rename it")
     return texts
 
 
 def entry_of(name: str) -> DownloadableText:
     """Return the entry of a text; raises `CorpusError` for an unknown name."""
     if name not in (known := catalogue()):
-        hint = did_you_mean(name, known) or f"known are {', '.join(known)}"
+        hint = did_you_mean(name, known) or f"known texts are {', '.join(known)}"
         raise CorpusError(f"{name}: unknown text; {hint}")
     return known[name]
 
 
-def downloaded(name: str) -> Path:
-    """Return the path of the downloaded text `name`, also before the download."""
+def download_path(name: str) -> Path:
+    """Return the path of a downloaded text, whether or not it exists."""
     return cache_folder() / "texts" / f"{name}.txt"
 
 
@@ -108,18 +109,18 @@ def files_of(name: str) -> list[Path]:
         return [shipped("data") / "lyrics-zh.txt"]
     if name not in (known := catalogue()):
         names = [*BUILTIN, *known]
-        hint = did_you_mean(name, names) or f"known are {', '.join(names)}"
+        hint = did_you_mean(name, names) or f"known texts are {', '.join(names)}"
         raise CorpusError(f"corpus.builtin {name!r}: unknown text; {hint}")
-    path, remedy = downloaded(name), f"get it with `charlm data get {name}`"
+    path, remedy = download_path(name), f"get it with `charlm data get {name}`"
     if not path.exists():
-        raise CorpusError(f"{name}: not on this machine yet; {remedy}")
+        raise CorpusError(f"{name}: not downloaded yet; {remedy}")
     with file_errors("be read", path, remedy, CorpusError):
         size = path.stat().st_size
         is_whole = size == known[name].text_size
-        if is_whole and known[name].member is None:  # of archives, their digest alone is known
+        if is_whole and known[name].member is None:  # an archive has no digest of its text
             is_whole = sha256_of(path) == known[name].sha256
     if not is_whole:
-        raise CorpusError(f"{path}: {size:,} bytes, and not what was downloaded; {remedy} again")
+        raise CorpusError(f"{path}: {size:,} bytes, changed since the download; {remedy} again")
     return [path]
 
 
@@ -128,11 +129,11 @@ def get(
 ) -> Path:
     """Download a text (or take it from a file or folder), check it, and keep it in the cache.
 
-    `on_bytes` receives the size of each piece. Nothing remains of a transfer that breaks off or
-    does not have the right size and SHA-256. Raises `CorpusError`.
+    `on_bytes` receives the size of each piece. Nothing is kept of a transfer that fails or has
+    the wrong size or SHA-256. Raises `CorpusError`.
     """
-    entry, target = entry_of(name), downloaded(name)
-    where = str(_local_file(from_user(source), entry, name)) if source else entry.address
+    entry, target = entry_of(name), download_path(name)
+    origin = str(_local_file(from_user(source), entry, name)) if source else entry.address
     with (
         file_errors("be written", target, ANOTHER_CACHE, CorpusError),
         building_folder(cache_folder()) as folder,
@@ -141,10 +142,10 @@ def get(
             make_folder(target.parent)
             check_claim(target)
         arrived = folder / "arrived"
-        transfer(where, arrived, entry.size, on_bytes)
-        _check(arrived, entry, where)
+        transfer(origin, arrived, entry.size, on_bytes)
+        _check(arrived, entry, origin)
         if entry.member is not None:
-            arrived = taken_out(arrived, entry.member, entry.text_size, where)
+            arrived = unpack_member(arrived, entry.member, entry.text_size, origin)
         sync(arrived)
         with record_locked():
             make_folder(target.parent)  # the cache may have been cleared meanwhile
@@ -160,8 +161,8 @@ def _python_docs() -> Path:
     text = "\n".join(topics.topics[key] for key in sorted(topics.topics)).encode()
     path = cache_folder() / "texts" / f"python-docs-{hashlib.sha256(text).hexdigest()[:12]}.txt"
     with file_errors("be read", path, ANOTHER_CACHE, CorpusError):
-        is_here = path.exists() and path.read_bytes() == text
-    if not is_here:
+        is_current = path.exists() and path.read_bytes() == text
+    if not is_current:
         with file_errors("be written", path, ANOTHER_CACHE, CorpusError), record_locked():
             make_folder(path.parent)
             claim(path)
@@ -174,7 +175,7 @@ def _python_stdlib() -> list[Path]:
     files = sorted(
         path
         for path in library.rglob("*.py")
-        if not _NOT_LIBRARY.intersection(path.relative_to(library).parts)
+        if not _EXCLUDED_FOLDERS.intersection(path.relative_to(library).parts)
     )
     if not files:
         raise CorpusError(f"python-stdlib: no sources in {library}; name a text with --text")
@@ -191,19 +192,20 @@ def _local_file(source: Path, entry: DownloadableText, name: str) -> Path:
                 return path
     raise CorpusError(
         f"{source}: no file here is {name} ({entry.size:,} bytes, SHA-256 {entry.sha256[:12]}…); "
-        f"fetch it from {entry.address}"
+        f"download it from {entry.address}"
     )
 
 
-def _check(path: Path, entry: DownloadableText, where: str) -> None:
+def _check(path: Path, entry: DownloadableText, origin: str) -> None:
     if (size := path.stat().st_size) != entry.size:
         or_more = " or more" if size > entry.size else ""
         raise CorpusError(
-            f"{where}: {size:,} bytes{or_more} arrived instead of {entry.size:,}; nothing was "
-            "kept, try again or fetch it elsewhere"
+            f"{origin}: received {size:,} bytes{or_more} instead of {entry.size:,}; nothing was "
+            "kept, try again or download it elsewhere"
         )
     if (digest := sha256_of(path)) != entry.sha256:
         raise CorpusError(
-            f"{where}: SHA-256 is {digest[:12]}… instead of {entry.sha256[:12]}…: not the text "
-            "that charlm knows; nothing was kept, fetch it elsewhere and give --from"
+            f"{origin}: not the expected text (SHA-256 {digest[:12]}… instead of "
+            f"{entry.sha256[:12]}…); nothing was kept, download it elsewhere and pass it with "
+            "--from"
         )

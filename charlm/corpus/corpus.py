@@ -1,8 +1,8 @@
-"""A text as ids on disk, in training, validation and test splits, and its place in the cache.
+"""Keep a text in the cache as ids, in training, validation and test splits.
 
-The folder that holds the ids is named by a digest of the files' contents and of every setting that
-changes the ids, so a changed text is never served stale; digests inside it tell whether it still is
-what was written.
+The name of its folder is a digest of the contents of the files and of every setting that changes
+the ids, so a changed text gets a new folder. Digests in the folder show whether its files have
+changed since they were written.
 """
 
 import hashlib
@@ -23,14 +23,14 @@ from charlm.files.cache_record import claim, make_folder, record_locked
 from charlm.files.locations import ANOTHER_CACHE, cache_folder
 from charlm.files.untrusted import InvalidDataError, as_ascii, item, parse_json, read_bounded
 
-_MOST_TO_DIGEST = 64 << 20
-"""Bytes: of a longer file of ids, only the length and the time are checked each time it is used.
+_MOST_DIGESTED_BYTES = 64 << 20
+"""Bytes of a file above which its digest is not checked, only its length and modification time.
 
-To read 2 GB takes a second or more, which would be most of a second start. What is not checked was
-synchronised before it took its place, so that a power cut leaves none of it unwritten.
+Reading 2 GB takes a second or more, and would be most of the time of a second start. Such a file is
+synchronised to disk before it takes its place, so a power cut leaves no part of it unwritten.
 """
 
-_PIECE = 1 << 20
+_PIECE_LENGTH = 1 << 20
 """Number of characters or bytes to read at a time."""
 
 PartName = Literal["train", "validation", "test"]
@@ -56,11 +56,11 @@ class Part:
 
     ids: Ids
     sizes: Sizes
-    """Bytes of the symbol of each id; 0 for the unknown symbol."""
+    """Number of bytes of the symbol of each id; 0 for the unknown symbol."""
     unknown: np.ndarray
-    """The characters outside the vocabulary, in order, as `UNKNOWN_TYPE`."""
+    """Characters outside the vocabulary, in order, as `UNKNOWN_TYPE`."""
     origin: Origin = Origin("", 0)
-    """The text of which it is a split."""
+    """Text that it is a split of, and its position there."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,8 +73,8 @@ class Part:
         """Return the number of bytes, and of unknown characters, from `start` to `end`."""
         first, last = np.searchsorted(self.unknown["place"], (start, end))
         size = int(self.unknown["bytes"][first:last].sum(dtype=np.int64))
-        for begin in range(start, end, _PIECE):
-            ids = self.ids[begin : min(begin + _PIECE, end)]
+        for begin in range(start, end, _PIECE_LENGTH):
+            ids = self.ids[begin : min(begin + _PIECE_LENGTH, end)]
             size += int(np.bincount(ids, minlength=len(self.sizes)) @ self.sizes.astype(np.int64))
         return size, int(last - first)
 
@@ -88,8 +88,8 @@ class Corpus:
     """Digest of the text and of every setting that changes the ids."""
     parts: dict[PartName, Part]
     hapaxes: tuple[int, ...]
-    """Ids of the rare characters that `batches.hapax_dropout` hides: they occur in the training
-    split fewer than twice `minimum_count` times (once, by default). Empty with `unit: byte`."""
+    """Ids of the rare characters that `batches.hapax_dropout` hides: they occur fewer than twice
+    `minimum_count` times in the training split (once, by default). Empty with `unit: byte`."""
 
 
 def cached_corpus(fingerprint: str) -> Corpus | None:
@@ -100,29 +100,29 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
     folder = cache_folder() / "corpora" / fingerprint
     try:
         written = as_ascii(read_bounded(folder / "corpus.json", megabytes=19))
-        about = parse_json(written, max_numbers=2_400_000)  # a vocabulary, and what is rare in it
-        digest = item(about, "sha256", str)
-        if digest != _digest_of({key: about[key] for key in about if key != "sha256"}):
+        description = parse_json(written, max_numbers=2_400_000)  # a vocabulary and its hapaxes
+        digest = item(description, "sha256", str)
+        if digest != _digest_of({key: description[key] for key in description if key != "sha256"}):
             raise InvalidDataError(f"{folder}: changed since it was written")
-        vocabulary = Vocabulary.from_json(item(about, "vocabulary", dict))
+        vocabulary = Vocabulary.from_json(item(description, "vocabulary", dict))
         parts: dict[PartName, Part] = {}
         for name in PARTS:
-            lengths = item(item(about, "parts", dict), name, list)
+            lengths = item(item(description, "parts", dict), name, list)
             if list(map(type, lengths)) != [int, int]:
                 raise InvalidDataError("the lengths of a split are invalid")
             length, num_unknown = lengths
-            unknown = _map(folder / f"{name}.unknown", about, UNKNOWN_TYPE, num_unknown)
+            unknown = _map(folder / f"{name}.unknown", description, UNKNOWN_TYPE, num_unknown)
             check = _IdsCheck(vocabulary, unknown)
-            ids = _map(folder / f"{name}.ids", about, vocabulary.id_type, length, check)
-            origin = _origin_of(*item(item(about, "origins", dict), name, list))
+            ids = _map(folder / f"{name}.ids", description, vocabulary.id_type, length, check)
+            origin = _origin_of(*item(item(description, "origins", dict), name, list))
             parts[name] = Part(ids, vocabulary.sizes, unknown, origin)
-        hapaxes = tuple(item(about, "hapaxes", list))
+        hapaxes = tuple(item(description, "hapaxes", list))
         if not all(type(one) is int and 0 < one < len(vocabulary) for one in hapaxes):
             raise InvalidDataError("hapaxes are outside the vocabulary")
         return Corpus(vocabulary, fingerprint, parts, hapaxes)
     except PermissionError as reason:
         raise CorpusError(
-            f"{folder}: could not be read ({reason.strerror}), it belongs to another user; set "
+            f"{folder}: could not be read ({reason.strerror}); it belongs to another user, set "
             "CHARLM_CACHE to a folder of your own"
         ) from None
     except (OSError, InvalidDataError):
@@ -136,7 +136,7 @@ def _origin_of(*written: Any) -> Origin:
 
 
 class _IdsCheck:
-    """Raise `InvalidDataError` for ids that no text has; a digest does not exclude them."""
+    """Raises `InvalidDataError` for ids that no text has; a digest does not exclude them."""
 
     def __init__(self, vocabulary: Vocabulary, unknown: np.ndarray) -> None:
         sizes = unknown["bytes"]
@@ -153,14 +153,14 @@ class _IdsCheck:
             raise InvalidDataError("ids are outside the vocabulary")
         if self._vocabulary.unknown_id is not None:
             places = self._place + np.flatnonzero(ids == self._vocabulary.unknown_id)
-            stated = self._unknown[self._found : self._found + len(places)]
-            if not np.array_equal(stated, places):
-                raise InvalidDataError("the places of unknown characters are invalid")
+            recorded = self._unknown[self._found : self._found + len(places)]
+            if not np.array_equal(recorded, places):
+                raise InvalidDataError("the positions of unknown characters are invalid")
             self._found += len(places)
         self._place += len(ids)
 
 
-def write_about(
+def write_description(
     folder: Path,
     vocabulary: Vocabulary,
     parts: dict[PartName, tuple[int, int]],
@@ -178,7 +178,7 @@ def write_about(
             digests[path.name] = _digest_of_file(file)
         if digests[path.name] is None:
             sync(path)
-    about = {
+    description = {
         "vocabulary": vocabulary.to_json(),
         "parts": parts,
         "origins": {name: [origin.digest, origin.start] for name, origin in origins.items()},
@@ -186,19 +186,19 @@ def write_about(
         "digests": digests,
         "hapaxes": list(hapaxes),
     }
-    about["sha256"] = _digest_of(about)
-    (folder / "corpus.json").write_text(json.dumps(about), encoding="utf-8")
+    description["sha256"] = _digest_of(description)
+    (folder / "corpus.json").write_text(json.dumps(description), encoding="utf-8")
 
 
 def keep_corpus(folder: Path, key: str) -> Corpus:
-    """Move a finished corpus to its place in the cache, unless another process was first.
+    """Move a finished corpus to its place in the cache, unless another process has been faster.
 
-    Raises `CorpusError` if that fails, or if something that charlm did not make has this path.
+    Raises `CorpusError` if that fails, or if this path has something that charlm did not write.
     """
     target = cache_folder() / "corpora" / key
     with file_errors("be written", target, ANOTHER_CACHE, CorpusError):
         corpus = _put(folder, target)
-    assert corpus is not None, "what was just written is whole"
+    assert corpus is not None, "a corpus that was just written is intact"
     return corpus
 
 
@@ -208,7 +208,7 @@ def _put(folder: Path, target: Path) -> Corpus | None:
         make_folder(target.parent)
         if cached_corpus(key) is None:
             claim(target)
-            if target.exists():  # but is damaged
+            if target.exists():  # and is damaged
                 for name in FILES:  # `corpus.json`, with the digests of the others, comes last
                     (folder / name).replace(target / name)
             else:
@@ -216,44 +216,44 @@ def _put(folder: Path, target: Path) -> Corpus | None:
         return cached_corpus(key)
 
 
-def _digest_of(about: dict[str, Any]) -> str:
+def _digest_of(description: dict[str, Any]) -> str:
     try:
-        return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(description).encode()).hexdigest()
     except RecursionError:  # JSON may be nested as deeply as the parser allows
         raise InvalidDataError("it is nested too deeply") from None
 
 
 def _digest_of_file(
-    file: BufferedReader, see: Callable[[bytes], None] = lambda block: None
+    file: BufferedReader, on_block: Callable[[bytes], None] = lambda block: None
 ) -> str | None:
-    """Return the SHA-256 of a file, and pass every block to `see`; None for a large file.
+    """Return the SHA-256 of a file, and pass every block to `on_block`; None for a large file.
 
     Reading a large file at each start would take too long.
     """
-    if os.fstat(file.fileno()).st_size > _MOST_TO_DIGEST:
+    if os.fstat(file.fileno()).st_size > _MOST_DIGESTED_BYTES:
         return None
     digest = hashlib.sha256()
-    while block := file.read(_PIECE):
+    while block := file.read(_PIECE_LENGTH):
         digest.update(block)
-        see(block)
+        on_block(block)
     return digest.hexdigest()
 
 
 def _map(
     path: Path,
-    about: dict[str, Any],
+    description: dict[str, Any],
     kind: Any,
     length: int,
-    see: Callable[[bytes], None] = lambda block: None,
+    on_block: Callable[[bytes], None] = lambda block: None,
 ) -> np.ndarray:
     """Map a file of a corpus to memory; raises `InvalidDataError` if it has changed."""
-    with path.open("rb") as file:  # opened once, because another file may replace it
-        facts = os.fstat(file.fileno())
-        if facts.st_mtime_ns != item(about, "written", dict).get(path.name):
+    with path.open("rb") as file:  # opened once: another file may replace it meanwhile
+        status = os.fstat(file.fileno())
+        if status.st_mtime_ns != item(description, "written", dict).get(path.name):
             raise InvalidDataError(f"{path}: modified since it was written")
-        if facts.st_size != length * np.dtype(kind).itemsize:
+        if status.st_size != length * np.dtype(kind).itemsize:
             raise InvalidDataError(f"{path}: incomplete")
-        if _digest_of_file(file, see) != item(about, "digests", dict).get(path.name, ""):
+        if _digest_of_file(file, on_block) != item(description, "digests", dict).get(path.name, ""):
             raise InvalidDataError(f"{path}: changed since it was written")
         if length == 0:  # an empty file cannot be mapped
             return np.zeros(0, kind)

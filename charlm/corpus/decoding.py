@@ -16,22 +16,23 @@ import numpy as np
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.file_formats import LEAVE_IT_OUT, is_web_page
 from charlm.corpus.file_kinds import BEGINNING_BYTES, kind_of, mismatch
-from charlm.corpus.files import how_to_leave_out
+from charlm.corpus.files import exclusion_remedy
 from charlm.corpus.normalization import normalised
 from charlm.corpus.vocabulary import Symbols, code_points
 from charlm.corpus.wide_text import utf16_offset
 from charlm.errors import CorpusError, file_errors
 
-_BLOCK = 1 << 19
-"""Bytes read at a time: what becomes of so many fits in a processor's cache."""
-_FIRST_BYTES = 1024
-"""Bytes in which HTML shows."""
+_BLOCK_BYTES = 1 << 19
+"""Number of bytes to read at a time; their code points fit in a processor's cache."""
+_HTML_BEGINNING_BYTES = 1024
+"""Number of bytes at the beginning of a file by which HTML is recognised."""
 _BYTE_ORDER_MARK = "\ufeff"
-_MOST_ACCENTED = 1 / 3
-"""Fraction of the letters of a text in a Latin script that are not ASCII, at most."""
-_REMOVE_THE_MARK_THEMSELVES = ("utf-16", "utf-32")
-_MOST_PENDING = 1 << 20
-"""Bytes that a decoder may keep until they make a character: UTF-7 may begin what has no end."""
+_MOST_ACCENTED_FRACTION = 1 / 3
+"""Largest fraction of non-ASCII letters in a text in a Latin script."""
+_MARK_REMOVING_ENCODINGS = ("utf-16", "utf-32")
+"""Encodings whose decoders remove the byte order mark."""
+_MOST_PENDING_BYTES = 1 << 20
+"""Bytes that a decoder may hold until they complete a character; in UTF-7, none may ever do so."""
 
 
 def spool_standard_input(folder: Path) -> Path:
@@ -48,7 +49,7 @@ def spool_standard_input(folder: Path) -> Path:
 
 def _read_standard_input() -> bytes:
     with file_errors("be read", "standard input", "redirect a text to it", CorpusError):
-        return sys.stdin.buffer.read(_BLOCK)
+        return sys.stdin.buffer.read(_BLOCK_BYTES)
 
 
 def read_symbols(files: Sequence[Path], config: CorpusConfig) -> Iterator[Symbols]:
@@ -66,7 +67,7 @@ def read_symbols(files: Sequence[Path], config: CorpusConfig) -> Iterator[Symbol
 
 def web_pages(files: Sequence[Path]) -> list[Path]:
     """Return the files that are HTML; raises `CorpusError` for one that cannot be read."""
-    return [path for path in files if is_web_page(next(_blocks(path, _FIRST_BYTES), b""))]
+    return [path for path in files if is_web_page(next(_blocks(path, _HTML_BEGINNING_BYTES), b""))]
 
 
 def _pieces(path: Path, config: CorpusConfig, files: Sequence[Path]) -> Iterator[Symbols]:
@@ -74,17 +75,17 @@ def _pieces(path: Path, config: CorpusConfig, files: Sequence[Path]) -> Iterator
     if config.unit == "byte":
         return (np.frombuffer(block, np.uint8) for block in blocks)
     named = (*config.paths, *config.validation_paths, *config.test_paths)
-    texts = _decoded(blocks, path, config, how_to_leave_out(path, named, files))
+    texts = _decode(blocks, path, config, exclusion_remedy(path, named, files))
     if config.normal_form != "none":
         texts = normalised(texts, config.normal_form, path)
     return map(code_points, texts)
 
 
 def _blocks(path: Path, size: int | None = None) -> Iterator[bytes]:
-    """Read a file in blocks of `size` bytes, or of `_BLOCK`."""
+    """Read a file in blocks of `size` bytes, by default `_BLOCK_BYTES`."""
     try:
         with _open(path) as file:
-            while block := file.read(size or _BLOCK):
+            while block := file.read(size or _BLOCK_BYTES):
                 yield block
     except (gzip.BadGzipFile, EOFError, zlib.error) as reason:
         raise CorpusError(f"{path}: {_why_not_gzip(path, reason)}") from None
@@ -105,56 +106,56 @@ def _why_not_gzip(path: Path, reason: Exception) -> str:
 
 
 def _open(path: Path) -> io.BufferedIOBase:
-    if is_packed(path):
+    if is_gzipped(path):
         return gzip.GzipFile(path)
     return path.open("rb")
 
 
-def is_packed(path: Path) -> bool:
+def is_gzipped(path: Path) -> bool:
     """Return whether a file is read as gzip."""
     return path.suffix == ".gz"
 
 
-def _recognised(
-    blocks: Iterator[bytes], path: Path, config: CorpusConfig, leave_out: str
+def _check_blocks(
+    blocks: Iterator[bytes], path: Path, config: CorpusConfig, exclusion: str
 ) -> Iterator[bytes]:
-    """Yield blocks; raise `CorpusError` if the first bytes show that they are not text."""
+    """Yield blocks; raise `CorpusError` if they are not text in the encoding of the config."""
     first: list[bytes] = []
     while sum(map(len, first)) < BEGINNING_BYTES and (block := next(blocks, b"")):
         first.append(block)
     if kind := mismatch(b"".join(first), config.encoding):
         expected = "plain" if kind.encoding is None else config.encoding.upper()
-        remedy = leave_out if leave_out and kind.remedy == LEAVE_IT_OUT else kind.remedy
-        also = "" if remedy is leave_out or not leave_out else f"; or {leave_out}"
-        raise CorpusError(f"{path}: {kind.name}, not {expected} text; {remedy}{also}")
+        remedy = exclusion if exclusion and kind.remedy == LEAVE_IT_OUT else kind.remedy
+        alternative = "" if remedy is exclusion or not exclusion else f"; or {exclusion}"
+        raise CorpusError(f"{path}: {kind.name}, not {expected} text; {remedy}{alternative}")
     offset = 0
     for block in chain(first, blocks):
         if (start := utf16_offset(block, config.encoding)) is not None:
-            also = f"; or {leave_out}" if leave_out else ""
+            alternative = f"; or {exclusion}" if exclusion else ""
             raise CorpusError(
                 f"{path}: UTF-16 text from byte {offset + start} on, within "
-                f"{config.encoding.upper()} text, such as PowerShell's >> appends; convert the "
-                f"file to one encoding{also}"
+                f"{config.encoding.upper()} text, as PowerShell's >> appends it; convert the "
+                f"file to one encoding{alternative}"
             )
         offset += len(block)
         yield block
 
 
-def _decoded(
-    blocks: Iterator[bytes], path: Path, config: CorpusConfig, leave_out: str
+def _decode(
+    blocks: Iterator[bytes], path: Path, config: CorpusConfig, exclusion: str
 ) -> Iterator[str]:
     bytes_decoder = codecs.getincrementaldecoder(config.encoding)()
     decoder: io.IncrementalNewlineDecoder | codecs.IncrementalDecoder = bytes_decoder
     if config.newlines != "keep":
         decoder = io.IncrementalNewlineDecoder(bytes_decoder, translate=True)
     offset, at_start = 0, True
-    also = f"; or {leave_out}" if leave_out else ""
-    for block in _with_end(_recognised(blocks, path, config, leave_out)):
+    alternative = f"; or {exclusion}" if exclusion else ""
+    for block in _append_end(_check_blocks(blocks, path, config, exclusion)):
         pending = len(bytes_decoder.getstate()[0])
-        if pending > _MOST_PENDING:
+        if pending > _MOST_PENDING_BYTES:
             raise CorpusError(
-                f"{path}: {_MOST_PENDING:,} bytes are not yet a character; convert the file, or "
-                "check corpus.encoding"
+                f"{path}: {_MOST_PENDING_BYTES:,} bytes do not complete a character; convert the "
+                "file, or check corpus.encoding"
             )
         try:
             text = decoder.decode(block, final=not block)
@@ -164,31 +165,31 @@ def _decoded(
             raise CorpusError(
                 f"{path}: byte {place} is not {config.encoding.upper()} (0x{wrong:02x}); convert "
                 "the file, or set corpus.encoding to its encoding, such as "
-                f"{_encodings_like(reason.object)}, or corpus.unit to byte{also}"
+                f"{_encodings_like(reason.object)}, or corpus.unit to byte{alternative}"
             ) from None
         except UnicodeError as reason:
             raise CorpusError(
-                f"{path}: not {config.encoding} ({reason}); set corpus.encoding"
+                f"{path}: not {config.encoding} ({reason}); set corpus.encoding to its encoding"
             ) from None
         offset += len(block)
         if at_start and text:
-            if config.encoding not in _REMOVE_THE_MARK_THEMSELVES:
+            if config.encoding not in _MARK_REMOVING_ENCODINGS:
                 text = text.removeprefix(_BYTE_ORDER_MARK)
             at_start = False
         yield text.replace("\n", " ") if config.newlines == "space" else text
 
 
 def _encodings_like(block: bytes) -> str:
-    """Return possible encodings of a block: in Latin scripts, few letters are not ASCII."""
-    others = len(block.translate(None, bytes(range(0x80))))
-    letters = len(block) - len(block.translate(None, string.ascii_letters.encode()))
-    if others > _MOST_ACCENTED * (others + letters):
+    """Return likely encodings of a block; in Latin scripts, most letters are ASCII."""
+    num_others = len(block.translate(None, bytes(range(0x80))))
+    num_letters = len(block) - len(block.translate(None, string.ascii_letters.encode()))
+    if num_others > _MOST_ACCENTED_FRACTION * (num_others + num_letters):
         return "koi8-r, cp1251, gb18030 or shift_jis"
     return "cp1252 (Windows) or cp437 (DOS)"
 
 
-def _with_end(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Add the empty block that tells a decoder that the file ends."""
+def _append_end(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Append the empty block that tells a decoder that the file ends."""
     yield from blocks
     yield b""
 

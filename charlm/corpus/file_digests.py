@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from charlm.corpus.decoding import is_packed
+from charlm.corpus.decoding import is_gzipped
 from charlm.errors import CorpusError, file_errors
 from charlm.files.atomic import write_whole
 from charlm.files.cache_record import claim, make_folder, record_locked
@@ -43,7 +43,7 @@ class Digests:
         digest = hashlib.sha256()
         for path in files:
             with file_errors("be read", path, "check the file", CorpusError):
-                digest.update(b"gzip" if is_packed(path) else b"plain")
+                digest.update(b"gzip" if is_gzipped(path) else b"plain")
                 digest.update(self._of_file(path))
         return digest.hexdigest()
 

@@ -162,7 +162,7 @@ def _is_new(folder: Path, visited: set[tuple[int, int]]) -> bool:
     return is_new
 
 
-def how_to_leave_out(path: Path, named: Sequence[str], files: Sequence[Path]) -> str:
+def exclusion_remedy(path: Path, named: Sequence[str], files: Sequence[Path]) -> str:
     """Return a remedy for a file that is not text: how to exclude it; "" if it was named itself.
 
     `named` are the paths of the config, `files` the files that they name.

@@ -7,64 +7,72 @@ from functools import cache
 
 from charlm.errors import CorpusError
 
-_MOST_HELD = 1 << 20
-"""Characters that may all join one another, before they are taken for no text."""
+_MOST_HELD_CHARACTERS = 1 << 20
+"""Number of characters in a row that may each compose with the one before; no text has so many."""
 _MOST_MARKS = 1000
-"""Marks upon one character: they are sorted, in a time that grows with their square."""
-_HANGUL_ENDS = (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))
-"""Vowels and final consonants, which join by arithmetic and not by a table."""
+"""Number of marks on one character; the time to sort them grows with its square."""
+_HANGUL_VOWELS_AND_ENDS = (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))
+"""Vowels and final consonants, which compose by arithmetic instead of a table."""
 
 
-def normalised(texts: Iterator[str], form: str, where: object) -> Iterator[str]:
-    """Normalise a stream of pieces; hold back characters that a later character may join.
+def normalised(texts: Iterator[str], form: str, source: object) -> Iterator[str]:
+    """Normalise a stream of pieces; hold back characters that may compose with later ones.
 
-    Raises `CorpusError`, which names `where` the text is from, if too many characters would have to
-    be held back or sorted.
+    Raises `CorpusError`, which names the `source`, if too many characters would have to be held
+    back or sorted.
     """
-    held = ""
+    pending = ""
     for text in texts:
-        held += text
-        if _has_too_many_marks(held):
+        pending += text
+        if _has_too_many_marks(pending):
             raise CorpusError(
-                f"{where}: {_MOST_MARKS:,} marks and more upon one character; check the text, or "
-                "leave out corpus.normal_form"
+                f"{source}: {_MOST_MARKS:,} marks or more on one character; check the text, or set "
+                "corpus.normal_form to none"
             )
-        cut = next((i for i in range(len(held) - 1, 0, -1) if joins_none_before(held[i])), 0)
-        if len(held) - cut > _MOST_HELD:
+        cut = next((i for i in range(len(pending) - 1, 0, -1) if is_boundary(pending[i])), 0)
+        if len(pending) - cut > _MOST_HELD_CHARACTERS:
             raise CorpusError(
-                f"{where}: more than {_MOST_HELD:,} characters that all join the one before; check "
-                "the file, or leave out corpus.normal_form"
+                f"{source}: more than {_MOST_HELD_CHARACTERS:,} characters in a row that each "
+                "compose with the one before; check the text, or set corpus.normal_form to none"
             )
-        yield unicodedata.normalize(form, held[:cut])  # type: ignore[arg-type] # one of the four
-        held = held[cut:]
-    yield unicodedata.normalize(form, held)  # type: ignore[arg-type]
+        yield unicodedata.normalize(form, pending[:cut])  # type: ignore[arg-type] # one of the four
+        pending = pending[cut:]
+    yield unicodedata.normalize(form, pending)  # type: ignore[arg-type]
 
 
-def joins_none_before(character: str) -> bool:
+def is_boundary(character: str) -> bool:
     """Return whether a text may be cut before this character and normalised in two pieces.
 
-    It may if the first code point of the character's decomposition is never reordered or joined.
+    It may if the first code point of the character's decomposition is never reordered, and never
+    composes with a character before it.
     """
-    return not _is_mark(character) and _first_part(character) not in _joined_to_others()
+    return not _is_mark(character) and _first_code_point(character) not in _second_characters()
 
 
 def _has_too_many_marks(text: str) -> bool:
-    """Find 2,000 marks in a row for certain, and look at few characters of ordinary text."""
+    """Return whether an aligned block is all marks, as 2,000 marks in a row always contain one.
+
+    It looks at one character of each block of ordinary text.
+    """
     starts = range(0, len(text) - _MOST_MARKS + 1, _MOST_MARKS)
     return any(all(map(_is_mark, text[start : start + _MOST_MARKS])) for start in starts)
 
 
 def _is_mark(character: str) -> bool:
-    return unicodedata.combining(_first_part(character)) != 0
+    return unicodedata.combining(_first_code_point(character)) != 0
 
 
-def _first_part(character: str) -> str:
+def _first_code_point(character: str) -> str:
     return unicodedata.normalize("NFKD", character)[0]
 
 
 @cache
-def _joined_to_others() -> frozenset[str]:
+def _second_characters() -> frozenset[str]:
     """Return the second characters of all pairs that normal forms compose."""
-    parts = (unicodedata.decomposition(chr(code)).split() for code in range(sys.maxunicode + 1))
-    pairs = (pair for pair in parts if len(pair) == 2 and pair[0][0] != "<")
-    return frozenset(chr(int(second, 16)) for _, second in pairs) | set(map(chr, _HANGUL_ENDS))
+    decompositions = (
+        unicodedata.decomposition(chr(code)).split() for code in range(sys.maxunicode + 1)
+    )
+    pairs = (pair for pair in decompositions if len(pair) == 2 and pair[0][0] != "<")
+    return frozenset(chr(int(second, 16)) for _, second in pairs) | set(
+        map(chr, _HANGUL_VOWELS_AND_ENDS)
+    )

@@ -9,19 +9,26 @@ from charlm.corpus.provenance import LEARNT, Record, Through, Use
 from charlm.corpus.shingles import count_common
 from charlm.corpus.vocabulary import Vocabulary
 
-_WORTH_SAYING = {"learnt from": 0.01, "followed": 0.01, "chosen on": 0.1, "fitted on": 0.1}
-_UNFAIR, _UNFAIR_REPETITION = 0.1, 0.5
-"""Fractions from which a score is biased: of a text that was trained on, and of a held-out split
-that repeats the rest of its text."""
+_LEAST_REPORTED_SHARES = {
+    "learnt from": 0.01,
+    "followed": 0.01,
+    "chosen on": 0.1,
+    "fitted on": 0.1,
+}
+"""Share of the scored text above which an overlap is reported, for each use."""
+_BIASING_SHARE = 0.1
+"""Share that was trained on, from which the score of a text is biased."""
+_BIASING_REPETITION_SHARE = 0.5
+"""Share that repeats the training split, from which the score of another split is biased."""
 _VERBS = {
     "learnt from": "was trained on",
     "followed": "was adapted to",
     "chosen on": "was selected on",
     "fitted on": "was fitted on",
 }
-_BIASED = "biased score: "
-_FEW = 20
-"""With fewer compared passages, the description gives no percentage."""
+_BIAS_LABEL = "biased score: "
+_FEWEST_PASSAGES = 20
+"""Number of compared passages below which the description gives no percentage."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +45,15 @@ class Overlap:
     """Whether the scored text is another split of the same text, which repeats itself."""
 
     @property
-    def is_worth_saying(self) -> bool:
+    def is_reported(self) -> bool:
         """Whether it matters for a score; the repetition of a text is reported only once."""
         repeats_only = self.is_repetition and self.use not in LEARNT
-        return self.share > _WORTH_SAYING[self.use] and not repeats_only
+        return self.share > _LEAST_REPORTED_SHARES[self.use] and not repeats_only
 
     @property
-    def is_unfair(self) -> bool:
+    def is_biased(self) -> bool:
         """Whether a score of the text says little about other texts."""
-        limit = _UNFAIR_REPETITION if self.is_repetition else _UNFAIR
+        limit = _BIASING_REPETITION_SHARE if self.is_repetition else _BIASING_SHARE
         return self.use in LEARNT and self.share >= limit
 
     def describe(self) -> str:
@@ -55,15 +62,15 @@ class Overlap:
         actors = {"chosen on": "the checkpoint", "fitted on": "the mixture"}
         actor = models[self.through] or actors.get(self.use, "the model")
         verb = _VERBS[self.use]
-        said = f"{actor} {verb} {self._amount()} it"
+        description = f"{actor} {verb} {self._amount()} it"
         if self.is_repetition:
-            said = f"{self._amount()} it repeats text that {actor} {verb}"
-        return f"{said} ({self.name})"
+            description = f"{self._amount()} it repeats text that {actor} {verb}"
+        return f"{description} ({self.name})"
 
     def _amount(self) -> str:
         if self.passages is None and self.share == 1:
             return "all of"
-        if self.passages is not None and self.passages < _FEW:
+        if self.passages is not None and self.passages < _FEWEST_PASSAGES:
             return "some of"
         return f"about {self.share:.0%} of".replace("%", " %")
 
@@ -81,30 +88,30 @@ class Overlap:
 def overlaps(records: Sequence[Record], part: Part, vocabulary: Vocabulary) -> tuple[Overlap, ...]:
     """Return the overlaps of a text with the records that matter for its score."""
     found = [_overlap(one, part, vocabulary) for one in records]
-    return tuple(one for one in found if one.is_worth_saying)
+    return tuple(one for one in found if one.is_reported)
 
 
 def caveats(records: Sequence[Record], found: Sequence[Overlap]) -> str:
-    """Describe what biases a score, to append to its protocol; mostly ""."""
-    said: dict[str, bool] = {}
+    """Describe what biases a score, to append to its protocol; "" if nothing does."""
+    is_biased: dict[str, bool] = {}
     for overlap in found:
         description = overlap.describe()
-        said[description] = overlap.is_unfair or said.get(description, False)
-    others = [one.name for one in records if one.use == "followed"]
-    if others and not any(overlap.use == "followed" for overlap in found):
-        said[f"the model was also adapted to {', '.join(others)} (eval --dynamic --save)"] = False
-    first_unfair = next((one for one, is_unfair in said.items() if is_unfair), None)
-    return "".join(f"; {_BIASED if one is first_unfair else ''}{one}" for one in said)
+        is_biased[description] = overlap.is_biased or is_biased.get(description, False)
+    adapted = ", ".join(record.name for record in records if record.use == "followed")
+    if adapted and not any(overlap.use == "followed" for overlap in found):
+        is_biased[f"the model was also adapted to {adapted} (eval --dynamic --save)"] = False
+    first = next((description for description, biased in is_biased.items() if biased), None)
+    return "".join(f"; {_BIAS_LABEL if one is first else ''}{one}" for one in is_biased)
 
 
 def warnings_of(records: Sequence[Record], corpus: Corpus) -> tuple[str, ...]:
     """Warn, before a run, of held-out splits that its teachers or initial model were trained on."""
-    others = [one for one in records if one.through and one.use in LEARNT]
+    inherited = [one for one in records if one.through and one.use in LEARNT]
     names: tuple[PartName, ...] = ("validation", "test")
     return tuple(
-        f"the {name} split: {_BIASED if overlap.is_unfair else ''}{overlap.describe()}"
+        f"the {name} split: {_BIAS_LABEL if overlap.is_biased else ''}{overlap.describe()}"
         for name in names
-        for overlap in overlaps(others, corpus.parts[name], corpus.vocabulary)
+        for overlap in overlaps(inherited, corpus.parts[name], corpus.vocabulary)
         if not overlap.is_repetition
     )
 

@@ -10,7 +10,7 @@ from jaxtyping import Int64
 from charlm.corpus.vocabulary import NUM_CODE_POINTS, UNKNOWN_TYPE, Symbols, Vocabulary, sizes_of
 
 Counts = Int64[np.ndarray, "code_points"]
-"""How often each code point (or byte value, with `unit: byte`) occurs."""
+"""Number of occurrences of each code point, or of each byte value with `unit: byte`."""
 
 
 class SymbolFile:
@@ -22,7 +22,7 @@ class SymbolFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.counts: Counts = np.zeros(NUM_CODE_POINTS, np.int64)
-        """Of all that was appended."""
+        """Counts of all appended symbols."""
         self._pieces: list[tuple[int, np.dtype[Any]]] = []
 
     def append(self, pieces: Iterable[Symbols]) -> int:
@@ -38,14 +38,14 @@ class SymbolFile:
 
     def read(self, start: int, end: int) -> Iterator[Symbols]:
         """Yield the pieces of a range."""
-        first = place = 0  # of the piece: its first symbol, and that symbol's byte in the file
+        first_symbol = first_byte = 0  # of the piece, in the text and in the file
         for length, dtype in self._pieces:
-            begin, stop = max(start - first, 0), min(end - first, length)
+            begin, stop = max(start - first_symbol, 0), min(end - first_symbol, length)
             if begin < stop:
-                offset = place + begin * dtype.itemsize
+                offset = first_byte + begin * dtype.itemsize
                 yield np.fromfile(self.path, dtype, stop - begin, offset=offset)
-            first += length
-            place += length * dtype.itemsize
+            first_symbol += length
+            first_byte += length * dtype.itemsize
 
     def count(self, start: int, end: int) -> Counts:
         """Count the symbols of a range."""
@@ -55,7 +55,7 @@ class SymbolFile:
         return counts
 
     def write_ids(self, start: int, end: int, vocabulary: Vocabulary, target: Path) -> None:
-        """Encode a range in a vocabulary, to a new file."""
+        """Write the ids of a range to a new file."""
         with target.open("wb") as file:
             self._write_ids(start, end, vocabulary, file)
 
@@ -71,8 +71,8 @@ class SymbolFile:
                 file.write(unknown.data)
                 first += len(piece)
 
-    def become_ids(self, start: int, end: int, vocabulary: Vocabulary, target: Path) -> None:
-        """Replace the symbols by the ids of a range; the symbols are lost.
+    def convert_to_ids(self, start: int, end: int, vocabulary: Vocabulary, target: Path) -> None:
+        """Replace all symbols by the ids of a range.
 
         Ids that are no wider than the symbols are written over them: a second file of this size
         would take as much disk space again, and often more time than everything else.
@@ -93,7 +93,7 @@ class SymbolFile:
 
 
 def _add(counts: Counts, piece: Symbols) -> None:
-    if piece.dtype == np.uint8:  # two at a time, as one number of 16 bits, is twice as fast
+    if piece.dtype == np.uint8:  # two symbols as one 16-bit number: twice as fast
         even = len(piece) & ~1
         pairs = np.bincount(piece[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)
         counts[:256] += pairs.sum(0) + pairs.sum(1)

@@ -15,14 +15,14 @@ from charlm.files.untrusted import InvalidDataError, item
 
 NUM_CODE_POINTS = 0x110000
 UNKNOWN_SIGN = "\N{REPLACEMENT CHARACTER}"
-_LISTED = 5
-"""So many more unknown characters are named, once the first is."""
+_MOST_LISTED_CHARACTERS = 6
+"""Number of different unknown characters that a message names."""
 
 Symbols = Integer[np.ndarray, "length"]
 """Code points, or byte values with `unit: byte`."""
 Ids = Integer[np.ndarray, "length"]
 Sizes = UInt8[np.ndarray, "symbols"]
-"""How many bytes each of some symbols takes: characters in UTF-8, bytes as they are."""
+"""Number of bytes of each symbol: of a character in UTF-8; 1 for a byte."""
 UNKNOWN_TYPE = np.dtype([("place", "<i8"), ("bytes", "u1")])
 """A character outside a vocabulary: its position in the text, and its length in bytes."""
 
@@ -31,7 +31,7 @@ UNKNOWN_TYPE = np.dtype([("place", "<i8"), ("bytes", "u1")])
 class Vocabulary:
     """An ordered alphabet: id 0 stands for every unknown character, then the symbols ascending.
 
-    A vocabulary of bytes holds all 256 and has no unknown.
+    A vocabulary of bytes holds all 256 values and has no unknown symbol.
     """
 
     symbols: tuple[int, ...]
@@ -53,7 +53,7 @@ class Vocabulary:
         return 0 if self.unit == "character" else None
 
     def __len__(self) -> int:
-        """Return the number of ids, including the unknown one: the size of the softmax layer."""
+        """Return the number of ids, the unknown one included: the size of the softmax layer."""
         return len(self.symbols) + (self.unknown_id is not None)
 
     @property
@@ -63,7 +63,7 @@ class Vocabulary:
 
     @cached_property
     def sizes(self) -> Sizes:
-        """Bytes of the symbol of each id; 0 for the unknown one, whose symbols vary."""
+        """Number of bytes of the symbol of each id; 0 for the unknown one, whose size varies."""
         sizes = sizes_of(np.asarray(self.symbols, np.uint32), self.unit)
         return sizes if self.unknown_id is None else np.append(np.uint8(0), sizes)
 
@@ -110,13 +110,14 @@ class Vocabulary:
         known = ids != self.unknown_id
         if unknown == "error" and not known.all():
             places = np.flatnonzero(~known)
-            first, *others = dict.fromkeys(text[place] for place in places)
-            listed = "".join(f", nor {describe_character(other)}" for other in others[:_LISTED])
-            more = f", nor {len(others) - _LISTED:,} more" if len(others) > _LISTED else ""
+            characters = list(dict.fromkeys(text[place] for place in places))
+            listed = ", ".join(map(describe_character, characters[:_MOST_LISTED_CHARACTERS]))
+            num_more = len(characters) - _MOST_LISTED_CHARACTERS
+            more = f" and {num_more:,} more" if num_more > 0 else ""
             raise VocabularyError(
-                f"{describe_character(first)}, character {places[0] + 1} of the prefix, is not "
-                f"in the model's vocabulary{listed}{more}; leave out what it has not, or give "
-                "--unknown skip or --unknown map"
+                f"the model's vocabulary does not contain {listed}{more}, first found at character "
+                f"{places[0] + 1} of the prefix; leave them out, or add --unknown skip or "
+                "--unknown map"
             )
         known_ids: Ids = ids[known]
         return known_ids
@@ -160,20 +161,20 @@ def bytes_of(text: str) -> bytes:
 
 
 def code_points(text: str) -> Symbols:
-    """Return the code points of a text, lone surrogates included, as narrow as they allow.
+    """Return the code points of a text, lone surrogates included, in the narrowest type.
 
-    They are uint8 for ASCII, uint16 up to U+FFFF, else uint32.
+    The type is uint8 for ASCII, uint16 up to U+FFFF, and uint32 otherwise.
     """
     if text.isascii():
         return np.frombuffer(text.encode("ascii"), np.uint8)
     narrow = text.encode("utf-16-le", "surrogatepass")
-    if len(narrow) == 2 * len(text):  # beyond U+FFFF a character takes two units
+    if len(narrow) == 2 * len(text):  # a character beyond U+FFFF takes two units
         return np.frombuffer(narrow, "<u2")
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
 def sizes_of(symbols: Symbols, unit: str) -> Sizes:
-    """Return how many bytes each symbol takes."""
+    """Return the number of bytes of each symbol."""
     longer_from = () if unit == "byte" else (0x80, 0x800, 0x10000)
     sizes: Sizes = np.ones(len(symbols), np.uint8)
     for first in longer_from:

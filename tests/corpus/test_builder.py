@@ -56,7 +56,7 @@ def test_pieces_of_every_width_join_to_the_text(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_text(text, "utf-8", newline="")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("charlm.corpus.decoding._BLOCK", 512)
+        patch.setattr("charlm.corpus.decoding._BLOCK_BYTES", 512)
         widths = {piece.dtype.itemsize for piece in read_symbols([path], config_of("unused"))}
         corpus = build_corpus(config_of(path, vocabulary_from="all"))
     assert widths == {1, 2, 4}
@@ -92,7 +92,7 @@ def test_the_splits_join_to_the_text(
     path = scratch / "text"
     path.write_text(text, "utf-8", newline="")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("charlm.corpus.decoding._BLOCK", piece)
+        patch.setattr("charlm.corpus.decoding._BLOCK_BYTES", piece)
         corpus = build_corpus(config_of(path, split=split, vocabulary_from="all"))
     assert decoded(corpus) == text
     for part in corpus.parts.values():

@@ -148,7 +148,7 @@ def enter(
 
 def put_by_charlm(data: bytes) -> None:
     """Let a download of an earlier time be in the cache."""
-    target = catalogue.downloaded("tale")
+    target = catalogue.download_path("tale")
     cache_record.make_folder(target.parent)
     cache_record.claim(target)
     target.write_bytes(data)
@@ -288,7 +288,7 @@ def test_a_wrongly_packed_archive(
         try:  # not every byte of an archive matters
             path = catalogue.get("tale", tmp_path / "damaged")
         except CorpusError as error:
-            assert "cannot be taken out" in str(error)
+            assert "cannot be unpacked" in str(error)
             assert names_in(folder) == []
         else:
             assert path.read_bytes() == TEXT
@@ -366,7 +366,7 @@ def test_a_missing_download(folder: Path) -> None:
 def test_an_unknown_name_lists_the_known_ones(name: str, folder: Path) -> None:
     with pytest.raises(CorpusError, match=r"python-docs.*lyrics-zh.*tiny-shakespeare"):
         build_corpus(CorpusConfig(builtin=name))
-    with pytest.raises(CorpusError, match=r"known are .*tiny-shakespeare"):
+    with pytest.raises(CorpusError, match=r"known texts are .*tiny-shakespeare"):
         catalogue.get(name)
 
 
@@ -388,7 +388,7 @@ def test_a_download_is_kept(
     kept = catalogue.get("tale", on_bytes=sizes.append)
     assert kept.read_bytes() == TEXT
     assert sum(sizes) == len(TEXT)
-    assert kept == catalogue.downloaded("tale")
+    assert kept == catalogue.download_path("tale")
     assert names_in(folder) == [kept.name]
     corpus = build_corpus(CorpusConfig(builtin="tale"))
     assert sum(len(part) for part in corpus.parts.values()) == len(TEXT.decode())
@@ -397,7 +397,7 @@ def test_a_download_is_kept(
 def test_pieces_are_reported_as_they_arrive(
     server: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "_BLOCK", 100)
+    monkeypatch.setattr(downloads, "_BLOCK_BYTES", 100)
     enter(monkeypatch, server + "/tale.txt")
     sizes: list[int] = []
     catalogue.get("tale", on_bytes=sizes.append)
@@ -459,7 +459,7 @@ def closed_address() -> str:
 
 
 def assert_nothing_kept(folder: Path, has_copy: bool) -> None:
-    target = catalogue.downloaded("tale")
+    target = catalogue.download_path("tale")
     assert names_in(folder) == ([target.name] if has_copy else [])
     if has_copy:
         assert target.read_bytes() == GOOD_COPY
@@ -512,10 +512,10 @@ def test_a_transfer_that_drips_is_given_up(
     has_copy: bool, server: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enter(monkeypatch, server + "/drip")
-    monkeypatch.setattr(downloads, "_PATIENCE", 1.0)
-    monkeypatch.setattr(downloads, "_SLOWEST", len(TEXT))
+    monkeypatch.setattr(downloads, "_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr(downloads, "_LEAST_BYTES_PER_SECOND", len(TEXT))
     arrived: list[int] = []
-    with pytest.raises(CorpusError, match=f"less than {len(TEXT):,} bytes a second"):
+    with pytest.raises(CorpusError, match=f"less than {len(TEXT):,} bytes per second"):
         catalogue.get("tale", on_bytes=arrived.append)
     assert 1 < len(arrived) <= sum(arrived) < len(TEXT)  # it was not waited for as a whole
     assert_nothing_kept(folder, has_copy)
@@ -604,7 +604,7 @@ def test_a_wrong_source_is_read_briefly(
     It may be endless.
     """
     enter(monkeypatch, closed_address())
-    monkeypatch.setattr(downloads, "_BLOCK", 100)
+    monkeypatch.setattr(downloads, "_BLOCK_BYTES", 100)
     read: list[int] = []
 
     def on_bytes(size: int) -> None:
@@ -649,7 +649,7 @@ def test_a_failed_download_claims_no_file(
     enter(monkeypatch, server + "/changed-byte")
     with pytest.raises(CorpusError):
         catalogue.get("tale")
-    place = catalogue.downloaded("tale")
+    place = catalogue.download_path("tale")
     place.write_bytes(TEXT)
     assert clear_cache() == 0
     assert place.read_bytes() == TEXT

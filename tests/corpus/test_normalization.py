@@ -11,7 +11,7 @@ from support.corpora import FORMS, Form, blocks, read
 
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.decoding import as_read
-from charlm.corpus.normalization import joins_none_before, normalised
+from charlm.corpus.normalization import is_boundary, normalised
 from charlm.errors import CorpusError
 
 _MARKS = re.compile(
@@ -56,17 +56,15 @@ def test_a_normal_form_is_not_held_whole(form: Form, character: str) -> None:
 def test_what_a_normal_form_joins_is_not_cut() -> None:
     for code in range(0x110000):
         others = unicodedata.normalize("NFD", chr(code))[1:]
-        assert not any(map(joins_none_before, others))
-    assert joins_none_before("é") and not joins_none_before(
-        "\N{HALFWIDTH KATAKANA VOICED SOUND MARK}"
-    )
+        assert not any(map(is_boundary, others))
+    assert is_boundary("é") and not is_boundary("\N{HALFWIDTH KATAKANA VOICED SOUND MARK}")
 
 
 def test_endless_joins_are_refused(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Characters that join without an end are refused."""
     path = scratch / "text"
     path.write_text("ᄀ" + "\N{HANGUL JUNGSEONG A}" * 5000, "utf-8")
-    monkeypatch.setattr("charlm.corpus.normalization._MOST_HELD", 1000)
+    monkeypatch.setattr("charlm.corpus.normalization._MOST_HELD_CHARACTERS", 1000)
     with pytest.raises(CorpusError, match=r"text: more than 1,000 characters .*normal_form"):
         read(path, normal_form="NFC")
     path.write_bytes(b"+" + b"A" * (3 << 20))

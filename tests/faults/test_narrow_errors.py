@@ -130,7 +130,7 @@ def test_bug_in_observer_keeps_its_traceback(
         archive.writestr("tale", "tale")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(kind, match=SAID):
         patch.setattr(downloads, "_copy", Bug(kind))
-        downloads.taken_out(tmp_path / "archive", "tale", 4, "here")
+        downloads.unpack_member(tmp_path / "archive", "tale", 4, "here")
     with pytest.raises(kind, match=SAID):
         downloads.transfer(str(tmp_path / "archive"), tmp_path / "to", 4, Bug(kind))
 

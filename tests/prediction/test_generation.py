@@ -137,7 +137,7 @@ def test_unknown_characters_of_the_prefix() -> None:
     predictor = make_predictor()
     with pytest.raises(VocabularyError, match=r"'雨' U\+96E8 .*character 3 .*--unknown"):
         text_of(predictor, "ab雨")
-    with pytest.raises(VocabularyError, match=r"^U\+0007"):
+    with pytest.raises(VocabularyError, match=r" contain U\+0007"):
         text_of(predictor, "\a")
     assert text_of(predictor, "a雨b", unknown="skip") == text_of(predictor, "ab")
     mapped = LETTERS.encode_text("a雨b", "map")
