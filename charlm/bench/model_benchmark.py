@@ -14,7 +14,8 @@ from charlm.config.schema import BatchesConfig, Config, ModelConfig, TrainingCon
 from charlm.corpus.batches import make_batches
 from charlm.corpus.vocabulary import Ids
 from charlm.kernels.loading import Precision
-from charlm.models.language_model import LanguageModel, choose_device
+from charlm.models.device import choose_device
+from charlm.models.language_model import LanguageModel
 from charlm.models.openings import Opening
 from charlm.prediction.generation import generate_ids, sample_generators
 from charlm.prediction.scoring import total_nats

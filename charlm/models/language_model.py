@@ -9,7 +9,6 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from charlm.config.schema import ModelConfig
-from charlm.errors import ConfigError
 from charlm.kernels.cross_entropy import Targets, cross_entropy
 from charlm.kernels.loading import Precision, precision_here
 from charlm.kernels.products import product
@@ -213,19 +212,3 @@ class LanguageModel(nn.Module):
         if not self.training:
             return hidden
         return drop_units(hidden, config.dropout, masks, over_time=config.locked_dropout)
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of a name; `auto`: CUDA, else MPS, else the CPU. Raises `ConfigError`."""
-    present = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        name = next(device for device, is_present in present.items() if is_present)
-    if not present.get(name):
-        raise ConfigError(
-            f"device {name}: not on this machine; set training.device or --device to auto"
-        )
-    return torch.device(name)

@@ -8,8 +8,8 @@ from charlm.config.settings import TextPaths
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError
 from charlm.files.locations import from_user
+from charlm.models.device import choose_device
 from charlm.models.ensemble import AnyModel
-from charlm.models.language_model import choose_device
 from charlm.models.openings import Opening
 from charlm.prediction.ngram_text import count_again, stored_characters
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint

@@ -17,7 +17,8 @@ from charlm.config.schema import BatchesConfig, Config, EnsembleConfig, ModelCon
 from charlm.corpus.corpus import Corpus
 from charlm.formatting import count
 from charlm.kernels.loading import Precision
-from charlm.models.language_model import LanguageModel, choose_device
+from charlm.models.device import choose_device
+from charlm.models.language_model import LanguageModel
 from charlm.training.calibration import can_compile
 from charlm.training.optimizer import make_optimizer
 

@@ -15,7 +15,7 @@ from charlm.kernels.compiler import kernels_version, library
 from charlm.kernels.compute import Compute
 from charlm.kernels.loading import Precision
 from charlm.models.cells import CELLS, LSTMCell
-from charlm.models.language_model import choose_device
+from charlm.models.device import choose_device
 
 _ALL = torch.get_num_threads()
 """Threads that PyTorch uses by default (one per core), or that the user has set."""

@@ -3,7 +3,7 @@
 from charlm.config.schema import Config
 from charlm.distributed.launch import launch_name, launched
 from charlm.errors import ConfigError
-from charlm.models.language_model import choose_device
+from charlm.models.device import choose_device
 
 
 def check_launch(config: Config, name: str | None, auto: bool) -> None:

@@ -9,8 +9,9 @@ from charlm.config.schema import Config
 from charlm.corpus.corpus import Corpus, Part
 from charlm.corpus.provenance import fitted, merged
 from charlm.errors import CorpusError
+from charlm.models.device import choose_device
 from charlm.models.ensemble import AnyModel, Ensemble
-from charlm.models.language_model import LanguageModel, choose_device
+from charlm.models.language_model import LanguageModel
 from charlm.models.openings import Opening, choose_passages
 from charlm.prediction.evaluation import final_score
 from charlm.prediction.generation import generate

@@ -19,7 +19,8 @@ from charlm.environment.forks import most_threads
 from charlm.errors import CheckpointError, DivergenceError, RunError
 from charlm.files.untrusted import InvalidDataError, item
 from charlm.kernels.compute import Compute
-from charlm.models.language_model import LanguageModel, choose_device
+from charlm.models.device import choose_device
+from charlm.models.language_model import LanguageModel
 from charlm.models.new_characters import load_extended
 from charlm.models.openings import Opening, choose_passages
 from charlm.models.weights import checked_weights

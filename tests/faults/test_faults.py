@@ -25,7 +25,7 @@ from charlm.corpus.batch_iterator import Position
 from charlm.corpus.batches import SequentialBatches
 from charlm.corpus.builder import build_corpus
 from charlm.errors import ConfigError, CorpusError, DivergenceError, RunError
-from charlm.models.language_model import choose_device
+from charlm.models.device import choose_device
 from charlm.prediction.next_character import choose
 from charlm.prediction.perplexity import Score
 from charlm.runs.checkpoint import read_checkpoint

@@ -1,0 +1,21 @@
+"""Choose the device that computes a model."""
+
+import torch
+
+from charlm.errors import ConfigError
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of a name; `auto`: CUDA, else MPS, else the CPU. Raises `ConfigError`."""
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(device for device, is_present in present.items() if is_present)
+    if not present.get(name):
+        raise ConfigError(
+            f"device {name}: not on this machine; set training.device or --device to auto"
+        )
+    return torch.device(name)
