@@ -1,0 +1,172 @@
+"""Train by several processes, and end them in the middle."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import charlm
+from charlm.runs.folder import RunFolder
+from support.commands import command
+from support.launches import torchrun, worker
+from support.texts import TEXT
+from support.training import PowerLossError, crash_at, lines
+
+SETTINGS = [
+    *("model.num_layers=2", "model.hidden_size=16", "model.embedding_size=8"),
+    *("model.dropout=0.3", "model.embedding_dropout=0.2", "generation.length=20"),
+    *("batches.batch_size=5", "batches.sequence_length=48", "training.steps=21"),
+    "training.budget=null",
+    *("training.validate_every=10", "training.save_every=5", "training.validation_rows=3"),
+    *("training.precision=float32", "training.log_every=1", "corpus.split=[0.7, 0.3, 0]"),
+]  # an epoch is of 15 or 16 steps; 5 columns, or 3 rows, are not divided by 2
+KINDS = {
+    "rnn": ["model.cell=rnn", "batches.sampling=random", "model.locked_dropout=true"],
+    "gru": ["model.cell=gru", "batches.sampling=random", "training.accumulate=3"],
+    "lstm": ["model.cell=lstm", "batches.sampling=random"],
+    "rnn-carried": ["model.cell=rnn", "training.accumulate=2"],
+    "gru-carried": ["model.cell=gru", "model.locked_dropout=true"],
+    "lstm-carried": ["model.cell=lstm", "training.accumulate=4"],
+    "mogrifier": ["model.cell=mogrifier", "batches.sampling=random", "training.accumulate=2"],
+    "mogrifier-carried": ["model.cell=mogrifier", "model.num_layers=2"],
+    "diverging": [
+        *("model.cell=rnn", "model.nonlinearity=relu", "training.optimizer=sgd"),
+        *("training.learning_rate=40", "training.warmup_steps=20", "training.schedule=constant"),
+        *("training.max_gradient_norm=null", "training.rollback_factor=0.01"),
+    ],  # at step 11, and calm after that
+    "one-column": ["batches.batch_size=1", "training.steps=6"],
+    "taught": ["training.teachers=TEACHER", "training.accumulate=2", "training.steps=6"],
+}
+"""Every cell with both samplings, a roll-back, fewer columns than processes, and a student."""
+ROUNDED = {
+    "bfloat16": [
+        *("model.cell=lstm", "model.locked_dropout=true"),
+        *("training.precision=bfloat16", "training.average=0.9"),
+    ],
+}
+"""Two processes alone train these: in bfloat16 another order of sums is seen sooner."""
+
+
+def charlm_by(launcher: list[str], *arguments: object) -> list[str]:
+    return [*launcher, *command(*arguments)[1:]]
+
+
+def training(text: Path, runs: Path, name: str, *settings: str) -> list[str]:
+    sets = [f"--set={setting}" for setting in (*SETTINGS, *settings)]
+    return ["train", "--text", str(text), "--runs", str(runs), "--name", name, *sets]
+
+
+def when_at(metrics: Path, step: int, act: Callable[[], None]) -> None:
+    """Act as soon as a step is logged."""
+    deadline = time.monotonic() + 60
+    while not metrics.exists() or f'"step": {step}' not in metrics.read_text("utf-8"):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    act()
+
+
+@cache  # it takes half a minute, and several modules compare with it
+def trained_by_one_and_two(parent: Path) -> Path:
+    """Return a folder with a text, and below `one` and `two` what that many processes made of it.
+
+    Tests leave these runs as they are, but for `lstm-carried`.
+    """
+    folder = parent / "parallel"
+    folder.mkdir()
+    text = folder / "text.txt"
+    text.write_text(TEXT, "utf-8")
+    teacher = str(folder / "one" / "lstm")
+    kinds = {
+        name: [setting.replace("TEACHER", teacher) for setting in kind]
+        for name, kind in (KINDS | ROUNDED).items()
+    }
+    for name in KINDS:
+        about: Any = {"text": text, "runs": folder / "one", "settings": [*SETTINGS, *kinds[name]]}
+        charlm.train(**about, name=name)
+    with pytest.raises(PowerLossError):
+        runs, ends = folder / "two", crash_at(8)
+        charlm.train(text=text, runs=runs, name="taken-up", settings=SETTINGS, on_event=ends)
+    program = folder / "program.py"
+    program.write_text(
+        "import charlm\n"
+        f"for name, kind in {kinds!r}.items():\n"
+        f"    about = {{'text': {str(text)!r}, 'runs': {str(folder / 'two')!r}}}\n"
+        f"    charlm.train(**about, name=name, settings=[*{SETTINGS!r}, *kind])\n"
+        f"charlm.resume({str(folder / 'two' / 'taken-up')!r})\n",
+        "utf-8",
+    )
+    done = subprocess.run(
+        [*torchrun(2), str(program)], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def assert_alike(mine: RunFolder, theirs: RunFolder) -> None:
+    """Their metrics are the same but for rounding."""
+    ours, others = lines(mine), lines(theirs)
+    assert len(ours) == len(others) > 0
+    for line, other in zip(ours, others, strict=True):
+        is_event = "event" in line  # in words
+        assert line == (other if is_event else pytest.approx(other, rel=1e-4))
+
+
+def kill(agent: subprocess.Popen[str], rank: int, metrics: Path) -> int:
+    """Kill the process with this rank in the middle of the run; return the step it had reached."""
+    reached = 0
+
+    def act() -> None:
+        nonlocal reached
+        reached = metrics.read_text("utf-8").count('"gradient_norm"')  # a line a step
+        os.kill(worker(agent, rank), signal.SIGKILL)
+
+    when_at(metrics, 8, act)
+    return reached
+
+
+def taken_up_at(messages: str) -> int:
+    """Return the step from which a run went on, as it says itself."""
+    (step,) = re.findall(r"^training at step (\d+) in ", messages, re.MULTILINE)
+    return int(step)
+
+
+def in_step_8(folder: Path, act: str, when: str = "before", setup: str = "") -> list[str]:
+    """Return a command line of two processes that do something before, or after, their 8th step.
+
+    Each leaves its exit code in the folder.
+    """
+    program = folder / f"{when}.py"
+    program.write_text(
+        "import os, signal\n"
+        "from datetime import timedelta\n"
+        "from charlm.distributed import processes as parallel\n"
+        "from charlm.cli.main import main\n"
+        "from charlm.training.trainer import Trainer\n"
+        "rank, true_step = int(os.environ['RANK']), Trainer.take_step\n"
+        "def step(self, *arguments):\n"
+        f"    if {when!r} == 'before' and self.step == 7: {act}\n"
+        "    result = true_step(self, *arguments)\n"
+        f"    if {when!r} == 'after' and self.step == 8: {act}\n"
+        "    return result\n"
+        f"Trainer.take_step = step\n{setup}\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as end:\n"
+        f"    with open({str(folder)!r} + f'/exit-{{rank}}', 'w') as file:\n"
+        "        file.write(str(end.code))\n"
+        "    raise\n",
+        "utf-8",
+    )
+    return [*torchrun(2), str(program)]
+
+
+def exit_codes(folder: Path) -> list[str]:
+    """Return what the workers of `in_step_8` left with."""
+    return [path.read_text("utf-8") for path in sorted(folder.glob("exit-*"))]
