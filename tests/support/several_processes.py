@@ -114,8 +114,10 @@ def assert_alike(mine: RunFolder, theirs: RunFolder) -> None:
     ours, others = lines(mine), lines(theirs)
     assert len(ours) == len(others) > 0
     for line, other in zip(ours, others, strict=True):
-        is_event = "event" in line  # in words
-        assert line == (other if is_event else pytest.approx(other, rel=1e-4))
+        assert line.keys() == other.keys()
+        for key, value in other.items():
+            is_exact = "event" in line or isinstance(value, str)  # `approx` takes no words
+            assert line[key] == (value if is_exact else pytest.approx(value, rel=1e-4)), key
 
 
 def kill(agent: subprocess.Popen[str], rank: int, metrics: Path) -> int:
