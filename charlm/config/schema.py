@@ -54,6 +54,11 @@ class Section(BaseModel):
         return self.model_validate(dict(self) | changes)
 
 
+def _renamed_newlines(value: Any) -> Any:
+    """Read the first name of `unify`, which older configs and checkpoints contain."""
+    return "unify" if value == "normalise" else value
+
+
 class CorpusConfig(Section):
     """The text, how it is read, and how it is split."""
 
@@ -69,9 +74,12 @@ class CorpusConfig(Section):
     """What the model predicts: Unicode code points, or the bytes as they are in the file."""
     encoding: str = "utf-8"
     """Encoding of the characters in the files."""
-    newlines: Literal["keep", "normalise", "space"] = "keep"
-    """`keep` leaves line ends as they are, `normalise` turns CR LF and CR into LF, and `space`
-    turns every line end into a space, as the book does."""
+    newlines: Annotated[
+        Literal["auto", "unify", "keep", "space"], BeforeValidator(_renamed_newlines)
+    ] = "auto"
+    """`unify` turns line ends of Windows (CR LF) and old Macs (CR) into LF, `keep` leaves line ends
+    as they are, and `space` turns every line end into a space, as the book does. `auto` is `unify`
+    for characters, and `keep` for bytes, where every byte counts."""
     normal_form: Literal["none", "NFC", "NFD", "NFKC", "NFKD"] = "none"
     """Unicode normal form to which the text is converted."""
     max_characters: PositiveInt | None = None
@@ -93,6 +101,13 @@ class CorpusConfig(Section):
     validation_first: bool = False
     """Take the validation split from the beginning of the text, before the training split.
     Otherwise it lies between the training split and the test split."""
+
+    @property
+    def line_ends(self) -> Literal["unify", "keep", "space"]:
+        """How line ends are read, with `auto` decided."""
+        if self.newlines == "auto":
+            return "keep" if self.unit == "byte" else "unify"
+        return self.newlines
 
     @property
     def validation_follows_training(self) -> bool:
@@ -128,7 +143,7 @@ class CorpusConfig(Section):
     def _check_consistency(self) -> "CorpusConfig":
         if self.paths and self.builtin is not None:
             raise ValueError("paths and builtin both name the text; set one of them to null")
-        if self.unit == "byte" and (self.newlines != "keep" or self.normal_form != "none"):
+        if self.unit == "byte" and (self.line_ends != "keep" or self.normal_form != "none"):
             raise ValueError("unit: byte takes bytes as they are; remove newlines and normal_form")
         return self
 

@@ -26,6 +26,7 @@ from charlm.corpus.corpus import (
 from charlm.corpus.decoding import read_symbols, spool_standard_input, web_pages
 from charlm.corpus.file_digests import Digests
 from charlm.corpus.files import find_files, list_of
+from charlm.corpus.newlines import LineEnds, line_ends_notice
 from charlm.corpus.symbol_file import Counts, SymbolFile
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CorpusError, CorpusWarning, file_errors
@@ -34,6 +35,8 @@ from charlm.files.locations import ANOTHER_CACHE, cache_folder
 
 _FORMAT = 3
 """Part of every key: raise it when the same text and settings would give other ids."""
+_FIRST_NAMES = {"unify": "normalise"}
+"""Names of settings in digests that are renamed in configs, so that no digest changes."""
 
 
 def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> Corpus:
@@ -132,14 +135,19 @@ def fingerprint_of(config: CorpusConfig, vocabulary: Vocabulary | None = None) -
 
 def _text_digest(content: str, config: CorpusConfig) -> str:
     """Return a digest of files and of the settings that decode them, without limits."""
-    facts = [content, config.unit, config.encoding, config.newlines, config.normal_form]
+    line_ends = _FIRST_NAMES.get(config.line_ends, config.line_ends)
+    facts = [content, config.unit, config.encoding, line_ends, config.normal_form]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def _fingerprint(contents: list[str], config: CorpusConfig, vocabulary: Vocabulary | None) -> str:
-    # Defaults are left out, so that a key that a later version adds changes no fingerprint.
+    # The first defaults are left out, so that neither a key that a later version adds nor another
+    # default changes a fingerprint.
     places = {"paths", "builtin", "validation_paths", "test_paths"}
-    settings = config.model_dump(mode="json", exclude=places, exclude_defaults=True)
+    defaults = CorpusConfig().model_dump(mode="json") | {"newlines": "keep"}
+    dumped = config.model_dump(mode="json", exclude=places)
+    dumped["newlines"] = _FIRST_NAMES.get(config.line_ends, config.line_ends)
+    settings = {key: value for key, value in dumped.items() if value != defaults[key]}
     facts = [
         _FORMAT,
         contents,
@@ -163,10 +171,14 @@ def _encode(
     folder.mkdir()
     symbols = SymbolFile(folder / "symbols")
     unlimited = config.replace(max_characters=None)
+    line_ends: dict[Path, LineEnds] = {}
     lengths = [
-        symbols.append(read_symbols(files, config if files is groups[0] else unlimited))
+        symbols.append(read_symbols(files, config if files is groups[0] else unlimited, line_ends))
         for files in groups
     ]
+    is_whole = config.max_characters is None
+    if config.line_ends == "unify" and (notice := line_ends_notice(line_ends, is_whole=is_whole)):
+        _warn(notice)
     bounds = _split(lengths, config)
     held_out = [symbols.count(*stretch) for stretch in bounds[1:]]
     counts = [symbols.counts - sum(held_out), *held_out]

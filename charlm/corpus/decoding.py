@@ -16,7 +16,8 @@ import numpy as np
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.file_formats import LEAVE_IT_OUT, is_web_page
 from charlm.corpus.file_kinds import BEGINNING_BYTES, kind_of, mismatch
-from charlm.corpus.files import exclusion_remedy
+from charlm.corpus.files import STANDARD_INPUT_COPY, exclusion_remedy
+from charlm.corpus.newlines import LineEnds, converted, newlines_converted
 from charlm.corpus.normalization import normalised
 from charlm.corpus.vocabulary import Symbols, code_points
 from charlm.corpus.wide_text import utf16_offset
@@ -40,7 +41,7 @@ def spool_standard_input(folder: Path) -> Path:
     remedy = "free some space or set CHARLM_CACHE"
     with (
         file_errors("be written", folder, remedy, CorpusError),
-        tempfile.NamedTemporaryFile(dir=folder, prefix="standard-input-", delete=False) as file,
+        tempfile.NamedTemporaryFile(dir=folder, prefix=STANDARD_INPUT_COPY, delete=False) as file,
     ):
         while block := _read_standard_input():
             file.write(block)
@@ -52,11 +53,19 @@ def _read_standard_input() -> bytes:
         return sys.stdin.buffer.read(_BLOCK_BYTES)
 
 
-def read_symbols(files: Sequence[Path], config: CorpusConfig) -> Iterator[Symbols]:
-    """Yield the code points of files in pieces, or their bytes with `unit: byte`."""
+def read_symbols(
+    files: Sequence[Path], config: CorpusConfig, line_ends: dict[Path, LineEnds] | None = None
+) -> Iterator[Symbols]:
+    """Yield the code points of files in pieces, or their bytes with `unit: byte`.
+
+    `line_ends` receives the numbers of the line ends that are converted, for each file.
+    """
     left = config.max_characters
     for path in files:
-        for piece in _pieces(path, config, files):
+        counts = LineEnds()
+        if line_ends is not None:
+            line_ends[path] = counts
+        for piece in _pieces(path, config, files, counts):
             if left is not None:
                 piece, left = piece[:left], left - len(piece[:left])  # noqa: PLW2901
             if len(piece):
@@ -70,12 +79,16 @@ def web_pages(files: Sequence[Path]) -> list[Path]:
     return [path for path in files if is_web_page(next(_blocks(path, _HTML_BEGINNING_BYTES), b""))]
 
 
-def _pieces(path: Path, config: CorpusConfig, files: Sequence[Path]) -> Iterator[Symbols]:
+def _pieces(
+    path: Path, config: CorpusConfig, files: Sequence[Path], line_ends: LineEnds
+) -> Iterator[Symbols]:
     blocks = _blocks(path)
     if config.unit == "byte":
         return (np.frombuffer(block, np.uint8) for block in blocks)
     named = (*config.paths, *config.validation_paths, *config.test_paths)
     texts = _decode(blocks, path, config, exclusion_remedy(path, named, files))
+    if config.line_ends != "keep":
+        texts = converted(texts, config.line_ends, line_ends)
     if config.normal_form != "none":
         texts = normalised(texts, config.normal_form, path)
     return map(code_points, texts)
@@ -144,14 +157,11 @@ def _check_blocks(
 def _decode(
     blocks: Iterator[bytes], path: Path, config: CorpusConfig, exclusion: str
 ) -> Iterator[str]:
-    bytes_decoder = codecs.getincrementaldecoder(config.encoding)()
-    decoder: io.IncrementalNewlineDecoder | codecs.IncrementalDecoder = bytes_decoder
-    if config.newlines != "keep":
-        decoder = io.IncrementalNewlineDecoder(bytes_decoder, translate=True)
+    decoder = codecs.getincrementaldecoder(config.encoding)()
     offset, at_start = 0, True
     alternative = f"; or {exclusion}" if exclusion else ""
     for block in _append_end(_check_blocks(blocks, path, config, exclusion)):
-        pending = len(bytes_decoder.getstate()[0])
+        pending = len(decoder.getstate()[0])
         if pending > _MOST_PENDING_BYTES:
             raise CorpusError(
                 f"{path}: {_MOST_PENDING_BYTES:,} bytes do not complete a character; convert the "
@@ -176,7 +186,7 @@ def _decode(
             if config.encoding not in _MARK_REMOVING_ENCODINGS:
                 text = text.removeprefix(_BYTE_ORDER_MARK)
             at_start = False
-        yield text.replace("\n", " ") if config.newlines == "space" else text
+        yield text
 
 
 def _encodings_like(block: bytes) -> str:
@@ -196,9 +206,8 @@ def _append_end(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 def as_read(text: str, config: CorpusConfig) -> str:
     """Apply the newlines and the normal form of a corpus to a typed text."""
-    if config.newlines != "keep":
-        newline = " " if config.newlines == "space" else "\n"
-        text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", newline)
+    if config.line_ends != "keep":
+        text = newlines_converted(text, config.line_ends)
     if config.normal_form != "none":
         text = "".join(normalised(iter([text]), config.normal_form, "the prefix"))
     return text

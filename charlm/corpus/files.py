@@ -11,8 +11,11 @@ from pathlib import Path
 
 from charlm.corpus.catalogue import BUILTIN, catalogue, files_of
 from charlm.errors import CorpusError, file_errors
+from charlm.files.build_folder import RESERVED
 from charlm.suggestions import did_you_mean_path
 
+STANDARD_INPUT_COPY = "standard-input-"
+"""How the names of copies of standard input begin, in a building folder of the cache."""
 _MOST_NAMED = 3
 """Number of files that a line names; it counts the others."""
 _LEAVE_OUT = (
@@ -60,7 +63,13 @@ def _hint(name: str) -> str:
 def list_of(paths: Sequence[Path], what: str) -> str:
     """Return a line that says `what` of some paths, and names the first of them."""
     more = f" and {len(paths) - _MOST_NAMED:,} more" if len(paths) > _MOST_NAMED else ""
-    return f"{', '.join(map(str, paths[:_MOST_NAMED]))}{more}: {what}"
+    return f"{', '.join(map(shown_name, paths[:_MOST_NAMED]))}{more}: {what}"
+
+
+def shown_name(path: Path) -> str:
+    """Return the path that messages show; a copy of standard input has none of the user's."""
+    is_copy = path.name.startswith(STANDARD_INPUT_COPY) and RESERVED in path.parts
+    return "standard input" if is_copy else str(path)
 
 
 def _files_below(name: str, say: Say) -> list[Path]:

@@ -94,7 +94,7 @@ def drawn_configs(draw: st.DrawFn) -> Config:
             test_paths=draw(path_lists),
             unit="byte" if is_bytes else "character",
             encoding=draw(st.sampled_from(["utf-8", "latin-1", "gb18030", "utf_16", "cp1252"])),
-            newlines="keep" if is_bytes else draw(st.sampled_from(["keep", "normalise", "space"])),
+            newlines="keep" if is_bytes else draw(st.sampled_from(["keep", "unify", "space"])),
             normal_form="none" if is_bytes else draw(st.sampled_from(["none", "NFC", "NFKD"])),
             max_characters=draw(st.none() | counts),
             minimum_count=draw(counts),

@@ -261,7 +261,7 @@ lines = ("A line of a long text, in no way special.\\r\\n" * 1000).encode()
 with path.open("wb") as file:
     for _ in range(size // len(lines)):
         file.write(lines)
-build_corpus(CorpusConfig(paths=(str(path),), newlines="normalise", normal_form=form))
+build_corpus(CorpusConfig(paths=(str(path),), newlines="unify", normal_form=form))
 assert "torch" not in sys.modules
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(peak * (1 if sys.platform == "darwin" else 1024))

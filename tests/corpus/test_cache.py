@@ -26,7 +26,6 @@ VARIANTS: list[dict[str, Any]] = [
     {},
     {"unit": "byte"},
     {"encoding": "latin-1"},
-    {"newlines": "normalise"},
     {"newlines": "space"},
     {"normal_form": "NFC"},
     {"normal_form": "NFD"},

@@ -12,7 +12,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from support.corpora import FORMS, MARK, any_character, any_text, awkward, blocks, read
 
-from charlm.corpus.file_kinds import kind_of
+from charlm.corpus.file_kinds import kind_of, mismatch
 from charlm.errors import CorpusError
 
 
@@ -29,19 +29,20 @@ def processed(text: str, newlines: str, form: str) -> str:
 @given(
     text=st.text(any_character | awkward, max_size=30)
     | st.text(st.sampled_from("a\r\n\r\né你"), max_size=30),
-    newlines=st.sampled_from(["keep", "normalise", "space"]),
+    newlines=st.sampled_from(["keep", "unify", "space"]),
     form=st.sampled_from(["none", *FORMS]),
     block=blocks,
 )
-@example(text="a\r\n", newlines="normalise", form="none", block=2)
+@example(text="a\r\n", newlines="unify", form="none", block=2)
 @example(text="a\rb\r", newlines="space", form="none", block=1)
-@example(text="\r\r\n\n", newlines="normalise", form="NFC", block=1)
+@example(text="\r\r\n\n", newlines="unify", form="NFC", block=1)
 @settings(max_examples=100, deadline=None)
 def test_a_file_read_in_pieces(
     encoding: str, text: str, newlines: str, form: str, block: int, scratch: Path
 ) -> None:
     """A file read in pieces gives the symbols of the whole."""
     data = text.lstrip(MARK).encode(encoding, "ignore")
+    assume(mismatch(data, encoding) is None)  # such as the mark of UTF-16, in another encoding
     path = scratch / "text"
     path.write_bytes(data)
     expected = processed(data.decode(encoding).removeprefix(MARK), newlines, form)
@@ -107,7 +108,7 @@ def test_a_second_byte_order_mark_stays(encoding: str, block: int, tmp_path: Pat
 @given(
     before=any_text,
     after=any_text,
-    newlines=st.sampled_from(["keep", "normalise", "space"]),
+    newlines=st.sampled_from(["keep", "unify", "space"]),
     form=st.sampled_from(["none", "NFC"]),
     block=blocks,
 )

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import tracemalloc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import pytest
 from support.corpora import config_of, decoded, facts, files_below
 from support.texts import CACHED_TEXT
 
-from charlm.config.schema import CorpusConfig
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.decoding import read_symbols
 from charlm.corpus.vocabulary import Symbols
@@ -151,8 +150,8 @@ def test_a_text_that_changes_during_reading(
 ) -> None:
     """A text that changes while it is read is an error."""
 
-    def disturbed(files: Sequence[Path], config: CorpusConfig) -> Iterator[Symbols]:
-        yield from read_symbols(files, config)
+    def disturbed(*read: Any) -> Iterator[Symbols]:
+        yield from read_symbols(*read)
         time.sleep(0.05)
         with cached_text.open("a") as file:
             file.write("more")

@@ -29,7 +29,9 @@ blocks = st.integers(1, 7)
 
 
 def config_of(*paths: Path | str, **keys: Any) -> CorpusConfig:
-    return CorpusConfig(**{"paths": tuple(str(path) for path in paths), **keys})
+    """Return a config that keeps line ends: `test_newlines` has the laws of others."""
+    places = tuple(str(path) for path in paths)
+    return CorpusConfig(**{"paths": places, "newlines": "keep", **keys})
 
 
 def text_of(pieces: Sequence[Symbols]) -> str:

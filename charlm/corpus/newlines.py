@@ -1,0 +1,72 @@
+"""Convert the line ends of a text that arrives in pieces, and count those that change."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from charlm.corpus.files import list_of
+
+
+@dataclass
+class LineEnds:
+    """The numbers of line ends, of the text so far, that are not plain newlines."""
+
+    returns: int = 0
+    """Carriage returns (CR), alone or before a newline."""
+    windows: int = 0
+    """Those before a newline (CR LF), as Windows writes; old Macs wrote the others."""
+    _ends_in_return: bool = False
+
+    def add(self, text: str) -> None:
+        """Count those of the next piece; a line end may lie in two pieces."""
+        if not text:
+            return
+        if self._ends_in_return and text[0] == "\n":
+            self.windows += 1
+        if returns := text.count("\r"):
+            self.returns += returns
+            self.windows += text.count("\r\n")
+        self._ends_in_return = text[-1] == "\r"
+
+
+def converted(
+    texts: Iterator[str], newlines: Literal["unify", "space"], line_ends: LineEnds
+) -> Iterator[str]:
+    """Yield the pieces of a text with each line end as a newline, or as a space."""
+    decoder = io.IncrementalNewlineDecoder(None, translate=True)
+    for text in texts:
+        line_ends.add(text)
+        yield _with(newlines, decoder.decode(text))
+    yield _with(newlines, decoder.decode("", final=True))
+
+
+def _with(newlines: str, text: str) -> str:
+    return text.replace("\n", " ") if newlines == "space" else text
+
+
+def line_ends_notice(line_ends: dict[Path, LineEnds], *, is_whole: bool) -> str | None:
+    """Return the line that says which line ends of files were read as newlines; None for none.
+
+    Of files that were not read to their ends (`is_whole`) it gives no numbers.
+    """
+    files = [path for path, counts in line_ends.items() if counts.returns]
+    windows = sum(counts.windows for counts in line_ends.values())
+    old_mac = sum(counts.returns - counts.windows for counts in line_ends.values())
+    kinds = [
+        _number(number, name, is_whole)
+        for number, name in ((windows, "Windows line end"), (old_mac, "old Mac line end"))
+        if number
+    ]
+    return list_of(files, f"{' and '.join(kinds)} read as newlines") if kinds else None
+
+
+def _number(number: int, name: str, is_whole: bool) -> str:
+    plural = f"{name}s"
+    return f"{number:,} {name if number == 1 else plural}" if is_whole else plural
+
+
+def newlines_converted(text: str, newlines: Literal["unify", "space"]) -> str:
+    """Return a whole text with each line end as a newline, or as a space."""
+    return "".join(converted(iter([text]), newlines, LineEnds()))
