@@ -60,8 +60,9 @@ def forward(
 
 def clip(gradients: Sequence[Tensor], theta: float) -> list[Tensor]:
     """Return min(θ / ‖g‖, 1) g, where g is all gradients as one vector."""
-    norm = torch.cat([gradient.flatten() for gradient in gradients]).norm().item()
-    return [min(theta / norm, 1.0) * gradient for gradient in gradients]
+    norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+    factor = (theta / norm).clamp(max=1.0)
+    return [factor * gradient for gradient in gradients]
 
 
 @torch.no_grad()

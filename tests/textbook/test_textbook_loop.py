@@ -60,6 +60,15 @@ def test_losses_equal_the_trainers(
     assert losses[-1] < losses[0] - 0.3
 
 
+@pytest.mark.parametrize("size", [0.0, 0.005, 3.0])
+def test_the_loop_clips(size: float) -> None:
+    """Only a gradient longer than θ becomes shorter, and a gradient of zero stays zero."""
+    gradients = [torch.tensor([[0.6 * size]]), torch.tensor([0.8 * size])]
+    clipped = torch.cat([gradient.flatten() for gradient in textbook_loop.clip(gradients, 0.01)])
+    expected = torch.tensor([0.6, 0.8]) * min(size, 0.01)
+    torch.testing.assert_close(clipped, expected)
+
+
 def test_the_loop_is_short() -> None:
     """A student reads the whole file."""
     assert len(inspect.getsource(textbook_loop).splitlines()) <= 80
