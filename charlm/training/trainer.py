@@ -1,4 +1,7 @@
-"""One step of truncated back-propagation through time, and the loop of steps."""
+"""One step of truncated back-propagation through time, and the loop of steps.
+
+`textbook_loop` takes the same steps in the book's terms, without what only a real run needs.
+"""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence

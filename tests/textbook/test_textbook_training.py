@@ -105,7 +105,7 @@ def test_6_4_gradient_clipping(theta: float, gradients: list[float]) -> None:
     torch.testing.assert_close(clipped, min(theta / g.norm().item(), 1) * g)
 
 
-# 12. 6.4: training on lyrics
+# 12. 6.4: training on lyrics; test_textbook_loop.py compares the book's loop with the trainer
 
 textbook_configs = pytest.mark.parametrize("sampling", ["random", "sequential"])
 
