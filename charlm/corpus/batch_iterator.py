@@ -1,4 +1,4 @@
-"""What training adds to both samplings: epochs, positions, hidden rare characters, processes."""
+"""Iterate over the batches of a process, with what training adds to both sampling methods."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -24,16 +24,16 @@ class Batch(NamedTuple):
     first_column: int = 0
     """Number of the first column in the whole batch, which several processes may share."""
     num_elsewhere: int = 0
-    """Columns of the whole batch in other processes."""
+    """Number of columns of the whole batch in other processes."""
 
     @property
     def num_columns(self) -> int:
-        """Columns of the whole batch."""
+        """Number of columns of the whole batch."""
         return self.inputs.shape[1] + self.num_elsewhere
 
     @property
     def num_predictions(self) -> int:
-        """Characters that the whole batch predicts."""
+        """Number of characters that the whole batch predicts."""
         return len(self.targets) * self.num_columns
 
 
@@ -45,17 +45,18 @@ class Position(NamedTuple):
 
 
 _HAPAX_SEED = 2**32 - 1
-"""Third part of the seed for hidden hapaxes; resets use the number of a batch, which is less."""
+"""Third number of the seed for hidden hapaxes; resets use the number of a batch, which is less."""
 
 Share = Callable[[int], range]
-"""Returns the columns that this process reads, given the number of all columns."""
+"""Function that returns the columns of this process from the number of all columns."""
 
 
 class BatchIterator(ABC):
     """Batches of an endless sequence of epochs; each epoch has a layout drawn from its own seed.
 
     The position, `(epoch, batch)`, is the whole state: seed and epoch decide the layout, so an
-    iterator resumes exactly, and at once. Subclasses lay out an epoch and return its batches.
+    iterator resumes exactly, without reading earlier batches. Subclasses lay out an epoch and
+    return its batches.
     """
 
     def __init__(
@@ -96,14 +97,14 @@ class BatchIterator(ABC):
         return Position(self._epoch, self._index)
 
     def restore(self, position: Position) -> None:
-        """Move to a position, as if all batches before it had been taken."""
+        """Move to a position, as if all batches before it had been read."""
         self._epoch, self._index = position
         self._num_batches = self._lay_out(np.random.default_rng([self.seed, self._epoch]))
         self._draw_hidden()
 
     @property
     def epochs(self) -> float:
-        """Number of epochs that have been taken, as a fraction."""
+        """Number of epochs that have been read, with fractions."""
         return self._epoch + self._index / self._num_batches
 
     def __iter__(self) -> Iterator[Batch]:
@@ -125,11 +126,11 @@ class BatchIterator(ABC):
         """Return batch number `index` of the epoch."""
 
     def _check_length(self, needed: int, purpose: str, key: str) -> None:
-        """Raise `CorpusError` if the text has fewer ids than `needed`; `key` may be lowered."""
+        """Raise `CorpusError` if the text has too few ids; the remedy is to lower `key`."""
         if len(self.ids) < needed:
             raise CorpusError(
-                f"the training split has {len(self.ids)} characters and {purpose} {needed}; lower "
-                f"{key} or give more text"
+                f"the training split has {len(self.ids)} characters, but {purpose} {needed}; "
+                f"lower {key} or add text"
             )
 
     def _draw_cut(self, random: np.random.Generator, below: int, needed: int) -> Cut:

@@ -1,6 +1,6 @@
-"""Endless iterators over the batches of a text, one class for each of the two samplings.
+"""Iterate endlessly over the batches of a text, by random or sequential sampling.
 
-`sampling` has the samplings themselves, `batch_iterator` has what training adds to both.
+`sampling` has the sampling methods, `batch_iterator` has what training adds to both.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from charlm.corpus.vocabulary import Ids
 class RandomBatches(BatchIterator):
     """Random sampling, with another order in each epoch.
 
-    The first window begins at a random offset, so that every epoch cuts other windows.
+    The first window begins at a random offset, so every epoch has other windows.
     """
 
     def _lay_out(self, random: np.random.Generator) -> int:
@@ -34,8 +34,8 @@ class RandomBatches(BatchIterator):
 class SequentialBatches(BatchIterator):
     """Sequential sampling, with other columns in each epoch, since they begin at a random offset.
 
-    With `reset_probability`, a batch says that it does not continue the previous one, and the state
-    begins at zero within an epoch, too.
+    With probability `reset_probability`, a batch does not continue the previous one: the state
+    starts at zero within an epoch, too.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class SequentialBatches(BatchIterator):
     def _lay_out(self, random: np.random.Generator) -> int:
         needed = self.batch_size + 1
         self._check_length(needed, f"{self.batch_size} columns need", "batches.batch_size")
-        # The columns omit fewer than `batch_size` characters at the end: vary which ones.
+        # The columns omit fewer than `batch_size` characters: the offset varies which ones.
         below = max(self.sequence_length, self.batch_size)
         self._cut = self._draw_cut(random, below, needed)
         return -(-self._cut.column_length // self.sequence_length)
@@ -64,7 +64,7 @@ class SequentialBatches(BatchIterator):
         return self._examples(sequential_sampling(self._cut, index), continues)
 
     def _is_reset(self, index: int) -> bool:
-        """Draw whether the state is reset; only seed, epoch and index decide."""
+        """Draw whether the state is reset, from seed, epoch and index alone."""
         draw = np.random.default_rng([self.seed, self._epoch, index]).random()
         return bool(draw < self._reset_probability)
 
@@ -81,8 +81,8 @@ def make_batches(
 ) -> Batches:
     """Return the iterator of the config's sampling; raises `CorpusError` if the text is too short.
 
-    `share` returns the columns that this process reads, by default all. `hapaxes` are the rare ids
-    that `hapax_dropout` hides.
+    `share` returns the columns that this process reads, by default all columns. `hapaxes` are the
+    rare ids that `hapax_dropout` hides.
     """
     layout = (ids, config.batch_size, config.sequence_length, seed, config.random_offset)
     batches: Batches

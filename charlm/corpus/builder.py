@@ -33,8 +33,8 @@ from charlm.errors import CorpusError, CorpusWarning, file_errors
 from charlm.files.build_folder import building_folder
 from charlm.files.locations import ANOTHER_CACHE, cache_folder
 
-_FORMAT = 3
-"""Part of every key: raise it when the same text and settings would give other ids."""
+_FORMAT_VERSION = 3
+"""Version in every fingerprint; raise it when the same text and settings give other ids."""
 _FIRST_NAMES = {"unify": "normalise"}
 """Names of settings in digests that are renamed in configs, so that no digest changes."""
 
@@ -44,7 +44,7 @@ def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> 
 
     Without `vocabulary`, the vocabulary is built from the text.
     Raises `CorpusError` if a text is missing, unreadable, empty or too short to split. Issues a
-    `CorpusWarning` for named files that are not read.
+    `CorpusWarning` for named files that it does not read.
     """
     places = config.paths, config.validation_paths, config.test_paths
     if any("-" in paths for paths in places):
@@ -57,12 +57,12 @@ def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> 
 def _corpus_of(
     places: Sequence[Sequence[str]], config: CorpusConfig, vocabulary: Vocabulary | None
 ) -> Corpus:
-    """Return the corpus of files; a cached one needs no write permission for the cache."""
+    """Return the corpus of files; a cached one requires no permission to write to the cache."""
     training, validation, test = places
     groups = [
         find_files(training, config.builtin, _warn),
-        find_files(validation, say=_warn),
-        find_files(test, say=_warn),
+        find_files(validation, report=_warn),
+        find_files(test, report=_warn),
     ]
     digests = Digests(cache_folder() / "corpora" / "file-digests.json")
     contents = [digests.of(files) for files in groups]
@@ -91,12 +91,12 @@ def _warn_of_web_pages(groups: Sequence[Sequence[Path]], config: CorpusConfig) -
     """Warn of HTML files: few users want to train on the tags."""
     pages = web_pages([path for files in groups for path in files])
     if pages and config.unit == "character":
-        remedy = "for its text alone, convert it first, such as with `pandoc -t plain`"
+        remedy = "to read its text alone, convert it first, such as with `pandoc -t plain`"
         _warn(list_of(pages, f"HTML, read with its tags; {remedy}"))
 
 
 def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabulary) -> Part:
-    """Encode whole files in a known vocabulary, decoded with the settings of `config`."""
+    """Decode whole files with the settings of `config`, and encode them in a vocabulary."""
     whole = config.replace(
         paths=tuple(paths),
         builtin=None,
@@ -121,7 +121,7 @@ def digest_of_text(paths: Sequence[str], config: CorpusConfig) -> str:
 
 
 def fingerprint_of(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> str:
-    """Return the fingerprint of the corpus that `build_corpus` would build, from its files."""
+    """Return the fingerprint of the corpus that `build_corpus` would build."""
     digests = Digests(cache_folder() / "corpora" / "file-digests.json")
     groups = [
         find_files(config.paths, config.builtin),
@@ -134,14 +134,14 @@ def fingerprint_of(config: CorpusConfig, vocabulary: Vocabulary | None = None) -
 
 
 def _text_digest(content: str, config: CorpusConfig) -> str:
-    """Return a digest of files and of the settings that decode them, without limits."""
+    """Return a digest of whole files and of the settings that decode them."""
     line_ends = _FIRST_NAMES.get(config.line_ends, config.line_ends)
     facts = [content, config.unit, config.encoding, line_ends, config.normal_form]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def _fingerprint(contents: list[str], config: CorpusConfig, vocabulary: Vocabulary | None) -> str:
-    # The first defaults are left out, so that neither a key that a later version adds nor another
+    # The original defaults are omitted, so that neither a key that a later version adds nor a new
     # default changes a fingerprint.
     places = {"paths", "builtin", "validation_paths", "test_paths"}
     defaults = CorpusConfig().model_dump(mode="json") | {"newlines": "keep"}
@@ -149,7 +149,7 @@ def _fingerprint(contents: list[str], config: CorpusConfig, vocabulary: Vocabula
     dumped["newlines"] = _FIRST_NAMES.get(config.line_ends, config.line_ends)
     settings = {key: value for key, value in dumped.items() if value != defaults[key]}
     facts = [
-        _FORMAT,
+        _FORMAT_VERSION,
         contents,
         settings,
         vocabulary.to_json() if vocabulary else None,
@@ -180,15 +180,15 @@ def _encode(
     if config.line_ends == "unify" and (notice := line_ends_notice(line_ends, is_whole=is_whole)):
         _warn(notice)
     bounds = _split(lengths, config)
-    held_out = [symbols.count(*stretch) for stretch in bounds[1:]]
+    held_out = [symbols.count(start, end) for start, end in bounds[1:]]
     counts = [symbols.counts - sum(held_out), *held_out]
     if vocabulary is None:
         vocabulary = _vocabulary_of(counts, config)
     parts: dict[PartName, tuple[int, int]] = {}
-    for name, (start, end), counted in zip(PARTS, bounds, counts, strict=True):
-        num_unknown = end - start - int(counted[list(vocabulary.symbols)].sum())
+    for name, (start, end), split_counts in zip(PARTS, bounds, counts, strict=True):
+        num_unknown = end - start - int(split_counts[list(vocabulary.symbols)].sum())
         parts[name] = (end - start, num_unknown)
-        # Most splits have no unknown characters, and then need no search.
+        # Most splits have no unknown characters and need no search.
         unknown_from = start if num_unknown else end
         symbols.write_unknown(unknown_from, end, vocabulary, folder / f"{name}.unknown")
     for name, (start, end) in zip(PARTS[1:], bounds[1:], strict=True):
@@ -209,9 +209,7 @@ def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:
     """Return start and end of each split; raises `CorpusError` if a split would be too short."""
     total = lengths[0]
     if total == 0:
-        raise CorpusError(
-            "the text is empty; give one with characters in it (--text or corpus.paths)"
-        )
+        raise CorpusError("the text is empty; name another one with --text or corpus.paths")
     if config.validation_paths or config.test_paths:
         ends = np.cumsum(lengths).tolist()
         wanted = [True, bool(config.validation_paths), bool(config.test_paths)]
@@ -227,10 +225,10 @@ def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:
         if is_wanted and end - start < 2:
             few = f"has {end - start} characters and needs at least 2"
             if sum(wanted) == 1:
-                raise CorpusError(f"the text {few}; give more")
+                raise CorpusError(f"the text {few}; add text")
             raise CorpusError(
-                f"the {name} split of the text {few} (the whole text has {sum(lengths)}); give "
-                "more text, or another corpus.split"
+                f"the {name} split of the text {few} (the whole text has {sum(lengths)}); add "
+                "text, or change corpus.split"
             )
     return bounds
 
@@ -238,20 +236,20 @@ def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:
 def _vocabulary_of(counts: list[Counts], config: CorpusConfig) -> Vocabulary:
     if config.unit == "byte":
         return Vocabulary.of_bytes()
-    counted = counts[0] if config.vocabulary_from == "train" else sum(counts[1:], counts[0])
-    if counted.max() < config.minimum_count:
+    split_counts = counts[0] if config.vocabulary_from == "train" else sum(counts[1:], counts[0])
+    if split_counts.max() < config.minimum_count:
         raise CorpusError(
             f"no character of the text occurs {config.minimum_count} times; lower "
-            "corpus.minimum_count or give more text"
+            "corpus.minimum_count or add text"
         )
-    return Vocabulary.from_counts(counted, config.minimum_count)
+    return Vocabulary.from_counts(split_counts, config.minimum_count)
 
 
 def _hapaxes(counts: Counts, vocabulary: Vocabulary, minimum_count: int) -> list[int]:
     """Return the ids of rare characters: known, but fewer than twice `minimum_count`."""
     if vocabulary.unit == "byte":
         return []
-    of_known = counts[list(vocabulary.symbols)]
-    is_rare = (of_known > 0) & (of_known < 2 * minimum_count)
+    known_counts = counts[list(vocabulary.symbols)]
+    is_rare = (known_counts > 0) & (known_counts < 2 * minimum_count)
     ids: list[int] = (1 + np.flatnonzero(is_rare)).tolist()
     return ids

@@ -1,8 +1,8 @@
 """Digests of the contents of files, remembered until the files change.
 
-What is remembered of a file is its size, times and inode. They tell whether it was written since,
-but for one trap: a file written twice within a tick of the file system's clock has the same times
-both times. So a digest is remembered only of a file that had rested when it was read.
+A digest is stored with the size, times and inode of its file, which change when the file is
+written. There is one exception: a file that is written twice within a tick of the file system's
+clock keeps its times. So a digest is stored only if the file was not written shortly before.
 """
 
 import hashlib
@@ -23,11 +23,14 @@ from charlm.files.cache_record import claim, make_folder, record_locked
 from charlm.files.untrusted import InvalidDataError, as_ascii, parse_json, read_bounded
 
 _REST_NS = 3 * 10**9
-"""Longer than the coarsest tick of a file system in use, FAT's two seconds."""
-_MOST_FILES, _MOST_MEGABYTES = 20_000, 16
+"""Nanoseconds without a write before a digest is stored: longer than the tick of FAT, 2 s."""
+_MOST_FILES = 20_000
+"""Number of files whose digests are stored."""
+_MOST_MEGABYTES = 16
+"""Largest size of the file that stores the digests."""
 
 Marks = list[int]
-"""What the file system says of a file, and changes when the file is written."""
+"""Properties of a file that change when it is written."""
 
 
 class Digests:
@@ -36,10 +39,10 @@ class Digests:
     def __init__(self, memory: Path) -> None:
         self._memory = memory
         self._known = _recall(memory)
-        self._has_news = False
+        self._has_new_digests = False
 
     def of(self, files: Sequence[Path]) -> str:
-        """Return a SHA-256 of the contents and whether they are gzipped, not of the names."""
+        """Return a SHA-256 of the contents and of whether they are gzipped, but not of names."""
         digest = hashlib.sha256()
         for path in files:
             with file_errors("be read", path, "check the file", CorpusError):
@@ -50,21 +53,21 @@ class Digests:
     def _of_file(self, path: Path) -> bytes:
         name = str(path.absolute())
         with path.open("rb") as file:
-            now, about = time.time_ns(), os.fstat(file.fileno())
-            marks = _marks(about)
+            now, status = time.time_ns(), os.fstat(file.fileno())
+            marks = _marks(status)
             if name in self._known and self._known[name][0] == marks:
                 return self._known[name][1]
             digest = hashlib.file_digest(file, "sha256").digest()
-        last_written = max(about.st_mtime_ns, about.st_ctime_ns)
-        if stat.S_ISREG(about.st_mode) and last_written + _REST_NS < now:
-            self._known.pop(name, None)  # so that the newest stand last
+        last_written = max(status.st_mtime_ns, status.st_ctime_ns)
+        if stat.S_ISREG(status.st_mode) and last_written + _REST_NS < now:
+            self._known.pop(name, None)  # so that the newest are last
             self._known[name] = marks, digest
-            self._has_news = True
+            self._has_new_digests = True
         return digest
 
     def remember(self) -> None:
         """Save new digests; if they cannot be written, the next start only takes longer."""
-        if not self._has_news:
+        if not self._has_new_digests:
             return
         entries = {name: (marks, digest.hex()) for name, (marks, digest) in self._known.items()}
         newest = list(entries.items())[-_MOST_FILES:]
@@ -76,9 +79,9 @@ class Digests:
             write_whole(self._memory, text.encode())
 
 
-def _marks(about: os.stat_result) -> Marks:
-    # The time of change comes from the system alone: `cp -p`, `tar` and `touch -d` cannot set it.
-    return [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
+def _marks(status: os.stat_result) -> Marks:
+    # Only the system sets ctime: `cp -p`, `tar` and `touch -d` cannot.
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def _recall(memory: Path) -> dict[str, tuple[Marks, bytes]]:

@@ -15,32 +15,34 @@ from charlm.files.build_folder import RESERVED
 from charlm.suggestions import did_you_mean_path
 
 STANDARD_INPUT_COPY = "standard-input-"
-"""How the names of copies of standard input begin, in a building folder of the cache."""
-_MOST_NAMED = 3
-"""Number of files that a line names; it counts the others."""
-_LEAVE_OUT = (
+"""Prefix of the names of copies of standard input, in a building folder of the cache."""
+_MOST_LISTED_FILES = 3
+"""Number of files that a line names; it counts the rest."""
+_UNREADABLE_REMEDY = (
     "make it readable, move it away, or name the files to read with a glob, such as "
     "--text 'folder/*.txt'"
 )
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 def _ignore(notice: str) -> None:
     """Discard a message."""
 
 
-def find_files(paths: Sequence[str], builtin: str | None = None, say: Say = _ignore) -> list[Path]:
+def find_files(
+    paths: Sequence[str], builtin: str | None = None, report: Report = _ignore
+) -> list[Path]:
     """Return the files that paths, folders and globs name, each once, in a reproducible order.
 
-    A folder gives all files below it, except hidden ones. A file that is named twice, also through
-    a link, keeps its first name. `say` receives a line for each kind of named path that is not
+    A folder gives all files below it, except hidden ones. A file that is named twice, even through
+    a link, keeps its first name. `report` receives a line for each kind of named path that is not
     read. Raises `CorpusError` for a path that cannot be read, so that a text is never incomplete.
     """
     found: list[Path] = files_of(builtin) if builtin is not None else []
     for name in paths:
         with file_errors("be found", name, "check the path", CorpusError):
-            files = _files_below(name, say)
+            files = _files_below(name, report)
         if not files:
             raise CorpusError(f"{name}: no such file, or a folder without files; {_hint(name)}")
         found.extend(files)
@@ -50,37 +52,39 @@ def find_files(paths: Sequence[str], builtin: str | None = None, say: Say = _ign
         if by_place.setdefault(path.resolve(), path) is not path:
             repeated.append(path)
     if repeated:
-        say(list_of(repeated, "named more than once, by path or link; read only once"))
+        report(list_of(repeated, "named more than once, by path or link; read only once"))
     return list(by_place.values())
 
 
 def _hint(name: str) -> str:
     if os.path.basename(name) in (*BUILTIN, *catalogue()):  # noqa: PTH119 - of any text
-        return f"for the text of this name use --set corpus.builtin={os.path.basename(name)}"  # noqa: PTH119
+        return f"for the text of this name, add --set corpus.builtin={os.path.basename(name)}"  # noqa: PTH119
     return did_you_mean_path(Path(name)) or "check the path"
 
 
 def list_of(paths: Sequence[Path], what: str) -> str:
     """Return a line that says `what` of some paths, and names the first of them."""
-    more = f" and {len(paths) - _MOST_NAMED:,} more" if len(paths) > _MOST_NAMED else ""
-    return f"{', '.join(map(shown_name, paths[:_MOST_NAMED]))}{more}: {what}"
+    more = (
+        f" and {len(paths) - _MOST_LISTED_FILES:,} more" if len(paths) > _MOST_LISTED_FILES else ""
+    )
+    return f"{', '.join(map(shown_name, paths[:_MOST_LISTED_FILES]))}{more}: {what}"
 
 
 def shown_name(path: Path) -> str:
-    """Return the path that messages show; a copy of standard input has none of the user's."""
+    """Return the name of a file in messages; a copy of standard input has no path for users."""
     is_copy = path.name.startswith(STANDARD_INPUT_COPY) and RESERVED in path.parts
     return "standard input" if is_copy else str(path)
 
 
-def _files_below(name: str, say: Say) -> list[Path]:
+def _files_below(name: str, report: Report) -> list[Path]:
     if not name:  # an unset shell variable does not mean the current folder
         return []
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's raises for an unknown home
     if path.is_dir():
-        return _files_that_match(path, ("**",), say)
+        return _files_that_match(path, ("**",), report)
     if path.is_file():
         return [path]
-    if path.exists():  # a device or a pipe may never end, and cannot be read twice
+    if path.exists():  # a device or a pipe may be endless, and cannot be read twice
         raise CorpusError(
             f"{name}: neither a file nor a folder; save the text to a file, or pass it on "
             "standard input (-)"
@@ -88,13 +92,13 @@ def _files_below(name: str, say: Say) -> list[Path]:
     parts = path.parts
     literal = next((k for k, part in enumerate(parts) if glob.has_magic(part)), len(parts))
     try:
-        return _files_that_match(Path(*parts[:literal]), parts[literal:], say)
+        return _files_that_match(Path(*parts[:literal]), parts[literal:], report)
     except ValueError:  # not a file name: it has a zero byte or a lone surrogate
         return []
 
 
-def _files_that_match(folder: Path, pattern: tuple[str, ...], say: Say) -> list[Path]:
-    """Return the files below a folder whose relative paths match a glob, given as its parts.
+def _files_that_match(folder: Path, pattern: tuple[str, ...], report: Report) -> list[Path]:
+    """Return the files below a folder whose relative paths match the components of a glob.
 
     `**` matches any folders that are neither hidden nor links, and at the end also their files.
     `Path.glob` would skip folders that it cannot read, and follow cycles of links once for each
@@ -108,23 +112,23 @@ def _files_that_match(folder: Path, pattern: tuple[str, ...], say: Say) -> list[
         folders = _folders_below(folders) if part == "**" else _folders_that_match(folders, part)
     found: list[Path] = []
     links: list[Path] = []
-    odd: list[Path] = []
+    special: list[Path] = []
     for path, mode in _matches(folders, last):
         if stat.S_ISREG(mode):
             found.append(path)
         elif not stat.S_ISDIR(mode):
-            odd.append(path)
+            special.append(path)
         elif "**" in outer and path.is_symlink():
             links.append(path)
     if links:
-        say(list_of(sorted(links), "link to a folder, not read; name it to read it too"))
-    if odd:
-        say(list_of(sorted(odd), "neither a file nor a folder, not read"))
+        report(list_of(sorted(links), "link to a folder, not read; name it to read it too"))
+    if special:
+        report(list_of(sorted(special), "neither a file nor a folder, not read"))
     return sorted(found)
 
 
 def _folders_that_match(folders: Sequence[Path], part: str) -> list[Path]:
-    """Return the folders inside of others whose names match, each once even if links repeat it."""
+    """Return the subfolders of folders whose names match, each once even if links repeat it."""
     visited: set[tuple[int, int]] = set()
     matches = [path for path, mode in _matches(folders, part) if stat.S_ISDIR(mode)]
     return [path for path in matches if _is_new(path, visited)]
@@ -134,7 +138,7 @@ def _folders_below(folders: Sequence[Path]) -> list[Path]:
     """Return some folders and all below them, except hidden ones and links, each once."""
     visited: set[tuple[int, int]] = set()
     found = [folder for folder in folders if _is_new(folder, visited)]
-    for folder in found:  # it grows meanwhile
+    for folder in found:  # the list grows meanwhile
         inside = _matches([folder], "*", with_links=False)
         found += [path for path, mode in inside if stat.S_ISDIR(mode) and _is_new(path, visited)]
     return found
@@ -143,18 +147,18 @@ def _folders_below(folders: Sequence[Path]) -> list[Path]:
 def _matches(
     folders: Sequence[Path], part: str, with_links: bool = True
 ) -> Iterator[tuple[Path, int]]:
-    """Yield what is in some folders and matches one part of a glob, with its mode.
+    """Yield what is in some folders and matches one component of a glob, with its mode.
 
     Raises `CorpusError` for a folder that cannot be listed and for a broken link.
     """
     for folder in folders:
-        with file_errors("be listed", folder, _LEAVE_OUT, CorpusError):
+        with file_errors("be listed", folder, _UNREADABLE_REMEDY, CorpusError):
             paths = sorted(folder.iterdir())
         for path in paths:
-            is_meant = part.startswith(".") or not path.name.startswith(".")
-            if not (is_meant and fnmatch.fnmatch(path.name, part)):
+            is_visible = part.startswith(".") or not path.name.startswith(".")
+            if not (is_visible and fnmatch.fnmatch(path.name, part)):
                 continue
-            with file_errors("be read", path, _LEAVE_OUT, CorpusError):
+            with file_errors("be read", path, _UNREADABLE_REMEDY, CorpusError):
                 if not with_links and path.is_symlink():
                     continue
                 mode = path.stat().st_mode
@@ -162,8 +166,8 @@ def _matches(
 
 
 def _is_new(folder: Path, visited: set[tuple[int, int]]) -> bool:
-    """Add a folder to those visited; return whether it was not among them."""
-    with file_errors("be listed", folder, _LEAVE_OUT, CorpusError):
+    """Add a folder to the visited ones; return whether it is new."""
+    with file_errors("be listed", folder, _UNREADABLE_REMEDY, CorpusError):
         status = folder.stat()
     place = (status.st_dev, status.st_ino)
     is_new = place not in visited
@@ -172,7 +176,7 @@ def _is_new(folder: Path, visited: set[tuple[int, int]]) -> bool:
 
 
 def exclusion_remedy(path: Path, named: Sequence[str], files: Sequence[Path]) -> str:
-    """Return a remedy for a file that is not text: how to exclude it; "" if it was named itself.
+    """Return how to exclude a file that is not text; "" if the user has named the file itself.
 
     `named` are the paths of the config, `files` the files that they name.
     """

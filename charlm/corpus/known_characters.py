@@ -10,16 +10,16 @@ from charlm.corpus.corpus import PARTS, Corpus, PartName
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import ConfigError, CorpusError
 
-MOST_UNKNOWN = 0.1
+MOST_UNKNOWN_FRACTION = 0.1
 """Largest fraction of a text that may be outside the vocabulary.
 
-Above it about every second word has an unknown character, and scores are too good: the unknown
-symbol is easy to predict, because it replaces many characters.
+Above it, about every second word has an unknown character, and scores are too good: the unknown
+symbol replaces many characters, so it is easy to predict.
 """
 
 
 def corpus_of(config: Config, known: Vocabulary | None) -> Corpus:
-    """Build the corpus to train on, with the known vocabulary or its extension by the config.
+    """Build the corpus to train on, with the known vocabulary, which the config may extend.
 
     Raises `CorpusError` if too much of the text is outside the vocabulary.
     """
@@ -27,7 +27,7 @@ def corpus_of(config: Config, known: Vocabulary | None) -> Corpus:
     if known is not None and config.corpus.vocabulary == "extend":
         vocabulary = _extended(known, config.corpus)
     corpus = build_corpus(config.corpus, vocabulary)
-    _check_known(corpus, config.corpus, is_own=known is None)
+    _check_known(corpus, config.corpus, is_from_text=known is None)
     return corpus
 
 
@@ -38,28 +38,28 @@ def _extended(known: Vocabulary, config: CorpusConfig) -> Vocabulary:
             "corpus.vocabulary: extend reads the text twice; save it to a file and name it "
             "with --text"
         )
-    own = build_corpus(config.replace(vocabulary="keep")).vocabulary
-    return Vocabulary(tuple(sorted({*known.symbols, *own.symbols})), known.unit)
+    text_vocabulary = build_corpus(config.replace(vocabulary="keep")).vocabulary
+    return Vocabulary(tuple(sorted({*known.symbols, *text_vocabulary.symbols})), known.unit)
 
 
-def _check_known(corpus: Corpus, config: CorpusConfig, is_own: bool) -> None:
+def _check_known(corpus: Corpus, config: CorpusConfig, is_from_text: bool) -> None:
     files = {"validation": config.validation_paths, "test": config.test_paths}
     for name in PARTS:
         part = corpus.parts[name]
         # A fraction of a small text may have new characters.
-        is_fraction = is_own and not files.get(name, True)
-        if is_fraction or part.num_unknown <= MOST_UNKNOWN * len(part):
+        is_fraction = is_from_text and not files.get(name, True)
+        if is_fraction or part.num_unknown <= MOST_UNKNOWN_FRACTION * len(part):
             continue
         raise CorpusError(
             f"{part.num_unknown / len(part):.0%} of the characters of the {name} split are not in "
-            "the vocabulary, so that the scores of the model would be misleading; "
-            f"{_remedy(name, config, is_own)}"
+            "the vocabulary, so the scores of the model would be misleading; "
+            f"{_remedy(name, config, is_from_text)}"
         )
 
 
-def _remedy(name: PartName, config: CorpusConfig, is_own: bool) -> str:
-    if not is_own and config.vocabulary != "extend":
-        return "learn its characters with --set corpus.vocabulary=extend"
+def _remedy(name: PartName, config: CorpusConfig, is_from_text: bool) -> str:
+    if not is_from_text and config.vocabulary != "extend":
+        return "add its characters with --set corpus.vocabulary=extend"
     if name != "train" and config.vocabulary_from == "train":
         return "take the characters of all splits with --set corpus.vocabulary_from=all"
     return f"lower corpus.minimum_count ({config.minimum_count})"

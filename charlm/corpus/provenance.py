@@ -24,10 +24,11 @@ from charlm.files.locations import cache_folder
 from charlm.files.untrusted import InvalidDataError, item, read_bounded
 
 Use = Literal["learnt from", "followed", "chosen on", "fitted on"]
-"""followed: the model was adapted to the text while it was scored (`eval --dynamic --save`)."""
+"""Use of a text. `followed`: the model was adapted to it by `eval --dynamic --save`."""
 Through = Literal["", "teacher", "start"]
-"""Whose text it is: the run's own, that of a teacher, or that of the initial model."""
+"""Owner of a text: the run itself, a teacher, or the initial model."""
 LEARNT: tuple[Use, ...] = ("learnt from", "followed")
+"""Uses that change weights."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Record:
     """A text that a model has seen, and its use."""
 
     name: str = field(compare=False)
-    """For messages only: a copy of the text may have another name."""
+    """Name in messages; a copy of the text may have another name."""
     use: Use
     digest: str
     start: int
@@ -59,36 +60,38 @@ class Record:
         }
 
     @classmethod
-    def from_json(cls, about: dict[str, Any], hashes: np.ndarray) -> "Record":
+    def from_json(cls, fields: dict[str, Any], hashes: np.ndarray) -> "Record":
         """Restore a record; raises `InvalidDataError` for invalid data."""
-        name, digest = item(about, "name", str), item(about, "digest", str)
-        paths = tuple(item(about, "paths", list))
-        use: Any = about.get("use")
-        through: Any = about.get("through")
-        start, end, bits = (item(about, key, int) for key in ("start", "end", "anchor_bits"))
+        name, digest = item(fields, "name", str), item(fields, "digest", str)
+        paths = tuple(item(fields, "paths", list))
+        use: Any = fields.get("use")
+        through: Any = fields.get("through")
+        start, end, bits = (item(fields, key, int) for key in ("start", "end", "anchor_bits"))
         if not all(type(path) is str for path in paths):
-            raise InvalidDataError("a record of a text without its paths")
+            raise InvalidDataError("a record of a text has invalid paths")
         if use not in get_args(Use) or through not in get_args(Through):
-            raise InvalidDataError("a record of a text with an unknown use")
+            raise InvalidDataError("a record of a text has an unknown use")
         if not 0 <= start <= end:
-            raise InvalidDataError("a record of a text without a range")
+            raise InvalidDataError("a record of a text has an invalid range")
         if not 0 <= bits <= 16 or hashes.dtype != np.int64 or hashes.ndim != 1:
-            raise InvalidDataError("a record of a text without a sketch")
+            raise InvalidDataError("a record of a text has an invalid sketch")
         its_sketch = Sketch(hashes.view(np.uint64), bits)
         return cls(name, use, digest, start, end, its_sketch, through, paths)
 
 
 def records_of(corpus: Corpus, config: CorpusConfig) -> tuple[Record, ...]:
-    """Return the records of a run's own text: its training split and its validation split."""
+    """Return the records of the text of a run: its training split and its validation split."""
     uses: dict[PartName, Use] = {"train": "learnt from", "validation": "chosen on"}
     return tuple(
-        _record(name_of_part(name, config), use, corpus.parts[name], _kept_sketch(corpus, name))
+        _record(name_of_part(name, config), use, corpus.parts[name], _cached_sketch(corpus, name))
         for name, use in uses.items()
         if len(corpus.parts[name])
     )
 
 
-def followed(name: str, paths: tuple[str, ...], part: Part, vocabulary: Vocabulary) -> Record:
+def adaptation_record(
+    name: str, paths: tuple[str, ...], part: Part, vocabulary: Vocabulary
+) -> Record:
     """Return the record of a text that a model was adapted to while it was scored."""
     read = _record(name, "followed", part, sketch(part.ids, vocabulary))
     return replace(read, paths=paths)
@@ -99,12 +102,12 @@ def _record(name: str, use: Use, part: Part, its_sketch: Sketch) -> Record:
     return Record(name, use, origin.digest, origin.start, origin.start + len(part), its_sketch)
 
 
-def inherited(records: Iterable[Record], through: Through) -> tuple[Record, ...]:
-    """Return the records of a teacher or initial model, marked as such."""
+def inherit(records: Iterable[Record], through: Through) -> tuple[Record, ...]:
+    """Return the records of a teacher or initial model, marked with their owner."""
     return tuple(replace(one, through=one.through or through) for one in records)
 
 
-def merged(*groups: Iterable[Record]) -> tuple[Record, ...]:
+def merge(*groups: Iterable[Record]) -> tuple[Record, ...]:
     """Merge records without duplicates; a record of the run itself replaces an inherited one."""
     kept: dict[Record, Record] = {}
     for record in chain(*groups):
@@ -114,7 +117,7 @@ def merged(*groups: Iterable[Record]) -> tuple[Record, ...]:
     return tuple(kept.values())
 
 
-def fitted(records: Iterable[Record]) -> tuple[Record, ...]:
+def mark_fitted(records: Iterable[Record]) -> tuple[Record, ...]:
     """Return the records of a mixture, which is fitted on the split that selects its members."""
     return tuple(
         replace(one, use="fitted on") if (one.use, one.through) == ("chosen on", "") else one
@@ -124,19 +127,19 @@ def fitted(records: Iterable[Record]) -> tuple[Record, ...]:
 
 def name_of_part(part: PartName, config: CorpusConfig) -> str:
     """Return the name of the text that a split belongs to."""
-    own = {"validation": config.validation_paths, "test": config.test_paths}.get(part, ())
-    return name_of(own or config.paths) or str(config.builtin)
+    paths = {"validation": config.validation_paths, "test": config.test_paths}.get(part, ())
+    return name_of(paths or config.paths) or str(config.builtin)
 
 
 def name_of(paths: Sequence[str | Path]) -> str:
-    """Return the names of files without their folders."""
+    """Return the names of up to three files without their folders, and how many more there are."""
     names = ["standard input" if path == "-" else Path(path).name for path in map(str, paths)]
     more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
 
 
-def _kept_sketch(corpus: Corpus, name: PartName) -> Sketch:
-    """Return the sketch of a part, from the cache beside its ids or made anew."""
+def _cached_sketch(corpus: Corpus, name: PartName) -> Sketch:
+    """Return the sketch of a split from the cache; compute and cache it if it is missing."""
     file = cache_folder() / "corpora" / corpus.fingerprint / SKETCHES[name]
     with suppress(OSError):
         data = read_bounded(file, 1)

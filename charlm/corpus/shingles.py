@@ -1,10 +1,10 @@
 """Estimate how much of a text occurs in another one, by hashed passages of 50 characters.
 
-Of a text, a `Sketch` keeps the smallest hashes of its passages (Broder, "On the resemblance and
-containment of documents", 1997). Of another text, the passages whose hashes are as small are looked
-up in it: the share that is found estimates the share of passages that both texts have. Code points
-are hashed, or bytes with `unit: byte`, so that vocabularies do not matter; passages with a
-character that the vocabulary does not hold are left out.
+A `Sketch` keeps the smallest hashes of the passages of a text (Broder, "On the resemblance and
+containment of documents", 1997). The passages of another text whose hashes are as small are looked
+up in it: the fraction that is found estimates the fraction of its passages that occur in the first
+text. Hashes are of code points, or of bytes with `unit: byte`, so they do not depend on the
+vocabulary; passages with an unknown character are omitted.
 """
 
 from collections.abc import Iterator
@@ -15,16 +15,19 @@ from jaxtyping import Int64, UInt64
 
 from charlm.corpus.vocabulary import NUM_CODE_POINTS, Ids, Vocabulary
 
-PASSAGE = 50
-"""Characters of a passage; shorter passages of one language coincide by chance."""
+PASSAGE_CHARACTERS = 50
+"""Length of a passage; shorter passages of one language coincide by chance."""
 _MOST_HASHES = 1 << 15
-"""In a sketch: 256 KB."""
+"""Number of hashes in a sketch, which takes 256 KB."""
 MOST_ANCHOR_BITS = 8
-_ANCHOR = 16
-"""Characters at the beginning of a passage that decide whether it is hashed at all."""
-_BLOCK = 1 << 19
-_LONGEST_TO_REPEAT = 1 << 24
-_BASE, _ANCHOR_BASE = np.uint64(0x9E3779B97F4A7C15), 0x6D2B
+_ANCHOR_CHARACTERS = 16
+"""Length of the beginning of a passage that decides whether the passage is hashed."""
+_BLOCK_CHARACTERS = 1 << 19
+"""Number of passages to hash at a time."""
+_MOST_REHASHED_CHARACTERS = 1 << 24
+"""Length of a text above which it is hashed only once, even if that fills no sketch."""
+_PASSAGE_BASE = np.uint64(0x9E3779B97F4A7C15)
+_ANCHOR_BASE = 0x6D2B
 
 Hashes = UInt64[np.ndarray, " _"]
 
@@ -34,13 +37,13 @@ class Sketch:
     """The smallest hashes of a text's passages."""
 
     hashes: Hashes
-    """Ascending, each once."""
+    """Hashes in ascending order, without duplicates."""
     anchor_bits: int
-    """One in 2^anchor_bits passages was hashed, chosen by its first characters."""
+    """Sparsity: one in 2^anchor_bits passages was hashed, chosen by its first characters."""
 
     @property
     def largest(self) -> np.uint64:
-        """The largest hash that would be kept: all are, while there is room."""
+        """The largest hash that the sketch can keep: any hash, while it has room."""
         is_full = len(self.hashes) >= _MOST_HASHES
         return self.hashes[-1] if is_full else np.uint64(np.iinfo(np.uint64).max)
 
@@ -48,44 +51,44 @@ class Sketch:
 def sketch(ids: Ids, vocabulary: Vocabulary) -> Sketch:
     """Return the sketch of a text; memory does not grow with the text."""
     bits = _anchor_bits(len(ids))
-    found = _smallest(ids, vocabulary, bits)
-    while bits and len(found) < _MOST_HASHES and len(ids) < _LONGEST_TO_REPEAT:
-        bits = max(0, bits - 3)  # so repetitive a text has few passages to choose from
-        found = _smallest(ids, vocabulary, bits)
+    found = _smallest_hashes(ids, vocabulary, bits)
+    while bits and len(found) < _MOST_HASHES and len(ids) < _MOST_REHASHED_CHARACTERS:
+        bits = max(0, bits - 3)  # a text that repeats itself has few different passages
+        found = _smallest_hashes(ids, vocabulary, bits)
     return Sketch(found, bits)
 
 
-def count_common(of: Sketch, ids: Ids, vocabulary: Vocabulary) -> tuple[int, int]:
+def count_common(known: Sketch, ids: Ids, vocabulary: Vocabulary) -> tuple[int, int]:
     """Return how many passages of a text are in a sketch, and how many were looked up."""
     common = compared = 0
-    for hashes in _hashes(ids, vocabulary, of.anchor_bits):
-        small = hashes[hashes <= of.largest]
+    for hashes in _hashes(ids, vocabulary, known.anchor_bits):
+        small = hashes[hashes <= known.largest]
         compared += len(small)
-        common += int(np.isin(small, of.hashes).sum())
+        common += int(np.isin(small, known.hashes).sum())
     return common, compared
 
 
 def _anchor_bits(length: int) -> int:
-    """Return how sparsely to choose passages: a sketch is filled at least twice."""
+    """Return the sparsity that leaves enough passages to fill a sketch twice."""
     return min(MOST_ANCHOR_BITS, max(0, (length // (2 * _MOST_HASHES)).bit_length() - 1))
 
 
-def _smallest(ids: Ids, vocabulary: Vocabulary, bits: int) -> Hashes:
+def _smallest_hashes(ids: Ids, vocabulary: Vocabulary, bits: int) -> Hashes:
     kept: Hashes = np.zeros(0, np.uint64)
-    waiting, num_waiting = [], 0
+    pending, num_pending = [], 0
     largest = np.uint64(np.iinfo(np.uint64).max)
     for hashes in _hashes(ids, vocabulary, bits):
-        waiting.append(hashes[hashes <= largest])
-        num_waiting += len(waiting[-1])
-        if num_waiting > _MOST_HASHES:
-            kept = _merged(kept, waiting)
+        pending.append(hashes[hashes <= largest])
+        num_pending += len(pending[-1])
+        if num_pending > _MOST_HASHES:
+            kept = _merge(kept, pending)
             largest = Sketch(kept, bits).largest
-            waiting, num_waiting = [], 0
-    return _merged(kept, waiting)
+            pending, num_pending = [], 0
+    return _merge(kept, pending)
 
 
-def _merged(kept: Hashes, others: list[Hashes]) -> Hashes:
-    merged: Hashes = np.unique(np.concatenate([kept, *others]))[:_MOST_HASHES]
+def _merge(kept: Hashes, new_hashes: list[Hashes]) -> Hashes:
+    merged: Hashes = np.unique(np.concatenate([kept, *new_hashes]))[:_MOST_HASHES]
     return merged
 
 
@@ -93,27 +96,27 @@ def _hashes(ids: Ids, vocabulary: Vocabulary, bits: int) -> Iterator[Hashes]:
     """Yield the hashes of the chosen passages, block by block."""
     unknown = [] if vocabulary.unknown_id is None else [NUM_CODE_POINTS]
     symbols = np.array([*unknown, *vocabulary.symbols], np.uint64)
-    for start in range(0, len(ids) - PASSAGE + 1, _BLOCK):
-        block = np.asarray(ids[start : start + _BLOCK + PASSAGE - 1])
-        places = _anchored(block, symbols, bits)
+    for start in range(0, len(ids) - PASSAGE_CHARACTERS + 1, _BLOCK_CHARACTERS):
+        block = np.asarray(ids[start : start + _BLOCK_CHARACTERS + PASSAGE_CHARACTERS - 1])
+        places = _anchored_positions(block, symbols, bits)
         if unknown:
-            places = _without(0, block, places)
+            places = _exclude_unknown(0, block, places)
         hashes = np.zeros(len(places), np.uint64)
-        for offset in range(PASSAGE):
-            hashes *= _BASE
+        for offset in range(PASSAGE_CHARACTERS):
+            hashes *= _PASSAGE_BASE
             hashes += symbols[block[places + offset]]
-        yield _mixed(hashes)
+        yield _mix(hashes)
 
 
-def _anchored(
+def _anchored_positions(
     block: Ids, symbols: UInt64[np.ndarray, " symbols"], bits: int
 ) -> Int64[np.ndarray, " places"]:
     """Return the start positions of the hashed passages."""
-    last = len(block) - PASSAGE + 1
+    last = len(block) - PASSAGE_CHARACTERS + 1
     if not bits:
         return np.arange(last)
     anchors, base, width = np.take(symbols.astype(np.uint16), block), _ANCHOR_BASE, 1
-    while width < _ANCHOR:  # of twice as many characters each time
+    while width < _ANCHOR_CHARACTERS:  # each round hashes twice as many characters
         twice = anchors[:-width] * np.uint16(base)
         twice += anchors[width:]
         anchors, base, width = twice, base * base % (1 << 16), 2 * width
@@ -123,20 +126,22 @@ def _anchored(
     return places
 
 
-def _without(
+def _exclude_unknown(
     unknown_id: int, block: Ids, places: Int64[np.ndarray, " places"]
 ) -> Int64[np.ndarray, " known"]:
-    """Leave out the passages that hold an unknown character."""
+    """Exclude the passages with an unknown character."""
     is_unknown = block == unknown_id
     if not is_unknown.any():
         return places
-    before = np.concatenate([[0], np.cumsum(is_unknown)])
-    known: Int64[np.ndarray, " known"] = places[before[places + PASSAGE] == before[places]]
+    num_before = np.concatenate([[0], np.cumsum(is_unknown)])
+    known: Int64[np.ndarray, " known"] = places[
+        num_before[places + PASSAGE_CHARACTERS] == num_before[places]
+    ]
     return known
 
 
-def _mixed(hashes: Hashes) -> Hashes:
-    """Spread what differs in any bit over all bits (SplitMix64: Steele and others, 2014)."""
+def _mix(hashes: Hashes) -> Hashes:
+    """Let every bit affect all bits (SplitMix64: Steele, Lea and Flood, 2014)."""
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         hashes = (hashes ^ (hashes >> np.uint64(shift))) * np.uint64(factor)
     hashes ^= hashes >> np.uint64(31)

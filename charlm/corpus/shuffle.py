@@ -1,4 +1,4 @@
-"""A random order of many positions that takes no memory."""
+"""Shuffle any number of positions in constant memory."""
 
 import numpy as np
 from jaxtyping import Int64, Integer
@@ -7,12 +7,12 @@ from jaxtyping import Int64, Integer
 class Shuffle:
     """A random permutation of `range(size)`, computed position by position.
 
-    An array of the permutation takes 8 bytes for each position, drawn again in every epoch and
-    after every resume: 3 GB for the windows of a text of 100 GB. This one takes 48 bytes. For texts
-    of some megabytes an array would do; one way for all sizes keeps their orders the same.
+    An array of the permutation takes 8 bytes for each position, and is drawn again in every epoch
+    and after every resume: 3 GB for the windows of a text of 100 GB. This method takes 48 bytes. An
+    array would suffice for a text of some megabytes, but would be a second method to maintain.
 
     It is a Feistel network over the smallest power of four that is at least `size`, applied again
-    to results outside of the range (cycle walking: Black and Rogaway, "Ciphers with arbitrary
+    to results outside the range (cycle walking: Black and Rogaway, "Ciphers with arbitrary
     finite domains", 2002).
     """
 
@@ -39,7 +39,7 @@ class Shuffle:
 
 
 def _mix(values: Integer[np.ndarray, "n"]) -> Integer[np.ndarray, "n"]:
-    """Scatter 64 bits (the finaliser of SplitMix64: Steele, Lea and Flood, 2014)."""
+    """Let every bit affect all bits (finaliser of SplitMix64: Steele, Lea and Flood, 2014)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed: Integer[np.ndarray, n] = values ^ (values >> np.uint64(31))

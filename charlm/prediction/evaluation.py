@@ -8,7 +8,7 @@ from charlm.config.schema import TrainingConfig
 from charlm.config.settings import TextPaths
 from charlm.corpus.corpus import Corpus, Part, PartName
 from charlm.corpus.overlaps import caveats, overlaps
-from charlm.corpus.provenance import Record, followed, records_of
+from charlm.corpus.provenance import Record, adaptation_record, records_of
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.distributed.processes import Processes
 from charlm.errors import CheckpointError
@@ -107,7 +107,7 @@ def _adapted(
     opening = Opening.of_passages(
         model, choose_passages(corpus.parts["train"].ids, vocabulary, seed)
     )
-    record = followed(scored.title, scored.paths, scored.part, vocabulary)
+    record = adaptation_record(scored.title, scored.paths, scored.part, vocabulary)
     return replace(
         checkpoint,
         weights=tensors_to_save(model, checkpoint),

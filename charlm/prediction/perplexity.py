@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from charlm.corpus.known_characters import MOST_UNKNOWN
+from charlm.corpus.known_characters import MOST_UNKNOWN_FRACTION
 from charlm.corpus.overlaps import Overlap
 from charlm.corpus.vocabulary import NUM_CODE_POINTS
 from charlm.errors import DivergenceError
@@ -67,7 +67,7 @@ class Score:
     def unknown_note(self) -> str:
         """Return a warning for the protocol if unknown characters make perplexity misleading."""
         share = self.unknown_characters / self.characters
-        if share <= MOST_UNKNOWN:
+        if share <= MOST_UNKNOWN_FRACTION:
             return ""
         return (
             f"; {share:.0%} of the characters are outside the vocabulary, and perplexity counts "

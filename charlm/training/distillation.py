@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from charlm.config.schema import TrainingConfig
 from charlm.corpus.batch_iterator import Batch
-from charlm.corpus.provenance import Record, inherited, merged
+from charlm.corpus.provenance import Record, inherit, merge
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import ConfigError
 from charlm.kernels.loading import Precision
@@ -71,7 +71,7 @@ def read_teacher(
             )
         model = checkpoint.make_model(device)
         networks += model.members if isinstance(model, Ensemble) else [model]
-        records = merged(records, inherited(checkpoint.provenance, "teacher"))
+        records = merge(records, inherit(checkpoint.provenance, "teacher"))
     for network in networks:
         network.precision = precision
     return Teacher(networks, config.teacher_share) if networks else None, records

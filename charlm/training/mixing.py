@@ -7,7 +7,7 @@ import numpy as np
 
 from charlm.config.schema import Config
 from charlm.corpus.corpus import Corpus, Part
-from charlm.corpus.provenance import fitted, merged
+from charlm.corpus.provenance import mark_fitted, merge
 from charlm.errors import CorpusError
 from charlm.models.device import choose_device
 from charlm.models.ensemble import AnyModel, Ensemble
@@ -51,8 +51,8 @@ def mix_members(
     opening = Opening.of_passages(
         ensemble, choose_passages(train, vocabulary, config.training.seed)
     )
-    records = merged(*(one.provenance for one in checkpoints))
-    records = fitted(records) if is_fitted else records
+    records = merge(*(one.provenance for one in checkpoints))
+    records = mark_fitted(records) if is_fitted else records
     ensemble.precision = checkpoints[0].compute.precision
     *network_losses, ensemble_loss = _validation_losses([*members, ensemble], validation, config)
     checkpoint = Checkpoint(

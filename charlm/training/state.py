@@ -12,7 +12,7 @@ from charlm.config.schema import Config
 from charlm.corpus.batches import make_batches
 from charlm.corpus.corpus import Corpus
 from charlm.corpus.frequencies import estimate_frequencies
-from charlm.corpus.provenance import inherited, merged, records_of
+from charlm.corpus.provenance import inherit, merge, records_of
 from charlm.distributed.launch import launched
 from charlm.distributed.processes import Processes
 from charlm.environment.forks import most_threads
@@ -71,7 +71,7 @@ class TrainingState:
         )
         self._teacher_digests = [n.digest() for n in teacher.networks] if teacher else []
         self._fixed_teachers = len(self._teacher_digests) - replaceable_teachers
-        self.provenance = merged(records_of(corpus, config.corpus), teacher_records)
+        self.provenance = merge(records_of(corpus, config.corpus), teacher_records)
         self.trainer = Trainer(self.model, batches, training, self.clock, processes, teacher)
         self.counters = Counters(watch=LossWatch.of_vocabulary(len(corpus.vocabulary)))
 
@@ -91,7 +91,7 @@ class TrainingState:
                 self._passages,
                 self.processes,
             )
-        self.provenance = merged(self.provenance, inherited(checkpoint.provenance, "start"))
+        self.provenance = merge(self.provenance, inherit(checkpoint.provenance, "start"))
 
     def restore(self, path: Path, checkpoint: Checkpoint) -> dict[str, int]:
         """Restore what a checkpoint contains; return the sizes of the logs at that time.
@@ -120,7 +120,7 @@ class TrainingState:
         trainer_counters = item(counters, "trainer", dict)
         saved = read_state(self.trainer, checkpoint.training_tensors, trainer_counters)
         self.trainer.load_state_dict(saved)
-        self.provenance = merged(self.provenance, checkpoint.provenance)
+        self.provenance = merge(self.provenance, checkpoint.provenance)
         self.counters = Counters.from_json(item(counters, "run", dict))
         sizes = item(counters, "log_sizes", dict)
         return {name: item(sizes, name, int) for name in sizes}

@@ -217,7 +217,7 @@ def test_a_text_too_short_for_a_batch(sampling: str, batch_size: int, sequence_l
     """A text too short for a batch is an error and one character more is not."""
     least = shortest(sampling, batch_size, sequence_length)
     for length in range(least):
-        with pytest.raises(CorpusError, match=rf"{length} characters.*batches\.\w+ or give more"):
+        with pytest.raises(CorpusError, match=rf"{length} characters.*batches\.\w+ or add text"):
             batches_of(sampling, Shape(length, batch_size, sequence_length, seed=0))
     batches = batches_of(sampling, Shape(least, batch_size, sequence_length, seed=0))
     assert all(batch.inputs.numel() for batch in islice(batches, 3))

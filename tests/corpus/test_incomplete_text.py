@@ -105,7 +105,7 @@ def test_files_passed_over_are_named(folder: Path) -> None:
     (folder / "more" / "b.txt").write_text("b")
     (folder / "linked").symlink_to("more")
     os.mkfifo(folder / "pipe")
-    found = find_files([str(folder)], say=notices.append)
+    found = find_files([str(folder)], report=notices.append)
     assert found == [folder / "a.txt", folder / "more" / "b.txt"]
     assert [notice.partition(":")[0] for notice in notices] == [
         str(folder / "linked"),
@@ -117,7 +117,7 @@ def test_many_files_are_one_line(folder: Path) -> None:
     notices: list[str] = []
     for number in range(1000):
         (folder / f"{number:04}.txt").touch()
-    find_files([str(folder), str(folder)], say=notices.append)
+    find_files([str(folder), str(folder)], report=notices.append)
     assert len(notices) == 1 and "and 998 more" in notices[0] and len(notices[0]) < 400
 
 

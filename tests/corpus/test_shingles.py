@@ -13,7 +13,7 @@ from charlm.corpus import provenance
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.corpus import Corpus
 from charlm.corpus.provenance import records_of
-from charlm.corpus.shingles import PASSAGE, count_common, sketch
+from charlm.corpus.shingles import PASSAGE_CHARACTERS, count_common, sketch
 from charlm.corpus.vocabulary import Ids, Vocabulary
 from charlm.files.locations import cache_folder
 
@@ -35,8 +35,8 @@ def test_short_texts_are_counted_exactly(known: int, new: int, seed: int) -> Non
     """Of short texts every shared passage is counted."""
     text = np.concatenate([some_ids(seed, known), some_ids(seed + 1, new)])
     common, compared = count_common(sketch(some_ids(seed, known), LETTERS), text, LETTERS)
-    assert common == max(0, known - PASSAGE + 1)
-    assert compared == max(0, known + new - PASSAGE + 1)
+    assert common == max(0, known - PASSAGE_CHARACTERS + 1)
+    assert compared == max(0, known + new - PASSAGE_CHARACTERS + 1)
 
 
 @pytest.mark.parametrize("length", [100_000, 1_000_000, 5_000_000])
@@ -64,7 +64,7 @@ def test_ids_do_not_matter_but_characters() -> None:
     smaller = Vocabulary(tuple(range(97, 122)))  # without z
     in_smaller = smaller.encode_text(text, unknown="map")
     common, compared = count_common(sketch(ids, LETTERS), in_smaller, smaller)
-    windows = np.lib.stride_tricks.sliding_window_view(in_smaller, PASSAGE)
+    windows = np.lib.stride_tricks.sliding_window_view(in_smaller, PASSAGE_CHARACTERS)
     assert common == compared == int((windows != 0).all(axis=1).sum())
 
 
