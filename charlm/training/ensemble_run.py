@@ -92,12 +92,8 @@ def _is_begun(member: RunFolder) -> bool:
         if member.last.exists() or member.config_file.exists():
             return True
         check_not_begun(member)
-        if not os.path.lexists(path):
-            return False
-        try:
-            path.rmdir()  # an empty one
-        except OSError:
-            raise RunError(f"{path}: not a run of charlm; move it away, and resume") from None
+        if os.path.lexists(path):  # an empty folder, too: charlm leaves none
+            raise RunError(f"{path}: not a run of charlm; move it away, and resume")
     return False
 
 
