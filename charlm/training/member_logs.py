@@ -70,10 +70,14 @@ def locked_folder(path: Path, *, is_writer: bool) -> Iterator[RunFolder]:
 
 
 def _is_ensemble(folder: RunFolder) -> bool:
+    """Return whether this is the run folder of an ensemble.
+
+    A config in another folder, which has no checkpoints, may be of any program.
+    """
     path = folder.config_file
     with file_errors("be read", path, "check the folder"):
-        is_there = path.exists()
-    return is_there and load_config(path).ensemble.is_wanted
+        is_run = path.exists() and folder.checkpoints.is_dir()
+    return is_run and load_config(path).ensemble.is_wanted
 
 
 def _number_of(path: Path) -> int:

@@ -229,3 +229,13 @@ def test_a_damaged_config_is_an_error(whole: Path, tmp_path: Path) -> None:
     (run / "config.yaml").write_text("ensemble: {members: many}")
     with pytest.raises(ConfigError, match=r"ensemble\.members"):
         resume(run / "member-1", settings=["training.steps=8"])
+
+
+@pytest.mark.parametrize("config", ["model: [", "ensemble: {members: 2}"])
+def test_a_run_may_be_named_like_a_member(config: str, tmp_path: Path) -> None:
+    """It lies beside a config, of charlm or not, and in no run folder."""
+    (text := tmp_path / "o.txt").write_text(words(1), "utf-8")
+    (tmp_path / "config.yaml").write_text(config)
+    run = train(text=text, name="member-1", runs=tmp_path, settings=TINY).folder.path
+    assert resume(run, settings=["training.steps=4"]).step == 4
+    assert not (tmp_path / "metrics.jsonl").exists()
