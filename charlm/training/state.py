@@ -99,7 +99,7 @@ class TrainingState:
         Raises `CheckpointError`, with the `path`, for a state that this training cannot have.
         """
         try:
-            return self._restore(checkpoint)
+            return self._restore(path, checkpoint)
         except InvalidDataError as reason:
             raise CheckpointError(
                 f"{path}: its training state does not match its config ({reason!s:.100}); replace "
@@ -107,15 +107,15 @@ class TrainingState:
                 f"weights: --set training.start_from={path}"
             ) from None
 
-    def _restore(self, checkpoint: Checkpoint) -> dict[str, int]:
+    def _restore(self, path: Path, checkpoint: Checkpoint) -> dict[str, int]:
         self.model.load_state_dict(checked_weights(self.model, checkpoint.weights))
         counters = checkpoint.training_counters
         earlier, now = item(counters, "teachers", list), self._teacher_digests
         fixed = self._fixed_teachers
         if len(earlier) != len(now) or earlier[:fixed] != now[:fixed]:
             raise RunError(
-                "training.teachers: not the teachers that this run has had so far; name the same "
-                "ones, in their order"
+                "training.teachers: not the teachers that this run has had so far; "
+                f"{self._teachers_remedy(path.parent.parent, earlier)}"
             )
         trainer_counters = item(counters, "trainer", dict)
         saved = read_state(self.trainer, checkpoint.training_tensors, trainer_counters)
@@ -124,6 +124,20 @@ class TrainingState:
         self.counters = Counters.from_json(item(counters, "run", dict))
         sizes = item(counters, "log_sizes", dict)
         return {name: item(sizes, name, int) for name in sizes}
+
+    def _teachers_remedy(self, run: Path, earlier: list[str]) -> str:
+        """Return how to resume a run with its teachers: a student alone, or with its ensemble."""
+        now, ensemble = self._teacher_digests, run.parent
+        members = str(ensemble.resolve() / "member-")
+        num_members = sum(path.startswith(members) for path in self.config.training.teachers)
+        others = len(now) - num_members
+        is_alone = self._fixed_teachers == len(now) == len(earlier)
+        if is_alone and num_members and earlier[:others] == now[:others]:
+            return (
+                "the other members of its ensemble have been trained longer, so resume the "
+                f"ensemble: `charlm train --resume {ensemble}`"
+            )
+        return "name the same ones, in their order"
 
     def checkpoint(self) -> Checkpoint:
         """Return a checkpoint to predict with."""

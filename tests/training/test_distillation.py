@@ -208,7 +208,10 @@ def test_resumed_ensemble_with_student(text_file: Path, tmp_path: Path) -> None:
 
 
 def test_ensemble_with_student_is_extended(text_file: Path, tmp_path: Path) -> None:
-    """The student continues with its extended teachers; after a crash there, with the same bits."""
+    """The student continues with its extended teachers; after a crash there, with the same bits.
+
+    It does so with its ensemble only, and the error of the student alone says this.
+    """
     settings = [*SMALL_SETTINGS, "ensemble.members=2", "ensemble.student=0.3", "training.steps=4"]
     longer = ["training.steps=8"]
     charlm.train(text=text_file, runs=tmp_path, name="whole", settings=settings)
@@ -223,6 +226,8 @@ def test_ensemble_with_student_is_extended(text_file: Path, tmp_path: Path) -> N
 
     with pytest.raises(PowerLossError):
         charlm.resume(tmp_path / "broken", settings=longer, on_event=stop)
+    remedy = f"`charlm train --resume {tmp_path / 'broken'}`"
+    refused(run("train", "--resume", tmp_path / "broken" / "member-3"), remedy)
     charlm.resume(tmp_path / "broken")
     for number in (1, 2, 3):
         last = f"member-{number}/checkpoints/last.safetensors"
