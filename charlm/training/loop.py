@@ -53,6 +53,8 @@ class TrainingLoop:
         self.trainer = state.trainer
         self.rollback = Rollback(state, folder)
         self.metrics = MetricsLog(state, folder)
+        self._failure: BaseException | None = None
+        """What `emit` has raised while steps were taken."""
 
     def run(self) -> Finished:
         """Train to the end; raises `KeyboardInterrupt`, with everything saved, on a stop."""
@@ -83,21 +85,32 @@ class TrainingLoop:
         start = seconds_awake()
         with (
             detect_pauses(),
-            stop_on_interrupt(lambda: self.emit(StopRequested())) as stop,
-            self.processes.watching(lambda: seconds_awake() - start, lambda: stop.requested),
+            stop_on_interrupt(lambda: self._emit(StopRequested())) as stop,
+            self.processes.watching(
+                lambda: seconds_awake() - start,
+                lambda: stop.requested or self._failure is not None,
+            ),
         ):
             if self.trainer.step == 0:
                 self.rollback.save(is_regular=True)  # so that even a crash in step 1 can be resumed
-            try:
-                self._take_steps_and_roll_back()
-            except (SystemExit, BrokenPipeError):  # the reader of the events has gone
-                if self.processes.is_alone:  # other processes do not know, and all must save
-                    self.rollback.save_if_due(stops=True)
-                raise
+            self._take_steps_and_roll_back()
             if self.processes.should_stop():
                 self.processes.wait_for_all()  # the first one has written everything
+                if self._failure is not None:
+                    raise self._failure
                 self.emit(Stopping(self.folder))
                 raise KeyboardInterrupt
+
+    def _emit(self, event: Event) -> None:
+        """Emit an event; if that fails, stop after this step, as on a request, and save.
+
+        The receiver is the user's. An error in it must not lose the steps since the last save.
+        """
+        if self._failure is None:
+            try:
+                self.emit(event)
+            except (Exception, SystemExit) as error:
+                self._failure = error
 
     def _take_steps_and_roll_back(self) -> None:
         """Take steps; after a divergence roll back, as often as the config allows."""
@@ -105,14 +118,14 @@ class TrainingLoop:
             try:
                 return self._take_steps()
             except DivergenceError as reason:
-                self.emit(self.rollback.roll_back(str(reason)))
+                self._emit(self.rollback.roll_back(str(reason)))
 
     def _take_steps(self) -> None:
         """Take steps until training is complete or somebody asks to stop, and save."""
         for step in self._steps():
             self.rollback.check_loss(step.loss)
             self.metrics.add_step(step)
-            self.emit(Stepped(step, self.trainer.progress()))
+            self._emit(Stepped(step, self.trainer.progress()))
             self._log_pause()
             if is_due(step.step, self.config.training.validate_every):
                 self._validate()
@@ -156,7 +169,7 @@ class TrainingLoop:
         """Log that the process was stopped or the machine slept; this time does not count."""
         if (seconds := take_pause()) >= 1:
             self.metrics.log_pause(seconds)
-            self.emit(Paused(seconds))
+            self._emit(Paused(seconds))
 
     def _validate(self) -> None:
         """Score the validation split, keep the best checkpoint, and draw a sample."""
@@ -171,9 +184,9 @@ class TrainingLoop:
             if is_best:
                 best = replace(state.checkpoint(), training_counters={"step": step})
                 self.folder.save_best(best)
-            self.emit(Validated(step, score, is_best))
+            self._emit(Validated(step, score, is_best))
         self.folder.logs.add_sample(step, sample)
-        self.emit(Sampled(step, sample))
+        self._emit(Sampled(step, sample))
 
     def _finish(self) -> Finished:
         """Load the best weights, or the last ones without a best; score them."""

@@ -43,7 +43,7 @@ def train(
     `config` is a name or a file, and `settings` (`section.key=value`) change it. `text` (files,
     folders, globs) replaces the text of the config before the settings apply. With `auto`, charlm
     chooses model, batches and schedule for the text, except what the settings set. `on_event` gets
-    each event.
+    each event; if it raises an exception, training saves after the step and raises it.
 
     Raises `CharlmError`. On Ctrl-C it saves and raises `KeyboardInterrupt`. The processes of a
     `torchrun` launch train one model together; after a restart they resume the run.

@@ -1,5 +1,6 @@
 """What goes wrong around a run: signals, other processes, sizes, devices, extreme settings."""
 
+import errno
 import json
 import math
 import os
@@ -13,7 +14,7 @@ import pytest
 import torch
 from support.commands import SMALL, refused, run, train
 from support.generation import make_predictor, text_of
-from support.training import lines
+from support.training import PowerLossError, assert_same_state, lines
 from support.training import train as train_here
 
 import charlm
@@ -32,7 +33,7 @@ from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.creation import create_run_folder
 from charlm.runs.folder import RunFolder
 from charlm.training import loop, validation
-from charlm.training.events import Event, Sampled, Stepped, Validated
+from charlm.training.events import Event, Sampled, Stepped, StopRequested, Validated
 
 
 def resumed_step(run: RunFolder) -> int:
@@ -113,15 +114,50 @@ def test_what_nohup_ignores_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_broken_pipe_saves(text_file: Path, tmp_path: Path) -> None:
-    """Training saves when the reader of its output goes away."""
+@pytest.mark.parametrize(
+    "error",
+    [BrokenPipeError(), OSError(errno.ENOSPC, "full"), OSError(errno.EIO, "bad"), KeyError("bug")],
+    ids=repr,
+)
+@pytest.mark.parametrize("kind", [Stepped, Validated, Sampled])
+def test_a_failing_receiver_loses_no_step(
+    kind: type[Event], error: Exception, text_file: Path, tmp_path: Path
+) -> None:
+    """An error in the receiver of the events ends training after everything is saved.
 
-    def gone(event: Event) -> None:
+    Resuming then equals never having stopped: the step has its validation and its sample.
+    """
+    settings = ["training.steps=12", "training.validate_every=7", "training.save_every=5"]
+
+    def fail(event: Event) -> None:
+        step = event.step if isinstance(event, Validated | Sampled) else 0
+        step = event.step.step if isinstance(event, Stepped) else step
+        if isinstance(event, kind) and step == 7:
+            raise error
+
+    with pytest.raises(type(error)) as raised:
+        train_here(text_file, tmp_path, *settings, name="run", on_event=fail)
+    assert raised.value is error
+    run = RunFolder(tmp_path / "run")
+    assert resumed_step(run) == 7
+    charlm.resume(run.path)
+    whole = train_here(text_file, tmp_path, *settings, name="whole")
+    assert_same_state(run.last, whole.last)
+    assert lines(run) == lines(whole)
+    assert run.samples.read_bytes() == whole.samples.read_bytes()
+
+
+def test_a_failing_signal_handler_is_no_harm(text_file: Path, tmp_path: Path) -> None:
+    """A receiver that fails on a request to stop fails between two steps, not within one."""
+
+    def fail(event: Event) -> None:
         if isinstance(event, Stepped) and event.step.step == 7:
-            raise BrokenPipeError
+            os.kill(os.getpid(), signal.SIGINT)
+        if isinstance(event, StopRequested):
+            raise RuntimeError("a bug")
 
-    with pytest.raises(BrokenPipeError):
-        train_here(text_file, tmp_path, "training.steps=12", name="run", on_event=gone)
+    with pytest.raises(RuntimeError, match="a bug"):
+        train_here(text_file, tmp_path, "training.steps=12", name="run", on_event=fail)
     assert resumed_step(RunFolder(tmp_path / "run")) == 7
 
 
@@ -130,10 +166,10 @@ def test_crash_before_the_first_save(text_file: Path, tmp_path: Path) -> None:
 
     def die(event: Event) -> None:
         if isinstance(event, Stepped):
-            raise RuntimeError("power loss")
+            raise PowerLossError
 
     settings = ["training.steps=6", "training.save_every=null"]
-    with pytest.raises(RuntimeError, match="power loss"):
+    with pytest.raises(PowerLossError):
         train_here(text_file, tmp_path, *settings, name="run", on_event=die)
     assert charlm.resume(tmp_path / "run").step == 6
     whole = train_here(text_file, tmp_path, *settings, name="whole")
