@@ -52,7 +52,7 @@ def checkout(tmp_path: Path) -> Path:
     table = "\n\nCELLS: dict[str, type[Cell]] = {\n"
     edit(cells / "__init__.py", table, f"\n{IMPORT}{table}    {ENTRY},\n")
     names = '    cell: Literal["rnn", '
-    edit(copy / "charlm" / "config" / "schema.py", names, f"{names}{NAME}, ")
+    edit(copy / "charlm" / "config" / "sections" / "model.py", names, f"{names}{NAME}, ")
     return copy
 
 

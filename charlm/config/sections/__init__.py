@@ -1,0 +1,1 @@
+"""The sections of a config, a module for each: its keys, their defaults and what they mean."""

@@ -1,0 +1,103 @@
+"""The section `corpus`: the text, how it is read, and how it is split."""
+
+import codecs
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, PositiveInt, field_validator, model_validator
+
+from charlm.config.sections.section import Section
+from charlm.config.values import Fraction, Paths, three_fractions
+
+
+def _renamed_newlines(value: Any) -> Any:
+    """Read the first name of `unify`, which older configs and checkpoints contain."""
+    return "unify" if value == "normalise" else value
+
+
+class CorpusConfig(Section):
+    """The text, how it is read, and how it is split."""
+
+    paths: Paths = ()
+    """Files, folders (all files in them) and globs, joined in order; `-` is standard input."""
+    builtin: str | None = None
+    """Name of a text to use instead of `paths`; `charlm data list` lists the names."""
+    validation_paths: Paths = ()
+    """Separate files for validation; with these or `test_paths`, `split` is not used."""
+    test_paths: Paths = ()
+    """Separate files for the test split."""
+    unit: Literal["character", "byte"] = "character"
+    """What the model predicts: Unicode code points, or the bytes as they are in the file."""
+    encoding: str = "utf-8"
+    """Encoding of the characters in the files."""
+    newlines: Annotated[
+        Literal["auto", "unify", "keep", "space"], BeforeValidator(_renamed_newlines)
+    ] = "auto"
+    """`unify` turns line ends of Windows (CR LF) and old Macs (CR) into LF, `keep` leaves line ends
+    as they are, and `space` turns every line end into a space, as the book does. `auto` is `unify`
+    for characters, and `keep` for bytes, where every byte counts."""
+    normal_form: Literal["none", "NFC", "NFD", "NFKC", "NFKD"] = "none"
+    """Unicode normal form to which the text is converted."""
+    max_characters: PositiveInt | None = None
+    """Read no more than this many characters of `paths` (bytes, with `unit: byte`)."""
+    minimum_count: PositiveInt = 1
+    """Rarer characters share one unknown symbol, which is never generated."""
+    vocabulary_from: Literal["train", "all"] = "train"
+    """Split whose characters are counted: `train` is the training split, `all` is every split."""
+    vocabulary: Literal["keep", "extend"] = "keep"
+    """With `training.start_from`: keep the vocabulary of the initial model, or extend it by the
+    characters of this text, selected by `minimum_count` and `vocabulary_from`."""
+    split: Annotated[tuple[Fraction, Fraction, Fraction], BeforeValidator(three_fractions)] = (
+        0.9,
+        0.05,
+        0.05,
+    )
+    """Fractions of the text, in its order, for training, validation and test. A single number is
+    the fraction for training, and the others share the rest: 0.8 means 0.8, 0.1 and 0.1."""
+    validation_first: bool = False
+    """Take the validation split from the beginning of the text, before the training split.
+    Otherwise it lies between the training split and the test split."""
+
+    @property
+    def line_ends(self) -> Literal["unify", "keep", "space"]:
+        """How line ends are read, with `auto` decided."""
+        if self.newlines == "auto":
+            return "keep" if self.unit == "byte" else "unify"
+        return self.newlines
+
+    @property
+    def validation_follows_training(self) -> bool:
+        """Whether the validation split directly follows the training split in one text."""
+        return not (self.validation_first or self.validation_paths or self.test_paths)
+
+    @field_validator("encoding")
+    @classmethod
+    def _canonical_encoding(cls, name: str) -> str:
+        try:
+            known = codecs.lookup(name)
+        except (LookupError, ValueError):
+            raise ValueError("should be an encoding that Python knows, such as utf-8") from None
+        if not known._is_text_encoding:  # bytes-to-bytes codecs such as `hex` are no encodings
+            raise ValueError("should be an encoding of characters, such as utf-8")
+        return known.name.removesuffix("-sig")  # a byte order mark is always removed
+
+    @field_validator("split")
+    @classmethod
+    def _check_sum(cls, split: tuple[float, float, float]) -> tuple[float, float, float]:
+        if abs(sum(split) - 1) > 1e-9 or split[0] == 0:
+            raise ValueError("should be three fractions that add up to 1, the first above 0")
+        return split
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_text(cls, keys: Any) -> Any:
+        if isinstance(keys, dict) and not keys.get("paths") and keys.get("builtin") is None:
+            return keys | {"builtin": "python-docs"}
+        return keys
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> "CorpusConfig":
+        if self.paths and self.builtin is not None:
+            raise ValueError("paths and builtin both name the text; set one of them to null")
+        if self.unit == "byte" and (self.line_ends != "keep" or self.normal_form != "none"):
+            raise ValueError("unit: byte takes bytes as they are; remove newlines and normal_form")
+        return self

@@ -1,0 +1,40 @@
+"""The section `ensemble`: the models that one run trains and mixes."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from charlm.config.sections.section import Section
+from charlm.config.values import Decay
+
+
+class EnsembleConfig(Section):
+    """Several models that one run trains, with mixture weights for their predictions."""
+
+    members: Annotated[int, Field(gt=0, le=100)] = 1
+    """Number of networks, trained one after another; they share a budget. The first has
+    `training.seed`, the others have seeds derived from it, unique to this ensemble."""
+    student: Decay = 0.0
+    """Fraction of the budget for one more network, the student, whose teachers are the members; 0
+    trains none. With enough time it predicts better than each teacher."""
+    ngram_order: Annotated[int, Field(ge=0, le=10)] | None = None
+    """Longest context of the n-gram model in the ensemble, in characters (7 works well); null omits
+    the n-grams."""
+    keep_text: bool = True
+    """Store the text of the n-grams (the last 4,000,000 characters of the training split) in the
+    checkpoint. false stores only networks and mixture weights: each time charlm loads the model, it
+    reads the text from its path and counts the n-grams again."""
+
+    @property
+    def size(self) -> int:
+        """Number of networks, the student included."""
+        return self.members + (self.student > 0)
+
+    def share(self, number: int) -> float:
+        """Return the share of a budget that a network gets; the last may be the student."""
+        return self.student if number == self.members else (1 - self.student) / self.members
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is more than one model."""
+        return self.size > 1 or self.ngram_order is not None
