@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("support")
+pytest.register_assert_rewrite("support", "law", "targets")
 
 from support.shape_checks import check_annotations  # noqa: E402
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["charlm"]):
-    from test_hostile import FOLDER, NAMES, TRIED, Targets, attempts
+    from targets import FOLDER, Targets
+    from test_hostile import NAMES, TRIED, attempts
 
 from charlm.kernels import compiler
 
