@@ -11,11 +11,17 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from charlm.config.load import load_config, to_yaml
-from charlm.config.schema import Config, CorpusConfig
+from charlm.config.schema import Config
 from charlm.errors import RunError, file_errors
 from charlm.files.atomic import sync_folder, write_whole
 from charlm.files.untrusted import InvalidDataError, as_ascii, parse_json, read_bounded
-from charlm.runs.checkpoint import Checkpoint, is_checkpoint, read_checkpoint, write_checkpoint
+from charlm.runs.checkpoint import (
+    Checkpoint,
+    is_checkpoint,
+    is_readable,
+    read_checkpoint,
+    write_checkpoint,
+)
 from charlm.runs.hints import nearest_runs, runs_in
 from charlm.runs.logs import Logs
 from charlm.runs.writer import by_writer
@@ -26,7 +32,8 @@ WRITE_REMEDY = "free some space, or choose another folder with --runs"
 class RunFolder:
     """The files of one run, `runs/<name>/`.
 
-    config.yaml       every key of the config
+    config.yaml       every key of the config, to be read by people; before the first save, a
+                      resume reads it, too, and that of an ensemble always
     environment.json  machine, versions and time: one entry per start
     metrics.jsonl     one JSON object a line: training, validation, roll-backs
     samples.txt       a sample of text at each validation; both logs of an ensemble repeat those of
@@ -63,17 +70,26 @@ class RunFolder:
         """Write the config atomically."""
         self._write_whole(self.config_file, to_yaml(config))
 
-    def read_config(self) -> Config | None:
-        """Return the config, or None if a crash has left a checkpoint but no config."""
+    def read_config(self) -> Config:
+        """Return the config in config.yaml; raises `RunError` if there is none."""
+        if not self.has_config():
+            hint = runs_in(self.path) or "give the folder of a run"
+            raise RunError(f"{self.path}: contains no checkpoint to resume; {hint}")
+        return load_config(self.config_file)
+
+    def has_config(self) -> bool:
+        """Return whether config.yaml has content: a crash may leave an empty file, or none."""
         with file_errors("be read", self.path, "check the path"):
-            if self.config_file.exists() and self.config_file.stat().st_size > 0:
-                return load_config(self.config_file)
+            return self.config_file.exists() and self.config_file.stat().st_size > 0
+
+    def check_is_run(self) -> None:
+        """Raise `RunError` if there is neither a checkpoint to resume nor a config."""
+        with file_errors("be read", self.path, "check the path"):
             if self.last.exists():
-                return None
+                return
             if not self.path.exists():
                 raise RunError(f"{self.path}: no such run; {nearest_runs(self.path)}")
-        hint = runs_in(self.path) or "give the folder of a run"
-        raise RunError(f"{self.path}: contains no checkpoint to resume; {hint}")
+        self.read_config()
 
     def write_launch(self, name: str) -> None:
         """Write the name of the `torchrun` launch that may resume the run."""
@@ -159,12 +175,22 @@ class RunFolder:
         self._write(self.best, checkpoint)
 
     @by_writer
-    def note_text(self, corpus: CorpusConfig) -> None:
-        """Store the new path of the text in the best checkpoint, from which `eval` reads it."""
+    def change_settings(self, last: Checkpoint) -> None:
+        """Write the last checkpoint with other settings, and store them where they are read later.
+
+        The best checkpoint gets the path of the text, from which `eval` reads it. The rollback
+        checkpoint may become the last one. `last` is written at the end: a crash before leaves the
+        old settings in force, and one after it the new ones.
+        """
         if self.best.exists():
             best = read_checkpoint(self.best)
-            config = best.config.replace(corpus=corpus)
-            self._write(self.best, replace(best, config=config))
+            if best.config.corpus != last.config.corpus:
+                config = best.config.replace(corpus=last.config.corpus)
+                self._write(self.best, replace(best, config=config))
+        if is_readable(self.rollback):
+            rollback = read_checkpoint(self.rollback)
+            self._write(self.rollback, replace(rollback, config=last.config, compute=last.compute))
+        self._write(self.last, last)
 
     @by_writer
     def copy_last_to_rollback(self) -> None:

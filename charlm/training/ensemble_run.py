@@ -110,10 +110,9 @@ def _resume(
         for section, keys in MAY_CHANGE.items()
         for key, value in getattr(config, section).model_dump(include=keys).items()
     ]
-    written = member.read_config()
     return network_run.resume_network(
         member,
-        written,
+        network_run.checkpoint_to_resume(member),
         processes,
         emit,
         settings=settings,

@@ -52,7 +52,7 @@ def locked_folder(path: Path, *, is_writer: bool) -> Iterator[RunFolder]:
     ensemble, number = RunFolder(named.parent, is_writer=is_writer), _number_of(named)
     if number and _is_ensemble(ensemble):
         member = member_folder(ensemble, number)
-        member.read_config()  # raises an error if there is nothing to lock
+        member.check_is_run()
         with ensemble.locked(), member.locked():
             _check_logs(ensemble)
             try:
@@ -64,7 +64,7 @@ def locked_folder(path: Path, *, is_writer: bool) -> Iterator[RunFolder]:
             merge_logs(ensemble)
     else:
         folder = RunFolder(path, is_writer=is_writer)
-        folder.read_config()
+        folder.check_is_run()
         with folder.locked():
             yield folder
 

@@ -20,7 +20,7 @@ from charlm.training.determinism import deterministic
 from charlm.training.events import Advised, Event, Finished
 from charlm.training.fine_tuning import read_start
 from charlm.training.loop import TrainingLoop
-from charlm.training.resume_rules import check_not_begun, check_resumable
+from charlm.training.resume_rules import check_not_begun, check_resumable, ignored_edits
 from charlm.training.rollback import Rollback
 from charlm.training.state import TrainingState
 
@@ -47,7 +47,7 @@ def train_network(
 
 def resume_network(
     folder: RunFolder,
-    written: Config | None,
+    checkpoint: Checkpoint | None,
     processes: Processes,
     emit: Callable[[Event], None],
     *,
@@ -56,14 +56,18 @@ def resume_network(
     scores_at_end: bool = True,
     replaceable_teachers: int = 0,
 ) -> Finished:
-    """Resume from the last checkpoint in a run folder, which is locked.
+    """Resume from the last checkpoint of a run folder, which is locked.
 
-    `written` is the config in the folder, or None if a crash has left none. The last
+    The checkpoint's config decides; before the first save, that in config.yaml does. The last
     `replaceable_teachers` ones may have been trained longer since the checkpoint.
     """
-    if written is None or folder.last.exists():
-        state = _restored_state(folder, written, processes, text, settings, replaceable_teachers)
+    if checkpoint is not None:
+        if edits := ignored_edits(folder, checkpoint.config):
+            emit(Advised((edits,)))
+        config = relocate(checkpoint.config, settings, text)
+        state = _restored_state(folder, checkpoint, config, processes, replaceable_teachers)
     else:
+        written = folder.read_config()
         config = relocate(written, settings, text)
         check_resumable(folder.path, written, config)
         check_not_begun(folder)
@@ -102,27 +106,31 @@ def _initial_state(
 
 def _restored_state(
     folder: RunFolder,
-    written: Config | None,
+    checkpoint: Checkpoint,
+    config: Config,
     processes: Processes,
-    text: TextPaths,
-    settings: Iterable[str],
     replaceable_teachers: int,
 ) -> TrainingState:
-    """Return the state of the last checkpoint; cut the logs to their sizes at that time."""
-    checkpoint = _checkpoint_to_resume(folder)
-    before = written if written is not None else checkpoint.config
-    config = relocate(before, settings, text)
+    """Return the state of the last checkpoint; cut the logs to their sizes at that time.
+
+    The checkpoint gets the settings in which `config` differs, before any step uses them.
+    """
     check_resumable(folder.path, checkpoint.config, config, checkpoint.compute.precision)
     corpus = processes.run_in_turn(lambda: training_corpus(replace(checkpoint, config=config)))
     state = _make_state(config, checkpoint, corpus, processes, replaceable_teachers)
     Rollback(state, folder).resume(checkpoint)
-    if config.corpus != checkpoint.config.corpus:
-        folder.note_text(config.corpus)
+    if (config, state.compute) != (checkpoint.config, checkpoint.compute):
+        folder.change_settings(replace(checkpoint, config=config, compute=state.compute))
     return state
 
 
-def _checkpoint_to_resume(folder: RunFolder) -> Checkpoint:
-    """Return the last checkpoint; raises the error of one that cannot be resumed."""
+def checkpoint_to_resume(folder: RunFolder) -> Checkpoint | None:
+    """Return the last checkpoint, or None before the first save.
+
+    Raises the error of one that cannot be resumed.
+    """
+    if not folder.last.exists():
+        return None
     try:
         checkpoint = read_checkpoint(folder.last)
     except CheckpointError as reason:

@@ -1,8 +1,9 @@
 """Rules for resuming: which settings may change, and which run folders can be resumed."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from charlm.config.load import load_config
 from charlm.config.schema import Config
 from charlm.errors import RunError
 from charlm.kernels.loading import Precision
@@ -40,27 +41,45 @@ def check_resumable(
 
     `precision` is that of its finished steps: `auto` and its name both mean it.
     """
-    changed = []
-    for section in ("corpus", "batches", "model", "training", "ensemble"):
-        old, new = getattr(written, section).model_dump(), getattr(config, section).model_dump()
-        if precision is not None and new.get("precision") in ("auto", precision):
-            new["precision"] = old["precision"]
-        changed += [
-            f"{section}.{key} was {old[key]} and is {new[key]}"
-            for key in old
-            if old[key] != new[key] and key not in MAY_CHANGE.get(section, ())
-        ]
+    if precision is not None and config.training.precision in ("auto", precision):
+        config = config.replace(training={"precision": written.training.precision})
+    changed = [
+        f"{section}.{key} was {old} and is {new}"
+        for section, key, old, new in _differences(written, config)
+        if section != "generation" and key not in MAY_CHANGE.get(section, ())
+    ]
     if changed:
         raise RunError(
             f"{path}: cannot resume, these settings changed: {'; '.join(changed)}; restore them"
         )
 
 
-def check_same(folder: RunFolder, config: Config) -> None:
+def check_same(path: str | Path, written: Config, config: Config) -> None:
     """Raise `RunError` if a run folder of this name belongs to a run with other settings."""
-    written = load_config(folder.config_file)
     model = written.model if config.training.start_from is not None else config.model
-    check_resumable(folder.path, written, config.replace(model=model))
+    check_resumable(path, written, config.replace(model=model))
+
+
+def ignored_edits(folder: RunFolder, config: Config) -> str:
+    """Say where config.yaml differs from `config`, that of the last checkpoint; "" if nowhere."""
+    if not folder.has_config():
+        return ""
+    edits = [
+        f"{section}.{key} is {new} in it and {old} in the last checkpoint"
+        for section, key, old, new in _differences(config, folder.read_config())
+    ]
+    if not edits:
+        return ""
+    return f"{folder.config_file}: ignored, {'; '.join(edits)}; change settings with --set"
+
+
+def _differences(one: Config, other: Config) -> Iterator[tuple[str, str, Any, Any]]:
+    """Yield section, key and both values of each setting that differs."""
+    ours, theirs = one.model_dump(), other.model_dump()
+    for section, keys in ours.items():
+        for key, value in keys.items():
+            if value != theirs[section][key]:
+                yield section, key, value, theirs[section][key]
 
 
 def check_not_begun(folder: RunFolder) -> None:

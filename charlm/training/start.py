@@ -60,8 +60,7 @@ def train(
     with _threads_restored(), joined_processes() as processes, _memory_errors(resolved):
         emit = on_event if processes.is_first else _ignore
         if name is not None and _is_restarted(runs / name, processes):
-            check_same(RunFolder(runs / name), resolved)
-            return _resume(runs / name, processes, emit)
+            return _resume(runs / name, processes, emit, expected=resolved)
         if auto:
             resolved = _advised(resolved, settings, emit)
         if resolved.ensemble.is_wanted:
@@ -95,6 +94,7 @@ def resume(
 ) -> Finished:
     """Resume a run from its last checkpoint, with the same results as without the stop.
 
+    The settings are those of the checkpoint; changes of `config.yaml` are ignored and reported.
     `text` gives the new path of a text that has moved; the settings `corpus.validation_paths` and
     `corpus.test_paths` give those of separate files. Settings may also change the limits of
     training, and how often it logs, validates and saves. Raises `RunError` if a setting changes
@@ -112,13 +112,18 @@ def _resume(
     *,
     text: TextPaths = (),
     settings: Iterable[str] = (),
+    expected: Config | None = None,
 ) -> Finished:
+    """Resume a run; `expected` is the config that it should have."""
     with locked_folder(path, is_writer=processes.is_first) as folder:
-        written = folder.read_config()
-        if written is None or not written.ensemble.is_wanted:
-            with _memory_errors(written or Config()):
+        checkpoint = network_run.checkpoint_to_resume(folder)
+        written = checkpoint.config if checkpoint is not None else folder.read_config()
+        if expected is not None:
+            check_same(path, written, expected)
+        if not written.ensemble.is_wanted:
+            with _memory_errors(written):
                 return network_run.resume_network(
-                    folder, written, processes, emit, text=text, settings=settings
+                    folder, checkpoint, processes, emit, text=text, settings=settings
                 )
         config = relocate(written, settings, text)
         check_resumable(path, written, config)
