@@ -54,8 +54,13 @@ def make_config(keys: Any, source: str) -> Config:
 
 
 def override(config: Config, settings: Iterable[str], text: TextPaths = ()) -> Config:
-    """Return `config` with another text and then with `section.key=value` settings."""
-    return make_config(apply_settings(config.model_dump(), settings, text), "--set")
+    """Return `config` with another text and then with `section.key=value` settings.
+
+    All paths are relative to the current folder.
+    """
+    keys = config.model_dump()
+    anchor_paths(keys, Path.cwd())
+    return make_config(apply_settings(keys, settings, text), "--set")
 
 
 def relocate(config: Config, settings: Iterable[str], text: TextPaths = ()) -> Config:

@@ -12,6 +12,7 @@ from support.training import PowerLossError, assert_same_state, train
 
 import charlm
 from charlm.config.load import load_config
+from charlm.config.schema import Config, CorpusConfig
 from charlm.errors import RunError
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint
 from charlm.runs.folder import RunFolder
@@ -154,3 +155,16 @@ def test_kill_keeps_changed_settings(
     charlm.resume(run.path)
     assert step_of(run) == steps
     assert load_config(run.config_file) == read_checkpoint(run.last).config
+
+
+def test_relative_path_is_resumed_anywhere(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path in a `Config` becomes absolute, as one in a file does."""
+    small = {"model": {"hidden_size": 8}, "training": {"steps": 1}}
+    config = Config.model_validate(small).replace(corpus=CorpusConfig(paths=(text_file.name,)))
+    monkeypatch.chdir(text_file.parent)
+    run = charlm.train(config, runs=tmp_path / "runs").folder
+    assert read_checkpoint(run.last).config.corpus.paths == (str(text_file),)
+    monkeypatch.chdir(tmp_path)
+    assert resumed(run, "training.steps=2") == []
