@@ -55,7 +55,18 @@ class DivergenceError(CharlmError):
     """A loss, gradient or weight that is not finite, or a loss that leaps up and stays there."""
 
 
-class CorpusWarning(UserWarning):
+class CharlmWarning(UserWarning):
+    """The parent of all warnings.
+
+    Python prints them on standard error; the command line prints each as one line.
+    """
+
+
+class VocabularyWarning(CharlmWarning):
+    """Warning about typed characters that are read as others."""
+
+
+class CorpusWarning(CharlmWarning):
     """Warning about the reading of a text, such as a file that is named twice.
 
     Python prints it on standard error; the command line prints it as one line.

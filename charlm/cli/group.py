@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from charlm.cli.arguments import expand_text_lists, flags_of, name_options, refuse_empty
 from charlm.cli.terminal import RAW_BYTES, for_terminal
 from charlm.distributed.launch import launched
-from charlm.errors import CharlmError, CorpusWarning, ProcessError
+from charlm.errors import CharlmError, CharlmWarning, ProcessError
 from charlm.signals import end_on_request
 
 _UsageError: type[Any] = typer.BadParameter.__mro__[1]  # typer does not export it
@@ -70,7 +70,7 @@ class CommandGroup(TyperGroup):
 def _show_warnings() -> Iterator[None]:
     """Print charlm's own warnings as one-line messages."""
     with warnings.catch_warnings():
-        warnings.simplefilter("default", CorpusWarning)
+        warnings.simplefilter("default", CharlmWarning)
         show_default = warnings.showwarning
 
         def show(
@@ -81,7 +81,7 @@ def _show_warnings() -> Iterator[None]:
             file: TextIO | None = None,
             line: str | None = None,
         ) -> None:
-            if not issubclass(category, CorpusWarning):
+            if not issubclass(category, CharlmWarning):
                 show_default(message, category, filename, lineno, file, line)
             elif launched().local_rank == 0:  # the first process on each machine
                 print(f"charlm: {for_terminal(str(message), sys.stderr)}", file=sys.stderr)

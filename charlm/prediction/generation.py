@@ -23,6 +23,7 @@ from charlm.prediction.compiled_generation import CompiledGenerator, is_supporte
 from charlm.prediction.next_character import choose, output_not_finite
 from charlm.prediction.predictor import Predictor
 from charlm.prediction.text_stream import StreamDecoder, decoded
+from charlm.prediction.typographic_prefix import with_typographic_characters
 
 UnknownAction = Literal["error", "skip", "map"]
 """What to do with unknown characters of a prefix."""
@@ -50,9 +51,10 @@ def generate(
 
     `settings` are keys of the config's `generation` section (`length`, `temperature`, `top_k`,
     `top_p`, `min_p`, `greedy`). The defaults of these and of the prefix are those of the model's
-    own config. The text ends before the first `stop`. Raises `VocabularyError` for a prefix with
-    unknown characters, unless `unknown` skips them or maps them to the unknown symbol, and
-    `ConfigError` for invalid settings.
+    own config. The text ends before the first `stop`. Typed quotes, hyphens and dots that the model
+    does not know are read as the typographic ones that it knows, with a `VocabularyWarning`. Raises
+    `VocabularyError` for a prefix with other unknown characters, unless `unknown` skips them or
+    maps them to the unknown symbol, and `ConfigError` for invalid settings.
     """
     ids = _prefix_ids(predictor, prefix, unknown)
     steps = _next_ids(predictor, ids, 1, seed, settings)
@@ -123,7 +125,10 @@ def _as_text(predictor: Predictor, prefix: bytes | None) -> str | None:
 
 
 def _prefix_ids(predictor: Predictor, prefix: str | None, unknown: UnknownAction) -> Ids:
-    text = predictor.prefix if prefix is None else as_read(prefix, predictor.config.corpus)
+    text = predictor.prefix
+    if prefix is not None:
+        read = as_read(prefix, predictor.config.corpus)
+        text = with_typographic_characters(read, predictor.vocabulary)
     if predictor.vocabulary.unit == "byte":
         return np.frombuffer(bytes_of(text), np.uint8)
     return predictor.vocabulary.encode_text(text, unknown)
