@@ -13,8 +13,8 @@ from torch import Tensor
 
 _BLOCK_COLUMNS = 64
 """Number of columns that share a random generator."""
-_MOST_ROUNDING_ERROR = 0.02
-"""Of a dropout probability, relative to it and to its complement."""
+_ROUNDING_TOLERANCE = 0.02
+"""Largest error of a rounded dropout probability, relative to it and to its complement."""
 
 Number = type[np.uint8 | np.uint16 | np.uint32]
 """Integer types of the random numbers, one per position."""
@@ -72,7 +72,7 @@ def threshold(probability: float) -> tuple[Number, int, int]:
     for number in (np.uint8, np.uint16, np.uint32):
         values = int(np.iinfo(number).max) + 1
         dropped = min(round(values * probability), values - 1)
-        if abs(dropped / values - probability) <= _MOST_ROUNDING_ERROR * min(
+        if abs(dropped / values - probability) <= _ROUNDING_TOLERANCE * min(
             probability, 1 - probability
         ):
             break
@@ -87,7 +87,7 @@ def drop_vectors(
         return vectors
     number, values, dropped = threshold(probability)
     rows, size = vectors.shape
-    drawn = _required(masks).for_all(rows, size, number)
+    drawn = _require_masks(masks).for_all(rows, size, number)
     return _drop(vectors, drawn, values, dropped)
 
 
@@ -105,11 +105,11 @@ def drop_units(
         return hidden
     time = 1 if over_time else len(hidden)
     number, values, dropped = threshold(probability)
-    drawn = _required(masks).for_columns(time, hidden.shape[2], number)
+    drawn = _require_masks(masks).for_columns(time, hidden.shape[2], number)
     return _drop(hidden, drawn, values, dropped)
 
 
-def _required(masks: Masks | None) -> Masks:
+def _require_masks(masks: Masks | None) -> Masks:
     assert masks is not None, "a model in training mode needs masks"
     return masks
 

@@ -20,16 +20,16 @@ from charlm.models.states import ModelState
 from charlm.models.weights import checked_weights
 
 _SEPARATOR = -1
-"""Stands between two counted texts."""
+"""Id between two counted texts."""
 _LEARNING_RATES = (0.02, 0.01, 0.005, 0.002, 0.001)
-"""Of the mixture weights: one for each pass over the text on which they are fitted."""
+"""Learning rates of the mixture weights, one for each pass over the text to fit them to."""
 _PIECE_CHARACTERS = 1 << 12
 """Number of characters that the members read at once."""
 _CONTEXT_CHARACTERS = 256
 """Number of characters that the members read before the text on which the weights are fitted."""
-_MOST_FITTED_CHARACTERS = 100_000
-_MOST_FITTED_NUMBERS = 1 << 25
-"""Limit for the predictions of all members in memory, in floats."""
+_FIT_LIMIT_CHARACTERS = 100_000
+_FIT_LIMIT_FLOATS = 1 << 25
+"""Limit for the predictions of all members in memory."""
 
 
 class Ensemble(nn.Module):
@@ -185,26 +185,26 @@ class Ensemble(nn.Module):
 
     @torch.inference_mode()
     def fit(
-        self, before: Integer[np.ndarray, " before"], text: Integer[np.ndarray, " text"]
+        self, context: Integer[np.ndarray, " context"], text: Integer[np.ndarray, " text"]
     ) -> float:
         """Fit the mixture weights to a text that no member was trained on.
 
-        `before` is the context before it; if it is empty, the first character of `text` is context.
+        `context` is the text before it; if it is empty, the first character of `text` is context.
         Returns the mean nats per character of the last pass. Raises `DivergenceError` if the output
         of a network is not finite.
         """
         order, size = self.ngrams.order, len(self.members) * self.vocabulary_size
-        text = text[: max(2, min(_MOST_FITTED_CHARACTERS, _MOST_FITTED_NUMBERS // size))].astype(
+        text = text[: max(2, min(_FIT_LIMIT_CHARACTERS, _FIT_LIMIT_FLOATS // size))].astype(
             np.int64
         )
-        if not len(before):
-            before, text = text[:1], text[1:]
-        start = before[-_CONTEXT_CHARACTERS:].astype(np.int64)
+        if not len(context):
+            context, text = text[:1], text[1:]
+        start = context[-_CONTEXT_CHARACTERS:].astype(np.int64)
         inputs = torch.from_numpy(np.concatenate([start, text])[:-1]).to(self.device)
         state, pieces = self.initial_state(1)[:-1], []
         for piece in torch.split(inputs.unsqueeze(1), _PIECE_CHARACTERS):
-            of_piece, state = self.predictions(piece, state)
-            pieces.append(of_piece[:, 0])
+            piece_predictions, state = self.predictions(piece, state)
+            pieces.append(piece_predictions[:, 0])
         predictions = np.concatenate(pieces)[len(start) - 1 :]
         ids = np.concatenate([np.full(order, -1), start, text])[-len(text) - order :]
         total = 0.0

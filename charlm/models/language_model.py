@@ -65,7 +65,7 @@ class LanguageModel(nn.Module):
             layer.precision = precision
 
     @contextmanager
-    def having(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    def temporary_weights(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
         """Use other weights within the block, by parameters' names; none is copied."""
         own_weights = {name: parameter.data for name, parameter in self.named_parameters()}
         try:

@@ -20,7 +20,7 @@ from charlm.models.language_model import LanguageModel
 _STEPS_AT_ONCE = 16
 """Time steps of the passages whose logits are in memory at once."""
 _BISECTION_STEPS = 60
-"""They exhaust the precision of the bias."""
+"""Enough steps to exhaust the precision of the bias."""
 _MAX_LOG_ODDS = 1e3
 """Larger log-odds, of weights that are nearly infinite, would need more steps and huge biases."""
 

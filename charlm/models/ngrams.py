@@ -22,8 +22,8 @@ from charlm.kernels.loading import loaded
 DISCOUNTS = (0.9, 1.2, 1.4)
 """Discounts of a count of 1, of 2, and of more."""
 
-_MOST_SYMBOLS = 1 << 31
-"""The kernels store a symbol in 32 bits."""
+_SYMBOL_LIMIT = 1 << 31
+"""Size of the largest vocabulary: the kernels store a symbol in 32 bits."""
 
 LogProbabilities = Float32[np.ndarray, "time vocabulary"]
 
@@ -168,7 +168,7 @@ class KernelNGrams(NGrams):
 
     def __init__(self, order: int, vocabulary_size: int) -> None:
         super().__init__(order, vocabulary_size)
-        if order < 0 or not 0 < vocabulary_size < _MOST_SYMBOLS:
+        if order < 0 or not 0 < vocabulary_size < _SYMBOL_LIMIT:
             raise ValueError(f"no n-grams of order {order} over {vocabulary_size} symbols")
         kernels = loaded()
         self._counts = ctypes.c_void_p(kernels.charlm_ngrams(order, vocabulary_size))

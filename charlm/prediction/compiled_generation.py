@@ -118,7 +118,7 @@ class CompiledGenerator:
         W_hh = pad_units(cell.W_hh, num_gates, missing)
         W_xh, gate = None, None
         if is_lowest:
-            rows, gate = cell.of_symbols(embedding)
+            rows, gate = cell.project_symbols(embedding)
             gate = None if gate is None else F.pad(gate, (0, missing))
         else:
             rows = cell.b_h.unsqueeze(0)

@@ -22,7 +22,7 @@ from charlm.models.states import ModelState
 from charlm.prediction.compiled_generation import CompiledGenerator, is_supported
 from charlm.prediction.next_character import choose, output_not_finite
 from charlm.prediction.predictor import Predictor
-from charlm.prediction.text_stream import StreamDecoder, decoded
+from charlm.prediction.text_stream import StreamDecoder, decode_steps
 from charlm.prediction.typographic_prefix import with_typographic_characters
 
 UnknownAction = Literal["error", "skip", "map"]
@@ -58,7 +58,7 @@ def generate(
     """
     ids = _prefix_ids(predictor, prefix, unknown)
     steps = _next_ids(predictor, ids, 1, seed, settings)
-    return decoded(steps, StreamDecoder(predictor.vocabulary).decode, stop)
+    return decode_steps(steps, StreamDecoder(predictor.vocabulary).decode, stop)
 
 
 def generate_bytes(
@@ -77,7 +77,7 @@ def generate_bytes(
     """
     ids = encode_prefix(predictor, prefix, unknown)
     steps = _next_ids(predictor, ids, 1, seed, settings)
-    return decoded(steps, lambda ids, _: predictor.vocabulary.decode_bytes(ids), stop)
+    return decode_steps(steps, lambda ids, _: predictor.vocabulary.decode_bytes(ids), stop)
 
 
 def generate_samples(
@@ -199,7 +199,7 @@ def generate_ids(
         compiled = CompiledGenerator(model, logits, state, config, forbidden)
         for start in range(0, config.length, _COMPILED_PIECE):
             ids = compiled.generate(uniforms(min(_COMPILED_PIECE, config.length - start)))
-            is_finite = (ids >= 0).all(dim=1)  # once a piece: once a character costs a fifth
+            is_finite = (ids >= 0).all(dim=1)  # once per piece: once per character costs a fifth
             if not is_finite.all():
                 yield from ids[: int(is_finite.long().argmin())]
                 raise output_not_finite()
@@ -213,7 +213,7 @@ def generate_ids(
         logits, state = _read(model, ids.unsqueeze(0), state)
 
 
-@torch.no_grad()  # here, and not around a generator, which would hold it between two ids
+@torch.no_grad()  # not around a generator, which would keep it active between two ids
 def _read(
     model: AnyModel, inputs: Int64[Tensor, "time batch"], state: ModelState
 ) -> tuple[Float[Tensor, "batch vocabulary"], ModelState]:

@@ -15,13 +15,13 @@ from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.runs.checkpoint import Checkpoint
 from charlm.runs.training_text import training_corpus, with_paths
 
-_MOST_COUNTED_CHARACTERS = 4_000_000
-"""Only the last characters of the training split are counted: ~100 bytes of memory each."""
+_COUNT_LIMIT_CHARACTERS = 4_000_000
+"""Only this many characters, the last of the training split, are counted: ~100 bytes each."""
 
 
 def text_to_count(corpus: Corpus) -> Ids:
     """Return the part of the training split from which n-grams are counted, in memory."""
-    return np.array(corpus.parts["train"].ids[-_MOST_COUNTED_CHARACTERS:])
+    return np.array(corpus.parts["train"].ids[-_COUNT_LIMIT_CHARACTERS:])
 
 
 def tensors_to_save(model: AnyModel, checkpoint: Checkpoint) -> dict[str, Tensor]:

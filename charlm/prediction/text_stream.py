@@ -20,12 +20,15 @@ class StreamDecoder:
         return self._vocabulary.decode(ids)
 
 
-def decoded(
+def decode_steps(
     steps: Iterator[list[int]],
     decode: Callable[[Sequence[int], bool], AnyStr],
     stop: AnyStr | None,
 ) -> Iterator[AnyStr]:
-    """Decode ids as they come, up to the first `stop`; `decode` takes ids, and if it is the end."""
+    """Yield the text of ids up to the first `stop`.
+
+    `decode` takes ids, and whether the text ends after them.
+    """
 
     def pieces() -> Iterator[AnyStr]:
         for ids in steps:
@@ -39,17 +42,17 @@ def decoded(
 
 def truncate(pieces: Iterator[AnyStr], stop: AnyStr) -> Iterator[AnyStr]:
     """Yield text or bytes up to the first `stop`; delay pieces that may be its beginning."""
-    held = stop[:0]
+    pending = stop[:0]
     for piece in pieces:
-        held += piece
-        text, found, _ = held.partition(stop)
+        pending += piece
+        text, found, _ = pending.partition(stop)
         if found:
             yield text
             return
-        longest = min(len(held), len(stop) - 1)
-        keep = next((n for n in range(longest, 0, -1) if held.endswith(stop[:n])), 0)
-        if len(held) > keep:
-            yield held[: len(held) - keep]
-            held = held[len(held) - keep :]
-    if held:
-        yield held
+        longest = min(len(pending), len(stop) - 1)
+        keep = next((n for n in range(longest, 0, -1) if pending.endswith(stop[:n])), 0)
+        if len(pending) > keep:
+            yield pending[: len(pending) - keep]
+            pending = pending[len(pending) - keep :]
+    if pending:
+        yield pending

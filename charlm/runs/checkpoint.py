@@ -16,7 +16,7 @@ The file is in the format safetensors; it contains numbers and JSON, and no code
 | config          | the whole `Config`                                                          |
 | compute         | `Compute`: precision and threads of the run                                 |
 | vocabulary      | unit and symbols of the `Vocabulary`                                        |
-| fingerprint     | of the training text and the settings from which its ids were made          |
+| fingerprint     | digest of the training text and of the settings that determine its ids      |
 | counters        | counters of training: step, seconds, position in the text, best loss, …     |
 | provenance      | a `Record` of each text that the weights have seen                          |
 
@@ -69,7 +69,7 @@ class Checkpoint:
     config: Config
     vocabulary: Vocabulary
     fingerprint: str
-    """Of the training text and the settings from which its ids were made."""
+    """Digest of the training text and of the settings that determine its ids."""
     weights: dict[str, Tensor]
     """Weights to predict with. If training averages them, `training_tensors` has the others."""
     training_tensors: dict[str, Tensor] = field(default_factory=dict)

@@ -12,10 +12,10 @@ METADATA = "charlm"
 """Key of charlm's metadata in the metadata of the header."""
 _DTYPES = {"F64", "F32", "F16", "BF16", "C64", "I64", "I32", "I16", "I8", "U8", "BOOL"}
 """Data types that all versions of PyTorch support; charlm writes few of them."""
-_MOST_ELEMENTS = 2**60
+_ELEMENT_LIMIT = 2**60
 """Limit for the product of the nonzero sizes of a tensor, which PyTorch computes."""
-_MOST_HEADER_BYTES = 9_400_000
-"""The symbols of a vocabulary of all code points take 8.9 million."""
+_HEADER_LIMIT_BYTES = 9_400_000
+"""Largest header: the symbols of a vocabulary of all code points take 8.9 million bytes."""
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -38,7 +38,7 @@ def read_header(file: BinaryIO) -> dict[str, Any]:
     if not stat.S_ISREG(status.st_mode):
         raise InvalidDataError("not a regular file")
     size = int.from_bytes(file.read(8), "little")
-    text = as_ascii(file.read(min(size, _MOST_HEADER_BYTES, status.st_size)))
+    text = as_ascii(file.read(min(size, _HEADER_LIMIT_BYTES, status.st_size)))
     if len(text) != size:
         raise InvalidDataError("truncated")
     header = parse_json(text)
@@ -54,7 +54,7 @@ def end_offset(tensor: Any) -> int:
     if dtype not in _DTYPES or len(offsets) != 2 or not set(map(type, shape + offsets)) <= {int}:
         raise InvalidDataError("an entry is not a tensor")
     if not (
-        min(shape, default=0) >= 0 and math.prod(max(1, size) for size in shape) < _MOST_ELEMENTS
+        min(shape, default=0) >= 0 and math.prod(max(1, size) for size in shape) < _ELEMENT_LIMIT
     ):
         raise InvalidDataError("the shape of the tensor is invalid")
     return int(offsets[1])

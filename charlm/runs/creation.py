@@ -1,4 +1,4 @@
-"""Make new run folders."""
+"""Create new run folders."""
 
 import os
 import unicodedata
@@ -16,7 +16,7 @@ from charlm.runs.folder import WRITE_REMEDY, RunFolder
 def create_run_folder(
     runs: Path, name: str | None, stem: str, config: Config, launch: str | None = None
 ) -> RunFolder:
-    """Make a new run folder below `runs`: `name`, or `stem` with the next free number.
+    """Create a new run folder below `runs`: `name`, or `stem` with the next free number.
 
     `launch` is the name of the `torchrun` launch that may resume the run. The folder appears with
     everything that resuming needs, whenever this process is killed.
@@ -25,14 +25,14 @@ def create_run_folder(
         _check_name(name)
     candidates = [name] if name is not None else _numbered_names(stem)
     with building_folder(runs, WRITE_REMEDY, RunError) as building:
-        made = RunFolder(building / "run")
-        with file_errors("be made", runs, WRITE_REMEDY):
-            made.checkpoints.mkdir(parents=True)
-            made.write_config(config)
+        folder = RunFolder(building / "run")
+        with file_errors("be created", runs, WRITE_REMEDY):
+            folder.checkpoints.mkdir(parents=True)
+            folder.write_config(config)
             if launch is not None:
-                made.write_launch(launch)
+                folder.write_launch(launch)
             for path in (runs / candidate for candidate in candidates):
-                if _rename_to_new(made.path, path):
+                if _rename_to_new(folder.path, path):
                     return RunFolder(path)
     raise RunError(
         f"{runs / str(name)}: exists already; choose another --name, or resume it with "

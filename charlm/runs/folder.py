@@ -138,7 +138,7 @@ class RunFolder:
         for path in self.path.rglob("*"):
             if path.is_symlink():  # charlm would write to another place
                 raise RunError(f"{path}: a symbolic link; replace it with what it points to")
-            if path.is_fifo() or path.is_char_device():  # opening it would wait for ever
+            if path.is_fifo() or path.is_char_device():  # opening it would block
                 raise RunError(f"{path}: neither a file nor a folder; move it away")
 
     @by_writer

@@ -12,7 +12,7 @@ _REMEDY = "free some space, or choose another folder with --runs; then resume th
 
 
 class Logs:
-    """The files `metrics.jsonl` and `samples.txt`, which only grow while training goes forward."""
+    """The files `metrics.jsonl` and `samples.txt`; resuming and rolling back cut them."""
 
     def __init__(self, folder: Path, *, is_writer: bool = True) -> None:
         self.is_writer = is_writer

@@ -19,14 +19,14 @@ from charlm.models.device import choose_device
 
 _ALL = torch.get_num_threads()
 """Threads that PyTorch uses by default (one per core), or that the user has set."""
-_GAIN = 1.1
+_MIN_SPEEDUP = 1.1
 """Factor by which a setting must be faster than the simpler one to be chosen."""
-_STEPS = 16
-_TRIAL = 6
-"""Steps of a run that are measured with another number of threads."""
-_TRIAL_EVERY, _TRIAL_SOON = 30.0, 5.0
-"""Seconds after which other numbers are tried: with all threads, and with fewer."""
-_SLOWER = 1.25
+_SEGMENT_STEPS = 16
+_TRIAL_STEPS = 6
+"""Number of steps of a run that a trial of another number of threads measures."""
+_TRIAL_SECONDS, _EARLY_TRIAL_SECONDS = 30.0, 5.0
+"""Seconds between trials of other numbers of threads: with all threads in use, and with fewer."""
+_SLOWDOWN = 1.25
 """Factor by which steps must be slower than usual for an immediate trial."""
 
 
@@ -80,7 +80,7 @@ def measured_precision() -> Precision:
         single, half = map(min, _seconds(works))  # other programs only make them longer
         gain = single / half
         remember(key, gain)
-    return "bfloat16" if gain > _GAIN else "float32"
+    return "bfloat16" if gain > _MIN_SPEEDUP else "float32"
 
 
 def measured_threads(config: Config) -> int:
@@ -107,7 +107,7 @@ def measured_threads(config: Config) -> int:
     finally:
         torch.set_num_threads(most)
     seconds = [statistics.median(some) for some in times]
-    enough = _GAIN * min(seconds)
+    enough = _MIN_SPEEDUP * min(seconds)
     return next(n for n, taken in zip(numbers, seconds, strict=True) if taken < enough)
 
 
@@ -125,26 +125,26 @@ def watch_threads(most: int) -> Generator[None, float, None]:
         usual = yield from _seconds_of_steps()
         for other in {max(place - 1, 0), min(place + 1, len(numbers) - 1)} - {place}:
             torch.set_num_threads(numbers[other])
-            if (yield from _seconds_of_steps()) * _GAIN < usual:
+            if (yield from _seconds_of_steps()) * _MIN_SPEEDUP < usual:
                 place = other
                 break
         else:
             torch.set_num_threads(numbers[place])
             all_taken = place == len(numbers) - 1
-            yield from _until_slower(usual, _TRIAL_EVERY if all_taken else _TRIAL_SOON)
+            yield from _until_slower(usual, _TRIAL_SECONDS if all_taken else _EARLY_TRIAL_SECONDS)
 
 
 def _until_slower(usual: float, seconds: float) -> Generator[None, float, None]:
-    recent = deque([usual] * _TRIAL, maxlen=_TRIAL)
+    recent = deque([usual] * _TRIAL_STEPS, maxlen=_TRIAL_STEPS)
     start = perf_counter()
-    while perf_counter() - start < seconds and statistics.median(recent) < _SLOWER * usual:
+    while perf_counter() - start < seconds and statistics.median(recent) < _SLOWDOWN * usual:
         recent.append((yield))
 
 
 def _seconds_of_steps() -> Generator[None, float, float]:
     yield  # the first step with a new number of threads takes longer
     times = []
-    for _ in range(_TRIAL):
+    for _ in range(_TRIAL_STEPS):
         times.append((yield))
     return statistics.median(times)
 
@@ -162,7 +162,7 @@ def _step(hidden_size: int, batch_size: int, precision: Precision) -> Callable[[
     with torch.no_grad():
         for parameter in cell.parameters():
             parameter.uniform_(-0.1, 0.1, generator=random)
-    ids = torch.zeros(_STEPS, batch_size, dtype=torch.long)
+    ids = torch.zeros(_SEGMENT_STEPS, batch_size, dtype=torch.long)
 
     def step() -> None:
         outputs, _ = cell.read(ids, None, cell.initial_state(batch_size))

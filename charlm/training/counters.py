@@ -51,9 +51,9 @@ class Counters:
     last_epoch_loss: Finite | None = None
     """The mean training loss of the last whole epoch."""
     line: Mean = field(default_factory=Mean)
-    """Since the last training line in the log."""
+    """Mean since the last training line in the log."""
     epoch: Mean = field(default_factory=Mean)
-    """Since the start of the epoch."""
+    """Mean since the start of the epoch."""
     watch: LossWatch = field(default_factory=LossWatch)
     save_is_due: bool = False
     """Whether a save was due while the loss was high, and is still to come."""
@@ -67,7 +67,7 @@ class Counters:
         return checked(cls, fields)
 
     def keep_after_rollback(self, diverged: "Counters") -> None:
-        """Take over what rolling back does not undo: the time, the best checkpoint, its number."""
+        """Keep what rolling back does not undo: time, best loss, number of roll-backs."""
         self.elapsed = diverged.elapsed
         if self.best_loss != diverged.best_loss:
             self.best_loss, self.validations_since_best = diverged.best_loss, 0
@@ -93,5 +93,5 @@ class Counters:
 
 
 def is_due(step: int, every: int | None) -> bool:
-    """Return whether something that happens after every so many steps, or never, happens now."""
+    """Return whether an action that repeats after `every` steps is due; None means never."""
     return every is not None and step % every == 0

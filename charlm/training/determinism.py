@@ -18,67 +18,67 @@ from charlm.errors import ConfigError
 from charlm.kernels import compiler
 from charlm.models.language_model import LanguageModel
 
-_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
-_SWITCH = "torch.use_deterministic_algorithms(True)"
+_CUBLAS_VARIABLE = "CUBLAS_WORKSPACE_CONFIG"
+_ERROR_TEXT = "torch.use_deterministic_algorithms(True)"
 """Text in PyTorch's error for an operation without a deterministic algorithm."""
 
 
 @contextmanager
-def deterministic(wanted: bool) -> Iterator[None]:
+def deterministic(is_enabled: bool) -> Iterator[None]:
     """Let PyTorch use only deterministic algorithms in the block.
 
     A process selects the algorithms of CUDA's matrix products when it first uses them. Raises
     `ConfigError` if an operation has no deterministic algorithm on its device.
     """
-    if not wanted:
+    if not is_enabled:
         yield
         return
-    was_set = _CUBLAS in os.environ
-    os.environ.setdefault(_CUBLAS, ":4096:8")
+    was_set = _CUBLAS_VARIABLE in os.environ
+    os.environ.setdefault(_CUBLAS_VARIABLE, ":4096:8")
     cudnn = torch.backends.cudnn
-    was_wanted = torch.are_deterministic_algorithms_enabled()
+    was_enabled = torch.are_deterministic_algorithms_enabled()
     only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
-    of_cudnn = cudnn.deterministic, cudnn.benchmark
+    cudnn_settings = cudnn.deterministic, cudnn.benchmark
     torch.use_deterministic_algorithms(True)
     cudnn.deterministic, cudnn.benchmark = True, False
     try:
         yield
     except RuntimeError as reason:
-        if _SWITCH not in str(reason):
+        if _ERROR_TEXT not in str(reason):
             raise
         raise ConfigError(
             f"training.deterministic: this device has no deterministic algorithm ({reason!s:.80}); "
             "set training.device=cpu, or training.deterministic=false"
         ) from None
     finally:
-        torch.use_deterministic_algorithms(was_wanted, warn_only=only_warned)
-        cudnn.deterministic, cudnn.benchmark = of_cudnn
+        torch.use_deterministic_algorithms(was_enabled, warn_only=only_warned)
+        cudnn.deterministic, cudnn.benchmark = cudnn_settings
         if not was_set:
-            del os.environ[_CUBLAS]
+            del os.environ[_CUBLAS_VARIABLE]
 
 
 def engine(model: LanguageModel) -> str:
     """Return the name of the engine that computes a model's cells on its device."""
-    asked = model.config.implementation == "equations"
-    gated = any(layer.has_hidden_gate for layer in model.layers)  # PyTorch has no kernel for it
-    if asked or (gated and not model.is_compiled()):
+    is_requested = model.config.implementation == "equations"
+    has_gate = any(layer.has_hidden_gate for layer in model.layers)  # PyTorch has no kernel for it
+    if is_requested or (has_gate and not model.is_compiled()):
         return "the equations, step by step"
     return compiler.description() if model.device.type == "cpu" else "PyTorch's kernels"
 
 
 def environment(training: TrainingConfig, model: LanguageModel, fingerprint: str) -> dict[str, Any]:
-    """Return the time, and all that the bits of a run depend on except its config.
+    """Return the time, and everything except the config that the bits of a run depend on.
 
     `fingerprint` is the digest of the text.
     """
     try:
-        own = version("charlm-rnn")
+        charlm_version = version("charlm-rnn")
     except PackageNotFoundError:  # run from its source
-        own = "not installed"
+        charlm_version = "not installed"
     device, on_gpu = model.device, model.device.type == "cuda"
     return {
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
-        "charlm": own,
+        "charlm": charlm_version,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,

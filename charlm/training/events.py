@@ -105,12 +105,12 @@ class Paused:
 
 @dataclass(frozen=True)
 class StopRequested:
-    """Somebody asked to stop; training will save and stop. A signal handler emits this."""
+    """The user asked to stop; training saves and stops. A signal handler emits this."""
 
 
 @dataclass(frozen=True)
 class Stopping:
-    """Somebody asked to stop, and everything is saved."""
+    """Training stops because the user asked, and everything is saved."""
 
     folder: RunFolder
 

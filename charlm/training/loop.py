@@ -33,7 +33,7 @@ from charlm.training.validation import draw_sample, validation_score
 
 
 class TrainingLoop:
-    """Trains to the end, and keeps everything in the run folder."""
+    """Trains to the end, and saves everything in the run folder."""
 
     def __init__(
         self,
@@ -175,7 +175,7 @@ class TrainingLoop:
         """Score the validation split, keep the best checkpoint, and draw a sample."""
         state, step = self.state, self.trainer.step
         state.counters.validated_step = step
-        with state.model.having(self.trainer.weights()):
+        with state.model.temporary_weights(self.trainer.weights()):
             score = validation_score(state)
             sample = draw_sample(state)
         if score is not None:

@@ -18,7 +18,7 @@ _METRICS = re.compile(r'\{"member": \d+, .*\}')
 class MemberLogs(Logs):
     """The logs of a member; the ensemble's logs get each entry, too, with the member's number.
 
-    The ensemble's logs always follow from those of the members, by which training is resumed.
+    The ensemble's logs can always be rebuilt from those of the members, from which a run resumes.
     """
 
     def __init__(self, path: Path, ensemble: RunFolder, number: int) -> None:
@@ -58,7 +58,7 @@ def locked_folder(path: Path, *, is_writer: bool) -> Iterator[RunFolder]:
             try:
                 yield member
             except BaseException:
-                with suppress(CharlmError):  # the error in flight says more
+                with suppress(CharlmError):  # the original error is more useful
                     merge_logs(ensemble)
                 raise
             merge_logs(ensemble)

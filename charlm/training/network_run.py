@@ -33,7 +33,7 @@ def train_network(
     *,
     scores_at_end: bool = True,
 ) -> Finished:
-    """Train a network in the run folder that `make_folder` makes, as `TrainingLoop` does."""
+    """Train a network in the run folder that `make_folder` creates."""
     state = _initial_state(config, processes, emit)
     folder = make_folder(state.config)
     try:
@@ -78,7 +78,7 @@ def resume_network(
 
 
 def check_text(config: Config) -> None:
-    """Raise the error of a text that cannot be trained on, before a run folder is made."""
+    """Raise `CharlmError` for a text that cannot be trained on, before a run folder is created."""
     vocabulary = None
     if config.training.start_from is not None:
         initial, _ = read_start(config.training.start_from)

@@ -111,7 +111,7 @@ class Rollback:
             return
         with state.all_threads():
             loss = trainer.loss_again()
-            with state.model.having(state.read_matching(self.target).weights):
+            with state.model.temporary_weights(state.read_matching(self.target).weights):
                 earlier_loss = trainer.loss_again()
         if is_divergence(loss, earlier_loss):
             raise DivergenceError(f"step {trainer.step}: {watch.describe()}")

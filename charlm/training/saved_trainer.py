@@ -63,7 +63,7 @@ def tensors_of(state: TrainerState) -> dict[str, Tensor]:
 def read_state(
     trainer: Trainer, tensors: Mapping[str, Tensor], counters: dict[str, Any]
 ) -> TrainerState:
-    """Return the state that `tensors_of` and `counters_of` returned in parts.
+    """Rebuild a state from the results of `tensors_of` and `counters_of`.
 
     Raises `InvalidDataError` for values that no state of such a trainer has.
     """
@@ -113,7 +113,7 @@ def _recurrent_state(
 
 
 def _check_tensors(trainer: Trainer, tensors: Mapping[str, Tensor], step: int) -> None:
-    """Raise `InvalidDataError` unless these are the tensors of a trainer after so many steps."""
+    """Raise `InvalidDataError` unless these are the tensors of a trainer after `step` steps."""
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     state = shapes.get("state.0.0")
     if not state or shapes != _expected_shapes(trainer, step, state[0]):
@@ -123,7 +123,7 @@ def _check_tensors(trainer: Trainer, tensors: Mapping[str, Tensor], step: int) -
 
 
 def _expected_shapes(trainer: Trainer, step: int, columns: int) -> dict[str, torch.Size]:
-    """Return names and shapes of a trainer's tensors after so many steps."""
+    """Return names and shapes of a trainer's tensors after `step` steps."""
     if step and isinstance(trainer.batches, SequentialBatches):
         columns = trainer.batches.batch_size  # which the next batch may continue
     networks = trainer.networks

@@ -49,7 +49,7 @@ def train(
     `torchrun` launch train one model together; after a restart they resume the run.
     """
     stem = "run" if isinstance(config, Config) else Path(config).stem
-    if auto and stem == "quickstart":  # none of its settings is left
+    if auto and stem == "quickstart":  # charlm replaces all its settings
         stem = "auto"
     settings, runs = list(settings), from_user(runs)
     if isinstance(config, Config):
@@ -57,7 +57,7 @@ def train(
     else:
         resolved = load_config(config, settings, text)
     check_launch(resolved, name, auto)
-    with _threads_restored(), joined_processes() as processes, _memory_errors(resolved):
+    with _restore_threads(), joined_processes() as processes, _memory_errors(resolved):
         emit = on_event if processes.is_first else _ignore
         if name is not None and _is_restarted(runs / name, processes):
             return _resume(runs / name, processes, emit, expected=resolved)
@@ -100,7 +100,7 @@ def resume(
     training, and how often it logs, validates and saves. Raises `RunError` if a setting changes
     anything that finished steps depend on, and `CorpusError` for another text.
     """
-    with _threads_restored(), joined_processes() as processes:
+    with _restore_threads(), joined_processes() as processes:
         emit = on_event if processes.is_first else _ignore
         return _resume(from_user(run), processes, emit, text=text, settings=settings)
 
@@ -147,7 +147,7 @@ def _ignore(event: Event) -> None:
 
 
 @contextmanager
-def _threads_restored() -> Iterator[None]:
+def _restore_threads() -> Iterator[None]:
     """Restore the number of threads of this process after the block."""
     threads = torch.get_num_threads()
     try:
@@ -168,7 +168,7 @@ def _memory_errors(config: Config) -> AbstractContextManager[None]:
 
 
 def _advised(config: Config, settings: Iterable[str], emit: Callable[[Event], None]) -> Config:
-    """Return the config that suits the text and the time; what the settings set stays."""
+    """Choose a config for the text and the budget; keys in `settings` keep their values."""
     settled = {setting.partition("=")[0].strip() for setting in settings}
     if config.training.budget is None or settled & {"training.epochs", "training.steps"}:
         raise ConfigError(

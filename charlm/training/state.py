@@ -1,4 +1,4 @@
-"""Everything that training has in memory, its checkpoints, and how it is restored from them."""
+"""The state of training in memory: it makes checkpoints, and is restored from them."""
 
 import os
 from collections.abc import Iterator
@@ -114,7 +114,7 @@ class TrainingState:
         fixed = self._fixed_teachers
         if len(earlier) != len(now) or earlier[:fixed] != now[:fixed]:
             raise RunError(
-                "training.teachers: not the teachers that this run has had so far; "
+                "training.teachers: not the teachers of this run; "
                 f"{self._teachers_remedy(path.parent.parent, earlier)}"
             )
         trainer_counters = item(counters, "trainer", dict)
@@ -142,7 +142,7 @@ class TrainingState:
     def checkpoint(self) -> Checkpoint:
         """Return a checkpoint to predict with."""
         weights = self.trainer.weights()
-        with self.model.having(weights):
+        with self.model.temporary_weights(weights):
             opening = self.opening()
         return Checkpoint(
             self.config,
@@ -178,14 +178,14 @@ class TrainingState:
         )
 
     def read_matching(self, path: Path) -> Checkpoint:
-        """Read a checkpoint; raises `CheckpointError` if it is of another model than this one."""
+        """Read a checkpoint; raises `CheckpointError` if it does not match this model."""
         checkpoint = read_checkpoint(path)
         try:
             checked_weights(self.model, checkpoint.weights)
         except InvalidDataError as reason:
             raise CheckpointError(
-                f"{path}: the checkpoint is of another model than this run's ({reason!s:.100}); "
-                "replace it with a copy of the run's own"
+                f"{path}: the checkpoint is from another model ({reason!s:.100}); replace it with "
+                "a copy of the run's checkpoint"
             ) from None
         return checkpoint
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class StepResult(NamedTuple):
-    """What one step did."""
+    """The measurements of one step."""
 
     step: int
     """Steps taken so far, this one included."""

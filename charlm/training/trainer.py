@@ -87,7 +87,7 @@ class Trainer:
         self.learning_rate_scale = 1.0
         """Factor on the whole schedule; each roll-back lowers it."""
         self._averages: list[Tensor] = []
-        """Of the parameters, in their order; empty before the first step, or without averaging."""
+        """Averages of the parameters, in order; empty before the first step and if unused."""
         self._batch: Batch | None = None
 
     @property
@@ -167,8 +167,8 @@ class Trainer:
         for number in range(num_groups):
             group = portion(inputs.shape[1], number, num_groups)
             columns = slice(group.start, group.stop)
-            of_batch = range(batch.first_column + group.start, batch.first_column + group.stop)
-            masks = Masks([self.config.seed, self.step], batch.num_columns, of_batch)
+            batch_columns = range(batch.first_column + group.start, batch.first_column + group.stop)
+            masks = Masks([self.config.seed, self.step], batch.num_columns, batch_columns)
             share = len(group) / batch.num_columns
             with self.processes.accumulating(self._loss, number == num_groups - 1) as factor:
                 loss, cross_entropy, new_state = self._loss(
@@ -182,7 +182,7 @@ class Trainer:
             total = total + cross_entropy * share
             if distributions is not None:
                 distillation_total = distillation_total + loss.detach() * share
-            states.append(detach(new_state))  # where the gradients of the next segment end
+            states.append(detach(new_state))  # the gradients of the next segment end here
         self.state = join_columns(states)
         self._columns = range(batch.first_column, batch.first_column + inputs.shape[1])
         self._num_columns = batch.num_columns

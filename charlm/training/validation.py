@@ -29,7 +29,7 @@ def validation_score(state: TrainingState) -> Score | None:
 def draw_sample(state: TrainingState) -> str:
     """Draw a text with the model's weights.
 
-    Only the seed of the config and the step decide which, and no training step depends on it.
+    It depends only on the weights, the step and the seed of the config. No step depends on it.
     """
     config = state.config
     predictor = Predictor(state.model, state.corpus.vocabulary, config, opening=state.opening())

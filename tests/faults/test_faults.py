@@ -197,7 +197,7 @@ def test_crash_while_starting(
 
 
 def test_failed_creation_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run folder that could not be made is not there."""
+    """A run folder that could not be created does not exist."""
     runs = tmp_path / "runs"
 
     def fail(folder: Path) -> None:
@@ -206,7 +206,7 @@ def test_failed_creation_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.Mo
 
     with monkeypatch.context() as patch:
         patch.setattr("charlm.runs.creation.sync_folder", fail)
-        with pytest.raises(RunError, match=r"could not be made .*Input"):
+        with pytest.raises(RunError, match=r"could not be created .*Input"):
             create_run_folder(runs, "mine", "stem", Config())
     assert list(runs.iterdir()) == []
     assert create_run_folder(runs, "mine", "stem", Config()).config_file.exists()

@@ -107,7 +107,7 @@ class Cell(nn.Module, ABC):
                 one_hot = F.one_hot(ids, len(self.W_xh)).to(self.W_xh.dtype)
                 return self.forward(one_hot, state)
             return self.forward(F.embedding(ids, vectors), state)
-        rows, gate = self.of_symbols(vectors)
+        rows, gate = self.project_symbols(vectors)
         return recurrence.run(
             self.kernel,
             self._weights_cache(),
@@ -119,7 +119,7 @@ class Cell(nn.Module, ABC):
             gate=gate,
         )
 
-    def of_symbols(
+    def project_symbols(
         self, vectors: Float[Tensor, "symbols input"] | None
     ) -> tuple[Float[Tensor, "symbols gates"], Float[Tensor, "symbols hidden"] | None]:
         """Return each symbol's `X W_xh + b_h` and its gate of the hidden state, if there is one."""
