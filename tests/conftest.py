@@ -1,7 +1,9 @@
 """What all tests share: checked shapes, a cache of their own, and a small text to train on."""
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,15 +28,11 @@ settings.register_profile("charlm", deadline=None)  # torch's first call is slow
 settings.load_profile("charlm")
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    before = os.environ.get("CHARLM_CACHE")
-    os.environ["CHARLM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    if before is None:
-        del os.environ["CHARLM_CACHE"]
-    else:
-        os.environ["CHARLM_CACHE"] = before
+def pytest_configure(config: pytest.Config) -> None:
+    """Make a cache for this run of the tests; its workers inherit it, and build kernels once."""
+    if not hasattr(config, "workerinput"):
+        os.environ["CHARLM_CACHE"] = tempfile.mkdtemp(prefix="charlm-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(os.environ["CHARLM_CACHE"]))
 
 
 @pytest.fixture
