@@ -106,14 +106,14 @@ def is_web_page(beginning: bytes) -> bool:
 def kind_by_magic_number(beginning: bytes) -> Kind | None:
     """Recognise a format by its magic number.
 
-    Of a file without control characters, only long numbers at its start are evidence.
+    Text has no control characters: without one, only a number that is no ASCII word is evidence.
     """
     if beginning.startswith(b"PK\x03\x04"):
         return next(kind for name, kind in _IN_ZIP if name in beginning)
     has_controls = contains_controls(beginning)
     for kind, place, numbers in _MAGIC_NUMBERS:
         for number in numbers:
-            is_proof = has_controls or (len(number) >= 4 and not place)
+            is_proof = has_controls or (len(number) >= 4 and not place and not number.isascii())
             if is_proof and beginning.startswith(number, place):
                 return kind
     return None
