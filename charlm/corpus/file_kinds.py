@@ -57,13 +57,24 @@ def mismatch(beginning: bytes, encoding: str) -> Kind | None:
     """Return the kind of a file with these first bytes, unless `encoding` may be right for it."""
     kind = kind_of(beginning)
     if kind is None or kind.encoding is None:
-        is_possible = kind in (_ZEROS, _DATA) and not contains_ascii(encoding)
-        return None if is_possible else kind
+        may_be_data = kind in (_ZEROS, _DATA) and not contains_ascii(encoding)
+        return None if may_be_data or _is_utf_32(beginning, encoding) else kind
     if kind is ISO_2022_JP:
         return None if encoding.startswith("iso2022_jp") else kind
     family = kind.encoding[: len("utf-16")]
     fits = encoding == kind.encoding or (kind.is_marked and encoding == family)
     return None if fits else kind
+
+
+def _is_utf_32(beginning: bytes, encoding: str) -> bool:
+    """Return whether bytes are text in the UTF-32 that is asked for, which little else is."""
+    if not encoding.startswith("utf-32"):
+        return False
+    try:
+        beginning[: len(beginning) // 4 * 4].decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _data(beginning: bytes) -> Kind | None:

@@ -52,6 +52,7 @@ texts = st.text(characters, min_size=1, max_size=200) | st.lists(
 @example(text="name\x1fplace\x1e" * 20, encoding="utf-8")
 @example(text="one\x00two\x00three\x00" * 20, encoding="utf-8")
 @example(text="OggS and fLaC are formats of audio files.\n", encoding="latin-1")
+@example(text="\N{LATIN CAPITAL LETTER A WITH MACRON}", encoding="utf-32-be")
 @example(text="fLaC is the one without loss.\n", encoding="utf-8")
 @settings(max_examples=300, deadline=None)
 def test_the_right_encoding_raises_no_alarm(text: str, encoding: str) -> None:
