@@ -1,1 +1,1 @@
-"""Compiled kernels: what runs at every step of a sequence, in C++, and its Python side."""
+"""The C++ kernels for the work of every time step, and the Python functions that call them."""

@@ -1,4 +1,4 @@
-"""Check the shapes and types of the kernels' arguments: the kernels receive only addresses.
+"""Check the shapes and types of arguments; the kernels themselves receive only addresses.
 
 The checks find mistakes in the code, not mistakes of users.
 """
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 Shape = tuple[int | None, ...]
-"""Sizes; None stands for any."""
+"""Sizes of the dimensions; None stands for any size."""
 FLOAT = (torch.float32,)
 OPERANDS = (torch.float32, torch.bfloat16)
 IDS = (torch.int64,)
@@ -15,7 +15,7 @@ INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
 def check(name: str, tensor: Tensor, shape: Shape, types: tuple[torch.dtype, ...] = FLOAT) -> None:
-    """Raise `TypeError` or `ValueError` unless a tensor is of this shape, on the CPU, of a type."""
+    """Raise an error unless a tensor has this shape and one of these types, and is on the CPU."""
     if tensor.dtype not in types or tensor.device.type != "cpu":
         wanted = " or ".join(str(dtype) for dtype in types)
         raise TypeError(
@@ -38,9 +38,9 @@ def check_precision(precision: str) -> None:
 
 
 def check_ids(name: str, ids: Tensor, num_symbols: int) -> None:
-    """Raise `IndexError` for an id that names no symbol: the kernels would read anything there."""
+    """Raise `IndexError` for an id without a symbol: the kernels would read other memory."""
     if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < num_symbols:
-        raise IndexError(f"{name}: an id is outside of the {num_symbols} symbols")
+        raise IndexError(f"{name}: an id is outside the {num_symbols} symbols")
 
 
 def check_recurrence(
@@ -54,9 +54,9 @@ def check_recurrence(
     lookup: Tensor | None,
     gate: Tensor | None,
 ) -> None:
-    """Check the arguments of one call of a cell over a sequence; raises the error."""
+    """Check the arguments of one call of a cell over a sequence; raise an error for a mistake."""
     if (inputs is None) == (lookup is None) or (inputs is None) != (W_xh is None):
-        raise ValueError("either inputs and W_xh are given, or lookup")
+        raise ValueError("either inputs and W_xh should be given, or lookup")
     check("W_hh", W_hh, (None, None))
     hidden_size = len(W_hh)
     gates = num_gates * hidden_size
@@ -75,7 +75,7 @@ def check_recurrence(
         check_ids("lookup", lookup, len(rows))
         places = (len(rows), hidden_size)
     if steps == 0:
-        raise ValueError("a sequence of no steps leaves no state")
+        raise ValueError("a sequence of no steps has no last state")
     if gate is not None:
         check("gate", gate, places)
     if len(state) != num_states:

@@ -1,4 +1,4 @@
-"""Build the C++ kernels with the machine's compiler: once, for exactly this processor.
+"""Build the C++ kernels with the compiler of this machine, once, for exactly this processor.
 
 The kernels are optional: without a compiler `library()` is None, and PyTorch's kernels are used.
 """
@@ -35,10 +35,12 @@ _FLAGS = (
     "-fno-math-errno",  # but no flag that changes the meaning of NaN
 )
 _BUILD_SECONDS = 300.0
+"""Time after which a build is stopped."""
 _VERSION_SECONDS = 20.0
+"""Longest wait for the version of the compiler."""
 _one_at_a_time = Lock()
 """Held by the thread that builds or loads the kernels; the others wait for its result."""
-if hasattr(os, "register_at_fork"):  # a fork also waits: its copy of the lock is never released
+if hasattr(os, "register_at_fork"):  # forks wait, too: nobody would release a locked copy
     _release = _one_at_a_time.release
     os.register_at_fork(
         before=_one_at_a_time.acquire, after_in_parent=_release, after_in_child=_release
@@ -46,7 +48,7 @@ if hasattr(os, "register_at_fork"):  # a fork also waits: its copy of the lock i
 
 
 def begin() -> None:
-    """Start the build, if one is needed, so that it runs while torch is imported."""
+    """Start a necessary build, so that it runs while torch is imported."""
     if _unavailable_reason() is not None:
         return
     with _one_at_a_time:
@@ -61,13 +63,13 @@ def library() -> ctypes.CDLL | None:
 
 
 def description() -> str:
-    """Return which kernels run the cells on the CPU, and why, for a log."""
+    """Describe which kernels run the cells on the CPU, and why, for a log."""
     loaded, reason = _loaded()
     return "compiled kernels" if loaded is not None else f"PyTorch's kernels ({reason})"
 
 
 def _loaded() -> tuple[ctypes.CDLL | None, str]:
-    with _one_at_a_time:  # `cache` alone lets several threads in before the first result
+    with _one_at_a_time:  # `cache` alone lets several threads build at the same time
         return _load()
 
 
@@ -81,11 +83,11 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
         with suppress(OSError):
             return store.load(data), ""
     if reason := store.failure():
-        return None, f"{reason}; it is tried again a day after that, or with another compiler"
+        return None, f"{reason}; charlm tries again after a day, or with another compiler"
     data, reason = _building().finish()
     if data is None:
         return None, reason
-    with suppress(OSError):  # without it, the next start builds them again
+    with suppress(OSError):  # if it fails, the next start builds them again
         store.keep(data)
     try:
         return store.load(data), ""
@@ -115,7 +117,7 @@ def kernels_version() -> str:
 
 @cache
 def _compiler() -> tuple[str, ...]:
-    """Return the command of the compiler: `CXX`, the system's, or that of the ziglang package."""
+    """Return the command of the compiler: `CXX`, that of the system, or the ziglang package."""
     if named := os.environ.get("CXX"):
         if found := shutil.which(os.path.expanduser(named)):  # noqa: PTH111 - of an unknown home
             return (found,)
@@ -170,7 +172,7 @@ class _Build:
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
-                start_new_session=True,  # so that the compiler's own children end with it
+                start_new_session=True,  # so that the children of the compiler end with it
             )
         except OSError as error:
             self._reason = str(error)
@@ -201,7 +203,7 @@ class _Build:
     def finish(self) -> tuple[bytes | None, str]:
         """Wait for the compiler; return the library, or the reason of the failure.
 
-        The note records a failed build, but not a compiler that cannot be started.
+        A failed build is recorded in the note, a compiler that cannot be started is not.
         """
         if self._reason:
             return None, self._reason

@@ -1,4 +1,4 @@
-// The softmax layer and the loss at its end, a few places at a time: no logits are kept.
+// The softmax layer and its loss, for a few places at a time, so that no logits are kept.
 #pragma once
 
 #include <cmath>
@@ -8,10 +8,10 @@
 
 namespace {
 
-// For each place from begin to end: its nats −ln p(target), and p − [target], the gradient of the
-// nats by the logits `rows · W + bias`. Where there are `shares`, they are the target: of each symbol
-// its share, and the nats are the mean by them. `columns` is a multiple of the lanes; what is beyond
-// the vocabulary has a bias that leaves it no probability, and no share.
+// Computes for each place from begin to end its nats, −ln p(target), and p − [target], the gradient
+// of the nats by the logits `rows · W + bias`. If `shares` is not null, the target is a distribution,
+// and the nats are the mean over it. `columns` is a multiple of the lanes; columns beyond the
+// vocabulary have a bias that gives them no probability, and no share.
 template <class Product>
 void cross_entropy(const typename Product::type* rows, int64_t size,
                    const typename Product::type* weights, const float* bias, int64_t columns,

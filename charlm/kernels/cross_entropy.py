@@ -1,4 +1,4 @@
-"""The mean cross-entropy of a softmax layer, without the logits of all places in memory at once."""
+"""Compute the mean cross-entropy of a softmax layer without keeping the logits in memory."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from charlm.kernels.loading import Precision, address, is_available, lanes, load
 from charlm.kernels.products import multiply, pack_columns
 
 Targets = Int64[Tensor, "*places"] | Float[Tensor, "*places vocabulary"]
-"""Ids, or distributions."""
+"""Targets as ids, or as distributions over the vocabulary."""
 
 
 def cross_entropy(
@@ -25,10 +25,10 @@ def cross_entropy(
 ) -> Float[Tensor, ""]:
     """Return the mean of −ln softmax(rows @ weights + bias)[target], in nats.
 
-    A target is a symbol's id, or a distribution over all symbols, by which the mean is taken.
+    A target is the id of a symbol, or a distribution over all symbols that weights their nats.
 
     In bfloat16, charlm's kernels round the operands of the products and the gradient of the logits
-    to it; in float32, and where the kernels do not run, it is PyTorch's.
+    to it. In float32, and where the kernels do not run, PyTorch computes the loss.
     """
     check_precision(precision)
     places, distributions = rows.shape[:-1], (*rows.shape[:-1], weights.shape[-1])
@@ -58,9 +58,9 @@ class _CrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, weights: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
         missing = -weights.shape[1] % lanes()
         weights = F.pad(weights, (0, missing))
-        bias = F.pad(bias, (0, missing), value=-1e30).contiguous()  # what is no symbol never comes
+        bias = F.pad(bias, (0, missing), value=-1e30).contiguous()  # padding has probability 0
         rows, padded = rows.to(torch.bfloat16).contiguous(), weights
-        if rows.shape[1] % 2:  # the kernels take operands by twos
+        if rows.shape[1] % 2:  # the kernels read pairs of operands
             rows, padded = F.pad(rows, (0, 1)), F.pad(weights, (0, 0, 0, 1))
         packed = pack_columns(padded, "bfloat16")
         is_ids = targets.ndim == 1

@@ -14,12 +14,12 @@ struct Follower {
 };
 
 struct Context {
-  uint64_t key = 0;     // of its characters; 0: a free place
-  int64_t block = 0;    // where its followers lie
-  uint32_t total = 0;   // of its followers' counts
-  uint32_t seen[3] = {};  // followers counted once, twice, more often
+  uint64_t key = 0;     // hash of its characters; 0: a free place
+  int64_t block = 0;    // position of its followers
+  uint32_t total = 0;   // sum of the counts of its followers
+  uint32_t seen[3] = {};  // number of followers counted once, twice, more often
 
-  uint32_t size() const { return seen[0] + seen[1] + seen[2]; }  // followers
+  uint32_t size() const { return seen[0] + seen[1] + seen[2]; }  // number of followers
 };
 
 // The followers of every context: one block per context, in the order of their first occurrence.
@@ -44,7 +44,7 @@ class Followers {
     return number ? block + number - 1 : nullptr;
   }
 
-  // Adds a symbol that has not followed the context so far; the caller notes that it is one more.
+  // Adds a symbol that has not followed the context so far; the caller updates `seen`.
   void add(Context& context, int64_t symbol) {
     const uint32_t size = context.size(), room = size ? room_for(size) : 0;
     if (size == room) {
@@ -63,7 +63,7 @@ class Followers {
     if (room_for(size + 1) > FEW) enter(block, room_for(size + 1), size);
   }
 
-  int64_t looks = 0;  // followers looked at, so far
+  int64_t looks = 0;  // number of followers examined so far
 
  private:
   static constexpr uint32_t FEW = 8;
@@ -73,7 +73,7 @@ class Followers {
     return size < 2 ? 1 : 1u << (32 - __builtin_clz(size - 1));
   }
 
-  // Where a symbol's number, from 1 on, is in a block's table; or the free place, 0, for it.
+  // Returns the place of a symbol's number, from 1 on, in the table of a block; or its free place, 0.
   int32_t* place_of(Follower* block, uint32_t room, int64_t symbol) {
     auto* table = reinterpret_cast<int32_t*>(block + room);
     const uint32_t mask = 2 * room - 1;

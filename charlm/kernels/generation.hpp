@@ -1,4 +1,4 @@
-// Generation: choose a character, read it, and repeat, without a return to Python in between.
+// Generates text: chooses a character, reads it, and repeats, without returning to Python.
 #pragma once
 
 #include <cmath>
@@ -10,11 +10,11 @@
 struct Generator {
   int64_t kind;           // the cell: 0 LSTM, 1 GRU, 2 tanh RNN, 3 ReLU RNN
   int64_t num_layers, samples, vocabulary, threads;
-  const Call* layers;     // one step each; the lowest looks up `ids`, the others read outputs
+  const Call* layers;     // one step each; the lowest reads `ids`, the others read outputs
   int64_t* ids;           // (samples,): input of the lowest layer
   const float* W_hq;      // packed
   const float* b_q;
-  float* logits;          // (samples, vocabulary): of the next character
+  float* logits;          // (samples, vocabulary): logits of the next character
   double temperature;     // 0: choose the likeliest
   int64_t top_k;          // 0: all
   double top_p, min_p;
@@ -78,7 +78,7 @@ struct Sampler {
     for (double& weight : weights) weight = weight < *kth ? 0 : weight;
   }
 
-  void keep_top_p() {  // from the likeliest down, until together they have the probability
+  void keep_top_p() {  // the likeliest ones that together have the probability
     double total = 0, likelier = 0;
     order.clear();
     for (int64_t i = 0; i < generator.vocabulary; ++i) {

@@ -1,4 +1,4 @@
-// What Python calls, by ctypes.
+// The functions that Python calls by ctypes.
 
 #include "cross_entropy.hpp"
 #include "generation.hpp"
@@ -19,7 +19,7 @@ void charlm_pack(const float* matrix, int64_t row_stride, int64_t column_stride,
                   vector_stride, static_cast<float*>(packed), threads);
 }
 
-// to (M, N) = rows (M, K) · W (K, N), packed.
+// Computes to (M, N) = rows (M, K) · W (K, N); W is packed.
 void charlm_product(const void* rows, int64_t num_rows, int64_t size, const void* weights,
                     int64_t columns, float* to, int bfloat16, int64_t threads) {
   share_out(num_rows, threads, [&](int64_t begin, int64_t end) {
@@ -32,8 +32,8 @@ void charlm_product(const void* rows, int64_t num_rows, int64_t size, const void
   });
 }
 
-// nats (M,) and their gradients (M, N) for rows (M, K), packed weights (K, N), bias (N,); bfloat16.
-// Of targets (M,), or of shares (M, N) where they are not null.
+// Computes nats (M,) and gradients (M, N) from rows (M, K), packed weights (K, N) and bias (N,) in
+// bfloat16, for targets (M,), or for shares (M, N) if they are not null.
 void charlm_cross_entropy(const uint16_t* rows, int64_t num_rows, int64_t size,
                           const uint16_t* weights, const float* bias, int64_t columns,
                           const int64_t* targets, const float* shares, float* nats,
@@ -44,7 +44,7 @@ void charlm_cross_entropy(const uint16_t* rows, int64_t num_rows, int64_t size,
   });
 }
 
-// sums (any, N) += rows (M, N), each to the row that `lookup` names.
+// Adds each of the rows (M, N) to the row of sums (any, N) that `lookup` names.
 void charlm_sum_rows(const void* rows, const int64_t* lookup, int64_t num_rows, int64_t columns,
                      float* sums, int bfloat16, int64_t threads) {
   share_out(columns / LANES, threads, [&](int64_t begin, int64_t end) {
@@ -75,8 +75,8 @@ void charlm_generate(const Generator* generator, int64_t steps, const double* un
 void* charlm_ngrams(int64_t order, int64_t vocabulary) { return new NGrams(order, vocabulary); }
 void charlm_forget_ngrams(void* ngrams) { delete static_cast<NGrams*>(ngrams); }
 
-// Counts ids[order] and all after it; `order` ids before it are context. Returns how many followers
-// of contexts have been looked at for all that was ever counted.
+// Counts ids[order] and all after it; `order` ids before it are context. Returns the number of
+// followers that all counts together have examined.
 int64_t charlm_count(void* ngrams, const int64_t* ids, int64_t size) {
   auto& counted = *static_cast<NGrams*>(ngrams);
   for (int64_t i = counted.order; i < size; ++i) counted.count(ids + i, ids[i]);

@@ -9,7 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
-_PASSING = tuple(os.strerror(number) for number in (errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+_PASSING_REASONS = tuple(
+    os.strerror(number) for number in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+)
+"""Messages of system errors that a later start may not have."""
 _numbers = itertools.count(1)
 
 
@@ -28,7 +31,7 @@ def loaded_from_copy(data: bytes) -> ctypes.CDLL:
         except OSError:
             if not hasattr(os, "memfd_create"):
                 raise
-            # The temporary folder may not allow to load code, either.
+            # The temporary folder may not allow loading code, either.
             with os.fdopen(os.memfd_create("charlm-kernels"), "w+b") as file:
                 file.write(data)
                 file.flush()
@@ -42,8 +45,8 @@ def loaded_from_open(file: BinaryIO) -> ctypes.CDLL:
 
 
 def is_lasting(error: OSError) -> bool:
-    """Return whether the loader failed for a reason that a later start cannot lack.
+    """Return whether loading failed for a reason that remains at later starts.
 
-    The loader's errors have no number; those of the system, which may pass, have one.
+    Errors of the loader have no number; errors of the system have one, and may pass.
     """
-    return error.errno is None and not any(reason in str(error) for reason in _PASSING)
+    return error.errno is None and not any(reason in str(error) for reason in _PASSING_REASONS)

@@ -1,4 +1,4 @@
-"""The compiled kernels as a library to call, and what every call needs."""
+"""Load the compiled kernels, and prepare what every call of them needs."""
 
 import ctypes
 from collections.abc import Iterator
@@ -12,44 +12,46 @@ from torch import Tensor
 from charlm.environment.forks import expect_forks
 from charlm.kernels.compiler import library
 
-expect_forks()  # here, because everything that computes imports this module
+expect_forks()  # here, because all code that computes imports this module
 
 Precision = Literal["float32", "bfloat16"]
-"""Of the operands of products."""
-_asked_for: ContextVar[Precision | None] = ContextVar("precision", default=None)
+"""Precision of the operands of products."""
+_block_precision: ContextVar[Precision | None] = ContextVar("precision", default=None)
 
 
 @contextmanager
 def computing_in(precision: Precision) -> Iterator[None]:
     """Compute in this precision within the block, with every model, but only in this thread."""
-    token = _asked_for.set(precision)
+    token = _block_precision.set(precision)
     try:
         yield
     finally:
-        _asked_for.reset(token)
+        _block_precision.reset(token)
 
 
-def precision_here(own: Precision) -> Precision:
-    """Return the precision of the enclosing `computing_in` block, or `own` outside of one."""
-    return _asked_for.get() or own
+def precision_here(default: Precision) -> Precision:
+    """Return the precision of the enclosing `computing_in` block, or `default` outside of one."""
+    return _block_precision.get() or default
 
 
 def is_available(parameter: Tensor) -> bool:
-    """Say whether the kernels run on this parameter's device, in its type."""
+    """Return whether the kernels run on the device and with the type of a parameter."""
     on_cpu = parameter.device.type == "cpu" and parameter.dtype == torch.float32
     return on_cpu and library() is not None
 
 
 def address(tensor: Tensor) -> ctypes.c_void_p:
-    """Return where a tensor lies; the caller keeps it alive while the kernels use it."""
+    """Return the address of a tensor, which the caller keeps alive while the kernels use it."""
     return ctypes.c_void_p(tensor.data_ptr())
 
 
 def loaded() -> ctypes.CDLL:
-    """Return the kernels, with the types of what they take declared."""
+    """Return the kernels, with the types of their arguments declared."""
     kernels = library()
-    assert kernels is not None, "callers ask is_available first"
-    if kernels.charlm_forget_ngrams.argtypes is None:  # declared last: threads may come at once
+    assert kernels is not None, "callers check is_available first"
+    if (
+        kernels.charlm_forget_ngrams.argtypes is None
+    ):  # declared last: several threads may be here at once
         int64, pointer = ctypes.c_int64, ctypes.c_void_p
         for name in ("pack", "product", "sum_rows", "cross_entropy", "generate", "mix"):
             kernels[f"charlm_{name}"].restype = None
@@ -78,5 +80,5 @@ def loaded() -> ctypes.CDLL:
 
 
 def lanes() -> int:
-    """Return how many floats a vector of the kernels holds."""
+    """Return the number of floats in a vector of the kernels."""
     return int(loaded().charlm_lanes())

@@ -1,6 +1,6 @@
-// Counts of what followed which characters, and their predictions mixed with those of networks.
+// Counts the followers of contexts, and mixes their predictions with those of networks.
 //
-// The same as `charlm/models/ngrams.py` says in Python, with the contexts in a hash table and their
+// It computes the same as `charlm/models/ngrams.py`, with the contexts in a hash table and their
 // followers in one array.
 #pragma once
 
@@ -12,13 +12,13 @@ namespace {
 
 constexpr double DISCOUNTS[3] = {0.9, 1.2, 1.4};
 
-// How much more likely than the shorter contexts say a follower is, as a logarithm.
+// The logarithm of the factor by which a context raises the probability of a follower.
 struct Lift {
   int64_t symbol;
   double log;
 };
 
-// What a prediction writes on its way: each caller has its own, as several may read the counts.
+// Memory for a prediction; each caller has its own, since several may read the counts at once.
 struct Scratch {
   explicit Scratch(int64_t vocabulary) : shares(vocabulary) {}
 
@@ -33,7 +33,7 @@ class NGrams {
 
   const int64_t order, vocabulary;
 
-  // `ids` points behind the context: ids[-1] is its last character; -1 is before the text.
+  // `ids` points to the end of the context: ids[-1] is its last character; -1 is before the text.
   void count(const int64_t* ids, int64_t symbol) {
     for (int64_t length = order; length >= 0; --length) {
       if (length && ids[-length] < 0) continue;
@@ -52,8 +52,8 @@ class NGrams {
     }
   }
 
-  // Writes the logarithms of what the empty context gives every symbol. What is taken off its
-  // counts goes to the symbols that were never counted, if there are any, else to all.
+  // Writes the log-probabilities of all symbols in the empty context. The discounts of its counts go
+  // to the symbols that were never counted, or to all symbols if there are none.
   void predict_from_nothing(double* logs) const {
     const Context context = places_[find(key_of(nullptr, 0))];
     const int64_t num_seen = context.size();
@@ -67,9 +67,9 @@ class NGrams {
     for (int64_t s = 0; s < vocabulary; ++s) logs[s] = std::log(logs[s]);
   }
 
-  // Gives for each length from 1 on the lifts of the context's followers. All other symbols become
-  // less likely by one and the same factor, which a mixture that is normalised need not know.
-  // Returns the longest length seen.
+  // Writes for each length from 1 on the lifts of the followers of the context. All other symbols
+  // become less likely by the same factor, which cancels in a normalised mixture. Returns the
+  // longest length that was counted.
   int64_t predict(const int64_t* ids, const double* from_nothing, std::vector<Lift>* lifts,
                   Scratch& scratch) const {
     int64_t longest = 0;
@@ -139,17 +139,17 @@ class NGrams {
   int64_t used_ = 0;
 };
 
-// One pass over a text. `features` of a place are the log-probabilities of the members, that of the
-// empty context, and how much the log-probability changes from each length of context to the next;
-// the mixture is the softmax of their sum under `weights`, of which each longest length seen has its
-// own. Of the changes, only the lifts are ever written down.
+// One pass over a text. The features of a place are the log-probabilities of the members, that of the
+// empty context, and the changes of the log-probability from each length of context to the next. The
+// mixture is the softmax of their weighted sum; each longest length that was counted has its own
+// weights. Only the lifts of the changes are stored.
 struct Mixture {
-  const int64_t* ids;      // `order` ids before the first prediction, then what came
+  const int64_t* ids;      // `order` ids before the first prediction, then the text
   int64_t steps, num_members;
   const float* members;    // (steps, members, vocabulary): log-probabilities
   double* weights;         // (order + 1, members + order + 1)
-  double rate;             // of learning the weights from what came; 0: they stay
-  int64_t counts;          // whether what came is counted
+  double rate;             // learning rate of the weights; 0: they do not change
+  int64_t counts;          // whether the text is counted
   float* mixed;            // (steps, vocabulary): log-probabilities
 };
 
@@ -178,7 +178,7 @@ void mix(NGrams& ngrams, const Mixture& pass) {
     const float normalizer = std::log(total);
     for (int64_t s = 0; s < V; ++s) mixed[s] -= normalizer;
 
-    if (pass.rate > 0) {  // by what came, less what was expected
+    if (pass.rate > 0) {  // the gradient: the observed feature less the expected one
       const auto learn = [&](double& weight, double came, double expected) {
         weight += pass.rate * (came - expected / total);
       };

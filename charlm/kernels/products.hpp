@@ -76,8 +76,8 @@ INLINE vec tanh(vec x) {
 
 // ---- products: rows of operands times a panel of packed weights ----
 
-// A panel holds some vectors of columns: for each k (or pair of k), one vector after another. The
-// first P of WIDTH are multiplied.
+// A panel holds WIDTH vectors of columns: for each k (or pair of k), one vector after another. The
+// first P of them are multiplied.
 constexpr int PANEL = 4;  // vectors in a panel of a matrix
 
 struct Float32 {
@@ -99,7 +99,7 @@ struct Float32 {
   INLINE float from_float(float value) { return value; }
 };
 
-// bfloat16 is the upper half of a float; products are exact, and their sums are kept in float32.
+// bfloat16 is the upper half of a float; products are exact, and their sums are in float32.
 struct BFloat16 {
   using type = uint16_t;
   static constexpr int STEP = 2;
@@ -145,7 +145,7 @@ struct BFloat16 {
   }
 };
 
-// How many columns of the batch are multiplied at once: their sums fill the registers.
+// The number of columns of the batch to multiply at once; their sums fill the registers.
 constexpr int rows_at_once(int vectors) { return std::min(16, REGISTERS / vectors); }
 
 // Calls work(first, std::integral_constant<int, rows>) for blocks of columns from begin to end.
@@ -177,9 +177,9 @@ INLINE void add_panel(const typename Product::type* rows, int64_t stride, int64_
   });
 }
 
-// to[r] += rows[r] · W for the rows from begin to end, or = where it is not to ADD; W is packed in
-// panels of four vectors, the last of which may not be needed whole. Some rows at a time meet all
-// panels: their results lie in few pages.
+// Computes to[r] += rows[r] · W for the rows from begin to end, or = without ADD. W is packed in
+// panels of four vectors; the last one may be only partly used. A tile of rows is multiplied by all
+// panels before the next one, so that its results are in few pages.
 template <class Product, bool ADD = true>
 void add_product(const typename Product::type* rows, int64_t stride, int64_t size,
                  const typename Product::type* weights, float* to, int64_t columns, int64_t begin,
@@ -198,7 +198,7 @@ void add_product(const typename Product::type* rows, int64_t stride, int64_t siz
     }
 }
 
-// sums[lookup[r]] += rows[r], in the columns from begin to end.
+// Computes sums[lookup[r]] += rows[r], in the columns from begin to end.
 template <class Product>
 void sum_rows(const typename Product::type* rows, const int64_t* lookup, int64_t num_rows,
               int64_t columns, float* sums, int64_t begin, int64_t end) {
@@ -210,7 +210,7 @@ void sum_rows(const typename Product::type* rows, const int64_t* lookup, int64_t
 }
 
 // Packs a matrix given by its strides: panel j, vector p holds the columns from
-// j·panel_stride + p·vector_stride on; what lies beyond `columns` is zero.
+// j·panel_stride + p·vector_stride on; columns beyond `columns` are zero.
 template <class Product>
 void pack(const float* matrix, int64_t row_stride, int64_t column_stride, int64_t size,
           int64_t columns, int64_t panels, int64_t vectors, int64_t panel_stride,

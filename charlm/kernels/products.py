@@ -1,4 +1,4 @@
-"""Matrices packed as the kernels read them, and products with operands in bfloat16 or float32."""
+"""Pack matrices as the kernels read them, and multiply in bfloat16 or float32."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,17 +17,17 @@ def product(
     weights: Float[Tensor, "size columns"],
     precision: Precision,
 ) -> Float[Tensor, "*places columns"]:
-    """Return `rows @ weights`, its operands in `precision`.
+    """Return `rows @ weights`, with operands in `precision`.
 
-    In float32 where the kernels do not run, and where gradients are wanted: the loss of training
-    has a kernel of its own, `cross_entropy`.
+    PyTorch computes it in float32 where the kernels do not run, and where gradients are required:
+    the training loss has its own kernel, `cross_entropy`.
     """
     check_precision(precision)
     if precision == "float32" or torch.is_grad_enabled() or not is_available(weights):
         return rows @ weights
     check("weights", weights, (rows.shape[-1], None))
     low = rows.flatten(0, -2).bfloat16()
-    if odd := low.shape[1] % 2:  # the kernels take operands by twos
+    if odd := low.shape[1] % 2:  # the kernels read pairs of operands
         low, weights = F.pad(low, (0, odd)), F.pad(weights, (0, 0, 0, odd))
     result = multiply(low, pack_columns(weights, "bfloat16"), weights.shape[1])
     return result.view(*rows.shape[:-1], -1)
@@ -65,7 +65,7 @@ class Packed:
         self._entry: tuple[Any, Tensor] | None = None
 
     def __reduce__(self) -> tuple[type["Packed"], tuple[()]]:
-        return Packed, ()  # a copy has other addresses, perhaps on another processor
+        return Packed, ()  # a copy has other addresses, and perhaps another processor
 
     def forget(self) -> None:
         self._entry = None
@@ -75,7 +75,7 @@ class Packed:
     ) -> Tensor:
         """Return the packed parameters; call `pack` if they have changed since the last call."""
         if any(p is not None and p.is_inference() for p in parameters):
-            return pack()  # without a version, a change cannot be noticed
+            return pack()  # tensors without a version do not show a change
         versions = [None if p is None else (p.data_ptr(), p._version) for p in parameters]
         key, entry = (versions, precision), self._entry
         if entry is None or entry[0] != key:
@@ -89,7 +89,7 @@ def pack_gates(
     num_gates: int,
     precision: Precision,
 ) -> Tensor:
-    """Pack `[W_xh; W_hh]` so that the gates of the same units lie together."""
+    """Pack `[W_xh; W_hh]` so that all gates of a unit are adjacent."""
     check("W_hh", W_hh, (None, num_gates * len(W_hh)))
     if W_xh is not None:
         check("W_xh", W_xh, (None, W_hh.shape[1]))
@@ -111,7 +111,7 @@ def pack_columns(weights: Float[Tensor, "size columns"], precision: Precision) -
 
 
 def _packed_size(size: int, num_columns: int) -> int:
-    """Return how many numbers a matrix has when it is packed in panels of four vectors."""
+    """Return the number of elements of a matrix that is packed in panels of four vectors."""
     width = 4 * lanes()
     return -(-num_columns // width) * width * size
 
@@ -146,10 +146,10 @@ def _pack(
 
 
 def pad_gates(weights: Tensor, num_gates: int, missing: int) -> Tensor:
-    """Give every gate `missing` units more, of zero weights."""
+    """Add `missing` units with zero weights to every gate."""
     return F.pad(weights.view(len(weights), num_gates, -1), (0, missing)).flatten(1)
 
 
 def pad_units(weights: Tensor, num_gates: int, missing: int) -> Tensor:
-    """Do the same for weights that are multiplied with as many units of such a cell."""
+    """Add `missing` units with zero weights to every gate, and as many rows for these units."""
     return F.pad(pad_gates(weights, num_gates, missing), (0, 0, 0, missing))

@@ -1,22 +1,22 @@
 // The recurrent cells of `charlm/models/cells/`, over a whole sequence, forward and backward.
 //
-// The columns of a batch do not know of each other, so each thread takes its share of them through
-// all time steps, and waits for nobody on the way. At a step, a small product multiplies the rows
-// [x_t | h_{t-1}] of a few columns with the weights, which are packed so that the values of all
-// gates of the same units come out together, in registers, where the cell's equation is applied.
+// The columns of a batch are independent, so each thread takes its share of them through all time
+// steps without waiting for other threads. At each step, a small product multiplies the rows
+// [x_t | h_{t-1}] of a few columns with the weights. The weights are packed so that the values of all
+// gates of the same units are in registers at the same time, where the cell's equation is applied.
 //
-// Every function keeps the names and the order of gates of the Python beside it.
+// Names and order of gates are those of the Python cells.
 #pragma once
 
 #include <utility>
 
 #include "products.hpp"
 
-// One call, as Python's ctypes fills it in. T steps, B columns, I inputs, H units; I and H are
+// Arguments of a call, which Python fills in by ctypes. T steps, B columns, I inputs, H units; I and H are
 // multiples of the vector's lanes. Pointers that a cell or a direction does not use are null.
 struct Call {
   int64_t steps, batch, inputs, hidden, threads;
-  const int64_t* lookup;       // (T, B): which of `rows` is added to the gates; null: the first
+  const int64_t* lookup;       // (T, B): number of the row that is added to the gates; null: the first
   const float* rows;           // (any, G·H): projected symbols, or the bias
   const void* weights;         // packed [W_xh; W_hh] forward, W_hhᵀ backward
   void* operands;              // (T+1, B, I+H): [x_t | h_{t-1}], x_t given, h written here
@@ -25,21 +25,21 @@ struct Call {
   float* memory;               // (T+1, B, H): LSTM's C, the first given
   float* saved;                // (T, B, S·H): what the backward pass needs
   const float* d_outputs;      // (T, B, H)
-  float* d_hidden;             // (B, H): from the last step in, to the first state out
+  float* d_hidden;             // (B, H): in: of the last state, out: of the first state
   float* d_memory;             // (B, H): the same of LSTM's C
   void* d_recurrent;           // (T, B, G·H): of h_{t-1} W_hh
-  void* d_projected;           // (T, B, G·H): of x_t W_xh + b_h, where it is not the same
-  const float* gate;           // (any, H): what h_{t-1} is multiplied with before W_hh, the row of the
-                               // symbol, or without `lookup` of the place; null: nothing
+  void* d_projected;           // (T, B, G·H): of x_t W_xh + b_h, if it differs
+  const float* gate;           // (any, H): factor of h_{t-1} before W_hh; the row of the symbol, or
+                               // without `lookup`, of the place; null: none
   void* d_gate;                // (T, B, H)
 };
 
 namespace {
 
-// Where the equation of a cell finds and leaves the values of LANES units of one column.
+// Where the equation of a cell reads and writes the values of LANES units of one column.
 struct Forward {
   const float* row;      // of `rows`, G·H
-  const vec* apart;      // x_t W_xh of the last gate, where the cell keeps it apart
+  const vec* apart;      // x_t W_xh of the last gate, if the cell needs it separately
   const float* hidden;   // h_{t-1}
   const float* memory;   // C_{t-1}
   float* next_memory;    // C_t
@@ -77,7 +77,7 @@ struct LSTM {
     return O * tanh(C);
   }
 
-  // Returns what of d_h goes to h_{t-1} past the product: nothing here.
+  // Returns the part of d_h that reaches h_{t-1} without the product: none here.
   INLINE vec backward(vec d_h, vec (&d_recurrent)[GATES], vec (&)[GATES], const Backward& at) {
     const float* s = at.saved + at.unit;
     const vec I = load(s), F = load(s + at.size), candidate = load(s + 2 * at.size);
@@ -152,7 +152,7 @@ INLINE const float* hidden_before(const Call& call, int64_t t, int64_t b) {
          b * call.hidden;
 }
 
-// The gate of a step: h_{t-1} becomes an operand of the product only now.
+// Multiplies h_{t-1} with the gate of a step, and writes the operand of the product.
 template <class Product>
 void gate_hidden(const Call& call, int64_t t, int64_t begin, int64_t end) {
   const int64_t H = call.hidden, width = call.inputs + H;
@@ -164,7 +164,8 @@ void gate_hidden(const Call& call, int64_t t, int64_t begin, int64_t end) {
   }
 }
 
-// Back through it: `d_hidden` holds the gradient of the gated hidden state, and then of h_{t-1}.
+// Back-propagates through the gate: `d_hidden` holds the gradient of the gated hidden state before,
+// and that of h_{t-1} after it.
 template <class Product>
 void gate_backward(const Call& call, int64_t t, int64_t begin, int64_t end) {
   const int64_t H = call.hidden;
@@ -185,7 +186,7 @@ template <class Cell, class Product>
 void forward_columns(const Call& call, int64_t begin, int64_t end) {
   using Element = typename Product::type;
   constexpr int G = Cell::GATES;
-  constexpr int U = G == 1 ? PANEL : 1;  // vectors of units in a panel: one alone is too few sums
+  constexpr int U = G == 1 ? PANEL : 1;  // vectors of units in a panel; one gives too few sums
   const int64_t B = call.batch, H = call.hidden, width = call.inputs + H;
   auto* operands = static_cast<Element*>(call.operands);
   auto* weights = static_cast<const Element*>(call.weights);

@@ -25,11 +25,12 @@ from charlm.files.locations import cache_folder
 from charlm.files.untrusted import InvalidDataError, as_ascii, checked, item, parse_json
 from charlm.kernels.libraries import is_lasting, loaded_from_copy, loaded_from_open, suffix
 
-_MOST_BYTES, _MOST_NOTE_BYTES = 64 << 20, 1 << 16
-_SECONDS_UNTIL_RETRY = 86_400.0
-"""charlm repeats a failed build after this time, or when its key changes."""
+_MOST_LIBRARY_BYTES = 64 << 20
+_MOST_NOTE_BYTES = 1 << 16
+_RETRY_SECONDS = 86_400.0
+"""Time after which charlm repeats a failed build; it also does so when the key changes."""
 _LIBRARY = re.compile(r".+-([0-9a-f]{64})\.(so|dll)")
-"""Name of a library: its key, and the SHA-256 of its content."""
+"""Pattern of the name of a library: its key, and the SHA-256 of its content."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,11 @@ class Note:
     sha256: str = ""
     """SHA-256 of the library."""
     loads_in_place: bool = True
-    """False if the file system of the folder does not allow to load code."""
+    """False if the file system of the folder does not allow loading code."""
     failure: str = ""
-    """Why there is no library."""
+    """Reason why there is no library."""
     when: float = 0.0
-    """The time of the failure, in seconds since 1970."""
+    """Time of the failure, in seconds since 1970."""
 
 
 class KernelStore:
@@ -59,7 +60,7 @@ class KernelStore:
         return f"{self._key}-{sha256}{suffix()}"
 
     def recall(self) -> Note | None:
-        """Return the note, if this user's charlm wrote one."""
+        """Return the note if charlm wrote one for this user."""
         with suppress(OSError, InvalidDataError), self._opened(self._note) as file:
             fields = parse_json(as_ascii(file.read(_MOST_NOTE_BYTES)))
             return checked(Note, fields) if item(fields, "made_by", str) == "charlm" else None
@@ -69,32 +70,32 @@ class KernelStore:
         """Return whether a file of the folder has the content that its name states."""
         match = _LIBRARY.fullmatch(name)
         with suppress(OSError), self._opened(name) as file:
-            data = file.read(_MOST_BYTES) if match else b""
+            data = file.read(_MOST_LIBRARY_BYTES) if match else b""
             return match is not None and hashlib.sha256(data).hexdigest() == match[1]
         return False
 
     def failure(self) -> str:
         """Return why the last build failed; "" if none failed or a new attempt is due."""
         note = self.recall()
-        if note is None or not 0 <= time.time() - note.when < _SECONDS_UNTIL_RETRY:
+        if note is None or not 0 <= time.time() - note.when < _RETRY_SECONDS:
             return ""
         return note.failure
 
     def read(self) -> bytes | None:
-        """Return the library if it is what this user's charlm built."""
+        """Return the library if charlm built it for this user and it is unchanged."""
         note = self.recall()
         if note is None or note.failure:
             return None
         with suppress(OSError), self._opened(self.library_of(note.sha256)) as file:
-            data = file.read(_MOST_BYTES)
+            data = file.read(_MOST_LIBRARY_BYTES)
             return data if hashlib.sha256(data).hexdigest() == note.sha256 else None
         return None
 
     def keep(self, data: bytes) -> None:
         """Write a library that was built, then its note.
 
-        A library that lost its note is replaced. Raises `OSError` if something that charlm did not
-        make has the path of the note.
+        A library without a note is replaced. Raises `OSError` if charlm did not make the file at
+        the path of the note.
         """
         sha256 = hashlib.sha256(data).hexdigest()
         self._make_folder()
@@ -130,9 +131,9 @@ class KernelStore:
                 raise OSError(errno.ESTALE, "it has just changed")
             return ctypes.CDLL(str(self.folder / name))
         if sys.platform != "linux":
-            raise OSError(errno.ENOTSUP, "no name for a file that is open")
+            raise OSError(errno.ENOTSUP, "an open file has no path here")
         with self._opened(name) as file:  # load exactly the file that is checked
-            if file.read(_MOST_BYTES) != data:
+            if file.read(_MOST_LIBRARY_BYTES) != data:
                 raise OSError(errno.ESTALE, "it has just changed")
             return loaded_from_open(file)
 
@@ -199,8 +200,8 @@ def check_private(folder: Path) -> None:
         os.close(number)
 
 
-def _check_own(number: int, others: int) -> None:
-    """Raise `PermissionError` unless this user owns an open file and others lack permissions."""
-    about = os.fstat(number)
-    if about.st_uid != os.geteuid() or stat.S_IMODE(about.st_mode) & others:
-        raise PermissionError(errno.EPERM, "others own it, or may write to it")
+def _check_own(number: int, forbidden_mode: int) -> None:
+    """Raise `PermissionError` unless this user owns an open file without these mode bits."""
+    status = os.fstat(number)
+    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & forbidden_mode:
+        raise PermissionError(errno.EPERM, "another user owns it or can write to it")

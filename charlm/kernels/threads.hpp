@@ -15,10 +15,10 @@
 
 namespace {
 
-// Threads that wait for work: a moment awake, then asleep. They live as long as the process.
+// Threads that wait for work, first awake for a moment, then asleep. They end with the process.
 class Team {
  public:
-  // Calls work(i) for every i below `size`, each in a thread of its own; i = 0 is the caller's.
+  // Calls work(i) for every i below `size`, each in its own thread; the caller runs i = 0.
   void run(int64_t size, const std::function<void(int64_t)>& work) {
     const std::lock_guard<std::mutex> one_at_a_time(callers_);
     {
@@ -27,7 +27,7 @@ class Team {
         for (; members_ < size - 1; ++members_)
           std::thread([this, i = members_ + 1] { serve(i); }).detach();
       } catch (const std::system_error&) {
-        // The system gives no more threads: the caller does what is left over.
+        // The system gives no more threads: the caller does the remaining work.
       }
       work_ = &work;
       size_ = std::min(size, members_ + 1);
@@ -73,7 +73,7 @@ class Team {
 };
 
 Team& team() {
-  // Never destroyed, as its threads are not joined; made anew in a forked process, which has none.
+  // Never destroyed, since its threads are not joined; a forked process has no threads: a new one.
   static std::atomic<Team*> current{nullptr};
   static const int registered = pthread_atfork(nullptr, nullptr, [] { current = new Team; });
   if (!current) {
@@ -84,7 +84,7 @@ Team& team() {
   return *current;
 }
 
-// Calls work(begin, end) for shares of 0 … size, one a thread.
+// Calls work(begin, end) for shares of 0 … size, one per thread.
 template <class Work>
 void share_out(int64_t size, int64_t threads, Work work) {
   threads = std::max<int64_t>(1, std::min(threads, size));
