@@ -9,13 +9,13 @@ from charlm.files.build_folder import built_in
 
 
 def write_whole(path: Path, data: bytes, *, is_new: bool = False, mode: int | None = None) -> None:
-    """Write a temporary file, synchronise it, and rename it, so that it is never incomplete.
+    """Write a file atomically: synchronise a temporary file, then rename it.
 
     With `is_new`, raise `FileExistsError` if the file exists. Without `mode`, it has the default
     permissions of the process.
     """
     with built_in(path.parent) as folder:
-        whole = folder / "whole"  # not `path.name`, which the lock or the marker may have
+        whole = folder / "whole"  # not `path.name`, which may be the name of the lock or the marker
         with whole.open("wb") as file:
             file.write(data)
             file.flush()
@@ -35,11 +35,11 @@ def check_is_new(path: Path, option: str, error: type[CharlmError] = CharlmError
         raise error(f"{path}: exists already; choose another {option}, or move it away")
     folder = path.absolute().parent
     if not os.path.isdir(folder):  # noqa: PTH112 - Path's raises for a folder of another user
-        raise error(f"{folder}: no such folder; make it, or choose another {option}")
+        raise error(f"{folder}: no such folder; create it, or choose another {option}")
 
 
 def _take_place(file: Path, place: Path) -> None:
-    """Rename a file unless the target exists; a hard link checks and renames in one step."""
+    """Move a file unless the target exists; a hard link checks and creates in one step."""
     try:
         place.hardlink_to(file)
     except FileExistsError:
@@ -51,14 +51,14 @@ def _take_place(file: Path, place: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Let what was appended to a file be on the disk, not on its way there."""
+    """Wait until the content of a file is on the disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
     sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Let new names in a folder be on the disk; Windows has no such call."""
+    """Wait until new names in a folder are on the disk; Windows has no such call."""
     if os.name == "nt":
         return
     number = os.open(folder, os.O_RDONLY)

@@ -1,6 +1,6 @@
 """Make temporary folders for files that are built and then renamed; remove abandoned ones.
 
-They are inside one reserved folder, `.charlm-building`. Each contains a marker that charlm wrote,
+They are in one reserved folder, `.charlm-building`. Each contains a marker that charlm wrote,
 and a lock, which the system releases when the process ends. charlm removes only folders with a
 marker and a free lock.
 """
@@ -25,13 +25,14 @@ from charlm.files.untrusted import InvalidDataError, as_ascii, parse_json, read_
 RESERVED = ".charlm-building"
 """Name of the folder in which charlm builds, beside the final file."""
 _MARKER, _LOCK = "made-by-charlm.json", "lock"
-_REST_ELSEWHERE_SECONDS = 86_400.0
-"""A folder of another machine, whose locks may not be visible here, is abandoned after this."""
+_FOREIGN_SECONDS = 86_400.0
+"""Age from which a folder of another machine, whose locks may be invisible here, is abandoned."""
 _UNMARKED_SECONDS = 60.0
-"""An empty folder, whose process has not marked it yet, is abandoned after this.
+"""Age from which a folder without a marker is abandoned.
 
-Whether that process lives cannot be told: on a shared folder it may be in another container."""
-_left: set[str] = set()
+Its process may still be alive: on a shared file system, it may run in another container.
+"""
+_unremoved: set[str] = set()
 """Folders of this process that it could not remove, because the disk failed."""
 _in_use: set[str] = set()
 """Names of the folders of this process, whose locks it must not test."""
@@ -40,7 +41,7 @@ _in_use: set[str] = set()
 @contextmanager
 def building_folder(
     parent: Path,
-    remedy: str = "set CHARLM_CACHE to a folder of yours",
+    remedy: str = "set CHARLM_CACHE to a folder of your own",
     error: type[CharlmError] = CorpusError,
 ) -> Iterator[Path]:
     """Make a folder below `parent` and remove it after the block, with those of killed processes.
@@ -56,7 +57,7 @@ def building_folder(
 
 @contextmanager
 def built_in(parent: Path) -> Iterator[Path]:
-    """Do the same as `building_folder` in an existing folder; raises `OSError`."""
+    """Make a folder below an existing one, like `building_folder`; raises `OSError`."""
     remove_abandoned(parent)
     folder = parent / RESERVED / f"{os.getpid()}-{secrets.token_hex(4)}"
     lock = FileLock(folder / _LOCK, timeout=0)
@@ -71,7 +72,7 @@ def built_in(parent: Path) -> Iterator[Path]:
         _remove(folder)
         _in_use.discard(folder.name)
         if os.path.lexists(folder):
-            _left.add(folder.name)
+            _unremoved.add(folder.name)
         with suppress(OSError):  # another process builds in it
             folder.parent.rmdir()
 
@@ -82,7 +83,7 @@ def remove_abandoned(parent: Path) -> int:
     with suppress(OSError):
         if _is_folder(reserved := parent / RESERVED):
             for folder in list(reserved.iterdir()):
-                freed += _removed_if_abandoned(folder)
+                freed += _remove_if_abandoned(folder)
             reserved.rmdir()
     return freed
 
@@ -95,17 +96,17 @@ def _make(folder: Path) -> None:
             reserved.mkdir()
             with suppress(OSError):  # all users who can build in the parent can build here
                 reserved.chmod(stat.S_IMODE(reserved.parent.stat().st_mode))
-        except FileExistsError:  # it is the reserved folder, or something else with this name
+        except FileExistsError:  # the reserved folder, or another file of this name
             with suppress(FileNotFoundError):
                 if not _is_folder(reserved):
-                    why = f"{RESERVED} there is not a folder, and charlm needs it; move it away"
+                    why = f"{RESERVED} in it is not a folder; move it away"
                     raise OSError(errno.ENOTDIR, why) from None
         with suppress(FileNotFoundError):
             folder.mkdir(0o700)
             return
 
 
-def _removed_if_abandoned(folder: Path) -> int:
+def _remove_if_abandoned(folder: Path) -> int:
     try:
         if not (_is_folder(folder) and _is_ours(folder)):
             return 0
@@ -115,18 +116,18 @@ def _removed_if_abandoned(folder: Path) -> int:
         with FileLock(folder / _LOCK, timeout=0):
             pass
         size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
-    except (Timeout, OSError):  # it is in use, or was just removed
+    except (Timeout, OSError):  # in use, or just removed
         return 0
     _remove(folder)
     return 0 if folder.exists() else size
 
 
 def _mark(folder: Path) -> None:
-    about = {"made_by": "charlm", "folder": folder.name, "machine": platform.node()}
+    marker_fields = {"made_by": "charlm", "folder": folder.name, "machine": platform.node()}
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     number = os.open(folder / _MARKER, flags, 0o600)
-    try:  # in one write, so that a marker is never incomplete
-        os.write(number, json.dumps(about | {"process": os.getpid()}).encode())
+    try:  # one write, so a marker is never incomplete
+        os.write(number, json.dumps(marker_fields | {"process": os.getpid()}).encode())
     finally:
         os.close(number)
 
@@ -137,15 +138,15 @@ def _is_marked(folder: Path) -> bool:
     if not all(path.is_file() and not path.is_symlink() for path in (marker, lock)):
         return False
     try:
-        about = parse_json(as_ascii(read_bounded(marker, 1)))
+        marker_fields = parse_json(as_ascii(read_bounded(marker, 1)))
     except InvalidDataError:
         return False
-    if not isinstance(about, dict) or about.get("made_by") != "charlm":
+    if not isinstance(marker_fields, dict) or marker_fields.get("made_by") != "charlm":
         return False
-    if about.get("folder") != folder.name:  # a copy
+    if marker_fields.get("folder") != folder.name:  # a copy
         return False
-    if about.get("machine") != platform.node():
-        return time.time() - marker.lstat().st_mtime > _REST_ELSEWHERE_SECONDS
+    if marker_fields.get("machine") != platform.node():
+        return time.time() - marker.lstat().st_mtime > _FOREIGN_SECONDS
     return folder.name not in _in_use
 
 
@@ -170,11 +171,11 @@ def _remove_if_empty(folder: Path) -> None:
     maker, _, _ = folder.name.partition("-")
     is_old = time.time() - folder.lstat().st_mtime > _UNMARKED_SECONDS
     is_abandoned = is_old and maker.isdecimal() and folder.name not in _in_use
-    if is_abandoned or folder.name in _left:
+    if is_abandoned or folder.name in _unremoved:
         for path in inside:
             path.unlink()
         folder.rmdir()
-        _left.discard(folder.name)
+        _unremoved.discard(folder.name)
 
 
 def _is_folder(path: Path) -> bool:

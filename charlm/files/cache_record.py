@@ -1,8 +1,8 @@
 """Record which files in the cache charlm made: it replaces and deletes only those.
 
 Other programs may keep files in the same folder, so a name proves nothing. charlm adds a name to
-the record before it writes the file, and replaces nothing that is not in the record. One lock
-protects both steps, and all that `charlm data clear` does.
+the record before it writes the file, and replaces only files in the record. One lock protects both
+steps, and all steps of `charlm data clear`.
 """
 
 import errno
@@ -26,15 +26,15 @@ _NAMES = re.compile(
 )
 """Names that charlm may write to its cache; it ignores all others in a record."""
 _LOCK_MARKER = re.compile(rb"[0-9]+\n[^\n]+\n([0-9]+\n)?|filelock/(break\n[0-9]+|released)\n")
-"""What filelock writes to its file where the system has no locks: process and machine."""
+"""Content of the file of filelock where the system has no locks: process and machine."""
 _MOST_MARKER_BYTES = 1024
 
 
 @contextmanager
 def record_locked(*, is_last: bool = False) -> Iterator[None]:
-    """Hold the lock under which names are recorded, and their files made or deleted.
+    """Hold the lock for recording names and for making or deleting their files.
 
-    No claim is lost while another process clears the cache. With `is_last`, or if this call made
+    So no claim is lost while another process clears the cache. With `is_last`, or if this call made
     the lock file and nothing was recorded, delete the file after the block. Raises `OSError`.
     """
     lock = cache_folder() / ".charlm-lock"
@@ -48,36 +48,36 @@ def record_locked(*, is_last: bool = False) -> Iterator[None]:
             yield
         finally:
             if is_last or (is_new and not os.path.lexists(record_file())):
-                with suppress(OSError):  # Windows deletes no open file
+                with suppress(OSError):  # Windows cannot delete an open file
                     lock.unlink()
 
 
 def claim(path: Path) -> None:
-    """Record that charlm is about to write `path` in its cache; the caller holds the lock.
+    """Record that charlm is status to write `path` in its cache; the caller holds the lock.
 
     Raises `FileExistsError` if the path exists and is not in the record, and `PermissionError` if
-    this user cannot read it, because it belongs to another user.
+    it belongs to another user, so that this user cannot read it.
     """
     name = path.relative_to(cache_folder()).as_posix()
-    assert _NAMES.fullmatch(name), f"{name}: charlm would not find it again"
+    assert _NAMES.fullmatch(name), f"{name}: not a name that charlm finds again"
     check_claim(path)
     if name not in _names():
         _append(name)
 
 
 def check_claim(path: Path) -> None:
-    """Raise the errors of `claim`, and record nothing."""
+    """Raise the errors of `claim` without recording anything."""
     is_there, is_recorded = os.path.lexists(path), path in claimed()
     if is_there and not is_recorded:
         raise _not_ours(path)
     is_effective = os.access in os.supports_effective_ids
     is_readable = os.access(path, os.R_OK, effective_ids=is_effective)
     if is_there and (path.is_symlink() or not is_readable):
-        raise PermissionError(errno.EACCES, f"{path} is a link, or belongs to another user")
+        raise PermissionError(errno.EACCES, f"{path} is a link or belongs to another user")
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder of the cache, or use an existing one, also one that charlm did not make.
+    """Make a folder of the cache, or use an existing one, even if charlm did not make it.
 
     The caller holds the lock.
     """
@@ -96,21 +96,21 @@ def claimed() -> list[Path]:
 
 
 def forget(paths: Iterable[Path]) -> None:
-    """Remove paths from the record; delete a record without names. The caller holds the lock."""
-    before = _names()
-    names = sorted(before - {path.relative_to(cache_folder()).as_posix() for path in paths})
+    """Remove paths from the record; delete an empty record. The caller holds the lock."""
+    recorded = _names()
+    names = sorted(recorded - {path.relative_to(cache_folder()).as_posix() for path in paths})
     if names:
         write_whole(record_file(), "\n".join([_TITLE, *names, ""]).encode())
-    elif before:
+    elif recorded:
         record_file().unlink()
 
 
 def _is_lock(path: Path) -> bool:
     """Return whether this is a file that filelock made; names alone prove nothing."""
-    about = path.lstat()
-    if not stat.S_ISREG(about.st_mode) or about.st_size > _MOST_MARKER_BYTES:
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_MARKER_BYTES:
         return False
-    return not about.st_size or bool(_LOCK_MARKER.fullmatch(path.read_bytes()))
+    return not status.st_size or bool(_LOCK_MARKER.fullmatch(path.read_bytes()))
 
 
 def _not_ours(path: Path) -> FileExistsError:
@@ -134,7 +134,7 @@ def _names() -> set[str]:
 
 
 def _append(name: str) -> None:
-    """Add a name to the record, on the disk before the file that it names is there."""
+    """Add a name to the record, and wait until it is on the disk."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     number = os.open(record_file(), flags, 0o666)
@@ -142,12 +142,12 @@ def _append(name: str) -> None:
         if os.fstat(number).st_size and not _is_record():
             why = f"{record_file()} is not charlm's record; move it away"
             raise FileExistsError(errno.EEXIST, why)
-        is_begun = os.fstat(number).st_size > 0
-        os.write(number, f"\n{name}\n".encode() if is_begun else f"{_TITLE}\n{name}\n".encode())
+        is_started = os.fstat(number).st_size > 0
+        os.write(number, f"\n{name}\n".encode() if is_started else f"{_TITLE}\n{name}\n".encode())
         os.fsync(number)
     finally:
         os.close(number)
-    if not is_begun:
+    if not is_started:
         sync_folder(record_file().parent)
 
 

@@ -1,4 +1,4 @@
-"""Where things lie: the configs and texts that ship with charlm, and its cache folder."""
+"""Find the configs and texts that ship with charlm, its cache folder, and paths from users."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import platformdirs
 from charlm.errors import CharlmError
 
 ANOTHER_CACHE = "free some space or set CHARLM_CACHE to a folder of your own"
-"""Remedy if the cache cannot be written."""
+"""Remedy if charlm cannot write to the cache."""
 _PACKAGE = Path(__file__).parent.parent
 
 
@@ -19,7 +19,7 @@ def shipped(kind: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return the folder for encoded texts and downloads: `CHARLM_CACHE`, or the system's."""
+    """Return the folder for encoded texts and downloads: `CHARLM_CACHE`, or that of the system."""
     named = os.environ.get("CHARLM_CACHE")
     return from_user(named) if named else _system_cache()
 
@@ -27,10 +27,10 @@ def cache_folder() -> Path:
 def _system_cache() -> Path:
     try:
         path = platformdirs.user_cache_path("charlm")
-    except RuntimeError:  # the system does not know this user, as in a container
+    except RuntimeError:  # the system does not know this user, for example in a container
         path = Path()
     if not path.is_absolute():
-        raise CharlmError("no home folder is known; set CHARLM_CACHE to a folder of your own")
+        raise CharlmError("this user has no home folder; set CHARLM_CACHE to a folder of your own")
     return path
 
 

@@ -1,4 +1,4 @@
-"""What was measured on this machine, kept in the cache for later processes."""
+"""Store measurements of this machine in the cache for later processes."""
 
 import json
 from contextlib import suppress
@@ -12,12 +12,12 @@ from charlm.files.untrusted import InvalidDataError, as_ascii, parse_json, read_
 
 
 def remembered(key: str) -> Any:
-    """Return what was measured on this machine before under this key, or None."""
+    """Return the stored measurement of a key, or None."""
     return _notes().get(key)
 
 
 def remember(key: str, value: Any) -> None:
-    """Keep a measurement for the next process; a folder that cannot be written only costs time."""
+    """Store a measurement; if that fails, the next process only measures again."""
     with suppress(OSError), record_locked():
         claim(_notes_file())
         write_whole(_notes_file(), json.dumps(_notes() | {key: value}).encode())

@@ -1,4 +1,4 @@
-"""Strict YAML: the core scalars of YAML 1.2, without tags, aliases and repeated keys."""
+"""Read and write strict YAML: the scalars of YAML 1.2, without tags, aliases and repeated keys."""
 
 import re
 from typing import Any
@@ -17,14 +17,14 @@ __all__ = [
 ]
 
 MAX_MEGABYTES = 1
-"""Limit for one file."""
+"""Largest size of a file."""
 MAX_VALUES = 40_000
-"""Limit for one file: PyYAML takes a kilobyte of memory for each value, and two seconds in all."""
+"""Largest number of values in a file; for so many, PyYAML takes 40 MB of memory and 2 s."""
 
 NULL = r"~|null|Null|NULL"
 """Regular expression of the words that mean null."""
 
-_SCALARS = {  # in YAML 1.1, which PyYAML reads, 1e-3 is a text, `no` is false and 1:30 is 90
+_SCALARS = {  # PyYAML reads YAML 1.1, where 1e-3 is a text, `no` is false and 1:30 is 90
     "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
     "int": (r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
     "float": (
@@ -33,7 +33,7 @@ _SCALARS = {  # in YAML 1.1, which PyYAML reads, 1e-3 is a text, `no` is false a
     ),
     "null": (rf"{NULL}|", ["~", "n", "N", ""]),
 }
-"""For each type, its regular expression and its possible first characters."""
+"""Regular expression and possible first characters of each type."""
 
 _RESOLVERS: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 for _tag, (_pattern, _first_characters) in _SCALARS.items():
@@ -43,7 +43,7 @@ for _tag, (_pattern, _first_characters) in _SCALARS.items():
 
 
 class _Loader(yaml.SafeLoader):
-    """A loader that refuses repeated keys, aliases, tags such as !!int, and too many values."""
+    """Refuses repeated keys, aliases, tags such as !!int, and too many values."""
 
     yaml_implicit_resolvers = _RESOLVERS
 
@@ -56,7 +56,7 @@ class _Loader(yaml.SafeLoader):
         event = self.peek_event()  # type: ignore[no-untyped-call]
         self._num_values += 1
         problem = None
-        if is_alias:  # a few lines of them can represent more than fits in memory
+        if is_alias:  # a few lines with aliases can represent more values than fit in memory
             problem = f"the alias *{event.anchor:.60} is not supported"
         elif getattr(event, "tag", None):
             problem = f"the tag {event.tag:.60} is not supported"
@@ -78,7 +78,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """A dumper that quotes text which the loader would read as another value."""
+    """Quotes text that the loader would read as another value."""
 
     yaml_implicit_resolvers = _RESOLVERS
 
@@ -108,7 +108,7 @@ def to_yaml(values: Any) -> str | None:
 
 
 def describe_problem(reason: YAMLError) -> str:
-    """Return what is wrong with a YAML text, where, and the remedy."""
+    """Describe what is wrong with a YAML text, where, and the remedy."""
     if isinstance(reason, yaml.MarkedYAMLError) and reason.problem_mark is not None:
         return f"line {reason.problem_mark.line + 1}: {reason.problem!s:.200}; correct that line"
     return f"{' '.join(str(reason).split()):.200}; correct the file"

@@ -1,4 +1,4 @@
-"""Read files that may be damaged, forged or too large, and check what they contain."""
+"""Read files that may be damaged, forged or too large, and check their content."""
 
 import errno
 import json
@@ -8,27 +8,30 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
-"""A number of things; every such number can be represented as a float."""
+"""Number of things; a float represents every such number exactly."""
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 _MAX_BRACKETS_AND_QUOTES = 1 << 18
-"""Limit for one JSON text: the values that they delimit take up to 50 times its size in memory."""
+"""Largest number in a JSON text; the values that they delimit take up to 50 times its size."""
 _MAX_NUMBERS = 1_200_000
-"""Numbers take up to ten times the size of the text; a vocabulary has at most 1,114,112."""
+"""Largest number of numbers in a JSON text, which take ten times its size in memory.
+
+A vocabulary has at most 1,114,112.
+"""
 
 _Kind = TypeVar("_Kind")
 
 
 class InvalidDataError(ValueError):
-    """Raised for data that charlm did not write in this form: damaged or forged.
+    """Data that charlm did not write in this form: damaged or forged.
 
-    Only checks of data raise it, so that catching it hides no bugs.
+    Only checks of data raise it, so catching it hides no bugs.
     """
 
 
 def read_bounded(path: Path, megabytes: int) -> bytes:
-    """Read a file; raises `OSError`, before memory is full, if it is larger."""
+    """Read a file; raises `OSError` if it is larger than this limit."""
     with path.open("rb") as file:
         data = file.read((megabytes << 20) + 1)
     if len(data) > megabytes << 20:
@@ -47,10 +50,10 @@ def as_ascii(data: bytes) -> str:
 def parse_json(text: str, max_numbers: int = _MAX_NUMBERS) -> Any:
     """Parse JSON in ASCII.
 
-    Raises `InvalidDataError` for other text and, before memory is full, for JSON with more values
-    than charlm writes.
+    Raises `InvalidDataError` for other text, and for JSON with more values than charlm writes,
+    before they fill the memory.
     """
-    # A non-ASCII character makes its whole string up to four times as long in memory.
+    # A string with a non-ASCII character takes up to four times the memory.
     num_delimiters = sum(map(text.count, '[{"'))
     is_large = num_delimiters > _MAX_BRACKETS_AND_QUOTES or text.count(",") > max_numbers
     if is_large or not text.isascii():
