@@ -1,15 +1,15 @@
-"""What charlm raises when a user can mend it; everything else is a bug and keeps its traceback.
+"""Errors that a user can correct; every other exception is a bug and keeps its traceback.
 
     CharlmError
     ├── ConfigError       a config file, a key, a value
     ├── CorpusError       a text: missing, empty, too short, not in its encoding
     ├── VocabularyError   a character that the model does not know
     ├── CheckpointError   a file that is not a whole checkpoint of this format
-    ├── RunError          a run folder: existing, missing, not to be resumed, not writable
+    ├── RunError          a run folder that exists, is missing, or cannot be resumed or written
     ├── ProcessError      another process of the same run has ended
-    └── DivergenceError   a run that has come to harm, and whose roll-backs did not help
+    └── DivergenceError   a run that diverges and whose rollbacks did not help
 
-A message is one line: the thing, the place, the remedy.
+A message is one line that names the thing, the place and the remedy.
 """
 
 import errno
@@ -21,7 +21,7 @@ from charlm.environment.memory import describe, is_out_of_memory
 
 
 class CharlmError(Exception):
-    """The parent of all: one line for the user, whatever it quotes, and exit code 1."""
+    """The base of all errors: one line for the user, whatever it quotes, and exit code 1."""
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.splitlines()))
@@ -52,7 +52,7 @@ class ProcessError(CharlmError):
 
 
 class DivergenceError(CharlmError):
-    """A loss, gradient or weight that is not finite, or a loss that leaps up and stays there."""
+    """A loss, gradient or weight that is not finite, or a loss that rises and stays high."""
 
 
 class CharlmWarning(UserWarning):
@@ -81,7 +81,7 @@ _OTHER_REMEDIES = {
 
 
 def remedy_for(reason: BaseException, remedy: str) -> str:
-    """Replace "free some space" in a remedy where the reason is not a full disk."""
+    """Replace "free some space" in a remedy if the reason is not a full disk."""
     cause = reason.errno if isinstance(reason, OSError) else None
     return remedy.replace(_FREE_SPACE, _OTHER_REMEDIES.get(cause or 0, _FREE_SPACE), 1)
 
@@ -90,10 +90,7 @@ def remedy_for(reason: BaseException, remedy: str) -> str:
 def file_errors(
     action: str, path: Path | str, remedy: str, error: type[CharlmError] = RunError
 ) -> Iterator[None]:
-    """Turn what fails inside the block into `error`, naming it and what to do.
-
-    It converts `OSError` and errors from a lack of memory, such as for a file that is too large.
-    """
+    """Convert `OSError` and a lack of memory in the block into `error`, with path and remedy."""
     try:
         yield
     except Exception as reason:

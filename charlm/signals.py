@@ -1,6 +1,6 @@
-"""Ctrl-C, and requests to end: as a flag to look at between steps, and elsewhere at once.
+"""Handle Ctrl-C and termination requests: with a flag between steps, or at once elsewhere.
 
-Such a request is SIGTERM, or the SIGHUP of a terminal that is closed.
+A termination request is SIGTERM, or SIGHUP when a terminal is closed.
 """
 
 import signal
@@ -12,20 +12,20 @@ from types import FrameType
 _TERMINATION_SIGNALS = [
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
-"""Windows has no SIGHUP."""
+"""Signals of termination requests; Windows has no SIGHUP."""
 
 
 class StopRequest:
-    """Whether somebody asked to stop."""
+    """A signal handler that records whether somebody has asked to stop."""
 
     def __init__(self, on_request: Callable[[], None]) -> None:
         self.requested = False
         self._on_request = on_request
 
     def __call__(self, signal_number: int, frame: FrameType | None) -> None:
-        """Note the first request; obey a second Ctrl-C at once.
+        """Record the first request; obey a second Ctrl-C at once.
 
-        Schedulers send SIGTERM to all processes and then to each: that is one request.
+        Schedulers may send SIGTERM more than once for one request.
         """
         if self.requested and signal_number == signal.SIGINT:
             raise KeyboardInterrupt
@@ -37,12 +37,14 @@ class StopRequest:
 
 @contextmanager
 def stop_on_interrupt(on_request: Callable[[], None]) -> Iterator[StopRequest]:
-    """Catch Ctrl-C and requests to end inside the block, unless they are ignored.
+    """Catch Ctrl-C and termination requests inside the block, unless they are ignored.
 
-    `nohup` has SIGHUP ignored, and a script SIGINT in what it starts in the background.
+    `nohup` lets a program ignore SIGHUP, and a shell script lets background jobs ignore SIGINT.
     """
     stop = StopRequest(on_request)
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # only the main thread gets signals
         yield stop
         return
     # Keep signals that the caller ignores, and handlers that Python could not restore.
@@ -59,9 +61,9 @@ def stop_on_interrupt(on_request: Callable[[], None]) -> Iterator[StopRequest]:
 
 @contextmanager
 def end_on_request() -> Iterator[None]:
-    """Let a request to end raise `KeyboardInterrupt` inside the block, as Ctrl-C does.
+    """Let a termination request raise `KeyboardInterrupt` inside the block, as Ctrl-C does.
 
-    So what is open is closed, and temporary folders go.
+    So files are closed and temporary folders are removed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -79,7 +81,7 @@ def end_on_request() -> Iterator[None]:
 
 
 def _interrupt_once(signal_number: int, frame: FrameType | None) -> None:
-    """Obey the first request; another one is not to disturb what is tidied up."""
+    """Obey the first request, and ignore further ones during the clean-up."""
     for number in _TERMINATION_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -7,9 +7,11 @@ from itertools import islice
 from pathlib import Path
 
 _MAX_ENTRIES = 10_000
-"""Number of names of one folder to compare."""
-_SHORT_NAME_LENGTH, _SHORT_NAME_SIMILARITY = 8, 0.75
-"""Length of a short name, and its least similarity: short names are similar by chance."""
+"""Number of names in a folder that are compared, at most."""
+_SHORT_NAME_LENGTH = 8
+"""Length below which a name is short, in characters."""
+_SHORT_NAME_SIMILARITY = 0.75
+"""Least similarity of a short name; short names are often similar by chance."""
 
 
 def did_you_mean(

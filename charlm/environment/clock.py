@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 _SLEEP_SECONDS = 600.0
-"""A longer time without computing counts as sleep, also where no signal reports it (Windows)."""
+"""Time without computing that counts as sleep where no signal reports it (Windows)."""
 
 
 class _PauseClock:
@@ -49,7 +49,7 @@ def seconds_awake() -> float:
     """Return seconds like `time.perf_counter`, without those in which the process was stopped."""
     if threading.current_thread() is threading.main_thread():
         _clock.update()
-    # A signal may come between any two lines: no time is given back.
+    # A signal may arrive between any two lines, but the clock never goes backwards.
     _clock.latest = max(_clock.latest, time.perf_counter() - _clock.paused_seconds)
     return _clock.latest
 

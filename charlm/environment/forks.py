@@ -1,7 +1,7 @@
 """Compute with one thread in a forked process, where PyTorch would wait for threads forever.
 
 A fork copies only the thread that calls it. PyTorch's threads (OpenMP's) do not notice, and the
-first computation that is divided among them never ends. charlm's own notice (`threads.hpp`).
+first computation that they share never ends. charlm's own threads do notice (`threads.hpp`).
 """
 
 import os

@@ -9,8 +9,7 @@ _MEMORY_MESSAGES = (
     "MPS backend out of memory",
     "std::bad_alloc",
 )
-"""What PyTorch says in a `RuntimeError` where it has no type of error for it."""
-
+"""Messages of the `RuntimeError` that PyTorch raises where it has no type for this error."""
 
 _AMOUNT_PATTERN = re.compile(r"allocate ([\d.,]+ \w+)")
 
@@ -21,12 +20,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError):
         return True
     if kind.__name__ == "OutOfMemoryError" and kind.__module__.partition(".")[0] == "torch":
-        return True  # known by its name, so that nothing here loads PyTorch
-    return kind is RuntimeError and any(saying in str(error) for saying in _MEMORY_MESSAGES)
+        return True  # recognised by its name, so that this module does not import torch
+    return kind is RuntimeError and any(message in str(error) for message in _MEMORY_MESSAGES)
 
 
 def describe(error: BaseException) -> str:
-    """Say that there is not enough memory, and how much was asked for, where the error says it."""
+    """Describe a lack of memory, with the amount if the error states it."""
     amount = _AMOUNT_PATTERN.search(str(error))
     if amount is None:
         return "not enough memory"

@@ -17,9 +17,9 @@ def prepare() -> None:
     allocator, but changes nothing that the user has set. The command line calls it. A program that
     imports charlm may omit it: everything works, but more slowly on few cores.
 
-    Threads that wait for work sleep, as by default they would keep their cores busy with waiting
-    and slow down everything else, charlm's own kernels among it. Large tensors lie in large pages,
-    which are several times cheaper to get from Linux.
+    Threads that wait for work sleep. By default they keep their cores busy and slow down everything
+    else, even charlm's own kernels. Large tensors use large pages, which Linux provides several
+    times faster.
     """
     wanted = {
         "THP_MEM_ALLOC_ENABLE": "1",
@@ -28,13 +28,13 @@ def prepare() -> None:
     }
     if not any(name in os.environ for name in _WAIT_VARIABLES):
         wanted["OMP_WAIT_POLICY"] = "passive"
-        wanted["GOMP_SPINCOUNT"] = "10000"  # some microseconds: what follows at once
+        wanted["GOMP_SPINCOUNT"] = "10000"  # some microseconds, for work that follows at once
     added = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(added)
     _variables_set.update(added)
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
         libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):  # glibc: keep what was freed for the next step
+        if hasattr(libc, "mallopt"):  # glibc: keep freed memory for the next step
             libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)
             libc.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 

@@ -12,16 +12,18 @@ _CPUINFO_KEYS = frozenset(
         *("isa", "uarch", "cpu", "cpu model", "machine", "features"),  # RISC-V, POWER, MIPS, s390
     }
 )
-"""Keys of Linux's list that are the same on every start, and on every machine of a kind."""
+"""Keys of /proc/cpuinfo whose values are the same after each start and on equal machines."""
 _SYSCTL_KEYS = ("machdep.cpu", "hw.cputype", "hw.cpusubtype", "hw.cpufamily", "hw.optional")
 
 
 def processor() -> str:
     """Return an identifier that differs between processors that need different machine code."""
-    if told := {entry for entry in _cpuinfo() if entry[0] in _CPUINFO_KEYS}:
-        return " ".join([platform.machine(), *(f"{name}: {value}" for name, value in sorted(told))])
-    if sys.platform == "darwin" and (told_by_mac := _sysctl()):
-        return f"{platform.machine()} {told_by_mac}"
+    if properties := {entry for entry in _cpuinfo() if entry[0] in _CPUINFO_KEYS}:
+        return " ".join(
+            [platform.machine(), *(f"{name}: {value}" for name, value in sorted(properties))]
+        )
+    if sys.platform == "darwin" and (mac_properties := _sysctl()):
+        return f"{platform.machine()} {mac_properties}"
     # The system gives no details: the name of the machine distinguishes it.
     return " ".join([platform.processor(), *platform.uname()])
 
@@ -33,7 +35,7 @@ def processor_name() -> str:
 
 
 def _cpuinfo() -> list[tuple[str, str]]:
-    """Return what Linux says of the processor's cores, which may differ; nothing elsewhere."""
+    """Return the properties of all cores from Linux, which may differ; nothing elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -43,11 +45,11 @@ def _cpuinfo() -> list[tuple[str, str]]:
 
 
 def _sysctl() -> str:
-    """Return what macOS says of the processor."""
+    """Return the properties of the processor from macOS."""
     try:
-        said = subprocess.run(
+        result = subprocess.run(
             ["/usr/sbin/sysctl", *_SYSCTL_KEYS], capture_output=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return said.stdout.decode(errors="replace").strip()
+    return result.stdout.decode(errors="replace").strip()
