@@ -1,4 +1,4 @@
-"""How the processes of one `torchrun` launch meet and part, and how a lost one is noticed."""
+"""Join the processes of one `torchrun` launch, and report when one of them is lost."""
 
 import re
 from collections.abc import Iterator
@@ -14,32 +14,31 @@ from charlm.distributed.processes import Processes, SeveralProcesses
 from charlm.errors import CharlmError, DivergenceError, ProcessError
 
 _WORK_TIMEOUT = timedelta(hours=2)
-"""How long one process may work alone, to build a corpus or to score one stream."""
+"""Longest time that one process may work alone, to build a corpus or to score one stream."""
 _STEP_TIMEOUT = timedelta(minutes=15)
-"""How long one process may be late for a step, and the first process for what it does between two
-steps: emit events, sample and save.
+"""Longest delay of a process before a step: the first one emits events, samples and saves.
 
-A machine that vanishes sends no message, and its system accepts what was sent to it: the other
-processes notice only that nothing arrives."""
+The other processes detect a machine that vanishes only by this delay, because it sends no message.
+"""
 _LEAVE_TIMEOUT = timedelta(minutes=1)
-"""How long a process waits at the end until the others are done, too."""
+"""Longest time that a process waits at the end for the others."""
 _GLOO_ERROR = re.compile(r"\[\S*\bgloo/\S+:\d+\] ")
-"""Where PyTorch's engine says that an error is of the connection to another process."""
+"""Pattern of PyTorch's messages about a lost connection to another process."""
 _meeting_numbers = count()
 
 
 @contextmanager
 def joined_processes() -> Iterator[Processes]:
-    """Join the other processes for the time of the block, where `torchrun` has started several.
+    """Join the other processes inside the block, if `torchrun` has started several.
 
-    Raises `ProcessError` when one of them has ended, and in all but the first for an error that
-    only this one may have met.
+    Raises `ProcessError` when one of them has ended. All processes but the first also raise it for
+    an error that only they may have.
     """
     launch = launched()
     if launch.size == 1:
         yield Processes()
         return
-    if torch.cuda.is_available():  # not tested on several GPUs
+    if torch.cuda.is_available():  # not tested with several GPUs
         if launch.local_rank < torch.cuda.device_count():
             torch.cuda.set_device(launch.local_rank)
         backend = "cpu:gloo,cuda:nccl"
@@ -75,9 +74,9 @@ def joined_processes() -> Iterator[Processes]:
 
 
 def _leave(store: Any, rank: int, size: int) -> None:
-    """Wait until all are done: a process that ends closes connections that others still read."""
+    """Wait until all are done: a process that ends closes connections that others still use."""
     store.set(f"done-{rank}", "")
-    with suppress(RuntimeError):  # this process is done, whatever has become of the others
+    with suppress(RuntimeError):  # this process is done, even if others have failed
         store.wait([f"done-{other}" for other in range(size)], _LEAVE_TIMEOUT)
 
 

@@ -1,4 +1,4 @@
-"""What `torchrun` writes in the environment of the processes it starts; torch is not imported."""
+"""Read the environment variables that `torchrun` sets, without importing torch."""
 
 import os
 import re
@@ -8,20 +8,20 @@ from charlm.errors import CharlmError
 
 
 class Launch(NamedTuple):
-    """The place of this process among those that `torchrun` has started to train one model."""
+    """Position of this process among those that `torchrun` has started to train one model."""
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
-    """The number of the process on this machine."""
+    """Number of the process on this machine."""
     local_size: int = 1
     restarts: int = 0
-    """How often `torchrun` has restarted the processes."""
+    """Number of times that `torchrun` has restarted the processes."""
     max_restarts: int = 0
 
 
 def launched() -> Launch:
-    """Return the launch in the environment, or one process if `torchrun` has started none.
+    """Return the launch in the environment, or a launch of one process without `torchrun`.
 
     Raises `CharlmError` for an environment that contradicts itself.
     """
@@ -57,12 +57,9 @@ def _contradiction(name: str, other: str = "TORCHELASTIC_RUN_ID") -> CharlmError
 
 
 def launch_name() -> str:
-    """Return a name that this launch has, and no other launch; "" if nothing distinguishes it.
-
-    After a restart it is the same.
-    """
+    """Return a unique name of this launch, which restarts keep; "" if nothing distinguishes it."""
     launch, name = launched(), os.environ.get("TORCHELASTIC_RUN_ID", "")
-    if launch.local_size == launch.size:  # all have one parent process, which restarts them
+    if launch.local_size == launch.size:  # all have the same parent process, which restarts them
         logs, _, _ = os.environ.get("TORCHELASTIC_ERROR_FILE", "").rpartition("attempt_")
-        return f"{name} {os.getppid()} {logs}"  # parents in containers have equal numbers
+        return f"{name} {os.getppid()} {logs}"  # containers reuse process numbers
     return "" if name == "none" else name  # every launch without --rdzv-id has this name

@@ -1,8 +1,8 @@
-"""The processes that train one model together: data-parallel, with PyTorch's own engine.
+"""Train one model in several processes: data-parallel, with PyTorch's DistributedDataParallel.
 
 Each process reads its own columns of every batch, and DistributedDataParallel averages their
 gradients (Li and others, "PyTorch Distributed", 2020); weights and optimizer are the same in all.
-What all must decide alike is decided by sums over all processes, or by the first one.
+Sums over all processes, or the first process, make the decisions that must be the same in all.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ def portion(count: int, number: int, num_portions: int) -> range:
 
 
 class Processes:
-    """The only process: all columns, files and decisions are its own."""
+    """The only process, which has all columns, files and decisions."""
 
     is_first, is_alone = True, True
 
@@ -38,7 +38,7 @@ class Processes:
     def watching(
         self, clock: Callable[[], float], wants_to_stop: Callable[[], bool]
     ) -> Iterator[None]:
-        """Agree inside the block on the time, in seconds, and on whether to stop.
+        """Share inside the block the time, in seconds, and requests to stop.
 
         The arguments return the time of this process, and whether somebody asked it to stop.
         """
@@ -57,7 +57,7 @@ class Processes:
         return self._wants_to_stop()
 
     def agree(self, losses: Sequence[float] = ()) -> list[float]:
-        """Return the sums of the processes' losses; agree on the time and on whether to stop."""
+        """Return the sums of the losses of all processes; share the time and requests to stop."""
         return list(losses)
 
     def share(self, size: int) -> range:
@@ -65,7 +65,7 @@ class Processes:
         return range(size)
 
     def sum(self, value: float) -> float:
-        """Return the sum of the processes' values."""
+        """Return the sum of the values of all processes."""
         return value
 
     def gather_rows(self, rows: Tensor, columns: range, size: int) -> Tensor:
@@ -79,12 +79,12 @@ class Processes:
     def run_in_turn(self, work: Callable[[], Result]) -> Result:
         """Run `work` in the first process of each machine, then in the others.
 
-        So the others find the files that the first one wrote.
+        So the others find the files that the first one has written.
         """
         return work()
 
     def wait_for_all(self) -> None:
-        """Wait until all processes have come to this call."""
+        """Wait until all processes have reached this call."""
 
     def share_gradients(self, model: nn.Module) -> nn.Module:
         """Return a module that computes a model's loss and gives all processes its gradients.
@@ -97,7 +97,7 @@ class Processes:
 
     @contextmanager
     def accumulating(self, module: nn.Module, is_last: bool) -> Iterator[float]:
-        """Let `backward` add to the gradients; after the last group, give them to all processes.
+        """Let `backward` add to the gradients; after the last group, add up those of all processes.
 
         Yields the factor for the loss of `module`.
         """
@@ -171,9 +171,8 @@ class SeveralProcesses(Processes):
 
     def share_gradients(self, model: nn.Module) -> nn.Module:
         shared = nn.parallel.DistributedDataParallel(_Loss(model), process_group=self._step_group)
-        # After its first step the engine changes the order in which it adds gradients up. A step
-        # that changes nothing precedes the first one, so that resumed training adds up in the same
-        # order as uninterrupted training.
+        # After its first step, the module changes the order in which it adds gradients.
+        # An extra step that changes nothing makes this order the same after a resume.
         was_training = model.training
         ids = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device)
         loss, _, _ = shared.eval()(ids, ids, None, model.initial_state(1), None)  # type: ignore[operator]
@@ -185,11 +184,11 @@ class SeveralProcesses(Processes):
     @contextmanager
     def accumulating(self, module: nn.Module, is_last: bool) -> Iterator[float]:
         with nullcontext() if is_last else module.no_sync():  # type: ignore[operator]
-            yield self._launch.size  # the engine averages over processes, and a sum is needed
+            yield self._launch.size  # DistributedDataParallel averages; a sum is required
 
 
 class _Loss(nn.Module):
-    """A model's loss as the `forward` of a module, as DistributedDataParallel needs it."""
+    """A module whose `forward` is the loss of a model, as DistributedDataParallel requires."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
