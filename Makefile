@@ -1,10 +1,10 @@
-# make train       make the environment, train the quickstart, print a sample and the test perplexity
-# make test        make the environment, run the tests (under 5 minutes)
+# make train       create the environment, train quickstart, print a sample and the test perplexity
+# make test        create the environment, run the tests (under 5 minutes)
 # make test-long   run the tests that take longer
 # make format      format the code and sort the imports
-# make check       linters, types, the direction of imports, the wheel, tests: what CI runs
+# make check       run what CI runs: linters, types, import directions, the wheel, the tests
 # make reference   write configs/REFERENCE.md, the reference of all config keys
-# make picture     train the quickstart and draw its losses for the README
+# make picture     train quickstart and draw its losses for the README
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -31,7 +31,7 @@ lint: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The wheel, alone in a fresh environment and outside the checkout, has its configs and texts.
+# Check that the wheel has its configs and texts, in a fresh environment outside the checkout.
 wheel:
 	rm -rf build/wheel && mkdir -p build/wheel/elsewhere
 	$(PYTHON) -m venv build/wheel/env

@@ -194,7 +194,7 @@ def test_every_documented_command_runs(
     monkeypatch.setattr(sweep, "_SIZES", {"hidden_size": (8, 16)})
     monkeypatch.setattr(benchmark, "_TEXT_BYTES", 50_000)
     monkeypatch.setattr(model_benchmark, "_PRODUCT_SIZE", 64)
-    monkeypatch.setattr(timing, "_TURNS", 1)
+    monkeypatch.setattr(timing, "_NUM_TURNS", 1)
     monkeypatch.setattr(figures, "_MOST_LOSS_FRACTION", 1.0)  # such short turns say nothing
     for line in command_lines(path):
         arguments = small_arguments(line)

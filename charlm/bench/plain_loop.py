@@ -1,7 +1,7 @@
-"""What charlm is compared with: the model and the loop that every tutorial of PyTorch has.
+"""Train with the model and the loop of common PyTorch tutorials, to compare charlm with them.
 
-It knows nothing of charlm, and `charlm bench` runs it as a process of its own, for its speed would
-not be what it is elsewhere with the memory and the threads that charlm sets for itself.
+This module does not import charlm. `charlm bench` runs it in a separate process, because charlm's
+settings of memory and threads would change its speed.
 """
 
 import json
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class PlainLoop:
-    """A model of torch.nn's modules in float32, learning from random ids; the state is carried."""
+    """A model of torch.nn in float32 that learns from random ids and carries its state."""
 
     def __init__(
         self,
@@ -33,14 +33,14 @@ class PlainLoop:
     ) -> None:
         self.max_gradient_norm = max_gradient_norm or math.inf
         sizes = (embedding_size, hidden_size, num_layers)
-        between = dropout if num_layers > 1 else 0.0
+        layer_dropout = dropout if num_layers > 1 else 0.0
         self.cells: nn.RNNBase
         if cell == "rnn":
-            self.cells = nn.RNN(*sizes, nonlinearity=nonlinearity, dropout=between)
+            self.cells = nn.RNN(*sizes, nonlinearity=nonlinearity, dropout=layer_dropout)
         elif cell == "gru":
-            self.cells = nn.GRU(*sizes, dropout=between)
+            self.cells = nn.GRU(*sizes, dropout=layer_dropout)
         else:
-            self.cells = nn.LSTM(*sizes, dropout=between)
+            self.cells = nn.LSTM(*sizes, dropout=layer_dropout)
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden_size, vocabulary_size)
@@ -52,7 +52,7 @@ class PlainLoop:
         self.state: Any = None
 
     def loss(self) -> Tensor:
-        """Return the mean cross-entropy over a batch of ids; the state goes on."""
+        """Return the mean cross-entropy of a batch of ids; the next batch continues its state."""
         outputs, state = self.cells(self.embedding(self.ids[:-1]), self.state)
         is_pair = isinstance(state, tuple)
         self.state = tuple(part.detach() for part in state) if is_pair else state.detach()
@@ -60,7 +60,7 @@ class PlainLoop:
         return nn.functional.cross_entropy(logits.flatten(0, 1), self.ids[1:].flatten())
 
     def take_step(self) -> int:
-        """Learn from a batch; return how many characters it had."""
+        """Learn from a batch; return its number of characters."""
         loss = self.loss()
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
@@ -70,7 +70,7 @@ class PlainLoop:
 
 
 def main() -> None:
-    """Take a step for each line that comes in, and answer it with the number of characters."""
+    """Take a step for each input line, and print the number of characters."""
     loop = PlainLoop(**json.loads(sys.argv[1]))
     for _ in sys.stdin:
         print(loop.take_step(), flush=True)

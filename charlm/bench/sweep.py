@@ -1,4 +1,4 @@
-"""How the cost of training grows with each size: the table of `charlm bench --sweep`."""
+"""Measure how the cost of training grows with each size, for `charlm bench --sweep`."""
 
 import statistics
 from collections.abc import Iterator
@@ -28,13 +28,13 @@ class Point:
     """One combination of sizes."""
 
     sizes: tuple[str | int, ...]
-    """Cell, layers, hidden size, batch size, sequence length."""
+    """Cell, number of layers, hidden size, batch size, sequence length."""
     rate: float
-    """Characters a second."""
+    """Characters per second."""
     plain_rate: float
-    """The same in a plain loop of torch.nn."""
+    """Characters per second in a plain loop of torch.nn."""
     peak_bytes: int
-    """Of tensors during a training step, beside parameters, gradients and optimiser."""
+    """Most bytes of tensors in a training step, besides parameters, gradients and optimizer."""
     plain_peak_bytes: int
 
     def to_json(self) -> dict[str, Any]:
@@ -42,7 +42,7 @@ class Point:
 
 
 def sweep(config: Config, seconds: float = 0.5) -> Iterator[Point]:
-    """Change one size of a config at a time; yield each point when it is measured."""
+    """Change one size of a config at a time; yield each point as soon as it is measured."""
     compute = choose_compute(config)
     torch.set_num_threads(compute.threads)
     corpus = build_corpus(config.corpus)
@@ -92,13 +92,13 @@ def _shapes(config: Config) -> Iterator[Shape]:
 
 
 def peak_bytes(step: Work) -> int:
-    """Return the most memory that a step holds in tensors at one time, beyond what it began with.
+    """Return the most memory that a step allocates for tensors at one time.
 
-    What PyTorch's allocator says, whatever the process has kept of the system's memory.
+    It counts allocations by PyTorch, not the memory that the process keeps from the system.
     """
     step()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        for _ in range(2):  # one may be the short one at the end of an epoch
+        for _ in range(2):  # one of them may be the short step at the end of an epoch
             step()
     kineto = record.profiler.kineto_results
     changes = [event for event in kineto.events() if event.name() == "[memory]"]

@@ -1,4 +1,4 @@
-"""Works timed in turns: where a machine changes its speed, it does so for all of them."""
+"""Time pieces of work in turns, so that a change of the machine's speed affects all of them."""
 
 import json
 import statistics
@@ -13,15 +13,15 @@ from charlm.bench import plain_loop
 from charlm.environment.process import original_environment
 from charlm.errors import CharlmError
 
-_TURNS = 5
+_NUM_TURNS = 5
 
 Work = Callable[[], float]
-"""Does some work and returns how much: characters, or floating-point operations."""
+"""Function that works and returns the amount: characters or floating-point operations."""
 
 
 @contextmanager
 def in_own_process(sizes: Mapping[str, Any]) -> Iterator[Work]:
-    """Yield a step of the plain loop, in a process with the environment that charlm found."""
+    """Yield a step of the plain loop in its own process, with the original environment."""
     command = [sys.executable, "-P", plain_loop.__file__, json.dumps(sizes)]
     with subprocess.Popen(
         command,
@@ -39,30 +39,30 @@ def in_own_process(sizes: Mapping[str, Any]) -> Iterator[Work]:
                 print(file=ask, flush=True)
                 return float(answers.readline())
             except (BrokenPipeError, ValueError):
-                raise CharlmError("the plain loop has ended; what it said stands above") from None
+                raise CharlmError("the plain loop has ended; see its error above") from None
 
         yield step
 
 
 def in_turns(works: Mapping[str, Work], seconds: float) -> dict[str, list[float]]:
-    """Give every work its turn, again and again; return the rates of its turns."""
+    """Run all works in turns; return the rate of each work in each turn."""
     rates: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():
         work()
-    for _ in range(_TURNS):
+    for _ in range(_NUM_TURNS):
         for name, work in works.items():
             rates[name].append(rate_of(work, seconds))
     return rates
 
 
 def rate_of(work: Work, seconds: float) -> float:
-    """Repeat a work for so long; return how much it did a second."""
-    done, start = 0.0, perf_counter()
-    while (elapsed := perf_counter() - start) < seconds or done == 0:
-        done += work()
-    return done / elapsed
+    """Repeat a work for this time; return its amount per second."""
+    amount, start = 0.0, perf_counter()
+    while (elapsed := perf_counter() - start) < seconds or amount == 0:
+        amount += work()
+    return amount / elapsed
 
 
-def median_ratio(rates: list[float], others: list[float]) -> float:
-    """Return the median of the ratios of each turn."""
-    return statistics.median(a / b for a, b in zip(rates, others, strict=True))
+def median_ratio(rates: list[float], base_rates: list[float]) -> float:
+    """Return the median of the ratios of all turns."""
+    return statistics.median(a / b for a, b in zip(rates, base_rates, strict=True))

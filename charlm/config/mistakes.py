@@ -1,4 +1,4 @@
-"""Descriptions of the mistakes in a config, one line for all."""
+"""Describe all mistakes in a config in one line."""
 
 from typing import Any
 
@@ -9,15 +9,15 @@ from charlm.config.schema import Config
 from charlm.suggestions import did_you_mean
 
 _MAX_MISTAKES = 40
-"""Most mistakes that one message describes."""
+"""Largest number of mistakes in one message."""
 
 
 def describe_mistakes(invalid: ValidationError) -> str:
-    """Return every mistake in a config by its dotted key, with its value and the remedy."""
+    """Return every mistake by its dotted key, with its value and the remedy."""
     errors = invalid.errors()
     mistakes = [_describe(error) for error in errors[:_MAX_MISTAKES]]
     if len(errors) > _MAX_MISTAKES:
-        mistakes.append("and so on")
+        mistakes.append(f"and {len(errors) - _MAX_MISTAKES} more")
     count = "" if len(errors) == 1 else f"{len(errors)} mistakes: "
     return f"{count}{'; '.join(mistakes)}"
 

@@ -1,4 +1,4 @@
-"""Paths in a config, which are stored as absolute paths."""
+"""Make the paths in a config absolute."""
 
 import glob
 import os
@@ -10,7 +10,7 @@ _PATHS = {
     "corpus": ("paths", "validation_paths", "test_paths"),
     "training": ("start_from", "teachers"),
 }
-"""Keys that hold paths."""
+"""Keys whose values are paths."""
 
 
 def anchor_paths(keys: dict[Any, Any], folder: Path) -> None:

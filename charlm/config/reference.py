@@ -1,4 +1,4 @@
-"""The reference of all config keys, as Markdown: `python -m charlm.config.reference`."""
+"""Print the reference of all config keys as Markdown: `python -m charlm.config.reference`."""
 
 import json
 from collections.abc import Iterator

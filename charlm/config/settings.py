@@ -1,4 +1,4 @@
-"""Settings from the command line: `section.key=value` and `--text`, applied to a config's keys."""
+"""Apply `section.key=value` settings and `--text` from the command line to the keys of a config."""
 
 import os
 import re
@@ -14,7 +14,7 @@ TextPaths = str | Path | Iterable[str | Path]
 """Files, folders or globs."""
 
 _ALTERNATIVES = {"corpus": ("paths", "builtin")}
-"""Keys that each name the text: a setting of one resets the others."""
+"""Keys that name the same thing in different ways: setting one resets the others."""
 
 
 def apply_settings(
@@ -72,7 +72,7 @@ def _merge(keys: dict[Any, Any], changes: dict[str, Any]) -> dict[Any, Any]:
     merged = dict(keys)
     for section, values in changes.items():
         old = merged.get(section, {})
-        if isinstance(old, dict):  # otherwise a mistake, to be reported
+        if isinstance(old, dict):  # otherwise a mistake, which validation reports
             merged[section] = {**old, **_without_alternatives(section, values)}
     return merged
 

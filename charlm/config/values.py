@@ -1,4 +1,4 @@
-"""Types of config values, and the forms in which YAML may write them."""
+"""Define the types of config values, and how YAML may write them."""
 
 import re
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ _DURATION = re.compile(
 
 
 def parse_duration(value: Any) -> Any:
-    """Read `90`, `90s`, `3m`, `1h30` or `1h30m15s` as seconds; return values of other types as is.
+    """Read `90`, `90s`, `3m`, `1h30` or `1h30m15s` as seconds; keep values of other types.
 
     A number without a unit has the next smaller unit: minutes after hours, seconds otherwise.
     """
@@ -27,14 +27,14 @@ def parse_duration(value: Any) -> Any:
 
 
 def as_tuple(value: Any) -> Any:
-    """Return a tuple for a list of YAML, and for one path instead of a list of one."""
+    """Convert a list, or one path instead of a list of one, to a tuple."""
     if isinstance(value, str):
         return (value,)
     return tuple(value) if isinstance(value, list) else value
 
 
 def three_fractions(value: Any) -> Any:
-    """Read one fraction as that of the training split; validation and test share the rest."""
+    """Read one number as the training fraction; validation and test share the rest."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         if not 0 < value <= 1:
             raise ValueError("should be a fraction, such as 0.8, or three that add up to 1")

@@ -22,7 +22,7 @@ SMALL = ["--seconds=0.001", "--set=model.hidden_size=8", "--set=batches.batch_si
 @pytest.fixture(autouse=True)
 def _little_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_benchmark, "_PRODUCT_SIZE", 64)
-    monkeypatch.setattr(timing, "_TURNS", 2)
+    monkeypatch.setattr(timing, "_NUM_TURNS", 2)
     monkeypatch.setattr(benchmark, "_TEXT_BYTES", 200_000)
     monkeypatch.setattr(sweep, "_SIZES", {"sequence_length": (16, 512)})
 
