@@ -28,7 +28,7 @@ _MARKER, _LOCK = "made-by-charlm.json", "lock"
 _FOREIGN_SECONDS = 86_400.0
 """Age from which a folder of another machine, whose locks may be invisible here, is abandoned."""
 _UNMARKED_SECONDS = 60.0
-"""Age from which a folder without a marker is abandoned.
+"""Age from which an empty folder without a marker is abandoned.
 
 Its process may still be alive: on a shared file system, it may run in another container.
 """
