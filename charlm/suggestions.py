@@ -81,5 +81,5 @@ def _exists(path: Path) -> bool:
 def _question(names: Sequence[str]) -> str:
     if not names:
         return ""
-    *others, last = names
-    return f"did you mean {', '.join(others)}{' or ' if others else ''}{last}?"
+    *first_names, last = names
+    return f"did you mean {', '.join(first_names)}{' or ' if first_names else ''}{last}?"

@@ -1,1 +1,1 @@
-"""How fast charlm is on this machine."""
+"""Measure how fast charlm is on this machine."""

@@ -1,4 +1,4 @@
-"""The figures of a benchmark: rates, ratios between them, and losses since an earlier benchmark."""
+"""Figures of a benchmark: rates, their ratios, and losses since an earlier benchmark."""
 
 import statistics
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""What can be set, and how a config is read from YAML."""
+"""Define the settings of a run, and read them from YAML."""

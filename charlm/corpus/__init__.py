@@ -1,1 +1,1 @@
-"""The way of a text from its files to batches of ids."""
+"""Read a text from its files, and turn it into batches of ids."""

@@ -146,8 +146,8 @@ class BatchIterator(ABC):
     def _examples(self, segments: Segments, continues: bool) -> Batch:
         """Make a batch of this process's columns, without the hidden characters."""
         columns = self._share(len(segments.starts))
-        own = segments.starts[columns.start : columns.stop]
-        ids = read_segments(self.ids, Segments(own, segments.length))
+        starts = segments.starts[columns.start : columns.stop]
+        ids = read_segments(self.ids, Segments(starts, segments.length))
         if len(self._hidden):
             ids[np.isin(ids, self._hidden)] = 0
         inputs, targets = torch.from_numpy(ids[:-1]), torch.from_numpy(ids[1:])

@@ -9,7 +9,7 @@ LEAVE_IT_OUT = "leave it out"
 
 @dataclass(frozen=True)
 class Kind:
-    """What a file is, and the remedy for its owner."""
+    """A kind of file, and the remedy for its owner."""
 
     name: str
     remedy: str

@@ -11,16 +11,16 @@ from charlm.corpus.files import list_of
 
 @dataclass
 class LineEnds:
-    """The numbers of line ends, of the text so far, that are not plain newlines."""
+    """Number of line ends so far that are not plain newlines."""
 
     returns: int = 0
     """Carriage returns (CR), alone or before a newline."""
     windows: int = 0
-    """Those before a newline (CR LF), as Windows writes; old Macs wrote the others."""
+    """Carriage returns before a newline (CR LF), as on Windows; old Macs wrote lone ones."""
     _ends_in_return: bool = False
 
     def add(self, text: str) -> None:
-        """Count those of the next piece; a line end may lie in two pieces."""
+        """Count the line ends of the next piece; a line end may be split between two pieces."""
         if not text:
             return
         if self._ends_in_return and text[0] == "\n":

@@ -1,4 +1,4 @@
-"""The book's two ways of sampling: which segments of a text stand side by side in a batch.
+"""The two sampling methods of the book: which segments of a text form a batch.
 
 A column of a batch's inputs X is a segment of the text. The same column of the targets Y is the
 segment one character later. X and Y are (time, batch). In the drawings, time runs down the page,
@@ -30,17 +30,17 @@ class Cut(NamedTuple):
 
     @property
     def num_windows(self) -> int:
-        """Windows of random sampling."""
+        """Number of windows of random sampling."""
         return self._num_inputs // self.sequence_length
 
     @property
     def column_length(self) -> int:
-        """Inputs in each column of sequential sampling, over all batches of the epoch."""
+        """Number of inputs in each column of sequential sampling, over all batches of the epoch."""
         return self._num_inputs // self.batch_size
 
     @property
     def _num_inputs(self) -> int:
-        """Characters from the offset on, except the last one of the text: it has no target."""
+        """Number of characters from the offset on, except the last one, which has no target."""
         return self.num_characters - self.offset - 1
 
 
