@@ -5,7 +5,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from charlm.corpus.corpus import FILES, SKETCHES
+from charlm.corpus.cache import FILES, SKETCHES
 from charlm.errors import CorpusError, file_errors
 from charlm.files.build_folder import remove_abandoned
 from charlm.files.cache_record import claimed, forget, record_file, record_locked

@@ -13,16 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from charlm.config.schema import CorpusConfig
-from charlm.corpus.corpus import (
-    PARTS,
-    Corpus,
-    Origin,
-    Part,
-    PartName,
-    cached_corpus,
-    keep_corpus,
-    write_description,
-)
+from charlm.corpus.cache import cached_corpus, keep_corpus, write_description
+from charlm.corpus.corpus import PARTS, Corpus, Origin, Part, PartName
 from charlm.corpus.decoding import read_symbols, spool_standard_input, web_pages
 from charlm.corpus.file_digests import Digests
 from charlm.corpus.files import find_files, list_of

@@ -16,7 +16,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from charlm.config.schema import CorpusConfig
-from charlm.corpus.corpus import SKETCHES, Corpus, Part, PartName
+from charlm.corpus.cache import SKETCHES
+from charlm.corpus.corpus import Corpus, Part, PartName
 from charlm.corpus.shingles import MOST_ANCHOR_BITS, Sketch, sketch
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.files.build_folder import built_in

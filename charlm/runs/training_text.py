@@ -7,7 +7,8 @@ from pathlib import Path
 
 from charlm.config.paths import absolute
 from charlm.corpus.builder import build_corpus, digest_of_text, fingerprint_of
-from charlm.corpus.corpus import Corpus, PartName, cached_corpus
+from charlm.corpus.cache import cached_corpus
+from charlm.corpus.corpus import Corpus, PartName
 from charlm.corpus.files import find_files
 from charlm.corpus.provenance import Record
 from charlm.corpus.vocabulary import Vocabulary

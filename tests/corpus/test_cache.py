@@ -182,7 +182,7 @@ def test_another_content_is_encoded_again(
     But for files so long that to read them each time would cost more than it is worth.
     """
     if limit is not None:
-        monkeypatch.setattr("charlm.corpus.corpus._MOST_DIGESTED_BYTES", limit)
+        monkeypatch.setattr("charlm.corpus.cache._MOST_DIGESTED_BYTES", limit)
     path = tmp_path / "text"
     path.write_text("".join(f"{number} of many, " for number in range(500)))
     first = build_corpus(config_of(path, vocabulary_from="all"))
@@ -216,14 +216,14 @@ def test_unguarded_ids_are_on_the_disk_first(
     limit: int, cached_text: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ids that no digest guards are on the disk before they take their place."""
-    monkeypatch.setattr("charlm.corpus.corpus._MOST_DIGESTED_BYTES", limit)
+    monkeypatch.setattr("charlm.corpus.cache._MOST_DIGESTED_BYTES", limit)
     synced: list[tuple[str, int]] = []
 
     def note(path: Path) -> None:
         assert not (path.parent / "corpus.json").exists()
         synced.append((path.name, path.stat().st_size))
 
-    monkeypatch.setattr("charlm.corpus.corpus.sync", note)
+    monkeypatch.setattr("charlm.corpus.cache.sync", note)
     corpus = build_corpus(config_of(cached_text))
     sizes = [
         (f"{name}.{kind}", array.nbytes)

@@ -16,7 +16,7 @@ from support.workplace import Workplace
 from charlm.config.schema import CorpusConfig
 from charlm.corpus import file_digests
 from charlm.corpus.builder import build_corpus
-from charlm.corpus.corpus import cached_corpus
+from charlm.corpus.cache import cached_corpus
 from charlm.errors import CorpusError
 from charlm.kernels.store import KernelStore
 from charlm.runs.folder import RunFolder
@@ -141,7 +141,7 @@ def test_failing_cache_keeps_no_half_corpus(
     os.utime(text_file, (1, 1))
     monkeypatch.setattr(file_digests, "_REST_NS", -(10**18))  # it has rested, and is remembered
     monkeypatch.setattr(
-        "charlm.corpus.corpus._MOST_DIGESTED_BYTES", 4
+        "charlm.corpus.cache._MOST_DIGESTED_BYTES", 4
     )  # larger files are synchronised
     whole = build_corpus(CorpusConfig(paths=(str(text_file),)))
     disk = Disk(monkeypatch, tmp_path, kind, FAULTS[kind])

@@ -15,7 +15,7 @@ from support.training import train
 
 import charlm
 from charlm.config.schema import CorpusConfig
-from charlm.corpus import catalogue, corpus, downloads, file_digests
+from charlm.corpus import cache, catalogue, downloads, file_digests
 from charlm.corpus.batches import SequentialBatches
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.vocabulary import Vocabulary
@@ -84,8 +84,8 @@ PLACES: dict[str, Place] = {
     "a checkpoint's tensors": (checkpoint, "_group", predictor.load),
     "a checkpoint's header": (checkpoint, "parse_json", predictor.load),
     "a model": (language_model.LanguageModel, "__init__", predictor.load),
-    "a cached corpus": (corpus, "_map", build),
-    "a cached vocabulary": (corpus._IdsCheck, "__call__", build),
+    "a cached corpus": (cache, "_map", build),
+    "a cached vocabulary": (cache._IdsCheck, "__call__", build),
     "what is known of files": (file_digests, "parse_json", build),
     "what is known of the machine": (
         measurements,

@@ -33,7 +33,8 @@ from charlm.config.load import load_config, make_config, to_yaml
 from charlm.config.schema import Config, CorpusConfig, ModelConfig
 from charlm.corpus import catalogue as texts
 from charlm.corpus.builder import build_corpus
-from charlm.corpus.corpus import FILES, PARTS, SKETCHES, Corpus
+from charlm.corpus.cache import FILES, SKETCHES
+from charlm.corpus.corpus import PARTS, Corpus
 from charlm.corpus.provenance import records_of
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.files import measurements
