@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from charlm.cli.terminal import for_terminal, generated_for_terminal
+from charlm.corpus.vocabulary import bytes_of
 
 
 class PlainConsole(Console):
@@ -28,8 +29,12 @@ class PlainConsole(Console):
             self.file.flush()
 
     def print_generated(self, text: str, end: str = "\n", style: str = "") -> None:
-        """Print generated text, with the format characters that its script needs."""
+        """Print generated text, with the format characters that its script needs.
+
+        A terminal gets U+FFFD for raw bytes, which are surrogates in the text; a pipe gets them.
+        """
         if self.file.isatty():
+            text = bytes_of(text).decode("utf-8", "replace")
             super().print(Text(generated_for_terminal(text, self._stream), style=style), end=end)
         else:
             self.print(text, end=end)

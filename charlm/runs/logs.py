@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from charlm.corpus.vocabulary import bytes_of
 from charlm.errors import file_errors
 from charlm.files.atomic import sync
 from charlm.runs.writer import by_writer
@@ -24,16 +25,16 @@ class Logs:
         self._append(self.metrics, json.dumps(line, allow_nan=False) + "\n")
 
     def add_sample(self, step: int, text: str) -> None:
-        """Append a sample that was drawn after a step."""
+        """Append a sample that was drawn after a step; surrogates for raw bytes become these."""
         self._append(self.samples, f"--- step {step} ---\n{text}\n\n")
 
     @by_writer
     def _append(self, path: Path, text: str) -> None:
         with (
             file_errors("be written", path, _REMEDY),
-            path.open("a", encoding="utf-8", errors="replace", newline="") as file,
+            path.open("ab") as file,
         ):
-            file.write(text)
+            file.write(bytes_of(text))
 
     def sync(self) -> None:
         """Wait until the logs are on the disk: a checkpoint contains their sizes."""

@@ -79,6 +79,7 @@ class Sampled:
 
     step: int
     text: str
+    """Bytes that are not UTF-8, of a byte model, are surrogates in it (PEP 383)."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ class Finished:
     protocol: str
     """How the held-out split was scored."""
     sample: str
+    """As in `Sampled`."""
     networks: "tuple[Finished, ...]" = ()
     """The networks of an ensemble, a student last.
 

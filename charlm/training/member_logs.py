@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from charlm.config.load import load_config
+from charlm.corpus.vocabulary import bytes_of
 from charlm.errors import CharlmError, file_errors
 from charlm.files.atomic import write_whole
 from charlm.runs.folder import RunFolder, foreign_file_error
@@ -96,19 +97,19 @@ def merge_logs(ensemble: RunFolder) -> None:
     for log in (ensemble.metrics, ensemble.samples):
         with file_errors("be written", log, "free some space; then resume the run"):
             entries = [
-                _numbered(path, path.read_bytes().decode("utf-8", "replace"), number)
+                _numbered(path, _text_of(path), number)
                 for number in numbers
                 if (path := ensemble.path / f"member-{number}" / log.name).exists()
             ]
             if entries or log.exists():
-                write_whole(log, "".join(entries).encode())
+                write_whole(log, bytes_of("".join(entries)))
 
 
 def _check_logs(ensemble: RunFolder) -> None:
     """Raise `RunError` if a log of an ensemble contains something that charlm did not write."""
     for log in (ensemble.metrics, ensemble.samples):
         with file_errors("be read", log, "check the file"):
-            text = log.read_bytes().decode("utf-8", "replace") if log.exists() else ""
+            text = _text_of(log) if log.exists() else ""
         # A crash may have left half an entry, or zeros in its place.
         *whole, last = text.rstrip("\0").split("\n")
         if log.suffix == ".jsonl":
@@ -117,6 +118,11 @@ def _check_logs(ensemble: RunFolder) -> None:
             is_ours = _begins(text.rstrip("\0"), "--- member ")
         if not is_ours:
             raise foreign_file_error(log)
+
+
+def _text_of(log: Path) -> str:
+    """Return the text of a log; `bytes_of` gives the same bytes, raw ones of samples included."""
+    return log.read_bytes().decode("utf-8", "surrogateescape")
 
 
 def _begins(text: str, start: str) -> bool:

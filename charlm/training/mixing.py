@@ -14,7 +14,6 @@ from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.models.openings import Opening, choose_passages
 from charlm.prediction.evaluation import final_score
-from charlm.prediction.generation import generate
 from charlm.prediction.ngram_text import stored_characters, tensors_to_save, text_to_count
 from charlm.prediction.predictor import Predictor
 from charlm.prediction.scoring import evaluate_part
@@ -24,6 +23,7 @@ from charlm.runs.folder import RunFolder
 from charlm.runs.training_text import training_corpus
 from charlm.training.events import Event, Finished, Mixing
 from charlm.training.fine_tuning import NETWORK_LOSSES
+from charlm.training.validation import sample_text
 
 
 def mix_members(
@@ -69,7 +69,6 @@ def mix_members(
     folder.save_best(checkpoint)
     held_out, protocol = final_score(ensemble, corpus, config.training, records)
     predictor = Predictor(ensemble, vocabulary, config, opening=opening)
-    sample = "".join(generate(predictor, seed=config.training.seed))
     event = Finished(
         folder,
         step=sum(member.step for member in finished),
@@ -82,7 +81,7 @@ def mix_members(
         best_loss=ensemble_loss,
         held_out=held_out,
         protocol=protocol,
-        sample=predictor.prefix + sample,
+        sample=sample_text(predictor, config.training.seed),
         networks=tuple(
             replace(member, best_loss=loss)
             for member, loss in zip(finished, network_losses, strict=True)

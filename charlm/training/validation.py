@@ -3,7 +3,7 @@
 import math
 
 from charlm.errors import DivergenceError
-from charlm.prediction.generation import generate
+from charlm.prediction.generation import encode_prefix, generate_bytes
 from charlm.prediction.perplexity import Score
 from charlm.prediction.predictor import Predictor
 from charlm.prediction.scoring import evaluate_part
@@ -33,5 +33,15 @@ def draw_sample(state: TrainingState) -> str:
     """
     config = state.config
     predictor = Predictor(state.model, state.corpus.vocabulary, config, opening=state.opening())
-    seed = (config.training.seed * 1_000_003 + state.trainer.step) % 2**63
-    return predictor.prefix + "".join(generate(predictor, seed=seed))
+    return sample_text(predictor, (config.training.seed * 1_000_003 + state.trainer.step) % 2**63)
+
+
+def sample_text(predictor: Predictor, seed: int) -> str:
+    """Draw a text after the prefix of the config.
+
+    Bytes of a byte model that are not UTF-8 are surrogates in it (PEP 383), so that none is lost.
+    """
+    prefix = encode_prefix(predictor)
+    drawn = b"".join(generate_bytes(predictor, prefix, seed=seed))
+    sample = predictor.vocabulary.decode_bytes(prefix) + drawn
+    return sample.decode("utf-8", "surrogateescape")

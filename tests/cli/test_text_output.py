@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 import charlm
+from charlm.cli.console import PlainConsole
 from charlm.cli.main import app
 from charlm.cli.terminal import for_terminal, generated_for_terminal
 from charlm.config.schema import Config, CorpusConfig, GenerationConfig, ModelConfig
@@ -238,7 +239,8 @@ def test_pipe_gets_sample_and_names_exactly(tmp_path: Path) -> None:
     text = tmp_path / f"a{odd}text"
     text.write_bytes((odd + "ab\u202e").encode() * 500)
     runs = tmp_path / f"runs{odd}\udcff"
-    small = ("--set=training.steps=2", "--set=training.budget=null", "--set=model.hidden_size=8")
+    small = ["--set=training.steps=2", "--set=training.budget=null", "--set=model.hidden_size=8"]
+    small += ["--set=corpus.newlines=keep"]
     result = run("train", "--text", text, "--runs", runs, "--name=r", "--seed=1", *small)
     assert result.exit_code == 0, result.stderr
     folder = runs / "r"
@@ -254,11 +256,45 @@ def test_pipe_gets_sample_and_names_exactly(tmp_path: Path) -> None:
     assert scored.stdout_bytes.startswith(b"text                " + os.fsencode(other) + b"\n")
 
 
+@pytest.mark.parametrize("members", [1, 2])
+def test_samples_have_the_bytes_drawn(members: int, tmp_path: Path) -> None:
+    """What a byte model draws in training is written as it is, in each log and to a pipe."""
+    (text := tmp_path / "text").write_bytes(RAW * 300)
+    settings = ["corpus.unit=byte", "training.steps=2", "training.budget=null"]
+    settings += ["model.hidden_size=8", f"ensemble.members={members}"]
+    options = [option for setting in settings for option in ("--set", setting)]
+    result = run("train", "--text", text, "--runs", tmp_path, "--name=r", *options)
+    assert result.exit_code == 0, result.stderr
+    folder = tmp_path / "r"
+    log = (folder / "samples.txt").read_bytes()
+    logs = [log]
+    if members > 1:
+        logs = [(folder / f"member-{k}" / "samples.txt").read_bytes() for k in (1, 2)]
+        numbered = [
+            one.replace(b"- step", b"- member %d, step" % k) for k, one in enumerate(logs, 1)
+        ]
+        assert log == b"".join(numbered)
+    else:
+        sample = log.split(b"--- step 2 ---\n")[1]
+        assert result.stdout_bytes.startswith(sample)
+    for one in (result.stdout_bytes, *logs):
+        assert "\ufffd".encode() not in one
+        assert "\ufffd" in one.decode("utf-8", "replace")
+
+
+def test_a_terminal_shows_raw_bytes_as_one_sign() -> None:
+    """A sample with raw bytes looks as `generate` shows it."""
+    stream = _Stream(True)
+    PlainConsole(file=stream).print_generated("é\udcff\udcc3\udca9")
+    stream.seek(0)
+    assert stream.read() == "é\ufffdé\n"
+
+
 class _Stream(io.TextIOWrapper):
     name, mode = "stream", "w"
 
     def __init__(self, is_terminal: bool) -> None:
-        super().__init__(io.BytesIO())
+        super().__init__(io.BytesIO(), encoding="utf-8")
         self._is_terminal = is_terminal
 
     def isatty(self) -> bool:
