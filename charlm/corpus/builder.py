@@ -4,8 +4,6 @@ The text is decoded once to a file of code points. The vocabulary is counted ove
 split. Then ids replace the code points. Memory does not grow with the text.
 """
 
-import hashlib
-import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,17 +16,13 @@ from charlm.corpus.corpus import PARTS, Corpus, Origin, Part, PartName
 from charlm.corpus.decoding import read_symbols, spool_standard_input, web_pages
 from charlm.corpus.file_digests import Digests
 from charlm.corpus.files import find_files, list_of
+from charlm.corpus.fingerprints import digest_of_content, fingerprint_of_contents
 from charlm.corpus.newlines import LineEnds, line_ends_notice
 from charlm.corpus.symbol_file import Counts, SymbolFile
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CorpusError, CorpusWarning, file_errors
 from charlm.files.build_folder import building_folder
 from charlm.files.locations import ANOTHER_CACHE, cache_folder
-
-_FORMAT_VERSION = 3
-"""Version in every fingerprint; raise it when the same text and settings give other ids."""
-_FIRST_NAMES = {"unify": "normalise"}
-"""Names of settings in digests that are renamed in configs, so that no digest changes."""
 
 
 def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> Corpus:
@@ -58,7 +52,7 @@ def _corpus_of(
     ]
     digests = Digests(cache_folder() / "corpora" / "file-digests.json")
     contents = [digests.of(files) for files in groups]
-    key = _fingerprint(contents, config, vocabulary)
+    key = fingerprint_of_contents(contents, config, vocabulary)
     corpus = cached_corpus(key)
     if corpus is None:
         with (
@@ -66,7 +60,7 @@ def _corpus_of(
             file_errors("be written", building, ANOTHER_CACHE, CorpusError),
         ):
             _warn_of_web_pages(groups, config)
-            texts = [_text_digest(content, config) for content in contents]
+            texts = [digest_of_content(content, config) for content in contents]
             _encode(groups, texts, config, vocabulary, building / "corpus")
             if [digests.of(files) for files in groups] != contents:
                 raise CorpusError("the text changed during reading; start again")
@@ -102,51 +96,6 @@ def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabul
 
 def _without_standard_input(paths: Sequence[str], folder: Path) -> list[str]:
     return [str(spool_standard_input(folder)) if path == "-" else path for path in paths]
-
-
-def digest_of_text(paths: Sequence[str], config: CorpusConfig) -> str:
-    """Return the digest, as in `Part.origin`, of files that are read with the settings `config`."""
-    digests = Digests(cache_folder() / "corpora" / "file-digests.json")
-    digest = _text_digest(digests.of(find_files(paths)), config)
-    digests.remember()
-    return digest
-
-
-def fingerprint_of(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> str:
-    """Return the fingerprint of the corpus that `build_corpus` would build."""
-    digests = Digests(cache_folder() / "corpora" / "file-digests.json")
-    groups = [
-        find_files(config.paths, config.builtin),
-        find_files(config.validation_paths),
-        find_files(config.test_paths),
-    ]
-    fingerprint = _fingerprint([digests.of(files) for files in groups], config, vocabulary)
-    digests.remember()
-    return fingerprint
-
-
-def _text_digest(content: str, config: CorpusConfig) -> str:
-    """Return a digest of whole files and of the settings that decode them."""
-    line_ends = _FIRST_NAMES.get(config.line_ends, config.line_ends)
-    facts = [content, config.unit, config.encoding, line_ends, config.normal_form]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _fingerprint(contents: list[str], config: CorpusConfig, vocabulary: Vocabulary | None) -> str:
-    # The original defaults are omitted, so that neither a key that a later version adds nor a new
-    # default changes a fingerprint.
-    places = {"paths", "builtin", "validation_paths", "test_paths"}
-    defaults = CorpusConfig().model_dump(mode="json") | {"newlines": "keep"}
-    dumped = config.model_dump(mode="json", exclude=places)
-    dumped["newlines"] = _FIRST_NAMES.get(config.line_ends, config.line_ends)
-    settings = {key: value for key, value in dumped.items() if value != defaults[key]}
-    facts = [
-        _FORMAT_VERSION,
-        contents,
-        settings,
-        vocabulary.to_json() if vocabulary else None,
-    ]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 
 def _encode(

@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from charlm.config.paths import absolute
-from charlm.corpus.builder import build_corpus, digest_of_text, fingerprint_of
+from charlm.corpus.builder import build_corpus
 from charlm.corpus.cache import cached_corpus
 from charlm.corpus.corpus import Corpus, PartName
 from charlm.corpus.files import find_files
+from charlm.corpus.fingerprints import digest_of_text, fingerprint_of
 from charlm.corpus.provenance import Record
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CorpusError
