@@ -237,6 +237,7 @@ def test_ensemble_is_resumed(text_file: Path, tmp_path: Path) -> None:
     RunFolder(cut).best.unlink()
     for path in sorted((cut / "member-2").rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
+    (cut / "member-2").rmdir()
     assert isinstance(load(cut).model, LanguageModel)  # of the member that there is
     charlm("train", "--resume", cut)
     whole, resumed = load(tmp_path / "whole").model.tensors(), load(cut).model.tensors()
