@@ -23,7 +23,7 @@ from charlm.runs.checkpoint import (
     write_checkpoint,
 )
 from charlm.runs.hints import nearest_runs, runs_in
-from charlm.runs.logs import Logs
+from charlm.runs.logs import Logs, foreign_file_error
 from charlm.runs.writer import by_writer
 
 WRITE_REMEDY = "free some space, or choose another folder with --runs"
@@ -78,8 +78,13 @@ class RunFolder:
         return load_config(self.config_file)
 
     def has_config(self) -> bool:
-        """Return whether config.yaml has content: a crash may leave an empty file, or none."""
+        """Return whether config.yaml has content: a crash may leave an empty file, or none.
+
+        A config without a folder of checkpoints beside it is not that of a run.
+        """
         with file_errors("be read", self.path, "check the path"):
+            if not self.checkpoints.is_dir():
+                return False
             return self.config_file.exists() and self.config_file.stat().st_size > 0
 
     def check_is_run(self) -> None:
@@ -258,8 +263,3 @@ def _entries(path: Path, data: bytes) -> list[dict[str, Any]]:
     if type(entries) is list and all(type(one) is dict and "began" in one for one in entries):
         return entries
     raise foreign_file_error(path)
-
-
-def foreign_file_error(path: Path) -> RunError:
-    """Return the error for a file that charlm did not write and must not replace."""
-    return RunError(f"{path}: not a file that charlm wrote; move it away, and resume")

@@ -1,11 +1,12 @@
 """The logs of a run folder: metrics and samples of text."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from charlm.corpus.vocabulary import bytes_of
-from charlm.errors import file_errors
+from charlm.errors import RunError, file_errors
 from charlm.files.atomic import sync
 from charlm.runs.writer import by_writer
 
@@ -27,6 +28,24 @@ class Logs:
     def add_sample(self, step: int, text: str) -> None:
         """Append a sample that was drawn after a step; surrogates for raw bytes become these."""
         self._append(self.samples, f"--- step {step} ---\n{text}\n\n")
+
+    def check(self, kinds: tuple[str, ...] = ("step", "event")) -> None:
+        """Raise `RunError` if a log contains something that charlm did not write.
+
+        `kinds` are the first keys of lines of the metrics; entries of the samples begin with the
+        first one of them. A crash may have left half an entry at the end, or zeros in its place.
+        """
+        begin, line = f"--- {kinds[0]} ", re.compile(rf'\{{"(?:{"|".join(kinds)})": .*\}}')
+        for log in self._existing():
+            with file_errors("be read", log, "check the file"):
+                *whole, last = text_of(log).rstrip("\0").split("\n")
+            if log == self.metrics:
+                begins = any(_begins(last, f'{{"{kind}": ') for kind in kinds)
+                is_ours = begins and all(map(line.match, whole))
+            else:
+                is_ours = _begins("\n".join([*whole, last]), begin)
+            if not is_ours:
+                raise foreign_file_error(log)
 
     @by_writer
     def _append(self, path: Path, text: str) -> None:
@@ -60,3 +79,18 @@ class Logs:
 
     def _existing(self) -> list[Path]:
         return [path for path in (self.metrics, self.samples) if path.exists()]
+
+
+def text_of(log: Path) -> str:
+    """Return the text of a log; `bytes_of` gives the same bytes, raw ones of samples included."""
+    return log.read_bytes().decode("utf-8", "surrogateescape")
+
+
+def foreign_file_error(path: Path) -> RunError:
+    """Return the error for a file that charlm did not write and must not replace."""
+    return RunError(f"{path}: not a file that charlm wrote; move it away, and resume")
+
+
+def _begins(text: str, start: str) -> bool:
+    """Return whether a text, which may be cut short, begins like this."""
+    return text.startswith(start) or start.startswith(text)

@@ -9,11 +9,8 @@ from charlm.config.load import load_config
 from charlm.corpus.vocabulary import bytes_of
 from charlm.errors import CharlmError, file_errors
 from charlm.files.atomic import write_whole
-from charlm.runs.folder import RunFolder, foreign_file_error
-from charlm.runs.logs import Logs
-
-_METRICS = re.compile(r'\{"member": \d+, .*\}')
-"""A line of an ensemble's metrics."""
+from charlm.runs.folder import RunFolder
+from charlm.runs.logs import Logs, text_of
 
 
 class MemberLogs(Logs):
@@ -97,7 +94,7 @@ def merge_logs(ensemble: RunFolder) -> None:
     for log in (ensemble.metrics, ensemble.samples):
         with file_errors("be written", log, "free some space; then resume the run"):
             entries = [
-                _numbered(path, _text_of(path), number)
+                _numbered(path, text_of(path), number)
                 for number in numbers
                 if (path := ensemble.path / f"member-{number}" / log.name).exists()
             ]
@@ -107,27 +104,7 @@ def merge_logs(ensemble: RunFolder) -> None:
 
 def _check_logs(ensemble: RunFolder) -> None:
     """Raise `RunError` if a log of an ensemble contains something that charlm did not write."""
-    for log in (ensemble.metrics, ensemble.samples):
-        with file_errors("be read", log, "check the file"):
-            text = _text_of(log) if log.exists() else ""
-        # A crash may have left half an entry, or zeros in its place.
-        *whole, last = text.rstrip("\0").split("\n")
-        if log.suffix == ".jsonl":
-            is_ours = all(map(_METRICS.match, whole)) and _begins(last, '{"member": ')
-        else:
-            is_ours = _begins(text.rstrip("\0"), "--- member ")
-        if not is_ours:
-            raise foreign_file_error(log)
-
-
-def _text_of(log: Path) -> str:
-    """Return the text of a log; `bytes_of` gives the same bytes, raw ones of samples included."""
-    return log.read_bytes().decode("utf-8", "surrogateescape")
-
-
-def _begins(text: str, start: str) -> bool:
-    """Return whether a text, which may be cut short, begins like this."""
-    return text.startswith(start) or start.startswith(text)
+    ensemble.logs.check(("member",))
 
 
 def _numbered(log: Path, text: str, number: int) -> str:

@@ -61,6 +61,7 @@ def resume_network(
     The checkpoint's config decides; before the first save, that in config.yaml does. The last
     `replaceable_teachers` ones may have been trained longer since the checkpoint.
     """
+    folder.logs.check()
     if checkpoint is not None:
         if edits := ignored_edits(folder, checkpoint.config):
             emit(Advised((edits,)))

@@ -281,6 +281,49 @@ def test_member_replaces_no_foreign_folder(place: Callable[[], Path], tmp_path: 
     assert CliRunner().invoke(app, ["train", "--quiet", "--resume", "runs/both"]).exit_code == 0
 
 
+@pytest.mark.parametrize("log", ["metrics.jsonl", "samples.txt"])
+def test_foreign_log_is_neither_cut_nor_extended(
+    log: str, place: Callable[[], Path], tmp_path: Path
+) -> None:
+    """The message says to move it away; then the run resumes."""
+    run = place() / "runs" / "own"
+    arguments = ["--text", str(tmp_path / "text.txt"), *SMALL, "--set=training.steps=2"]
+    begun = CliRunner().invoke(app, ["train", "--quiet", "--name", "own", *arguments])
+    assert begun.exit_code == 0, begun.output
+    resume = ["train", "--quiet", "--resume", "runs/own", "--set=training.steps=4"]
+    own = (run / log).read_text("utf-8")
+    step = next(iter(own.splitlines()))
+    for mine in ("x", "mine\n" * 999, '{"mine": 1}\n', f"mine\n{own}", step.replace("step", "m")):
+        (run / log).write_text(mine, "utf-8")
+        refused = CliRunner().invoke(app, resume)
+        assert refused.exit_code == 1
+        assert f"{log}: not a file that charlm wrote; move it away" in refused.stderr
+        assert (run / log).read_text("utf-8") == mine
+    (run / log).rename(tmp_path / log)
+    resumed = CliRunner().invoke(app, resume)
+    assert resumed.exit_code == 0, resumed.output
+
+
+def test_foreign_folder_is_no_run(place: Callable[[], Path], tmp_path: Path) -> None:
+    """A config and logs without checkpoints are somebody's own: nothing resumes or cuts them."""
+    folder = place() / "runs" / "mine"
+    folder.mkdir(parents=True)
+    text = ["--text", str(tmp_path / "text.txt")]
+    config = CliRunner().invoke(app, ["train", "--print-config", *text, *SMALL]).stdout
+    files = {
+        "config.yaml": f"# mine\n{config}",
+        "metrics.jsonl": '{"step": 1}\n',
+        "samples.txt": "",
+    }
+    for name, content in files.items():
+        (folder / name).write_text(content, "utf-8")
+    for arguments in (["--resume", "runs/mine"], ["--name", "mine", *text, *SMALL]):
+        refused = CliRunner().invoke(app, ["train", *arguments])
+        assert refused.exit_code == 1
+        assert "runs/mine" in refused.stderr
+        assert {path.name: path.read_text("utf-8") for path in folder.iterdir()} == files
+
+
 def bytes_below(folder: Path) -> int:
     """Return how much lies in a cache besides the record of what is charlm's."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".charlm-made"]
