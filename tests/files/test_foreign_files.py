@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from support.foreign_files import SMALL, TEXT, list_the_tale
 from typer.testing import CliRunner
 
+from charlm.bench import benchmark, model_benchmark, timing
 from charlm.cli.clearing import clear_cache
 from charlm.cli.main import app
 from charlm.config.schema import Config, CorpusConfig, ModelConfig
@@ -28,6 +29,7 @@ from charlm.models.language_model import LanguageModel
 from charlm.runs.checkpoint import Checkpoint
 from charlm.runs.creation import create_run_folder
 from charlm.runs.finding import newest_run
+from charlm.training import auto
 
 FOLDERS = (
     *(".", "runs", "runs/other", "runs/other/checkpoints", "runs/member-1", "cache"),
@@ -110,6 +112,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     yield make
 
 
+def small_bench(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `charlm bench` measure little."""
+    monkeypatch.setattr(model_benchmark, "_PRODUCT_SIZE", 16)
+    monkeypatch.setattr(timing, "_NUM_TURNS", 2)
+    monkeypatch.setattr(benchmark, "_TEXT_BYTES", 1)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 @pytest.mark.parametrize(("runs", "cache"), [("runs", "cache"), (".", ".")], ids=["apart", "one"])
 def test_commands_leave_foreign_files_alone(
@@ -125,8 +134,13 @@ def test_commands_leave_foreign_files_alone(
     """
     text, below = str(tmp_path / "text.txt"), ["--runs", runs]
     train = ["train", "--quiet", *below, "--text", text, *SMALL, "--set=training.steps=2", "--name"]
+    small_bench(monkeypatch)
+    monkeypatch.setattr(auto, "measured_speed", lambda *sizes: 1e5)
+    one = ["--set=ensemble.members=1", "--set=ensemble.ngram_order=null", "--budget=1s"]
     commands = (
         [*train, "own"],
+        [*train[:-2], "--auto", *one, "--name=auto", "--set=training.log_every=1"],
+        ["bench", "--no-cells", "--seconds=0.001", "--text", text, *SMALL],
         [*train, "both", "--set=ensemble.members=2"],
         ["train", "--quiet", "--resume", f"{runs}/own", "--set=training.steps=3"],
         ["train", "--quiet", "--resume", f"{runs}/both"],
@@ -153,7 +167,11 @@ def test_commands_leave_foreign_files_alone(
             result = CliRunner().invoke(app, arguments)
             assert result.exit_code in (0, 1), (arguments, result.output)
             assert isinstance(result.exception, SystemExit | None), (arguments, result.exception)
-            for run in (folder / runs / "own", *(folder / runs / "both").glob("member-*")):
+            for run in (
+                folder / runs / "own",
+                folder / runs / "auto",
+                *(folder / runs / "both").glob("member-*"),
+            ):
                 if run.is_dir():
                     inside = (f"{run}", f"{run}/checkpoints")
                     planted |= plant(folder, {(i, n) for i in inside for n in IN_A_RUN})
