@@ -51,6 +51,10 @@ class Started:
     """Steps that a resumed run had taken; 0 for a new one."""
     progress: float
     """How much of the training is done, from 0 to 1."""
+    elapsed: float
+    """Seconds since training began, with validation, in all processes of the run."""
+    best_loss: float | None
+    """The lowest validation loss so far, in nats per character."""
     warnings: tuple[str, ...] = ()
     """Warnings about what biases the scores of this run."""
 
@@ -62,6 +66,8 @@ class Stepped:
     step: StepResult
     progress: float
     """How much of the training is done, from 0 to 1."""
+    elapsed: float
+    """As in `Started`."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,10 @@ class Sampled:
     """A sample of text was drawn, after validation."""
 
     step: int
+    epochs: float
+    """Epochs so far, in fractions."""
+    training_loss: float | None
+    """As in `Finished`."""
     text: str
     """Bytes that are not UTF-8, of a byte model, are surrogates in it (PEP 383)."""
 

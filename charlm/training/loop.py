@@ -77,6 +77,8 @@ class TrainingLoop:
             state.model,
             resumed_at=self.trainer.step,
             progress=self.trainer.progress(),
+            elapsed=state.clock(),
+            best_loss=state.counters.best_loss,
             warnings=warnings_of(state.provenance, state.corpus),
         )
 
@@ -125,7 +127,7 @@ class TrainingLoop:
         for step in self._steps():
             self.rollback.check_loss(step.loss)
             self.metrics.add_step(step)
-            self._emit(Stepped(step, self.trainer.progress()))
+            self._emit(Stepped(step, self.trainer.progress(), self.state.clock()))
             self._log_pause()
             if is_due(step.step, self.config.training.validate_every):
                 self._validate()
@@ -186,7 +188,8 @@ class TrainingLoop:
                 self.folder.save_best(best)
             self._emit(Validated(step, score, is_best))
         self.folder.logs.add_sample(step, sample)
-        self._emit(Sampled(step, sample))
+        epochs = self.trainer.epochs
+        self._emit(Sampled(step, epochs, state.counters.training_loss(epochs), sample))
 
     def _finish(self) -> Finished:
         """Load the best weights, or the last ones without a best; score them."""
