@@ -30,9 +30,9 @@ app.add_typer(data, name="data")
 
 def _show_version(is_requested: bool | None) -> None:
     if is_requested:
-        from importlib.metadata import version
+        from charlm.environment.version import charlm_version
 
-        print(f"charlm {version('charlm-rnn')}")
+        print(f"charlm {charlm_version()}")
         raise typer.Exit
 
 

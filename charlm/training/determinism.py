@@ -5,7 +5,6 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from charlm.config.schema import TrainingConfig
 from charlm.distributed.launch import launched
 from charlm.environment.processor import processor_name
+from charlm.environment.version import charlm_version
 from charlm.errors import ConfigError
 from charlm.kernels import compiler
 from charlm.models.language_model import LanguageModel
@@ -71,14 +71,10 @@ def environment(training: TrainingConfig, model: LanguageModel, fingerprint: str
 
     `fingerprint` is the digest of the text.
     """
-    try:
-        charlm_version = version("charlm-rnn")
-    except PackageNotFoundError:  # run from its source
-        charlm_version = "not installed"
     device, on_gpu = model.device, model.device.type == "cuda"
     return {
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
-        "charlm": charlm_version,
+        "charlm": charlm_version(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
