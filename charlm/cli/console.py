@@ -53,8 +53,8 @@ def print_message(text: str) -> None:
 
 
 def results() -> PlainConsole:
-    """Return a console for results: as wide as the terminal, or 160 columns without one."""
-    width = None if sys.stdout.isatty() else 160
+    """Return a console for results: as wide as the terminal, or wide enough for all tables."""
+    width = None if sys.stdout.isatty() else 10_000
     return PlainConsole(width=width)
 
 

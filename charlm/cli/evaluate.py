@@ -1,12 +1,13 @@
 """The `eval` command."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from charlm.cli.options import Device, DeviceOption, Json, Part, Quiet, RunPath, Runs, Texts
+from charlm.cli.options import Device, DeviceOption, Json, Part, Quiet, RunPaths, Runs, Texts
 from charlm.errors import CharlmError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: RunPath = None,
+    run: RunPaths = None,
     text: Texts = None,
     part: Annotated[
         Part | None, typer.Option(help="Split of the training text to score (default: test).")
@@ -45,31 +46,48 @@ def evaluate(
     Every character after the first is scored once, with the state carried through the whole text.
     """
     from charlm.cli.console import print_message
+    from charlm.cli.run_tables import show_scores
     from charlm.cli.tables import show_score
     from charlm.prediction import evaluation, predictor
+    from charlm.prediction.comparison import ScoredRun
 
+    paths, split = text or (), cast("PartName | None", part and part.value)
+    _check_options(run or (), paths, dynamic=dynamic, rows=rows, save=save)
+    scored = []
+    for path in run or (None,):
+        loaded = predictor.load(path, runs=runs, device=device.value, text=paths)
+        if not quiet:
+            print_message(f"using {loaded.describe()}")
+        if dynamic:
+            its_text, score, stored = evaluation.evaluate_dynamically(
+                loaded, text=paths, part=split, save=save
+            )
+            if stored and not quiet:
+                print_message(
+                    f"{save} contains {stored:,} characters of the training text and the scored "
+                    "text, for n-grams"
+                )
+        else:
+            its_text, score = evaluation.score_text(loaded, text=paths, part=split, rows=rows)
+        scored.append(ScoredRun.of(loaded, its_text.title, score))
+    if json_:
+        objects = [one.to_json() for one in scored]
+        print(json.dumps(objects if len(scored) > 1 else objects[0], allow_nan=False))
+    elif len(scored) > 1:
+        show_scores(scored)
+    else:
+        show_score(its_text.name, score)
+
+
+def _check_options(
+    runs: Sequence[Path], text: Sequence[str], *, dynamic: bool, rows: int, save: Path | None
+) -> None:
+    """Raise `CharlmError` for options that exclude each other, before a model is loaded."""
     if dynamic and rows > 1:
         raise CharlmError("--dynamic cannot be combined with --rows")
     if save is not None and not dynamic:
         raise CharlmError("--save requires --dynamic")
-    loaded = predictor.load(run, runs=runs, device=device.value, text=text or ())
-    if not quiet:
-        print_message(f"using {loaded.describe()}")
-    paths, split = text or (), cast("PartName | None", part and part.value)
-    if dynamic:
-        name, score, stored = evaluation.evaluate_dynamically(
-            loaded, text=paths, part=split, save=save
-        )
-        if stored and not quiet:
-            print_message(
-                f"{save} contains {stored:,} characters of the training text and the scored text, "
-                "for n-grams"
-            )
-    else:
-        name, score = evaluation.score_text(loaded, text=paths, part=split, rows=rows)
-    if json_:
-        overlaps = [overlap.to_json() for overlap in score.overlaps]
-        details = {"protocol": score.protocol, "overlaps": overlaps}
-        print(json.dumps(score.to_json() | details, allow_nan=False))
-    else:
-        show_score(name, score)
+    if len(runs) > 1 and save is not None:
+        raise CharlmError("--save takes one run; name only the one to adapt")
+    if len(runs) > 1 and "-" in text:
+        raise CharlmError("each run reads the text: save standard input in a file for --text")

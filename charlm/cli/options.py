@@ -39,6 +39,13 @@ RunPath = Annotated[
     Path | None,
     typer.Argument(metavar="[RUN|CHECKPOINT]", help="Default: the newest run below --runs."),
 ]
+RunPaths = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[RUN|CHECKPOINT]...",
+        help="Several are compared in a table. Default: the newest run below --runs.",
+    ),
+]
 Runs = Annotated[Path, typer.Option(help="Folder that contains the run folders.", metavar="FOLDER")]
 Texts = Annotated[
     list[str] | None,
@@ -48,7 +55,12 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set a key: section.key=value. Repeatable."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print JSON, for programs; an error, too, as an object with the key error."
+    ),
+]
 Quiet = Annotated[
     bool,
     typer.Option(

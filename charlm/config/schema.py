@@ -32,6 +32,13 @@ class Config(Section):
     ensemble: EnsembleConfig = EnsembleConfig()
     generation: GenerationConfig = GenerationConfig()
 
+    @property
+    def cells(self) -> str:
+        """The cell, with the number of networks and the n-grams of an ensemble, to be read."""
+        networks = f"{self.ensemble.size} × " if self.ensemble.size > 1 else ""
+        ngrams = " + n-grams" if self.ensemble.ngram_order else ""
+        return f"{networks}{self.model.cell}{ngrams}"
+
     @model_validator(mode="after")
     def _check_extension(self) -> "Config":
         if self.corpus.vocabulary == "extend" and self.training.start_from is None:

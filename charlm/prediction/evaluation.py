@@ -53,13 +53,13 @@ def score_text(
     text: TextPaths = (),
     part: PartName | None = None,
     rows: int = 1,
-) -> tuple[str, Score]:
-    """Score a model as `evaluate` does; return the name of the text, and the score."""
+) -> tuple[ScoredText, Score]:
+    """Score a model as `evaluate` does; return the text, and the score."""
     checkpoint = _checkpoint_of(predictor)
     scored = text_to_score(checkpoint, text, part)
     score = evaluate_part(predictor.model, scored.part, rows).checked(scored.name)
     method = protocol(num_streams(len(scored.part), rows), predictor.model.precision)
-    return scored.name, _with_protocol(score, method, scored, checkpoint)
+    return scored, _with_protocol(score, method, scored, checkpoint)
 
 
 def evaluate_dynamically(
@@ -68,12 +68,12 @@ def evaluate_dynamically(
     text: TextPaths = (),
     part: PartName | None = None,
     save: str | Path | None = None,
-) -> tuple[str, Score, int]:
+) -> tuple[ScoredText, Score, int]:
     """Score a text while training on it: every character is scored before the model learns from it.
 
     The learning rates are those with the lowest loss on the validation split of the training text,
     unless that split is scored. `save` is the path for the adapted model. This changes the
-    predictor's model. Returns the name of the text, the score, and how many characters of text the
+    predictor's model. Returns the text, the score, and how many characters of text the
     saved file contains (0 without `save`). Raises `CorpusError` also if the training text is
     missing.
     """
@@ -90,13 +90,13 @@ def evaluate_dynamically(
     training_ids = corpus.parts["train"].ids
     evaluation = DynamicEvaluation(predictor.model, training_ids, rates_text=rates_text)
     score, rates = evaluation.score(scored.part).checked(scored.name), evaluation.rates
-    method = f"online: scored, then trained on (rate {rates.learning:g}, pull {rates.pull:g})"
-    score = _with_protocol(score, method, scored, checkpoint)
+    note = f" (rate {rates.learning:g}, pull {rates.pull:g})"
+    score = _with_protocol(score, "online: scored, then trained on", scored, checkpoint, note)
     if save is None:
-        return scored.name, score, 0
+        return scored, score, 0
     adapted = _adapted(checkpoint, predictor.model, corpus, scored)
     write_checkpoint(from_user(save), adapted, is_new=True)
-    return scored.name, score, stored_characters(adapted)
+    return scored, score, stored_characters(adapted)
 
 
 def _adapted(
@@ -145,16 +145,23 @@ def _checkpoint_of(predictor: Predictor) -> Checkpoint:
     return predictor.checkpoint
 
 
-def _with_protocol(score: Score, method: str, scored: ScoredText, checkpoint: Checkpoint) -> Score:
-    method += scored.note
-    return _with_warnings(score, method, checkpoint.provenance, scored.part, checkpoint.vocabulary)
+def _with_protocol(
+    score: Score, method: str, scored: ScoredText, checkpoint: Checkpoint, note: str = ""
+) -> Score:
+    note += scored.note
+    records, vocabulary = checkpoint.provenance, checkpoint.vocabulary
+    return _with_warnings(score, method, records, scored.part, vocabulary, note)
 
 
 def _with_warnings(
-    score: Score, method: str, records: Sequence[Record], part: Part, vocabulary: Vocabulary
+    score: Score,
+    method: str,
+    records: Sequence[Record],
+    part: Part,
+    vocabulary: Vocabulary,
+    note: str = "",
 ) -> Score:
-    """Return a score with its overlaps, and with the protocol: the method, then all warnings."""
+    """Return a score with its overlaps, and with the protocol: method, note, then all warnings."""
     found = overlaps(records, part, vocabulary)
-    return replace(
-        score, protocol=method + score.unknown_note + caveats(records, found), overlaps=found
-    )
+    warnings = score.unknown_note + caveats(records, found)
+    return replace(score, method=method, protocol=method + note + warnings, overlaps=found)

@@ -7,11 +7,14 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from charlm.corpus.corpus import Origin
 from charlm.corpus.known_characters import MOST_UNKNOWN_FRACTION
 from charlm.corpus.overlaps import Overlap
 from charlm.corpus.vocabulary import NUM_CODE_POINTS
 from charlm.errors import DivergenceError
 from charlm.kernels.loading import Precision
+
+_NO_ORIGIN = Origin("", 0)
 
 
 def perplexity(nats_per_character: float) -> float:
@@ -40,6 +43,10 @@ class Score:
     """Precision of the operands of the model's products."""
     overlaps: tuple[Overlap, ...] = ()
     """How much of the text the model has seen in training."""
+    origin: Origin = _NO_ORIGIN
+    """The text by its content, and the position of the first character in it."""
+    method: str = ""
+    """How the text was scored; `protocol` adds what concerns this model alone."""
 
     @property
     def nats_per_character(self) -> float:
@@ -62,6 +69,15 @@ class Score:
         """
         unknown_bits = self.unknown_characters * math.log2(NUM_CODE_POINTS)
         return (self.nats / math.log(2) + unknown_bits) / self.bytes
+
+    @property
+    def characters_scored(self) -> tuple[str, int, int]:
+        """Return the digest of the text and the range of its characters; equal for the same ones.
+
+        The model reads the first one, and predicts the others.
+        """
+        start = self.origin.start
+        return self.origin.digest, start, start + self.characters + 1
 
     @property
     def unknown_note(self) -> str:

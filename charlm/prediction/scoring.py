@@ -111,6 +111,7 @@ def score_of(part: Part, total: Callable[[], float], streams: Streams | None = N
         characters,
         bytes=sum(size for size, _ in measures),
         unknown_characters=sum(unknown for _, unknown in measures),
+        origin=part.origin,
     )
 
 

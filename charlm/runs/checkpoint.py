@@ -83,6 +83,13 @@ class Checkpoint:
     provenance: tuple[Record, ...] = ()
     """Records of all texts that the weights have seen."""
 
+    @property
+    def step(self) -> int | None:
+        """Number of steps that the weights were trained for, of all networks; None if unknown."""
+        counters = self.training_counters.get("trainer", self.training_counters)
+        step = counters.get("step") if isinstance(counters, dict) else None
+        return step if type(step) is int else None
+
     def make_model(self, device: torch.device | str = "cpu") -> AnyModel:
         """Build the model with its trained weights, ready to predict."""
         model: AnyModel

@@ -1,5 +1,7 @@
 """Find run folders and the checkpoints in them."""
 
+import re
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,3 +48,20 @@ def checkpoint_to_use(path: Path, runs: Path = Path("runs")) -> Path:
             return checkpoint
     hint = runs_in(path) or "give a run's folder or a checkpoint file"
     raise RunError(f"{path}: contains no checkpoint; {hint}")
+
+
+def names_of_runs(checkpoints: Sequence[Path]) -> list[str]:
+    """Return the names of the runs with these checkpoints; the paths, if names are not unique.
+
+    A member has its ensemble's name, too. A checkpoint outside a run folder has its path.
+    """
+    names = [_name_of_run(path) for path in checkpoints]
+    return names if len(set(names)) == len(names) else [str(path) for path in checkpoints]
+
+
+def _name_of_run(checkpoint: Path) -> str:
+    folder = checkpoint.absolute().parent
+    if folder.name != "checkpoints":
+        return str(checkpoint)
+    *_, parent, name = ("", *folder.parent.parts)
+    return f"{parent}/{name}" if re.fullmatch(r"member-\d+", name) else name

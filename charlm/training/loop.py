@@ -221,7 +221,6 @@ class TrainingLoop:
         if self.state.counters.best_loss is not None:
             self.processes.wait_for_all()  # the first one has written it
             best = self.state.read_matching(self.folder.best)
-            weights, step = best.weights, best.training_counters.get("step")
-            best_step = step if isinstance(step, int) else 0
+            weights, best_step = best.weights, best.step or 0
         self.state.model.load_state_dict(weights)
         return best_step

@@ -60,7 +60,10 @@ def mix_members(
         vocabulary,
         corpus.fingerprint,
         {},
-        training_counters={NETWORK_LOSSES: network_losses},
+        training_counters={
+            "step": sum(member.best_step for member in finished),
+            NETWORK_LOSSES: network_losses,
+        },
         opening_tensors=opening.tensors() if opening else {},
         compute=checkpoints[0].compute,
         provenance=records,
