@@ -26,6 +26,10 @@ class CharlmError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.splitlines()))
 
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that IPython and notebooks show: the message, without a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ConfigError(CharlmError):
     """A config file, a key or a value that cannot be used."""
