@@ -301,14 +301,19 @@ def test_clearing_keeps_foreign_files(
     assert [path.name for path in (tmp_path / "disk").iterdir()] == ["thesis.tex"]
 
 
-def test_fingerprints_are_stable(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("newlines", "golden"),
+    [
+        ("keep", "c3353c8d618f2f97b58a7cf9a8b1cc3d"),
+        ("auto", "9de36f5ad3fce562348026b374cb441b"),
+    ],
+)
+def test_fingerprints_are_stable(newlines: str, golden: str, tmp_path: Path) -> None:
     """Fingerprints do not change between versions, so that no run finds its text changed."""
     path = tmp_path / "text.txt"
     path.write_bytes(b"a text that stays as it is, character by character\n" * 3)
-    assert build_corpus(CorpusConfig(paths=(str(path),))).fingerprint == GOLDEN_FINGERPRINT
-
-
-GOLDEN_FINGERPRINT = "c3353c8d618f2f97b58a7cf9a8b1cc3d"
+    config = CorpusConfig.model_validate({"paths": (str(path),), "newlines": newlines})
+    assert build_corpus(config).fingerprint == golden
 
 
 def test_empty_vocabulary_is_refused(text_file: Path) -> None:
