@@ -20,6 +20,7 @@ import pytest
 from support.clocked import clock_of_steps
 from support.commands import command, run, steps_logged
 from support.launches import worker
+from support.training import PowerLossError
 from support.workplace import Workplace
 
 import charlm
@@ -242,13 +243,13 @@ def test_a_budget_is_not_given_twice(
                 now[0] += 1
                 if event.step.step == last:
                     if not saves:
-                        raise RuntimeError("power loss")
+                        raise PowerLossError
                     os.kill(os.getpid(), signal.SIGTERM)
 
         return on_event
 
     folder = tmp_path / "run"
-    ended: Any = pytest.raises(KeyboardInterrupt if saves else RuntimeError)
+    ended: Any = pytest.raises(KeyboardInterrupt if saves else PowerLossError)
     with ended:
         charlm.train(
             text=text_file,
