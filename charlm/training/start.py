@@ -1,6 +1,6 @@
 """Start training and resume it: the Python interface of `charlm train`."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from charlm.errors import ConfigError, memory_errors
 from charlm.files.locations import from_user
 from charlm.runs.creation import create_run_folder
 from charlm.runs.folder import RunFolder
+from charlm.runs.names import name_from_text
 from charlm.training import network_run
 from charlm.training.auto import advise
 from charlm.training.calibration import choose_precision
@@ -40,6 +41,7 @@ def train(
 ) -> Finished:
     """Train a model in a new run folder, `runs/name`.
 
+    Without `name`, runs are numbered under the name of the text, or of the config without a text.
     `config` is a name or a file, and `settings` (`section.key=value`) change it. `text` (files,
     folders, globs) replaces the text of the config before the settings apply. With `auto`, charlm
     chooses model, batches and schedule for the text, except what the settings set. `on_event` gets
@@ -48,9 +50,8 @@ def train(
     Raises `CharlmError`. On Ctrl-C it saves and raises `KeyboardInterrupt`. The processes of a
     `torchrun` launch train one model together; after a restart they resume the run.
     """
-    stem = "run" if isinstance(config, Config) else Path(config).stem
-    if auto and stem == "quickstart":  # charlm replaces all its settings
-        stem = "auto"
+    text = [text] if isinstance(text, str | Path) else list(text)
+    stem = _stem(config, text, auto)
     settings, runs = list(settings), from_user(runs)
     if isinstance(config, Config):
         resolved = override(config, settings, text)
@@ -83,6 +84,14 @@ def train(
             return RunFolder(path, is_writer=processes.is_first)
 
         return network_run.train_network(resolved, make_folder, processes, emit)
+
+
+def _stem(config: str | Path | Config, text: Sequence[str | Path], auto: bool) -> str:
+    """Return the name, without a number, of the runs of a text, or else of a config."""
+    if text:
+        return name_from_text(text)
+    stem = "run" if isinstance(config, Config) else Path(config).stem
+    return "auto" if auto and stem == "quickstart" else stem  # charlm replaces all its settings
 
 
 def resume(

@@ -46,7 +46,7 @@ def test_train_prints_its_folder_last(trained: Path) -> None:
         "--set=training.steps=3", *SMALL,
     )  # fmt: skip
     folder = Path(result.stdout.splitlines()[-1])
-    assert folder == trained.parent / "quickstart-1"
+    assert folder == trained.parent / "text-1"
     assert "test perplexity" in result.stdout
     assert "validation loss" in result.stderr
     assert {path.name for path in folder.iterdir() if path.name != ".lock"} == {
@@ -59,7 +59,7 @@ def test_quiet_prints_the_folder_alone(trained: Path, tmp_path: Path) -> None:
     result = run(
         "train", "--text", text, "--runs", tmp_path, "--quiet", "--set=training.steps=2", *SMALL
     )
-    assert result.stdout == f"{tmp_path / 'quickstart-1'}\n"
+    assert result.stdout == f"{tmp_path / 'text-1'}\n"
     assert result.stderr == ""
 
 
@@ -177,10 +177,10 @@ def test_seed_and_budget_on_the_command_line(trained: Path, tmp_path: Path) -> N
         *(option for option in SMALL if "budget" not in option),
     )
     assert result.exit_code == 0, result.output
-    records = (tmp_path / "quickstart-1" / "metrics.jsonl").read_text("utf-8").splitlines()
+    records = (tmp_path / "text-1" / "metrics.jsonl").read_text("utf-8").splitlines()
     rates = [json.loads(record)["learning_rate"] for record in records if '"loss"' in record]
     assert rates[-1] < max(rates), "the schedule is laid over the time"
-    assert "budget: 0.5" in (tmp_path / "quickstart-1" / "config.yaml").read_text("utf-8")
+    assert "budget: 0.5" in (tmp_path / "text-1" / "config.yaml").read_text("utf-8")
 
 
 def test_training_on_standard_input(trained: Path, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_training_on_standard_input(trained: Path, tmp_path: Path) -> None:
         "train", "--text", "-", "--runs", tmp_path, "--set=training.steps=2", *SMALL, stdin=text
     )
     assert result.exit_code == 0, result.output
-    folder = tmp_path / "quickstart-1"
+    folder = tmp_path / "stdin-1"
     assert run("train", "--resume", folder, "--set=training.steps=4").exit_code == 0
     assert run("eval", folder).exit_code == 0
 

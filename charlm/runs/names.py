@@ -1,0 +1,47 @@
+"""Name new runs for the texts that they are trained on."""
+
+import glob
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+from itertools import takewhile
+from pathlib import Path
+
+_MOST_CHARACTERS = 60
+"""Longest name without its number; in UTF-8 it has at most 240 bytes, and a file name 255."""
+
+
+def name_from_text(paths: Sequence[str | Path]) -> str:
+    """Return a name for runs on a text: that of its first file or folder, without its ending.
+
+    Of a glob, it is that of the folder that the glob searches. The name is plain: letters, digits,
+    `.`, `_` and `-`, with a letter or digit first, so that no shell needs quotes and no command
+    takes it for an option.
+    """
+    first = str(paths[0])
+    if first == "-":
+        return "stdin"
+    path = Path(os.path.abspath(os.path.expanduser(first)))  # noqa: PTH100, PTH111 - they never raise
+    name = path.name
+    if glob.has_magic(first) and not os.path.lexists(path):
+        before = takewhile(lambda part: not glob.has_magic(part), path.parts)
+        name = Path(*before).name
+    elif not os.path.isdir(path):  # noqa: PTH112 - never raises
+        name = _without_ending(name)
+    plain = "".join(character if _is_plain(character) else "-" for character in name)
+    plain = re.sub(r"-{2,}", "-", plain)
+    plain = re.sub(r"^[\W_]+", "", plain)[:_MOST_CHARACTERS]
+    return plain.rstrip("-._") or "text"
+
+
+def _without_ending(name: str) -> str:
+    """Return the name of a file without endings such as .txt and .txt.gz."""
+    name = re.sub(r"(?<=.)\.gz$", "", name, flags=re.IGNORECASE)
+    return re.sub(r"(?<=.)\.[A-Za-z]\w{0,7}$", "", name)
+
+
+def _is_plain(character: str) -> bool:
+    """Return whether a character is of a word, such as a letter with its marks, or one of `._-`."""
+    is_mark = unicodedata.category(character).startswith("M")
+    return character.isalnum() or is_mark or character in "._-"
