@@ -10,8 +10,8 @@ def option_duration(seconds: float) -> str:
     """Format seconds in the syntax of options: 90 as 1m30s, 5400 as 1h30m, 0.5 as 0.5s."""
     minutes, rest = divmod(round(seconds, 3), 60)
     hours, minutes = divmod(int(minutes), 60)
-    amounts = ((hours, "h"), (minutes, "m"), (round(rest, 3), "s"))
-    return "".join(f"{amount:g}{unit}" for amount, unit in amounts if amount) or "0s"
+    amounts = ((f"{hours}", "h"), (f"{minutes}", "m"), (f"{round(rest, 3):g}", "s"))
+    return "".join(amount + unit for amount, unit in amounts if amount != "0") or "0s"
 
 
 def duration(seconds: float) -> str:

@@ -230,7 +230,8 @@ def _describe_limits(training: TrainingConfig) -> str:
         limits.append(count(training.steps, "step"))
     if training.budget is not None:
         limits.append(option_duration(training.budget))
-    return " or ".join(limits) + ("" if len(limits) == 1 else ", whichever comes first")
+    first, *others = limits
+    return f"{first}, or {' or '.join(others)} if that is sooner" if others else first
 
 
 def _describe_engine(event: Started) -> str:

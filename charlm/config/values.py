@@ -3,7 +3,9 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PositiveFloat
+from pydantic import BeforeValidator, Field, PlainSerializer, PositiveFloat
+
+from charlm.formatting import option_duration
 
 _NUMBER = r"((?:[0-9]+\.?[0-9]*|\.[0-9]+))"
 _DURATION = re.compile(
@@ -24,6 +26,12 @@ def parse_duration(value: Any) -> Any:
     hours, minutes, rest = (float(number or 0) for number in match.group(1, 2, 3))
     is_in_minutes = match[1] is not None and match[2] is None and not match[4]
     return 3600 * hours + 60 * minutes + rest * (60 if is_in_minutes else 1)
+
+
+def written_duration(seconds: float) -> str | float:
+    """Write seconds as `parse_duration` reads them: 180 as 3m; as a number where that loses any."""
+    written = option_duration(seconds)
+    return written if parse_duration(written) == seconds else seconds
 
 
 def as_tuple(value: Any) -> Any:
@@ -51,4 +59,8 @@ Factor = Annotated[float, Field(gt=0.0, lt=1.0)]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 Size = Annotated[int, Field(gt=0, lt=2**24)]
 Paths = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
-Seconds = Annotated[PositiveFloat, BeforeValidator(parse_duration)]
+Seconds = Annotated[
+    PositiveFloat,
+    BeforeValidator(parse_duration),
+    PlainSerializer(written_duration, when_used="json-unless-none"),
+]

@@ -318,10 +318,10 @@ def test_run_begins_by_naming_its_limits(text_file: Path, tmp_path: Path) -> Non
         *(word for word in arguments if "budget=" not in str(word)), "--set=training.steps=1"
     )
     assert done.exit_code == 0, done.output
-    assert "for at most 1 step or 1h30m, whichever comes first" in done.stderr
+    assert "for at most 1 step, or 1h30m if that is sooner" in done.stderr
     folder = done.stdout.splitlines()[-1]
     again = run("train", "--resume", folder, "--set=training.epochs=3")
-    assert "at most 3 epochs or 1 step or 1h30m" in again.stderr
+    assert "at most 3 epochs, or 1 step or 1h30m if that is sooner" in again.stderr
     assert "the run is finished" in again.stderr
     assert RunFolder(Path(folder)).read_config() is not None
 
