@@ -39,10 +39,12 @@ _LOSS_SMOOTHING = 0.95
 class TrainingView:
     """Shows the events of training: messages, the bar, samples and the summary."""
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, quiet: bool = False, *, only_messages: bool = False) -> None:
+        """With `only_messages`, nothing is printed to standard output, and there is no bar."""
         self._messages = PlainConsole(stderr=True, quiet=quiet)
         self._results = results()
         self._quiet = quiet
+        self._only_messages = only_messages
         self._bar: tqdm[NoReturn] | None = None
         self._loss: float | None = None
         self._began_at = 0.0
@@ -72,12 +74,16 @@ class TrainingView:
                 self.close()
                 self._messages.print("stopped and saved; resume with", style="bold")
                 self._messages.print(f"  charlm train --resume {event.folder.path}")
-                self._results.print(str(event.folder.path))
+                self._print_folder(event)
             case Finished():
                 self.close()
-                if not self._quiet:
+                if not self._quiet and not self._only_messages:
                     show_finished(event)
-                self._results.print(str(event.folder.path))
+                self._print_folder(event)
+
+    def _print_folder(self, event: Stopping | Finished) -> None:
+        if not self._only_messages:
+            self._results.print(str(event.folder.path))
 
     def _show_start(self, event: Started) -> None:
         for line in (_describe_corpus(event.corpus), _describe_model(event), *event.warnings):
@@ -95,7 +101,7 @@ class TrainingView:
                 "the run is finished; to extend it, raise the limit that it reached (--budget, or "
                 "--set training.epochs or training.steps), or replace it (null and another limit)"
             )
-        if not self._quiet and sys.stderr.isatty():
+        if not self._quiet and not self._only_messages and sys.stderr.isatty():
             self._bar = tqdm(
                 total=1.0,
                 bar_format="{percentage:3.0f}%|{bar}| {desc}",

@@ -1,5 +1,6 @@
 """The `train` command."""
 
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,6 +50,10 @@ def train(
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the resolved config and stop.")
     ] = False,
+    json_: Annotated[
+        bool,
+        typer.Option("--json", help="Print a JSON object per event on a line, for programs."),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a model on a text.
@@ -78,13 +83,15 @@ def train(
 
     if launched().local_rank == 0:
         compiler.begin()  # it runs while torch loads
+    from charlm.cli.json_events import JsonEvents
     from charlm.cli.progress import TrainingView
     from charlm.training import start
 
-    view = TrainingView(quiet)
-    try:
+    view = TrainingView(quiet, only_messages=json_)
+    events = JsonEvents(view) if json_ else None
+    with closing(view), events.reporting_errors() if events else nullcontext():
         if resume is not None:
-            start.resume(resume, text=text or (), settings=settings, on_event=view)
+            start.resume(resume, text=text or (), settings=settings, on_event=events or view)
         else:
             start.train(
                 config,
@@ -93,7 +100,5 @@ def train(
                 name=name,
                 runs=runs,
                 auto=auto,
-                on_event=view,
+                on_event=events or view,
             )
-    finally:
-        view.close()

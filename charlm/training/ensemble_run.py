@@ -34,7 +34,7 @@ def train_members(
     for number in range(config.ensemble.size):
         merge_logs(folder)
         member, is_student = member_folder(folder, number + 1), number == config.ensemble.members
-        emit(NetworkBegins(number + 1, config.ensemble.size, is_student))
+        emit(NetworkBegins(folder, number + 1, config.ensemble.size, is_student))
         member_config = _member_config(folder, config, number)
         if _is_begun(member):
             with member.locked():

@@ -1,6 +1,8 @@
 """The events of training, for the console and for programs that call `charlm.train`."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from charlm.config.schema import Config
 from charlm.corpus.corpus import Corpus, PartName
@@ -23,6 +25,8 @@ class Advised:
 class NetworkBegins:
     """The training of a network of an ensemble begins."""
 
+    folder: RunFolder
+    """That of the ensemble."""
     number: int
     """Counted from 1."""
     size: int
@@ -71,6 +75,14 @@ class Stepped:
 
 
 @dataclass(frozen=True)
+class Logged:
+    """A training line was written to `metrics.jsonl`."""
+
+    line: dict[str, Any]
+    """Its contents; the losses are means over the steps since the previous line."""
+
+
+@dataclass(frozen=True)
 class Validated:
     """The validation split was scored."""
 
@@ -90,6 +102,14 @@ class Sampled:
     """As in `Finished`."""
     text: str
     """Bytes that are not UTF-8, of a byte model, are surrogates in it (PEP 383)."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The checkpoint to resume from was written."""
+
+    step: int
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -163,8 +183,10 @@ Event = (
     | Mixing
     | Started
     | Stepped
+    | Logged
     | Validated
     | Sampled
+    | Saved
     | RolledBack
     | Paused
     | StopRequested

@@ -51,10 +51,10 @@ class TrainingLoop:
         self.config = state.config
         self.processes = state.processes
         self.trainer = state.trainer
-        self.rollback = Rollback(state, folder)
-        self.metrics = MetricsLog(state, folder)
         self._failure: BaseException | None = None
         """What `emit` has raised while steps were taken."""
+        self.rollback = Rollback(state, folder, self._emit)
+        self.metrics = MetricsLog(state, folder)
 
     def run(self) -> Finished:
         """Train to the end; raises `KeyboardInterrupt`, with everything saved, on a stop."""
@@ -126,8 +126,10 @@ class TrainingLoop:
         """Take steps until training is complete or somebody asks to stop, and save."""
         for step in self._steps():
             self.rollback.check_loss(step.loss)
-            self.metrics.add_step(step)
+            logged = self.metrics.add_step(step)
             self._emit(Stepped(step, self.trainer.progress(), self.state.clock()))
+            if logged is not None:
+                self._emit(logged)
             self._log_pause()
             if is_due(step.step, self.config.training.validate_every):
                 self._validate()

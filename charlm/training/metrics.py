@@ -5,6 +5,7 @@ from typing import Any
 from charlm.prediction.perplexity import Score
 from charlm.runs.folder import RunFolder
 from charlm.training.counters import Mean, is_due
+from charlm.training.events import Logged
 from charlm.training.state import TrainingState
 from charlm.training.step_result import StepResult
 
@@ -16,16 +17,17 @@ class MetricsLog:
         self.state = state
         self.folder = folder
 
-    def add_step(self, step: StepResult) -> None:
-        """Count a step; write a line if one is due, or at the end of an epoch."""
+    def add_step(self, step: StepResult) -> Logged | None:
+        """Count a step; write a line if one is due or an epoch ends, and return its event."""
         counters = self.state.counters
         counters.line.add(step)
         counters.epoch.add(step)
         epoch_ended = step.epoch.is_integer()
         if epoch_ended or is_due(step.step, self.state.config.training.log_every):
-            self._log_training(step, epoch_ended)
+            return self._log_training(step, epoch_ended)
+        return None
 
-    def _log_training(self, step: StepResult, epoch_ended: bool) -> None:
+    def _log_training(self, step: StepResult, epoch_ended: bool) -> Logged:
         counters = self.state.counters
         line: dict[str, Any] = {
             **self._progress(),
@@ -39,6 +41,7 @@ class MetricsLog:
             counters.last_epoch_loss = line["epoch_loss"] = counters.epoch.loss
             counters.epoch = Mean()
         self.folder.logs.add_metrics(line)
+        return Logged(line)
 
     def log_validation(self, score: Score) -> None:
         """Write the line of a validation."""

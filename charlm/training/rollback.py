@@ -1,5 +1,6 @@
 """When checkpoints are saved, and which one training rolls back to when it diverges."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from charlm.runs.checkpoint import Checkpoint
 from charlm.runs.folder import RunFolder
 from charlm.training.counters import is_due
 from charlm.training.divergence import advice, is_divergence
-from charlm.training.events import RolledBack
+from charlm.training.events import Event, RolledBack, Saved
 from charlm.training.state import TrainingState
 
 
@@ -56,9 +57,15 @@ class Rollback:
         discard, log                      diverges at the same step and rolls back
     """
 
-    def __init__(self, state: TrainingState, folder: RunFolder) -> None:
+    def __init__(
+        self,
+        state: TrainingState,
+        folder: RunFolder,
+        emit: Callable[[Event], None] = lambda event: None,
+    ) -> None:
         self.state = state
         self.folder = folder
+        self.emit = emit
 
     @property
     def target(self) -> Path:
@@ -97,6 +104,7 @@ class Rollback:
         folder.save_last(checkpoint, state.trainer.step, state.config.training.keep_checkpoints)
         if is_regular:
             folder.delete_rollback()
+        self.emit(Saved(state.trainer.step, folder.last))
 
     def check_loss(self, loss: float) -> None:
         """Raise `DivergenceError` if the loss has leapt up because the weights are bad.

@@ -1,0 +1,193 @@
+"""`charlm train --json`: each line is an event as the document describes it."""
+
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.commands import SMALL, run
+from support.commands import train as trained_run
+from typer.testing import Result
+
+import charlm.cli
+from charlm.training.event_json import to_line
+from charlm.training.step_result import StepResult
+from charlm.training.trainer import Trainer
+
+TYPES: dict[str, tuple[type, ...]] = {
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "string": (str,),
+    "object": (dict,),
+    "array of strings": (list,),
+    "array of objects": (list,),
+    "null": (type(None),),
+}
+
+
+def documented() -> dict[str, dict[str, str]]:
+    """Return the type of each key of each event, as the table in the document has them."""
+    document = (Path(charlm.cli.__file__).parent / "README.md").read_text("utf-8")
+    events: dict[str, dict[str, str]] = {}
+    for line in re.findall(r"^\| (?!event|---)(.*) \|$", document, re.MULTILINE):
+        name, key, kind, _ = (cell.strip().strip("`") for cell in line.split("|"))
+        if name:
+            keys = events[name] = {}
+        if key:
+            keys[key] = kind
+    return events
+
+
+EVENTS = documented()
+
+
+def is_of_kind(value: Any, kind: str) -> bool:
+    allowed = [one for name in kind.split(" or ") for one in TYPES[name]]
+    if kind.startswith("array"):
+        item = str if "strings" in kind else dict
+        return type(value) is list and all(type(one) is item for one in value)
+    return type(value) in allowed
+
+
+def refuse_constant(name: str) -> None:
+    raise AssertionError(f"{name} is not JSON")
+
+
+def events_of(result: Result) -> list[dict[str, Any]]:
+    """Return the events that a command printed; each is as the document says, in its place."""
+    lines = result.stdout.splitlines()
+    assert result.stdout == "".join(f"{line}\n" for line in lines) and result.stdout.isascii()
+    events = [json.loads(line, parse_constant=refuse_constant) for line in lines]
+    for event in events:
+        fields = dict(event)
+        kinds, member = EVENTS[fields.pop("event")], fields.pop("member", 1)
+        assert is_of_kind(fields.pop("run"), "string or null") and is_of_kind(member, "integer")
+        required = {key for key, kind in kinds.items() if not kind.endswith(", optional")}
+        assert required <= fields.keys() <= kinds.keys(), event
+        for key, value in fields.items():
+            assert is_of_kind(value, kinds[key].removesuffix(", optional")), (event, key)
+    ends = [event["event"] in ("finished", "stopped", "error") for event in events]
+    assert ends == [*[False] * (len(events) - 1), True]
+    return events
+
+
+def train(text: Path, *arguments: object, steps: int = 4) -> Result:
+    runs = ("--runs", text.parent / "runs", f"--set=training.steps={steps}")
+    return run("train", "--text", text, "--json", *runs, *SMALL, *arguments)
+
+
+def names(events: list[dict[str, Any]]) -> list[str]:
+    return [event["event"] for event in events]
+
+
+def test_events_of_a_run(text_file: Path) -> None:
+    """The events come in the order of training; a step line is one of the log."""
+    result = train(text_file, "--set=training.log_every=2", "--set=training.validate_every=3")
+    events = events_of(result)
+    assert names(events) == [
+        *("start", "saved", "step", "validation", "sample", "step", "validation", "sample"),
+        *("saved", "finished"),
+    ]
+    folder = Path(events[-1]["run"])
+    assert all(event["run"] == str(folder) for event in events)
+    log = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    steps = [event for event in events if event["event"] == "step"]
+    assert [{k: v for k, v in step.items() if k not in ("event", "run")} for step in steps] == [
+        line for line in log if "loss" in line
+    ]
+    score = json.loads(run("eval", folder, "--json").stdout)
+    assert events[-1]["split"] == "test"
+    assert events[-1]["score"]["perplexity"] == pytest.approx(score["perplexity"])
+    assert events[-1]["score"].keys() <= score.keys()
+    assert "validation loss" in result.stderr
+
+
+def test_events_of_an_ensemble(text_file: Path) -> None:
+    """The events of a member have its number; those of the ensemble have none."""
+    events = events_of(train(text_file, "--set=ensemble.members=2", "--name=both"))
+    starts = [event for event in events if event["event"] == "start"]
+    assert [start["member"] for start in starts] == [1, 2]
+    assert "member" not in events[-1] and names(events)[-2] == "mixing"
+    assert {event["run"] for event in events} == {str(text_file.parent / "runs" / "both")}
+    assert [one["run"][-8:] for one in events[-1]["members"]] == ["member-1", "member-2"]
+
+
+def test_events_of_a_chosen_model(text_file: Path) -> None:
+    """With --auto the first event is the advice, which belongs to no run yet."""
+    small = ("--set=ensemble.members=1", "--set=model.hidden_size=8", "--set=generation.length=5")
+    about = ("--text", text_file, "--runs", text_file.parent, "--budget", "0.3s", *small)
+    events = events_of(run("train", "--auto", "--json", *about))
+    assert events[0]["event"] == "advice" and events[0]["run"] is None
+    assert events[0]["reasons"]
+
+
+def test_events_of_a_resumed_run(text_file: Path) -> None:
+    """A resumed run prints the events from its last checkpoint on."""
+    folder = trained_run(text_file, text_file.parent)
+    result = run("train", "--json", "--resume", folder, "--set=training.steps=6", "--quiet")
+    assert result.stderr == ""
+    events = events_of(result)
+    assert events[0]["event"] == "start" and events[0]["step"] == 4
+    assert [event["step"] for event in events if event["event"] == "step"] == [5, 6]
+
+
+def test_events_of_a_divergence(text_file: Path) -> None:
+    """A rollback is an event; the last event of a run that diverges again is its error."""
+    rates = ("learning_rate=1e9", "warmup_steps=0", "rollback_factor=0.9", "max_rollbacks=1")
+    unclipped = ("max_gradient_norm=null", "optimizer=sgd", *rates)
+    settings = [f"--set=training.{setting}" for setting in unclipped]
+    result = train(text_file, *settings, "--set=model.cell=rnn", "--set=model.nonlinearity=relu")
+    assert result.exit_code == 1
+    events = events_of(result)
+    assert "rollback" in names(events)
+    assert result.stderr.splitlines()[-1] == f"charlm: {events[-1]['error']}"
+
+
+@pytest.mark.parametrize("mistake", ["--set=batches.batch_size=0", "--set=corpus.encoding=none"])
+def test_an_error_is_the_last_event(text_file: Path, mistake: str) -> None:
+    """What refuses to train is an event, and a line on standard error."""
+    result = train(text_file, mistake)
+    assert result.exit_code == 1
+    [event] = events_of(result)
+    assert event["run"] is None
+    assert result.stderr.splitlines()[-1] == f"charlm: {event['error']}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+def test_a_stop_is_the_last_event(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C saves; the last event says that the run stopped."""
+    take_step = Trainer.take_step
+
+    def interrupted(self: Trainer, *arguments: Any) -> StepResult:
+        if self.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return take_step(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "take_step", interrupted)
+    result = train(text_file, steps=50)
+    assert result.exit_code == 130
+    events = events_of(result)
+    assert names(events)[-2:] == ["saved", "stopped"]
+    assert events[-2]["step"] == 3
+
+
+def test_a_line_is_valid_whatever_it_says() -> None:
+    """Numbers that are not finite become null; bytes that are no text become U+FFFD."""
+    values = {"a": [float("nan"), float("inf"), 0.5], "b": {"c": "é\u2028\udc80\n"}, "d": "\ud800"}
+    line = to_line(values)
+    assert "\n" not in line and len(line.splitlines()) == 1
+    read = json.loads(line, parse_constant=refuse_constant)
+    assert set(read.pop("d")) == {"\ufffd"}
+    assert read == {"a": [None, None, 0.5], "b": {"c": "é\u2028\ufffd\n"}}
+
+
+def test_samples_of_bytes_are_valid(text_file: Path) -> None:
+    """A byte model draws bytes that are not UTF-8, and each line is valid all the same."""
+    text_file.write_bytes(bytes(range(128, 256)) * 40)
+    result = train(text_file, "--set=corpus.unit=byte", "--set=corpus.newlines=keep")
+    assert "\ufffd" in events_of(result)[-1]["sample"]
