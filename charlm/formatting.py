@@ -1,4 +1,10 @@
-"""Format numbers for people."""
+"""Format numbers and small tables for people."""
+
+from collections.abc import Iterable
+from html import escape
+
+_MOST_SHOWN_CHARACTERS = 60
+"""Length of a name or a text in one line that describes an object."""
 
 
 def count(number: int, noun: str) -> str:
@@ -19,3 +25,27 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def shorten(text: str) -> str:
+    """Return a text in one line; the middle of a long one is left out."""
+    line = " ".join(text.split())
+    if len(line) <= _MOST_SHOWN_CHARACTERS:
+        return line
+    half = _MOST_SHOWN_CHARACTERS // 2
+    return f"{line[: half - 1]}…{line[-half:]}"
+
+
+def html_table(rows: Iterable[tuple[str, object]]) -> str:
+    """Return names and values as a table in HTML, for notebooks; rows without a value are left out.
+
+    Text is escaped. Lone surrogates, which no notebook can store, become question marks.
+    """
+    left = "text-align:left;white-space:pre-wrap"
+    cells = "".join(
+        f'<tr><th style="{left}">{escape(name)}</th><td style="{left}">{escape(str(value))}</td>'
+        "</tr>"
+        for name, value in rows
+        if value not in ("", None)
+    )
+    return f"<table>{cells}</table>".encode("utf-8", "replace").decode()

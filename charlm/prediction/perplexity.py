@@ -4,7 +4,7 @@ Totals are summed over the text and divided once: perplexity = exp(nats / charac
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from charlm.corpus.corpus import Origin
@@ -12,6 +12,7 @@ from charlm.corpus.known_characters import MOST_UNKNOWN_FRACTION
 from charlm.corpus.overlaps import Overlap
 from charlm.corpus.vocabulary import NUM_CODE_POINTS
 from charlm.errors import DivergenceError
+from charlm.formatting import count, html_table, shorten
 from charlm.kernels.loading import Precision
 
 _NO_ORIGIN = Origin("", 0)
@@ -25,7 +26,7 @@ def perplexity(nats_per_character: float) -> float:
         return math.inf
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Score:
     """Totals over a text; the properties divide them."""
 
@@ -47,6 +48,30 @@ class Score:
     """The text by its content, and the position of the first character in it."""
     method: str = ""
     """How the text was scored; `protocol` adds what concerns this model alone."""
+    text: str = ""
+    """Name of the text: a split of the training text, or the paths of another text."""
+
+    def __repr__(self) -> str:
+        """Return the measures: `nats` is a total, and easily taken for the loss."""
+        of_text = f" of {shorten(self.text)}" if self.text else ""
+        return (
+            f"Score(perplexity {self.perplexity:.3f}, {self.bits_per_character:.3f} bits per "
+            f"character, {count(self.characters, 'character')}{of_text})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the table that a notebook shows."""
+        rows = [
+            ("text", self.text),
+            ("perplexity", f"{self.perplexity:.4f}"),
+            ("nats per character", f"{self.nats_per_character:.4f}"),
+            ("bits per character", f"{self.bits_per_character:.4f}"),
+            ("bits per byte", f"{self.bits_per_byte:.4f}"),
+            ("characters scored", f"{self.characters:,}"),
+            ("unknown characters", f"{self.unknown_characters:,}"),
+            ("protocol", self.protocol),
+        ]
+        return html_table(rows)
 
     @property
     def nats_per_character(self) -> float:
@@ -91,13 +116,16 @@ class Score:
         )
 
     def checked(self, name: str) -> "Score":
-        """Return this score; raises `DivergenceError` if its nats are not finite."""
+        """Return this score of a text of this name.
+
+        Raises `DivergenceError` if its nats are not finite.
+        """
         if not math.isfinite(self.nats):
             raise DivergenceError(
                 f"{name}: the loss is {self.nats}, because the model's output is not finite; use "
                 "another checkpoint, or train at a lower training.learning_rate"
             )
-        return self
+        return replace(self, text=name)
 
     def to_json(self) -> dict[str, Any]:
         """Return the measures as a JSON object; numbers that are not finite become null."""

@@ -8,6 +8,7 @@ from charlm.config.settings import TextPaths
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError
 from charlm.files.locations import from_user
+from charlm.formatting import count, html_table
 from charlm.models.device import choose_device
 from charlm.models.ensemble import AnyModel
 from charlm.models.openings import Opening
@@ -16,7 +17,7 @@ from charlm.runs.checkpoint import Checkpoint, read_checkpoint
 from charlm.runs.finding import checkpoint_to_use, newest_run
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictor:
     """A model with the vocabulary and config that it was trained with."""
 
@@ -29,6 +30,34 @@ class Predictor:
     """The file of this checkpoint."""
     opening: Opening | None = None
     """Initial state of text without a prefix; None: a newline after the zero state."""
+
+    def __repr__(self) -> str:
+        parameters = count(self.model.num_parameters, "parameter")
+        return f"Predictor({self._place}: {self._shape}, {parameters}, {self._symbols})"
+
+    def _repr_html_(self) -> str:
+        """Return the table that a notebook shows."""
+        return html_table(
+            [
+                ("checkpoint", self._place),
+                ("model", self._shape),
+                ("parameters", f"{self.model.num_parameters:,}"),
+                ("vocabulary", self._symbols),
+            ]
+        )
+
+    @property
+    def _place(self) -> str:
+        return str(self.path or "not saved")
+
+    @property
+    def _shape(self) -> str:
+        model = self.config.model
+        return f"{self.config.cells}, {count(model.num_layers, 'layer')} of {model.hidden_size:,}"
+
+    @property
+    def _symbols(self) -> str:
+        return count(len(self.vocabulary), f"different {self.vocabulary.unit}")
 
     def describe(self) -> str:
         """Return the path, and how many characters of the training text the checkpoint contains."""

@@ -1,11 +1,13 @@
 """The events of training, for the console and for programs that call `charlm.train`."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from charlm.config.schema import Config
 from charlm.corpus.corpus import Corpus, PartName
+from charlm.formatting import count, duration, html_table
 from charlm.kernels.compute import Compute
 from charlm.models.language_model import LanguageModel
 from charlm.prediction.perplexity import Score
@@ -146,7 +148,7 @@ class Stopping:
     folder: RunFolder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Finished:
     """Training is complete; the losses are those of the best checkpoint."""
 
@@ -175,6 +177,35 @@ class Finished:
     """
     kept_characters: int = 0
     """Characters of the training text that the checkpoint contains, for its n-grams."""
+
+    def __repr__(self) -> str:
+        facts = [f"{count(self.step, 'step')} in {duration(self.seconds)}"]
+        if self.held_out is not None:
+            name, score = self.held_out
+            facts.append(f"{name} perplexity {score.perplexity:.3f}")
+        return f"Finished({self.folder.path}: {', '.join(facts)})"
+
+    def _repr_html_(self) -> str:
+        """Return the table that a notebook shows."""
+        trained = f"{count(self.step, 'step')}, {self.epochs:.2f} epochs, {duration(self.seconds)}"
+        rows: list[tuple[str, object]] = [
+            ("run", self.folder.path),
+            ("trained", trained),
+            ("parameters", f"{self.num_parameters:,}"),
+            ("validation loss", _loss(self.best_loss)),
+        ]
+        if self.held_out is not None:
+            name, score = self.held_out
+            rows += [
+                (f"{name} perplexity", f"{score.perplexity:.3f}"),
+                (f"{name} loss", _loss(score.nats_per_character)),
+                ("protocol", self.protocol),
+            ]
+        return html_table([*rows, ("sample", self.sample)])
+
+
+def _loss(nats: float | None) -> str:
+    return "" if nats is None else f"{nats:.4f} nats, {nats / math.log(2):.4f} bits per character"
 
 
 Event = (
