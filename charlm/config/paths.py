@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 _PATHS = {
-    "corpus": ("paths", "validation_paths", "test_paths"),
+    "corpus": ("paths", "validation_paths", "test_paths", "encodings"),
     "training": ("start_from", "teachers"),
 }
-"""Keys whose values are paths."""
+"""Keys whose values are paths, or values by path."""
 
 
 def anchor_paths(keys: dict[Any, Any], folder: Path) -> None:
@@ -23,6 +23,8 @@ def anchor_paths(keys: dict[Any, Any], folder: Path) -> None:
             value = values.get(name)
             if isinstance(value, str):
                 values[name] = absolute(value, folder)
+            elif isinstance(value, dict) and all(isinstance(path, str) for path in value):
+                values[name] = {absolute(path, folder): of for path, of in value.items()}
             elif isinstance(value, list | tuple) and all(isinstance(path, str) for path in value):
                 values[name] = [absolute(path, folder) for path in value]
 

@@ -19,7 +19,7 @@ _BOUNDS = {
     "exclusiveMaximum": "<",
     "maximum": "≤",
 }
-_NAMES = {"string": "text", "boolean": "true or false"}
+_NAMES = {"string": "text", "boolean": "true or false", "object": "mapping"}
 
 
 def reference() -> str:

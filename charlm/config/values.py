@@ -1,5 +1,6 @@
 """Define the types of config values, and how YAML may write them."""
 
+import codecs
 import re
 from typing import Annotated, Any
 
@@ -32,6 +33,17 @@ def written_duration(seconds: float) -> str | float:
     """Write seconds as `parse_duration` reads them: 180 as 3m; as a number where that loses any."""
     written = option_duration(seconds)
     return written if parse_duration(written) == seconds else seconds
+
+
+def canonical_encoding(name: str) -> str:
+    """Return the name that Python gives to an encoding of characters."""
+    try:
+        known = codecs.lookup(name)
+    except (LookupError, ValueError):
+        raise ValueError("should be an encoding that Python knows, such as utf-8") from None
+    if not known._is_text_encoding:  # bytes-to-bytes codecs such as `hex` are no encodings
+        raise ValueError("should be an encoding of characters, such as utf-8")
+    return known.name.removesuffix("-sig")  # a byte order mark is always removed
 
 
 def as_tuple(value: Any) -> Any:

@@ -6,6 +6,7 @@ split. Then ids replace the code points. Memory does not grow with the text.
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +15,25 @@ from charlm.config.schema import CorpusConfig
 from charlm.corpus.cache import cached_corpus, keep_corpus, write_description
 from charlm.corpus.corpus import PARTS, Corpus, Origin, Part, PartName
 from charlm.corpus.decoding import read_symbols, spool_standard_input, web_pages
-from charlm.corpus.file_digests import Digests
-from charlm.corpus.files import find_files, list_of
-from charlm.corpus.fingerprints import digest_of_content, fingerprint_of_contents
+from charlm.corpus.encodings import shown_encoding
+from charlm.corpus.files import list_of
+from charlm.corpus.fingerprints import digests_of_groups, fingerprint_of_files
 from charlm.corpus.newlines import LineEnds, line_ends_notice
 from charlm.corpus.symbol_file import Counts, SymbolFile
+from charlm.corpus.text_files import TextFiles, file_digests, text_files
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CorpusError, CorpusWarning, file_errors
 from charlm.files.build_folder import building_folder
 from charlm.files.locations import ANOTHER_CACHE, cache_folder
 
 
-def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> Corpus:
+def build_corpus(
+    config: CorpusConfig, vocabulary: Vocabulary | None = None, *, is_setting: bool = True
+) -> Corpus:
     """Build the corpus of a text, or open it from the cache.
 
-    Without `vocabulary`, the vocabulary is built from the text.
+    Without `vocabulary`, the vocabulary is built from the text. Messages name settings of the
+    config as remedies, unless there is no way to set them (`is_setting`).
     Raises `CorpusError` if a text is missing, unreadable, empty or too short to split. Issues a
     `CorpusWarning` for named files that it does not read.
     """
@@ -36,41 +41,45 @@ def build_corpus(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> 
     if any("-" in paths for paths in places):
         with building_folder(cache_folder()) as building:
             read = [_without_standard_input(paths, building) for paths in places]
-            return _corpus_of(read, config, vocabulary)
-    return _corpus_of(places, config, vocabulary)
+            return _corpus_of(read, config, vocabulary, is_setting)
+    return _corpus_of(places, config, vocabulary, is_setting)
 
 
 def _corpus_of(
-    places: Sequence[Sequence[str]], config: CorpusConfig, vocabulary: Vocabulary | None
+    places: Sequence[Sequence[str]],
+    config: CorpusConfig,
+    vocabulary: Vocabulary | None,
+    is_setting: bool,
 ) -> Corpus:
     """Return the corpus of files; a cached one requires no permission to write to the cache."""
-    training, validation, test = places
-    groups = [
-        find_files(training, config.builtin, _warn),
-        find_files(validation, report=_warn),
-        find_files(test, report=_warn),
-    ]
-    digests = Digests(cache_folder() / "corpora" / "file-digests.json")
-    contents = [digests.of(files) for files in groups]
-    key = fingerprint_of_contents(contents, config, vocabulary)
+    digests = file_digests()
+    files = text_files(config, places, digests, _warn, is_setting=is_setting)
+    _warn_of_encodings(files.new_encodings)
+    key = fingerprint_of_files(files, vocabulary)
     corpus = cached_corpus(key)
     if corpus is None:
         with (
             building_folder(cache_folder()) as building,
             file_errors("be written", building, ANOTHER_CACHE, CorpusError),
         ):
-            _warn_of_web_pages(groups, config)
-            texts = [digest_of_content(content, config) for content in contents]
-            _encode(groups, texts, config, vocabulary, building / "corpus")
-            if [digests.of(files) for files in groups] != contents:
+            _warn_of_web_pages(files.groups, config)
+            _encode(files, config, vocabulary, building / "corpus")
+            if tuple(digests.of(group) for group in files.groups) != files.contents:
                 raise CorpusError("the text changed during reading; start again")
             corpus = keep_corpus(building / "corpus", key)
     digests.remember()
-    return corpus
+    return replace(corpus, encodings=files.recorded())
 
 
 def _warn(notice: str) -> None:
     warnings.warn(" ".join(notice.splitlines()), CorpusWarning, stacklevel=2)
+
+
+def _warn_of_encodings(encodings: dict[Path, str]) -> None:
+    """Say which files are read in an encoding that is not UTF-8."""
+    for name in dict.fromkeys(encodings.values()):
+        paths = [path for path, encoding in encodings.items() if encoding == name]
+        _warn(list_of(paths, f"read as {shown_encoding(name)}"))
 
 
 def _warn_of_web_pages(groups: Sequence[Sequence[Path]], config: CorpusConfig) -> None:
@@ -91,7 +100,7 @@ def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabul
         max_characters=None,
         split=(1.0, 0.0, 0.0),
     )
-    return build_corpus(whole, vocabulary).parts["train"]
+    return build_corpus(whole, vocabulary, is_setting=False).parts["train"]
 
 
 def _without_standard_input(paths: Sequence[str], folder: Path) -> list[str]:
@@ -99,24 +108,22 @@ def _without_standard_input(paths: Sequence[str], folder: Path) -> list[str]:
 
 
 def _encode(
-    groups: list[list[Path]],
-    texts: list[str],
+    files: TextFiles,
     config: CorpusConfig,
     vocabulary: Vocabulary | None,
     folder: Path,
 ) -> None:
-    """Write the ids of all splits, and `corpus.json` with the rest, to a new `folder`.
-
-    `texts` are the digests of the groups of files.
-    """
+    """Write the ids of all splits, and `corpus.json` with the rest, to a new `folder`."""
     folder.mkdir()
     symbols = SymbolFile(folder / "symbols")
     unlimited = config.replace(max_characters=None)
     line_ends: dict[Path, LineEnds] = {}
+    limits = config, unlimited, unlimited
     lengths = [
-        symbols.append(read_symbols(files, config if files is groups[0] else unlimited, line_ends))
-        for files in groups
+        symbols.append(read_symbols(group, limited, files.encodings, line_ends))
+        for group, limited in zip(files.groups, limits, strict=True)
     ]
+    texts = digests_of_groups(files)
     is_whole = config.max_characters is None
     if config.line_ends == "unify" and (notice := line_ends_notice(line_ends, is_whole=is_whole)):
         _warn(notice)

@@ -1,6 +1,7 @@
 """A text as ids, in training, validation and test splits."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -63,3 +64,5 @@ class Corpus:
     hapaxes: tuple[int, ...]
     """Ids of the rare characters that `batches.hapax_dropout` hides: they occur fewer than twice
     `minimum_count` times in the training split (once, by default). Empty with `unit: byte`."""
+    encodings: Mapping[str, str] = field(default_factory=dict)
+    """Recognised encodings of files that are not UTF-8, to record in the config of a run."""

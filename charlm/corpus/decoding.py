@@ -3,11 +3,10 @@
 import codecs
 import gzip
 import io
-import string
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.file_formats import LEAVE_IT_OUT, is_web_page
 from charlm.corpus.file_kinds import BEGINNING_BYTES, kind_of, mismatch
-from charlm.corpus.files import STANDARD_INPUT_COPY, exclusion_remedy
+from charlm.corpus.files import STANDARD_INPUT_COPY, exclusion_remedy, shown_name
 from charlm.corpus.newlines import LineEnds, converted, newlines_converted
 from charlm.corpus.normalization import normalised
 from charlm.corpus.vocabulary import Symbols, code_points
@@ -28,8 +27,6 @@ _BLOCK_BYTES = 1 << 19
 _HTML_BEGINNING_BYTES = 1024
 """Number of bytes at the beginning of a file by which HTML is recognised."""
 _BYTE_ORDER_MARK = "\ufeff"
-_MOST_ACCENTED_FRACTION = 1 / 3
-"""Largest fraction of non-ASCII letters in a text in a Latin script."""
 _MARK_REMOVING_ENCODINGS = ("utf-16", "utf-32")
 """Encodings whose decoders remove the byte order mark."""
 _MOST_PENDING_BYTES = 1 << 20
@@ -54,18 +51,25 @@ def _read_standard_input() -> bytes:
 
 
 def read_symbols(
-    files: Sequence[Path], config: CorpusConfig, line_ends: dict[Path, LineEnds] | None = None
+    files: Sequence[Path],
+    config: CorpusConfig,
+    encodings: Mapping[Path, str] | None = None,
+    line_ends: dict[Path, LineEnds] | None = None,
 ) -> Iterator[Symbols]:
     """Yield the code points of files in pieces, or their bytes with `unit: byte`.
 
-    `line_ends` receives the numbers of the line ends that are converted, for each file.
+    `encodings` are those of files that are not in the encoding of the config, UTF-8 if that is
+    `auto`. `line_ends` receives the numbers of the line ends that are converted, for each file.
     """
     left = config.max_characters
+    by_default = "utf-8" if config.encoding == "auto" else config.encoding
+    names = {path: (encodings or {}).get(path, by_default) for path in files}
+    configs = {name: config.replace(encoding=name) for name in set(names.values())}
     for path in files:
         counts = LineEnds()
         if line_ends is not None:
             line_ends[path] = counts
-        for piece in _pieces(path, config, files, counts):
+        for piece in _pieces(path, configs[names[path]], files, counts):
             if left is not None:
                 piece, left = piece[:left], left - len(piece[:left])  # noqa: PLW2901
             if len(piece):
@@ -76,13 +80,15 @@ def read_symbols(
 
 def web_pages(files: Sequence[Path]) -> list[Path]:
     """Return the files that are HTML; raises `CorpusError` for one that cannot be read."""
-    return [path for path in files if is_web_page(next(_blocks(path, _HTML_BEGINNING_BYTES), b""))]
+    return [
+        path for path in files if is_web_page(next(read_blocks(path, _HTML_BEGINNING_BYTES), b""))
+    ]
 
 
 def _pieces(
     path: Path, config: CorpusConfig, files: Sequence[Path], line_ends: LineEnds
 ) -> Iterator[Symbols]:
-    blocks = _blocks(path)
+    blocks = read_blocks(path)
     if config.unit == "byte":
         return (np.frombuffer(block, np.uint8) for block in blocks)
     named = (*config.paths, *config.validation_paths, *config.test_paths)
@@ -94,8 +100,8 @@ def _pieces(
     return map(code_points, texts)
 
 
-def _blocks(path: Path, size: int | None = None) -> Iterator[bytes]:
-    """Read a file in blocks of `size` bytes, by default `_BLOCK_BYTES`."""
+def read_blocks(path: Path, size: int | None = None) -> Iterator[bytes]:
+    """Read a file, gzipped or not, in blocks of `size` bytes, by default `_BLOCK_BYTES`."""
     try:
         with _open(path) as file:
             while block := file.read(size or _BLOCK_BYTES):
@@ -140,13 +146,15 @@ def _check_blocks(
         expected = "plain" if kind.encoding is None else config.encoding.upper()
         remedy = exclusion if exclusion and kind.remedy == LEAVE_IT_OUT else kind.remedy
         alternative = "" if remedy is exclusion or not exclusion else f"; or {exclusion}"
-        raise CorpusError(f"{path}: {kind.name}, not {expected} text; {remedy}{alternative}")
+        raise CorpusError(
+            f"{shown_name(path)}: {kind.name}, not {expected} text; {remedy}{alternative}"
+        )
     offset = 0
     for block in chain(first, blocks):
         if (start := utf16_offset(block, config.encoding)) is not None:
             alternative = f"; or {exclusion}" if exclusion else ""
             raise CorpusError(
-                f"{path}: UTF-16 text from byte {offset + start} on, within "
+                f"{shown_name(path)}: UTF-16 text from byte {offset + start} on, within "
                 f"{config.encoding.upper()} text, as PowerShell's >> appends it; convert the "
                 f"file to one encoding{alternative}"
             )
@@ -164,8 +172,8 @@ def _decode(
         pending = len(decoder.getstate()[0])
         if pending > _MOST_PENDING_BYTES:
             raise CorpusError(
-                f"{path}: {_MOST_PENDING_BYTES:,} bytes do not complete a character; convert the "
-                "file, or check corpus.encoding"
+                f"{shown_name(path)}: {_MOST_PENDING_BYTES:,} bytes do not complete a character; "
+                "convert the file, or check corpus.encoding"
             )
         try:
             text = decoder.decode(block, final=not block)
@@ -173,13 +181,14 @@ def _decode(
             place = offset - pending + reason.start
             wrong = reason.object[reason.start]
             raise CorpusError(
-                f"{path}: byte {place} is not {config.encoding.upper()} (0x{wrong:02x}); convert "
-                "the file, or set corpus.encoding to its encoding, such as "
-                f"{_encodings_like(reason.object)}, or corpus.unit to byte{alternative}"
+                f"{shown_name(path)}: byte {place} is not {config.encoding.upper()} "
+                f"(0x{wrong:02x}); convert the file, or set corpus.encoding to its encoding or to "
+                f"auto, which recognises most, or corpus.unit to byte{alternative}"
             ) from None
         except UnicodeError as reason:
             raise CorpusError(
-                f"{path}: not {config.encoding} ({reason}); set corpus.encoding to its encoding"
+                f"{shown_name(path)}: not {config.encoding} ({reason}); set corpus.encoding to its "
+                "encoding"
             ) from None
         offset += len(block)
         if at_start and text:
@@ -187,15 +196,6 @@ def _decode(
                 text = text.removeprefix(_BYTE_ORDER_MARK)
             at_start = False
         yield text
-
-
-def _encodings_like(block: bytes) -> str:
-    """Return likely encodings of a block; in Latin scripts, most letters are ASCII."""
-    num_others = len(block.translate(None, bytes(range(0x80))))
-    num_letters = len(block) - len(block.translate(None, string.ascii_letters.encode()))
-    if num_others > _MOST_ACCENTED_FRACTION * (num_others + num_letters):
-        return "koi8-r, cp1251, gb18030 or shift_jis"
-    return "cp1252 (Windows) or cp437 (DOS)"
 
 
 def _append_end(blocks: Iterator[bytes]) -> Iterator[bytes]:

@@ -72,8 +72,12 @@ def list_of(paths: Sequence[Path], what: str) -> str:
 
 def shown_name(path: Path) -> str:
     """Return the name of a file in messages; a copy of standard input has no path for users."""
-    is_copy = path.name.startswith(STANDARD_INPUT_COPY) and RESERVED in path.parts
-    return "standard input" if is_copy else str(path)
+    return "standard input" if is_standard_input(path) else str(path)
+
+
+def is_standard_input(path: Path) -> bool:
+    """Return whether a file is charlm's copy of standard input."""
+    return path.name.startswith(STANDARD_INPUT_COPY) and RESERVED in path.parts
 
 
 def _files_below(name: str, report: Report) -> list[Path]:

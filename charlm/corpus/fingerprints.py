@@ -5,10 +5,8 @@ import json
 from collections.abc import Sequence
 
 from charlm.config.schema import CorpusConfig
-from charlm.corpus.file_digests import Digests
-from charlm.corpus.files import find_files
+from charlm.corpus.text_files import TextFiles, file_digests, text_files
 from charlm.corpus.vocabulary import Vocabulary
-from charlm.files.locations import cache_folder
 
 _FORMAT_VERSION = 3
 """Version in every fingerprint; raise it when the same text and settings give other ids."""
@@ -18,47 +16,48 @@ _FIRST_NAMES = {"unify": "normalise"}
 
 def digest_of_text(paths: Sequence[str], config: CorpusConfig) -> str:
     """Return the digest, as in `Part.origin`, of files that are read with the settings `config`."""
-    digests = Digests(cache_folder() / "corpora" / "file-digests.json")
-    digest = digest_of_content(digests.of(find_files(paths)), config)
+    digests = file_digests()
+    without_builtin = config.replace(paths=tuple(paths), builtin=None)
+    digest = digests_of_groups(text_files(without_builtin, (paths, (), ()), digests))[0]
     digests.remember()
     return digest
 
 
 def fingerprint_of(config: CorpusConfig, vocabulary: Vocabulary | None = None) -> str:
     """Return the fingerprint of the corpus that `build_corpus` would build."""
-    digests = Digests(cache_folder() / "corpora" / "file-digests.json")
-    groups = [
-        find_files(config.paths, config.builtin),
-        find_files(config.validation_paths),
-        find_files(config.test_paths),
-    ]
-    contents = [digests.of(files) for files in groups]
-    fingerprint = fingerprint_of_contents(contents, config, vocabulary)
+    digests = file_digests()
+    places = config.paths, config.validation_paths, config.test_paths
+    fingerprint = fingerprint_of_files(text_files(config, places, digests), vocabulary)
     digests.remember()
     return fingerprint
 
 
-def digest_of_content(content: str, config: CorpusConfig) -> str:
-    """Return a digest of whole files and of the settings that decode them."""
+def digests_of_groups(files: TextFiles) -> list[str]:
+    """Return digests of whole groups of files and of the settings that decode them."""
+    config = files.config
     line_ends = _FIRST_NAMES.get(config.line_ends, config.line_ends)
-    facts = [content, config.unit, config.encoding, line_ends, config.normal_form]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    facts = [
+        [content, config.unit, files.encoding_of(group), line_ends, config.normal_form]
+        for group, content in zip(files.groups, files.contents, strict=True)
+    ]
+    return [hashlib.sha256(json.dumps(one).encode()).hexdigest() for one in facts]
 
 
-def fingerprint_of_contents(
-    contents: list[str], config: CorpusConfig, vocabulary: Vocabulary | None
-) -> str:
-    """Return the fingerprint of a corpus; `contents` are the digests of its groups of files."""
+def fingerprint_of_files(files: TextFiles, vocabulary: Vocabulary | None) -> str:
+    """Return the fingerprint of a corpus, from its files and every setting that changes the ids."""
     # The original defaults are omitted, so that neither a key that a later version adds nor a new
     # default changes a fingerprint.
-    places = {"paths", "builtin", "validation_paths", "test_paths"}
-    defaults = CorpusConfig().model_dump(mode="json") | {"newlines": "keep"}
+    config = files.config
+    places = {"paths", "builtin", "validation_paths", "test_paths", "encodings"}
+    first_defaults = {"newlines": "keep", "encoding": "utf-8"}
+    defaults = CorpusConfig().model_dump(mode="json") | first_defaults
     dumped = config.model_dump(mode="json", exclude=places)
     dumped["newlines"] = _FIRST_NAMES.get(config.line_ends, config.line_ends)
+    dumped["encoding"] = files.encoding_of([path for group in files.groups for path in group])
     settings = {key: value for key, value in dumped.items() if value != defaults[key]}
     facts = [
         _FORMAT_VERSION,
-        contents,
+        files.contents,
         settings,
         vocabulary.to_json() if vocabulary else None,
     ]

@@ -78,13 +78,21 @@ def resume_network(
     return TrainingLoop(state, folder, emit, scores_at_end=scores_at_end).run()
 
 
-def check_text(config: Config) -> None:
-    """Raise `CharlmError` for a text that cannot be trained on, before a run folder is created."""
-    vocabulary = None
+def check_text(config: Config) -> Config:
+    """Return the config with the encodings of its text, before a run folder is created.
+
+    Raises `CharlmError` for a text that cannot be trained on.
+    """
+    vocabulary, with_model = None, config
     if config.training.start_from is not None:
         initial, _ = read_start(config.training.start_from)
-        config, vocabulary = _with_model_of(initial.config, config), initial.vocabulary
-    corpus_of(config, vocabulary)
+        with_model, vocabulary = _with_model_of(initial.config, config), initial.vocabulary
+    return _with_encodings(config, corpus_of(with_model, vocabulary))
+
+
+def _with_encodings(config: Config, corpus: Corpus) -> Config:
+    """Return the config with the encodings that were recognised, to read the files in them."""
+    return config.replace(corpus={"encodings": dict(corpus.encodings)})
 
 
 def _initial_state(
@@ -99,7 +107,7 @@ def _initial_state(
         config = _with_model_of(initial.config, config)
     vocabulary = initial.vocabulary if initial else None
     corpus = processes.run_in_turn(lambda: corpus_of(config, vocabulary))
-    state = _make_state(config, None, corpus, processes)
+    state = _make_state(_with_encodings(config, corpus), None, corpus, processes)
     if initial is not None:
         state.start_from(initial)
     return state
@@ -118,6 +126,7 @@ def _restored_state(
     """
     check_resumable(folder.path, checkpoint.config, config, checkpoint.compute.precision)
     corpus = processes.run_in_turn(lambda: training_corpus(replace(checkpoint, config=config)))
+    config = _with_encodings(config, corpus)
     state = _make_state(config, checkpoint, corpus, processes, replaceable_teachers)
     Rollback(state, folder).resume(checkpoint)
     if (config, state.compute) != (checkpoint.config, checkpoint.compute):

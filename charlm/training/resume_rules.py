@@ -11,7 +11,7 @@ from charlm.runs.folder import RunFolder
 
 MAY_CHANGE = {
     # Paths of texts and teachers may change, because digests identify their contents.
-    "corpus": {"paths", "builtin", "validation_paths", "test_paths"},
+    "corpus": {"paths", "builtin", "validation_paths", "test_paths", "encodings"},
     "training": {
         "accumulate",
         "budget",

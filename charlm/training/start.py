@@ -66,7 +66,7 @@ def train(
             resolved = _advised(resolved, settings, emit)
         if resolved.ensemble.is_wanted:
             check_text_can_be_read_again(resolved, "an ensemble")
-            network_run.check_text(resolved)
+            resolved = network_run.check_text(resolved)
             folder = create_run_folder(runs, name, stem, resolved)
             try:
                 with folder.locked():

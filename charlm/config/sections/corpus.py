@@ -1,12 +1,11 @@
 """The section `corpus`: the text, how it is read, and how it is split."""
 
-import codecs
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, PositiveInt, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
 
 from charlm.config.sections.section import Section
-from charlm.config.values import Fraction, Paths, three_fractions
+from charlm.config.values import Fraction, Paths, canonical_encoding, three_fractions
 
 
 def _renamed_newlines(value: Any) -> Any:
@@ -27,8 +26,12 @@ class CorpusConfig(Section):
     """Separate files for the test split."""
     unit: Literal["character", "byte"] = "character"
     """What the model predicts: Unicode code points, or the bytes as they are in the file."""
-    encoding: str = "utf-8"
-    """Encoding of the characters in the files."""
+    encoding: str = "auto"
+    """Encoding of the characters in the files. `auto` recognises that of each file, where it is
+    evident: UTF-8, UTF-16 and UTF-32, and older ones such as cp1252 (Windows)."""
+    encodings: dict[str, str] = Field(default_factory=dict)
+    """Encodings of single files by path, for files that are not UTF-8. A run records here what
+    `auto` has recognised, and reads these files in the same way when it is resumed or scored."""
     newlines: Annotated[
         Literal["auto", "unify", "keep", "space"], BeforeValidator(_renamed_newlines)
     ] = "auto"
@@ -72,13 +75,12 @@ class CorpusConfig(Section):
     @field_validator("encoding")
     @classmethod
     def _canonical_encoding(cls, name: str) -> str:
-        try:
-            known = codecs.lookup(name)
-        except (LookupError, ValueError):
-            raise ValueError("should be an encoding that Python knows, such as utf-8") from None
-        if not known._is_text_encoding:  # bytes-to-bytes codecs such as `hex` are no encodings
-            raise ValueError("should be an encoding of characters, such as utf-8")
-        return known.name.removesuffix("-sig")  # a byte order mark is always removed
+        return name if name == "auto" else canonical_encoding(name)
+
+    @field_validator("encodings")
+    @classmethod
+    def _canonical_encodings(cls, names: dict[str, str]) -> dict[str, str]:
+        return {path: canonical_encoding(name) for path, name in names.items()}
 
     @field_validator("split")
     @classmethod
