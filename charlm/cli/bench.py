@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from charlm.cli.json_errors import FailedCheckError
 from charlm.cli.options import ConfigName, Json, Settings, Texts
 from charlm.errors import CharlmError, file_errors
 from charlm.files.locations import from_user
@@ -50,16 +51,17 @@ def bench(
     saved_ratios = _read_ratios(check) if check is not None else {}
     shapes = benchmark.standard_shapes() if cells else []
     result = benchmark.measure(resolved, shapes, seconds)
-    if json_:
-        print(json.dumps(result.to_json()))
-    else:
+    if not json_:
         show_benchmark(result)
     if slowdowns := result.losses(saved_ratios):
         show_slowdowns(slowdowns)
-        raise CharlmError(
+        raise FailedCheckError(
             f"{count(len(slowdowns), 'ratio')} fell more than 15 % below {check}; run it again on "
-            "an idle machine, or find what became slower"
+            "an idle machine, or find what became slower",
+            result.to_json(),
         )
+    if json_:
+        print(json.dumps(result.to_json()))
 
 
 def _read_ratios(path: Path) -> dict[str, float]:

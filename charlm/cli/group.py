@@ -3,7 +3,7 @@
 import io
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, TextIO
 
@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from charlm.cli.arguments import expand_text_lists, flags_of, name_options, refuse_empty
+from charlm.cli.json_errors import asks_for_json, print_json_error
 from charlm.cli.terminal import RAW_BYTES, for_terminal
 from charlm.distributed.launch import launched
 from charlm.errors import CharlmError, CharlmWarning, ProcessError
@@ -20,11 +21,16 @@ _UsageError: type[Any] = typer.BadParameter.__mro__[1]  # typer does not export 
 
 
 @contextmanager
-def _escape_usage_errors() -> Iterator[None]:
-    """Escape control characters in usage errors, which quote the command line."""
+def _escape_usage_errors(arguments: Sequence[str] = ()) -> Iterator[None]:
+    """Escape control characters in usage errors, which quote the command line.
+
+    With `--json` among the arguments, print them as JSON, too.
+    """
     try:
         yield
     except _UsageError as error:
+        if asks_for_json(arguments):
+            print_json_error(error.format_message(), error)
         error.message = for_terminal(error.message, sys.stderr)
         raise
 
@@ -46,6 +52,11 @@ class CommandGroup(TyperGroup):
         with _escape_usage_errors():
             return super().make_context(*arguments, **extra)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Parse the options before the command; keep the whole command line."""
+        ctx.meta["given"] = [*args]
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # regardless of the console's encoding
@@ -54,12 +65,14 @@ class CommandGroup(TyperGroup):
         # One of several processes must not end alone: the others would wait for it.
         ending = end_on_request() if launched().size == 1 else nullcontext()
         try:
-            with ending, _show_warnings(), _escape_usage_errors():
+            with ending, _show_warnings(), _escape_usage_errors(ctx.meta["given"]):
                 return super().invoke(ctx)
         except CharlmError as error:
             # The first process on each machine prints: a file may be missing on one machine only.
             if launched().local_rank == 0 or isinstance(error, ProcessError):
                 message = name_options(str(error), ctx.meta.get("arguments", ()))
+                if asks_for_json(ctx.meta["given"]):
+                    print_json_error(message, error)
                 print(f"charlm: {for_terminal(message, sys.stderr)}", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:

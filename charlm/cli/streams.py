@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from charlm.cli.json_errors import asks_for_json, print_json_error
 from charlm.cli.terminal import for_terminal
 from charlm.environment.memory import describe, is_out_of_memory
 from charlm.errors import CharlmError, remedy_for
@@ -111,7 +112,7 @@ def run(command: Callable[[], object]) -> int:
         code = _exit_code(command)
         sys.stdout.flush()
     except CharlmError as error:
-        return _fail(str(error))
+        return _fail_for_program(str(error))
     except OutputError as error:
         if error.is_broken_pipe:
             return 0
@@ -119,7 +120,8 @@ def run(command: Callable[[], object]) -> int:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        return _fail(f"{describe(error)}; close other programs, or process less at a time")
+        remedy = "close other programs, or process less at a time"
+        return _fail_for_program(f"{describe(error)}; {remedy}")
     return code
 
 
@@ -129,6 +131,12 @@ def _exit_code(command: Callable[[], object]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
+
+
+def _fail_for_program(message: str) -> int:
+    if asks_for_json(sys.argv[1:]):
+        print_json_error(message)
+    return _fail(message)
 
 
 def _fail(message: str) -> int:
