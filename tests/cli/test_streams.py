@@ -139,7 +139,10 @@ def test_unwritable_results_are_one_line(
 
 
 @POSIX
-@pytest.mark.parametrize("closed", [">&-", "<&- 2>&-", "<&- >&- 2>&-", "2>&1 | true"])
+@pytest.mark.parametrize(
+    "closed",
+    [*("<&- >&- 2>&-", "2>&1 | true"), *(pytest.param(c, marks=pytest.mark.long) for c in (">&-", "<&- 2>&-"))],
+)
 def test_closed_streams_do_no_harm(closed: str, training: list[str], tmp_path: Path) -> None:
     """The next file that is opened does not take a closed stream's place."""
     program = "import sys; from charlm.cli import main; main.main()"

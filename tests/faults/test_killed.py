@@ -114,18 +114,21 @@ def kill_often(place: Workplace, ways: list[signal.Signals], each: int) -> Count
 def test_run_ended_at_any_moment_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that ends at any moment, by SIGTERM or SIGKILL, resumes as if it were uninterrupted."""
     clock_of_steps(monkeypatch)
-    place = Workplace(tmp_path, steps=100, save_every=4, validate_every=20)
+    place = Workplace(tmp_path, steps=60, save_every=4, validate_every=20)
     kill_often(place, [signal.SIGTERM, signal.SIGKILL], each=2)
 
 
-@pytest.mark.parametrize("way", [signal.SIGTERM, getattr(signal, "SIGHUP", None)])
+@pytest.mark.parametrize(
+    "way",
+    [signal.SIGTERM, pytest.param(getattr(signal, "SIGHUP", None), marks=pytest.mark.long)],
+)
 def test_ending_an_encoding_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: signal.Signals
 ) -> None:
     """A signal while a text is encoded ends charlm and leaves neither a cache entry nor a run."""
     cache = tmp_path / "cache"
     monkeypatch.setenv("CHARLM_CACHE", str(cache))
-    with gzip.open(tmp_path / "text.gz", "wb") as file:  # some seconds
+    with gzip.open(tmp_path / "text.gz", "wb", compresslevel=1) as file:  # some seconds
         for _ in range(100):
             file.write("é a line of a long text\n".encode() * 40_000)
     arguments = ["train", "--text", tmp_path / "text.gz", "--runs", tmp_path / "runs"]

@@ -70,6 +70,8 @@ def test_two_processes_give_the_same_bits(
                 "--set=model.hidden_size=48",
                 "--set=model.dropout=0.2",
                 "--set=training.log_every=1",
+                "--set=batches.batch_size=16",
+                "--set=batches.sequence_length=32",
             ),
             *("--set=training.average=0.9", "--set=training.validate_every=6"),
         ]
