@@ -127,7 +127,7 @@ def test_forged_rollback_is_refused(
             run.rollback.write_bytes(other)
 
     with pytest.raises(
-        CheckpointError, match=r"rollback\.safetensors: the checkpoint is of another model"
+        CheckpointError, match=r"rollback\.safetensors: the checkpoint is from another model"
     ):
         train(text_file, tmp_path, *settings, name="run", on_event=on_event)
 
@@ -141,6 +141,6 @@ def test_forged_best_is_refused(text_file: Path, tmp_path: Path, forged_from: Pa
             run.best.write_bytes(RunFolder(forged_from).last.read_bytes())
 
     with pytest.raises(
-        CheckpointError, match=r"best\.safetensors: the checkpoint is of another model"
+        CheckpointError, match=r"best\.safetensors: the checkpoint is from another model"
     ):
         train(text_file, tmp_path, "training.steps=6", name="run", on_event=on_event)
