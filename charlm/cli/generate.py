@@ -2,7 +2,7 @@
 
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from charlm.cli.options import Device, DeviceOption, Quiet, RunPath, Runs, Unkno
 from charlm.cli.text_output import TextOutput
 from charlm.errors import CharlmError
 from charlm.files.locations import from_user
+
+if TYPE_CHECKING:
+    from charlm.config.sections.generation import GenerationSettings
 
 
 def generate(
@@ -87,9 +90,8 @@ def generate(
     prefix_bytes = argument_bytes(prefix, "--prefix", is_raw) if prefix is not None else None
     if prefix_file is not None:
         prefix_bytes = decoded_prefix(file_bytes, prefix_file, is_raw)
-    options: dict[str, Any] = {
-        "seed": seed,
-        "stop": argument_bytes(stop_text, "--stop", is_raw) if stop_text is not None else None,
+    stop_bytes = argument_bytes(stop_text, "--stop", is_raw) if stop_text is not None else None
+    settings: GenerationSettings = {
         "length": length,
         "temperature": temperature,
         "top_k": top_k,
@@ -100,7 +102,9 @@ def generate(
     prefix_ids = generation.encode_prefix(loaded, prefix_bytes, unknown.value)
     prefix_read = loaded.vocabulary.decode_bytes(prefix_ids)
     if num_samples == 1:
-        continuation = generation.generate_bytes(loaded, prefix_ids, **options)
+        continuation = generation.generate_bytes(
+            loaded, prefix_ids, seed=seed, stop=stop_bytes, **settings
+        )
         target = TextOutput(output)
         for piece in chain([prefix_read], continuation):
             target.write(piece)
@@ -109,7 +113,7 @@ def generate(
             target.write(b"\n")
     else:
         samples = generation.generate_samples(
-            loaded, prefix_ids, num_samples=num_samples, **options
+            loaded, prefix_ids, num_samples=num_samples, seed=seed, stop=stop_bytes, **settings
         )
         target = TextOutput(output)
         for number, sample in enumerate(samples, 1):

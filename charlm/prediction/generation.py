@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from charlm.config.load import make_config
 from charlm.config.schema import GenerationConfig
+from charlm.config.sections.generation import GenerationSettings
 from charlm.corpus.decoding import as_read
 from charlm.corpus.vocabulary import Ids, Vocabulary, bytes_of
 from charlm.errors import VocabularyError
@@ -45,20 +46,34 @@ def generate(
     seed: int | None = None,
     stop: str | None = None,
     unknown: UnknownAction = "error",
-    **settings: Any,
+    **settings: Unpack[GenerationSettings],
 ) -> Iterator[str]:
     """Yield the continuation of `prefix` as it is generated, piece by piece.
 
     `settings` are keys of the config's `generation` section (`length`, `temperature`, `top_k`,
     `top_p`, `min_p`, `greedy`). The defaults of these and of the prefix are those of the model's
-    own config. The text ends before the first `stop`. Typed quotes, hyphens and dots that the model
-    does not know are read as the typographic ones that it knows, with a `VocabularyWarning`. Raises
-    `VocabularyError` for a prefix with other unknown characters, unless `unknown` skips them or
-    maps them to the unknown symbol, and `ConfigError` for invalid settings.
+    own config. The continuation does not contain the prefix, and ends before the first `stop`.
+    Typed quotes, hyphens and dots that the model does not know are read as the typographic ones
+    that it knows, with a `VocabularyWarning`. Raises `VocabularyError` for a prefix with other
+    unknown characters, unless `unknown` skips them or maps them to the unknown symbol, and
+    `ConfigError` for invalid settings.
     """
     ids = _prefix_ids(predictor, prefix, unknown)
     steps = _next_ids(predictor, ids, 1, seed, settings)
     return decode_steps(steps, StreamDecoder(predictor.vocabulary).decode, stop)
+
+
+def generate_text(
+    predictor: Predictor,
+    prefix: str | None = None,
+    *,
+    seed: int | None = None,
+    stop: str | None = None,
+    unknown: UnknownAction = "error",
+    **settings: Unpack[GenerationSettings],
+) -> str:
+    """Return the continuation of `prefix` when it is complete; see `generate`."""
+    return "".join(generate(predictor, prefix, seed=seed, stop=stop, unknown=unknown, **settings))
 
 
 def generate_bytes(
@@ -68,7 +83,7 @@ def generate_bytes(
     seed: int | None = None,
     stop: bytes | None = None,
     unknown: UnknownAction = "error",
-    **settings: Any,
+    **settings: Unpack[GenerationSettings],
 ) -> Iterator[bytes]:
     """Yield the continuation of `prefix` in bytes; see `generate`.
 
@@ -88,7 +103,7 @@ def generate_samples(
     seed: int | None = None,
     stop: bytes | None = None,
     unknown: UnknownAction = "error",
-    **settings: Any,
+    **settings: Unpack[GenerationSettings],
 ) -> list[bytes]:
     """Return several continuations of `prefix`, generated side by side; see `generate_bytes`."""
     ids = encode_prefix(predictor, prefix, unknown)
@@ -139,7 +154,7 @@ def _next_ids(
     prefix: Ids,
     num_samples: int,
     seed: int | None,
-    settings: dict[str, Any],
+    settings: GenerationSettings,
 ) -> Iterator[list[int]]:
     """Return an iterator of steps, each with the next id of every sample."""
     defaults = predictor.config.generation.model_dump()

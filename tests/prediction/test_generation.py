@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from support.generation import LETTERS, generate_many, make_predictor, text_of
 
 from charlm.config.schema import GenerationConfig, ModelConfig
+from charlm.config.sections.generation import GenerationSettings
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import ConfigError, VocabularyError
 from charlm.models.language_model import LanguageModel
@@ -18,6 +19,7 @@ from charlm.models.openings import Opening
 from charlm.prediction.generation import (
     generate,
     generate_ids,
+    generate_text,
     sample_generators,
 )
 from charlm.prediction.next_character import choose, keep_min_p, keep_top_k, keep_top_p
@@ -301,3 +303,22 @@ def test_text_is_generated_in_float32() -> None:
         predictor.model.precision = precision
         texts.append(generate_many(predictor, "ab", num_samples=64, seed=0, length=60))
     assert texts[0] == texts[1]
+
+
+def test_generated_text_is_a_string() -> None:
+    """It is the text that `generate` yields in pieces, without the prefix."""
+    predictor = make_predictor()
+    text = generate_text(predictor, "abc", length=30, seed=3, temperature=0.5)
+    pieces = generate(predictor, "abc", length=30, seed=3, temperature=0.5)
+    assert text == "".join(pieces)
+    assert len(text) == 30
+    assert generate_text(predictor, "abc", length=30, seed=3, temperature=0.5, stop=text[4])
+    assert text[4] not in generate_text(
+        predictor, "abc", length=30, seed=3, temperature=0.5, stop=text[4]
+    )
+
+
+def test_a_call_may_set_all_generation_keys() -> None:
+    """Each key of the section but the prefix, which is an argument, is a typed setting."""
+    keys = set(GenerationConfig.model_fields) - {"prefix"}
+    assert set(GenerationSettings.__annotations__) == keys

@@ -1,6 +1,6 @@
 """The section `generation`: how text is generated."""
 
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
@@ -25,3 +25,14 @@ class GenerationConfig(Section):
     sampling)."""
     min_p: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """Drop characters less likely than this fraction of the likeliest one."""
+
+
+class GenerationSettings(TypedDict, total=False):
+    """Keys of `GenerationConfig` that a call may set; None is the value of the model's config."""
+
+    length: int | None
+    greedy: bool | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
