@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from charlm.environment.process import prepare
     from charlm.errors import CharlmError
     from charlm.prediction.evaluation import evaluate
-    from charlm.prediction.generation import generate, generate_bytes
+    from charlm.prediction.generation import generate, generate_bytes, generate_text
     from charlm.prediction.predictor import load
+    from charlm.prediction.text_score import score_text
     from charlm.training.start import resume, train
 
 __all__ = [
@@ -23,9 +24,11 @@ __all__ = [
     "evaluate",
     "generate",
     "generate_bytes",
+    "generate_text",
     "load",
     "prepare",
     "resume",
+    "score_text",
     "train",
 ]
 
@@ -34,9 +37,11 @@ _MODULES = {
     "evaluate": "prediction.evaluation",
     "generate": "prediction.generation",
     "generate_bytes": "prediction.generation",
+    "generate_text": "prediction.generation",
     "load": "prediction.predictor",
     "prepare": "environment.process",
     "resume": "training.start",
+    "score_text": "prediction.text_score",
     "train": "training.start",
 }
 

@@ -42,8 +42,8 @@ COMMANDS = typer.main.get_command(app)
 
 def test_the_public_names_are_these() -> None:
     assert sorted(charlm.__all__) == [
-        *("CharlmError", "evaluate", "generate", "generate_bytes", "load", "prepare", "resume"),
-        "train",
+        *("CharlmError", "evaluate", "generate", "generate_bytes", "generate_text", "load"),
+        *("prepare", "resume", "score_text", "train"),
     ]
     for name in charlm.__all__:
         assert inspect.getdoc(getattr(charlm, name))

@@ -68,7 +68,7 @@ def evaluate(
                     "text, for n-grams"
                 )
         else:
-            its_text, score = evaluation.score_text(loaded, text=paths, part=split, rows=rows)
+            its_text, score = evaluation.evaluate_text(loaded, text=paths, part=split, rows=rows)
         scored.append(ScoredRun.of(loaded, its_text.title, score))
     if json_:
         objects = [one.to_json() for one in scored]

@@ -45,10 +45,10 @@ def evaluate(
 
     Raises `CorpusError`, and `DivergenceError` if the model's output is not finite.
     """
-    return score_text(predictor, text, part, rows)[1]
+    return evaluate_text(predictor, text, part, rows)[1]
 
 
-def score_text(
+def evaluate_text(
     predictor: Predictor,
     text: TextPaths = (),
     part: PartName | None = None,

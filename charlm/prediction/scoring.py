@@ -4,11 +4,12 @@
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -123,14 +124,31 @@ def total_nats(
 
 
 @torch.inference_mode()
+def nats_of_each(model: AnyModel, ids: Ids) -> Float64[np.ndarray, " predictions"]:
+    """Return −ln p of every id but the first, read in one stream."""
+    streams = Streams.of(len(ids), rows=1)
+    with _evaluating(model), computing_in(_precision_of(model, streams)):
+        pieces = [nats.double().numpy() for nats in _nats(model, ids, streams, range(1))]
+    return np.concatenate(pieces)
+
+
+@torch.inference_mode()
 def _total_nats(model: AnyModel, ids: Ids, streams: Streams, processes: Processes | None) -> float:
     processes = processes or Processes()
+    share, total = processes.share(len(streams)), 0.0
+    with _evaluating(model), computing_in(_precision_of(model, streams)):
+        for nats in _nats(model, ids, streams, share):
+            total += float(nats.sum(dtype=torch.float64))
+    return processes.sum(total)
+
+
+@contextmanager
+def _evaluating(model: AnyModel) -> Iterator[None]:
+    """Set a model to evaluation inside the block."""
     was_training = model.training
     model.eval()
-    with computing_in(_precision_of(model, streams)):
-        total = _share_nats(model, ids, streams, processes.share(len(streams)))
+    yield
     model.train(was_training)
-    return processes.sum(total)
 
 
 def _precision_of(model: AnyModel, streams: Streams) -> Precision:
@@ -138,10 +156,10 @@ def _precision_of(model: AnyModel, streams: Streams) -> Precision:
     return "float32" if len(streams) == 1 else model.precision
 
 
-def _share_nats(model: AnyModel, ids: Ids, streams: Streams, share: range) -> float:
-    """Return the sum of −ln p over the streams of one process."""
+def _nats(model: AnyModel, ids: Ids, streams: Streams, share: range) -> Iterator[Tensor]:
+    """Yield −ln p of the predictions in the streams of one process, step by step."""
     if not share:
-        return 0.0
+        return
     starts = streams.starts[share.start : share.stop]
     state = model.initial_state(len(share))
     if len(streams) > 1:
@@ -150,12 +168,10 @@ def _share_nats(model: AnyModel, ids: Ids, streams: Streams, share: range) -> fl
             _, state = model(batch.inputs.to(model.device), state)
         if 0 in share:
             state = _zero_first_stream(state)
-    total = 0.0
     for begin, end in _pieces(0, streams.length, len(streams)):
         batch, is_scored = _segments(ids, starts, begin, end)
         logits, state = model(batch.inputs.to(model.device), state)
-        total += _sum_nats(logits, batch.targets.to(model.device), is_scored.to(model.device))
-    return total
+        yield _scored_nats(logits, batch.targets.to(model.device), is_scored.to(model.device))
 
 
 def _pieces(begin: int, end: int, streams: int) -> Iterator[tuple[int, int]]:
@@ -177,14 +193,14 @@ def _segments(
     return Batch(inputs, targets, True), torch.from_numpy(places + 1 < len(ids))
 
 
-def _sum_nats(
+def _scored_nats(
     logits: Float[Tensor, "time streams vocabulary"],
     targets: Int64[Tensor, "time streams"],
     is_scored: Bool[Tensor, "time streams"],
-) -> float:
+) -> Float[Tensor, " predictions"]:
     nats = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
-    # Summed on the CPU: Apple's GPUs have no double precision.
-    return float(nats.masked_select(is_scored.flatten()).cpu().sum(dtype=torch.float64))
+    # On the CPU: Apple's GPUs have no double precision, in which the nats are added.
+    return nats.masked_select(is_scored.flatten()).cpu()
 
 
 def _zero_first_stream(state: ModelState) -> ModelState:
