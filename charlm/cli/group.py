@@ -71,7 +71,7 @@ class CommandGroup(TyperGroup):
             # The first process on each machine prints: a file may be missing on one machine only.
             if launched().local_rank == 0 or isinstance(error, ProcessError):
                 message = name_options(str(error), ctx.meta.get("arguments", ()))
-                if asks_for_json(ctx.meta["given"]):
+                if asks_for_json(ctx.meta["given"]) and launched().rank == 0:
                     print_json_error(message, error)
                 print(f"charlm: {for_terminal(message, sys.stderr)}", file=sys.stderr)
             raise typer.Exit(1) from None

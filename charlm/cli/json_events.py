@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
+from charlm.cli.json_errors import print_json_error
 from charlm.distributed.launch import launched
+from charlm.environment.memory import is_out_of_memory
 from charlm.errors import CharlmError
 from charlm.training.event_json import EventJson, to_line
 from charlm.training.events import Event, Stopping
@@ -13,7 +14,7 @@ from charlm.training.events import Event, Stopping
 class JsonEvents:
     """Prints an object per line on standard output; `view` gets each event as well.
 
-    The last line is `finished`, `stopped` or `error`.
+    The last line is `finished` or `stopped`, or an error, which the command group prints.
     """
 
     def __init__(self, view: Callable[[Event], None]) -> None:
@@ -24,29 +25,20 @@ class JsonEvents:
     def __call__(self, event: Event) -> None:
         self._has_stopped = isinstance(event, Stopping)
         if (fields := self._json(event)) is not None:
-            _print(fields)
+            print(to_line(fields), flush=True)
         self._view(event)
 
     @contextmanager
     def reporting_errors(self) -> Iterator[None]:
-        """Print an `error` line for what ends the block, and raise it again."""
+        """Print interruptions that save nothing, and bugs, as errors; raise them again."""
         try:
             yield
-        except CharlmError as error:
-            self._report(str(error))
-            raise
         except KeyboardInterrupt:
-            if not self._has_stopped:
-                self._report("interrupted; nothing was saved since the last checkpoint")
+            if not self._has_stopped and launched().rank == 0:
+                print_json_error("interrupted; nothing was saved since the last checkpoint")
             raise
         except Exception as error:
-            self._report(f"{type(error).__name__}: {error}")
+            is_printed = isinstance(error, CharlmError) or is_out_of_memory(error)
+            if not is_printed and launched().rank == 0:
+                print_json_error(f"{type(error).__name__}: {error}")
             raise
-
-    def _report(self, message: str) -> None:
-        if launched().rank == 0:
-            _print(self._json.object("error", {"error": message}))
-
-
-def _print(fields: dict[str, Any]) -> None:
-    print(to_line(fields), flush=True)

@@ -39,10 +39,6 @@ class EventJson:
         name, fields = to_json(event)
         if not name:
             return None
-        return self.object(name, fields)
-
-    def object(self, name: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """Return the object of an event of the current run with these fields."""
         member = {} if self._member is None else {"member": self._member}
         run = None if self._run is None else str(self._run)
         return {"event": name, "run": run} | member | fields

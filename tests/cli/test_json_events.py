@@ -64,6 +64,8 @@ def events_of(result: Result) -> list[dict[str, Any]]:
     assert result.stdout == "".join(f"{line}\n" for line in lines) and result.stdout.isascii()
     events = [json.loads(line, parse_constant=refuse_constant) for line in lines]
     for event in events:
+        if event.keys() == {"error"}:
+            continue
         fields = dict(event)
         kinds, member = EVENTS[fields.pop("event")], fields.pop("member", 1)
         assert is_of_kind(fields.pop("run"), "string or null") and is_of_kind(member, "integer")
@@ -71,7 +73,7 @@ def events_of(result: Result) -> list[dict[str, Any]]:
         assert required <= fields.keys() <= kinds.keys(), event
         for key, value in fields.items():
             assert is_of_kind(value, kinds[key].removesuffix(", optional")), (event, key)
-    ends = [event["event"] in ("finished", "stopped", "error") for event in events]
+    ends = [event.get("event") in ("finished", "stopped", None) for event in events]
     assert ends == [*[False] * (len(events) - 1), True]
     return events
 
@@ -82,7 +84,7 @@ def train(text: Path, *arguments: object, steps: int = 4) -> Result:
 
 
 def names(events: list[dict[str, Any]]) -> list[str]:
-    return [event["event"] for event in events]
+    return [event.get("event", "error") for event in events]
 
 
 def test_events_of_a_run(text_file: Path) -> None:
@@ -110,7 +112,7 @@ def test_events_of_a_run(text_file: Path) -> None:
 def test_events_of_an_ensemble(text_file: Path) -> None:
     """The events of a member have its number; those of the ensemble have none."""
     events = events_of(train(text_file, "--set=ensemble.members=2", "--name=both"))
-    starts = [event for event in events if event["event"] == "start"]
+    starts = [event for event in events if event.get("event") == "start"]
     assert [start["member"] for start in starts] == [1, 2]
     assert "member" not in events[-1] and names(events)[-2] == "mixing"
     assert {event["run"] for event in events} == {str(text_file.parent / "runs" / "both")}
@@ -150,11 +152,10 @@ def test_events_of_a_divergence(text_file: Path) -> None:
 
 @pytest.mark.parametrize("mistake", ["--set=batches.batch_size=0", "--set=corpus.encoding=none"])
 def test_an_error_is_the_last_event(text_file: Path, mistake: str) -> None:
-    """What refuses to train is an event, and a line on standard error."""
+    """What refuses to train is an error on both standard output and standard error."""
     result = train(text_file, mistake)
     assert result.exit_code == 1
     [event] = events_of(result)
-    assert event["run"] is None
     assert result.stderr.splitlines()[-1] == f"charlm: {event['error']}"
 
 
@@ -191,3 +192,19 @@ def test_samples_of_bytes_are_valid(text_file: Path) -> None:
     text_file.write_bytes(bytes(range(128, 256)) * 40)
     result = train(text_file, "--set=corpus.unit=byte", "--set=corpus.newlines=keep")
     assert "\ufffd" in events_of(result)[-1]["sample"]
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt(), ValueError("a bug")])
+def test_what_saves_nothing_is_an_error(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch, ending: BaseException
+) -> None:
+    """An interruption before training, and a bug, leave an error as the last line."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ending
+
+    monkeypatch.setattr("charlm.training.start.train", fail)
+    result = train(text_file)
+    assert result.exit_code == (130 if isinstance(ending, KeyboardInterrupt) else 1)
+    [event] = events_of(result)
+    assert event["error"].startswith(("interrupted", "ValueError: a bug"))
