@@ -55,6 +55,11 @@ def shown_encoding(encoding: str) -> str:
     return re.sub("^CP(?=125)", "Windows-", name).replace("ISO8859", "ISO 8859")
 
 
+def iconv_name(encoding: str) -> str:
+    """Return the name that the command `iconv` gives to an encoding."""
+    return encoding.replace("mac-roman", "macintosh").replace("_", "-")
+
+
 def recognised_encoding(path: Path, remedy: Remedy) -> str:
     """Return the encoding of a file; UTF-8 for one that is not text.
 

@@ -18,7 +18,8 @@ def digest_of_text(paths: Sequence[str], config: CorpusConfig) -> str:
     """Return the digest, as in `Part.origin`, of files that are read with the settings `config`."""
     digests = file_digests()
     without_builtin = config.replace(paths=tuple(paths), builtin=None)
-    digest = digests_of_groups(text_files(without_builtin, (paths, (), ()), digests))[0]
+    files = text_files(without_builtin, (paths, (), ()), digests, is_setting=False)
+    digest = digests_of_groups(files)[0]
     digests.remember()
     return digest
 

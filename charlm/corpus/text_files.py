@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charlm.config.schema import CorpusConfig
-from charlm.corpus.encodings import UNICODE, recognised_encoding
+from charlm.corpus.encodings import UNICODE, iconv_name, recognised_encoding
 from charlm.corpus.file_digests import Digests
 from charlm.corpus.files import find_files, is_standard_input
 from charlm.errors import CorpusError
@@ -75,7 +75,7 @@ def text_files(
         name = str(path)
         if is_standard_input(path) or not is_setting:
             source = "" if is_standard_input(path) else f" {shlex.quote(name)}"
-            return f"convert it with `iconv -f {encoding} -t utf-8{source}`"
+            return f"convert it with `iconv -f {iconv_name(encoding)} -t utf-8{source}`"
         if len(paths) == 1:
             return f"give --text {shlex.quote(name)} --set corpus.encoding={encoding}"
         setting = json.dumps({**config.encodings, name: encoding}, ensure_ascii=False)

@@ -35,7 +35,8 @@ class Score:
     characters: int
     """Number of predicted characters: all but the first of the text."""
     bytes: int
-    """UTF-8 bytes of those characters (the bytes of the text with `unit: byte`)."""
+    """UTF-8 bytes of those characters (the bytes of the text with `unit: byte`): of the text as it
+    is read, so that a line end of Windows and a file in an older encoding change no score."""
     unknown_characters: int
     """Number of predicted characters outside the vocabulary, scored as the unknown symbol."""
     protocol: str = ""

@@ -306,7 +306,8 @@ def test_texts_that_cannot_be_used(tmp_path: Path) -> None:
     )
     refuse(b"a" * 300, "batch_size", settings=("--set=batches.batch_size=500",))
     refuse(b"abc\xff" * 1000, "byte 3 ", "UTF-8", "0xff", "corpus.encoding")
-    refuse("abc".encode("utf-16"), "at byte 0", "corpus.encoding=utf-16")
+    declared = ("--set=corpus.encoding=utf-8",)
+    refuse("abc".encode("utf-16"), "at byte 0", "corpus.encoding=utf-16", settings=declared)
 
 
 def test_configs_that_cannot_be_used(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from charlm.corpus import text_files
 from charlm.corpus.builder import build_corpus, encode_files
 from charlm.corpus.corpus import PARTS
 from charlm.corpus.encodings import shown_encoding
+from charlm.corpus.fingerprints import digest_of_text
 from charlm.corpus.legacy_encodings import readings
 from charlm.corpus.wide_text import is_utf_8
 from charlm.errors import CorpusError, CorpusWarning
@@ -185,6 +186,8 @@ def test_a_text_to_score_has_no_setting(tmp_path: Path) -> None:
     vocabulary = build_corpus(config_of(written(tmp_path / "a.txt", FRENCH.encode()))).vocabulary
     with pytest.raises(CorpusError, match=rf"`iconv -f cp1252 -t utf-8 {path}`"):
         encode_files([str(path)], CorpusConfig(), vocabulary)
+    with pytest.raises(CorpusError, match="`iconv -f cp1252"):
+        digest_of_text([str(path)], CorpusConfig())
 
 
 @quiet
