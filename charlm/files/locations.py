@@ -34,7 +34,7 @@ def _system_cache() -> Path:
     return path
 
 
-def from_user(path: str | Path) -> Path:
+def from_user(path: str | os.PathLike[str]) -> Path:
     """Return a path that a user gave, with `~` expanded to a home folder.
 
     Raises `CharlmError` if there is no such home folder, and no file of that name.

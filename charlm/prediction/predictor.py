@@ -1,6 +1,7 @@
 """A trained model with its vocabulary and config, loaded from a checkpoint."""
 
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 from charlm.config.schema import Config
@@ -75,9 +76,9 @@ class Predictor:
 
 
 def load(
-    path: str | Path | None = None,
+    path: str | PathLike[str] | None = None,
     *,
-    runs: str | Path = "runs",
+    runs: str | PathLike[str] = "runs",
     device: str = "auto",
     text: TextPaths = (),
 ) -> Predictor:

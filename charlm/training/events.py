@@ -12,6 +12,7 @@ from charlm.kernels.compute import Compute
 from charlm.models.language_model import LanguageModel
 from charlm.prediction.perplexity import Score
 from charlm.runs.folder import RunFolder
+from charlm.runs.run import Run
 from charlm.training.step_result import StepResult
 
 
@@ -177,6 +178,11 @@ class Finished:
     """
     kept_characters: int = 0
     """Characters of the training text that the checkpoint contains, for its n-grams."""
+
+    @property
+    def run(self) -> Run:
+        """Return the run, to read its metrics and samples; `load` takes it."""
+        return Run(self.folder.path)
 
     def __repr__(self) -> str:
         facts = [f"{count(self.step, 'step')} in {duration(self.seconds)}"]

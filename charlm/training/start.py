@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from os import PathLike
 from pathlib import Path
 
 import torch
@@ -95,7 +96,7 @@ def _stem(config: str | Path | Config, text: Sequence[str | Path], auto: bool) -
 
 
 def resume(
-    run: str | Path,
+    run: str | PathLike[str],
     *,
     text: TextPaths = (),
     settings: Iterable[str] = (),

@@ -1,0 +1,97 @@
+"""Read a run folder: its config, its metrics and its samples, for programs and notebooks."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from charlm.config.schema import Config
+from charlm.errors import RunError, file_errors
+from charlm.files.locations import from_user
+from charlm.files.untrusted import InvalidDataError, as_ascii, parse_json
+from charlm.formatting import html_table
+from charlm.runs.folder import RunFolder
+
+_SAMPLE_HEADING = re.compile(r"(?:\A|(?<=\n\n))--- (?:member (\d+), )?step (\d+) ---\n")
+
+
+class Sample(NamedTuple):
+    """A sample of text that was drawn during training."""
+
+    step: int
+    text: str
+    """Bytes that are not UTF-8, of a byte model, are surrogates in it (PEP 383)."""
+    member: int | None = None
+    """Number of the network that drew it, in the run of an ensemble."""
+
+
+class Run(os.PathLike[str]):
+    """A run folder, to be read; `load`, `resume` and `open` take it as a path.
+
+    Raises `RunError` if the folder contains neither a checkpoint nor a config.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = from_user(path)
+        self._folder = RunFolder(self.path)
+        self._folder.check_is_run()
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """Return the table that a notebook shows."""
+        losses = [line.get("validation_loss") for line in self.metrics()]
+        best = min((loss for loss in losses if isinstance(loss, float)), default=None)
+        return html_table(
+            [
+                ("run", self.path),
+                ("model", self.config.cells),
+                ("text", ", ".join(self.config.corpus.paths) or self.config.corpus.builtin),
+                ("lowest validation loss", "" if best is None else f"{best:.4f} nats"),
+            ]
+        )
+
+    @property
+    def config(self) -> Config:
+        """Return the settings of the run, from `config.yaml`."""
+        return self._folder.read_config()
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the lines of `metrics.jsonl`: of training, of validation, and of other events.
+
+        They have the keys `loss`, `validation_loss` and `event`. A line that a training in progress
+        has not written completely is left out. Raises `RunError` for lines that are not JSON.
+        """
+        lines = _read(self._folder.metrics).split(b"\n")[:-1]
+        return [_parse(self._folder.metrics, number, line) for number, line in enumerate(lines, 1)]
+
+    def samples(self) -> list[Sample]:
+        """Return the samples in `samples.txt`, one for each validation of each network."""
+        text = _read(self._folder.samples).decode("utf-8", "surrogateescape")
+        _, *pieces = _SAMPLE_HEADING.split(text)
+        entries = zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True)
+        return [
+            Sample(int(step), sample.removesuffix("\n\n"), int(member) if member else None)
+            for member, step, sample in entries
+            if sample.endswith("\n\n")
+        ]
+
+
+def _read(path: Path) -> bytes:
+    """Return the content of a log; a run without a step may have none."""
+    with file_errors("be read", path, "check the file"):
+        return path.read_bytes() if path.exists() else b""
+
+
+def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        entry = parse_json(as_ascii(line))
+    except InvalidDataError:
+        entry = None
+    if not isinstance(entry, dict):
+        raise RunError(f"{path}: line {number} is not a JSON object; correct it, or delete it")
+    return entry
