@@ -1,10 +1,10 @@
 """charlm: character-level recurrent language models on your own text, on the machine you have.
 
->>> from charlm import evaluate, generate, load, train
+>>> from charlm import evaluate, generate_text, load, train
 >>> train("quickstart", text="novel.txt", name="novel")
 >>> model = load("runs/novel")
 >>> evaluate(model).perplexity
->>> "".join(generate(model, "Once upon a time", temperature=0.8))
+>>> generate_text(model, "Once upon a time", temperature=0.8)
 """
 
 from importlib import import_module
@@ -15,13 +15,23 @@ if TYPE_CHECKING:
     from charlm.errors import CharlmError
     from charlm.prediction.evaluation import evaluate
     from charlm.prediction.generation import generate, generate_bytes, generate_text
-    from charlm.prediction.predictor import load
-    from charlm.prediction.text_score import score_text
+    from charlm.prediction.perplexity import Score
+    from charlm.prediction.predictor import Predictor, load
+    from charlm.prediction.text_score import TextScore, score_text
+    from charlm.runs.run import Run
+    from charlm.training import events
+    from charlm.training.events import Finished
     from charlm.training.start import resume, train
 
 __all__ = [
     "CharlmError",
+    "Finished",
+    "Predictor",
+    "Run",
+    "Score",
+    "TextScore",
     "evaluate",
+    "events",
     "generate",
     "generate_bytes",
     "generate_text",
@@ -34,6 +44,11 @@ __all__ = [
 
 _MODULES = {
     "CharlmError": "errors",
+    "Finished": "training.events",
+    "Predictor": "prediction.predictor",
+    "Run": "runs.run",
+    "Score": "prediction.perplexity",
+    "TextScore": "prediction.text_score",
     "evaluate": "prediction.evaluation",
     "generate": "prediction.generation",
     "generate_bytes": "prediction.generation",
@@ -48,6 +63,13 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for, so that `charlm --help` needs no torch."""
+    if name == "events":
+        return import_module("charlm.training.events")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"charlm.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for completion, and what the module has anyway."""
+    return sorted({*globals(), *__all__})

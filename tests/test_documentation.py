@@ -40,15 +40,38 @@ README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = typer.main.get_command(app)
 
 
+PUBLIC_NAMES = {
+    *("CharlmError", "Finished", "Predictor", "Run", "Score", "TextScore", "evaluate", "events"),
+    *("generate", "generate_bytes", "generate_text", "load", "prepare", "resume", "score_text"),
+    "train",
+}
+
+
 def test_the_public_names_are_these() -> None:
-    assert sorted(charlm.__all__) == [
-        *("CharlmError", "evaluate", "generate", "generate_bytes", "generate_text", "load"),
-        *("prepare", "resume", "score_text", "train"),
-    ]
-    for name in charlm.__all__:
+    """Each is listed, has a type for type checkers, and says what it is."""
+    assert sorted(charlm.__all__) == sorted(PUBLIC_NAMES)
+    assert set(dir(charlm)) > PUBLIC_NAMES
+    for name in PUBLIC_NAMES:
         assert inspect.getdoc(getattr(charlm, name))
+    typed = [
+        alias.name
+        for node in ast.walk(ast.parse(Path(charlm.__file__).read_text("utf-8")))
+        if isinstance(node, ast.If)
+        for line in node.body
+        if isinstance(line, ast.ImportFrom)
+        for alias in line.names
+    ]
+    assert sorted(typed) == sorted(PUBLIC_NAMES)
     with pytest.raises(AttributeError):
         charlm.nothing  # noqa: B018
+
+
+def test_importing_charlm_is_cheap() -> None:
+    """Neither torch nor pydantic is loaded before a name needs them."""
+    code = "import charlm, sys; charlm.CharlmError; print(*sys.modules)"
+    names = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    assert b"charlm.errors" in names.split()
+    assert not {b"torch", b"numpy", b"pydantic"} & set(names.split())
 
 
 def test_the_command_line_uses_the_public_names() -> None:
