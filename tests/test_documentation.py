@@ -180,12 +180,20 @@ SMALL = [
 ]
 
 
+def is_chosen(arguments: list[str]) -> bool:
+    """Return whether charlm chooses the settings for a text."""
+    configs = {*config_names(), "my.yaml", "--resume"}
+    has_text = any(word.endswith(".txt") for word in arguments)
+    return arguments[0] == "train" and has_text and not configs & {*arguments}
+
+
 def small_arguments(line: str) -> list[str]:
     """Return the arguments of a documented command, with a small model and few steps."""
     arguments = shlex.split(line.partition("  #")[0])[1:]
-    if "--auto" in arguments:  # it chooses the length itself
+    if is_chosen(arguments):  # it chooses the length itself
         short = ["1s" if word == "10m" else word for word in arguments]
-        return [*short, "--set", "ensemble.members=1", "--set", "generation.length=5"]
+        budget = [] if "--budget" in arguments else ["--budget", "1s"]
+        return [*short, *budget, "--set", "ensemble.members=1", "--set", "generation.length=5"]
     if arguments[:2] == ["data", "get"]:  # no network in tests; test_catalogue has the rest
         return ["data", "list"]
     if arguments[0] == "train" and "--resume" in arguments:  # its model stays as it is
@@ -194,8 +202,8 @@ def small_arguments(line: str) -> list[str]:
         small = SMALL[1:] if "--budget" in arguments else SMALL  # `--budget` sets it
         arguments += [part for key in small for part in ("--set", key)]
         names = ("tiny-shakespeare", "large-text")
-        if any(name in arguments for name in names) and "--text" not in arguments:
-            arguments += ["--text", "novel.txt"]
+        if any(name in arguments for name in names) and "novel.txt" not in arguments:
+            arguments += ["novel.txt"]
     if arguments[0] == "bench":
         arguments += ["--seconds", "0.01", "--no-cells"]
     return arguments

@@ -1,6 +1,5 @@
 """Check and expand command-line arguments: empty values, lists of texts, escapes."""
 
-import json
 import os
 import re
 from collections.abc import Collection, Sequence
@@ -8,9 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from charlm.cli.setting_options import SETTING_OPTIONS
 from charlm.errors import CharlmError
 
-_OPTIONS_THAT_MAY_BE_EMPTY = ("--prefix",)
+_OPTIONS_THAT_MAY_BE_EMPTY = ("--prefix", "-p")
+SHORT_OPTIONS = {"-p": "--prefix", "-n": "--length", "-t": "--temperature", "-q": "--quiet"}
+"""Options of one letter, with the long ones that they stand for."""
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 ESCAPES_HELP = "\\n, \\t, \\r and \\\\ mean newline, tab, carriage return and backslash."
 """Help text for an option whose value `expand_escapes` expands."""
@@ -39,25 +41,25 @@ def refuse_empty(arguments: Sequence[str], flags: Collection[str] = ()) -> None:
             option = previous if previous not in flags else ""
         is_empty = argument == "" or (option.startswith("--") and equals and not value)
         if is_empty and option not in _OPTIONS_THAT_MAY_BE_EMPTY:
-            place = f"the value of {option}" if option.startswith("--") else "an argument"
+            place = f"the value of {option}" if option.startswith("-") else "an argument"
             raise CharlmError(
                 f"{place} is empty (is a shell variable not set?); give a value, or omit it"
             )
         previous = argument
 
 
-def expand_text_lists(arguments: Sequence[str]) -> list[str]:
+def expand_text_lists(arguments: Sequence[str], *, with_folders: bool = False) -> list[str]:
     """Return the arguments with `--text a b c` written as `--text a --text b --text c`.
 
-    A shell expands `--text *.txt` to the first form. Only existing files count as further texts;
-    configs and checkpoints do not.
+    A shell expands `--text *.txt` to the first form. Only existing files count as further texts,
+    and folders if a folder cannot be a run; configs and checkpoints do not.
     """
     result: list[str] = []
     previous, is_list = "", False
     for argument in arguments:
         if previous == "--text":
             is_list = True  # this is the value of the option
-        elif is_list and _is_text(argument):
+        elif is_list and _is_text(argument, with_folders):
             result.append("--text")
         else:
             is_list = argument.startswith("--text=")
@@ -66,9 +68,11 @@ def expand_text_lists(arguments: Sequence[str]) -> list[str]:
     return result
 
 
-def _is_text(argument: str) -> bool:
+def _is_text(argument: str, with_folders: bool) -> bool:
     from charlm.config.load import config_names  # slow to import, and rarely needed
 
+    if with_folders and os.path.isdir(argument):  # noqa: PTH112 - never raises
+        return argument not in config_names()
     if argument.startswith("-") or not os.path.isfile(argument):  # noqa: PTH113 - never raises
         return False
     if argument in config_names() or Path(argument).suffix in (".yaml", ".yml"):
@@ -87,29 +91,13 @@ def expand_escapes(text: str) -> str:
     return re.sub(r"\\([ntr\\])", lambda match: _ESCAPES[match[1]], text)
 
 
-def option_settings(
-    options: dict[str, str | int | bool | None], settings: Sequence[str]
-) -> list[str]:
-    """Return the options as `section.key=value` settings, followed by the other settings.
-
-    `options` maps the key that each option sets to its value, or None. Raises `CharlmError` if an
-    option and a setting set the same key.
-    """
-    values = {key: value for key, value in options.items() if value is not None}
-    names = {setting.partition("=")[0].strip() for setting in settings}
-    for key in values:
-        if key in names:
-            option = key.rpartition(".")[2].replace("_", "-")
-            raise CharlmError(f"--{option} and --set {key} set the same key; give one of them")
-    return [*(f"{key}={json.dumps(value)}" for key, value in values.items()), *settings]
-
-
 def name_options(message: str, arguments: Sequence[str]) -> str:
     """Replace the keys in a message with the options that set them on this command line."""
+    keys = {"--text": "corpus.paths"} | {name: one.key for name, one in SETTING_OPTIONS.items()}
     for argument in arguments:
         option = argument.partition("=")[0]
-        name = re.escape(option.removeprefix("--").replace("-", "_"))
-        key = r"corpus\.paths" if option == "--text" else rf"(?:training|generation)\.{name}"
+        option = SHORT_OPTIONS.get(option[:2], option)
+        key = keys.get(option, f"generation.{option.removeprefix('--').replace('-', '_')}")
         if option.startswith("--"):
-            message = re.sub(rf"(?<![\w.]){key}(?=:| (?:is|was) )", option, message)
+            message = re.sub(rf"(?<![\w.]){re.escape(key)}(?=:| (?:is|was) )", option, message)
     return message.removeprefix("--set: ") if message.startswith("--set: --") else message

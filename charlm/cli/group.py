@@ -45,7 +45,7 @@ class CommandGroup(TyperGroup):
         ctx.meta["arguments"] = arguments
         if launched().size > 1 and name != "train":
             raise CharlmError(f"{name} runs in one process only; start it without torchrun")
-        return name, command, expand_text_lists(arguments)
+        return name, command, expand_text_lists(arguments, with_folders=name == "train")
 
     def make_context(self, *arguments: Any, **extra: Any) -> Any:
         """Parse the options before the command."""

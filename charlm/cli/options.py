@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+TEXT, OUTPUT, OTHER = "Text", "Output", "Other"
+"""Panels of the help, in which options stand together."""
+
 
 class Part(StrEnum):
     """Splits of the training text."""
@@ -46,25 +49,43 @@ RunPaths = Annotated[
         help="Several are compared in a table. Default: the newest run below --runs.",
     ),
 ]
-Runs = Annotated[Path, typer.Option(help="Folder that contains the run folders.", metavar="FOLDER")]
+Runs = Annotated[
+    Path,
+    typer.Option(
+        help="Folder that contains the run folders.", metavar="FOLDER", rich_help_panel=OUTPUT
+    ),
+]
 Texts = Annotated[
     list[str] | None,
-    typer.Option(metavar="PATH", help="A file, folder or glob; - is standard input. Repeatable."),
+    typer.Option(
+        metavar="PATH",
+        help="A file, folder or glob; - is standard input. Repeatable.",
+        rich_help_panel=TEXT,
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set a key: section.key=value. Repeatable."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set any key of the config: section.key=value. Repeatable.",
+        rich_help_panel=OTHER,
+    ),
 ]
 Json = Annotated[
     bool,
     typer.Option(
-        "--json", help="Print JSON, for programs; an error, too, as an object with the key error."
+        "--json",
+        help="Print JSON, for programs; an error, too, as an object with the key error.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Quiet = Annotated[
     bool,
     typer.Option(
         "--quiet",
+        "-q",
+        rich_help_panel=OUTPUT,
         help="Print no messages and no progress, only results (train: the run folder), warnings "
         "about the text, and errors.",
     ),

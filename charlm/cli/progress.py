@@ -9,11 +9,11 @@ import torch
 from tqdm import tqdm
 
 from charlm.cli.console import PlainConsole, results
+from charlm.cli.limits import describe_limits
 from charlm.cli.tables import show_finished
 from charlm.cli.terminal import for_terminal
-from charlm.config.schema import TrainingConfig
 from charlm.corpus.corpus import Corpus
-from charlm.formatting import count, duration, option_duration
+from charlm.formatting import count, duration
 from charlm.prediction.perplexity import perplexity
 from charlm.training.determinism import engine
 from charlm.training.events import (
@@ -89,7 +89,7 @@ class TrainingView:
         for line in (_describe_corpus(event.corpus), _describe_model(event), *event.warnings):
             self._messages.print(line)
         where = f"at step {event.resumed_at} " if event.resumed_at else ""
-        limits = _describe_limits(event.config.training)
+        limits = describe_limits(event.config.training)
         self._messages.print(f"training {where}in {event.folder.path}, for at most {limits}")
         if event.config.training.deterministic and event.config.training.budget is not None:
             self._messages.print(
@@ -225,19 +225,6 @@ def _describe_model(event: Started) -> str:
         f"model: {config.cell}, {count(config.num_layers, 'layer')} of {config.hidden_size}, "
         f"{model.num_parameters:,} parameters on {_describe_engine(event)}"
     )
-
-
-def _describe_limits(training: TrainingConfig) -> str:
-    """Name every limit: those of the config and of the command line apply together."""
-    limits = []
-    if training.epochs is not None:
-        limits.append(f"{training.epochs:g} epoch{'' if training.epochs == 1 else 's'}")
-    if training.steps is not None:
-        limits.append(count(training.steps, "step"))
-    if training.budget is not None:
-        limits.append(option_duration(training.budget))
-    first, *others = limits
-    return f"{first}, or {' or '.join(others)} if that is sooner" if others else first
 
 
 def _describe_engine(event: Started) -> str:

@@ -17,7 +17,8 @@ from charlm.files.locations import from_user, shipped
 from charlm.files.untrusted import read_bounded
 from charlm.suggestions import did_you_mean, did_you_mean_path
 
-_ENDINGS = (".yaml", ".yml")
+ENDINGS = (".yaml", ".yml")
+"""Endings of the names of config files."""
 
 
 def config_names() -> list[str]:
@@ -91,7 +92,7 @@ def _find(source: str | Path) -> Path:
     if str(source) in config_names():
         return shipped("configs") / f"{source}.yaml"
     if os.path.isfile(source):  # noqa: PTH113 - Path's raises for what cannot be a name
-        if Path(source).suffix not in _ENDINGS:
+        if Path(source).suffix not in ENDINGS:
             raise ConfigError(
                 f"{source}: a config is a .yaml file; to train on this file, give it with --text"
             )
@@ -102,7 +103,7 @@ def _find(source: str | Path) -> Path:
         )
     hint = (
         did_you_mean(str(source), config_names())
-        or did_you_mean_path(Path(source), endings=_ENDINGS)
+        or did_you_mean_path(Path(source), endings=ENDINGS)
         or f"the shipped ones are {', '.join(config_names())}"
     )
     raise ConfigError(f"{source}: neither a config file nor the name of a shipped config; {hint}")

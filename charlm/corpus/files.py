@@ -57,9 +57,14 @@ def find_files(
 
 
 def _hint(name: str) -> str:
+    return hint_of_text(name) or did_you_mean_path(Path(name)) or "check the path"
+
+
+def hint_of_text(name: str) -> str:
+    """Return how to train on the text of this name in the catalogue, or ""."""
     if os.path.basename(name) in (*BUILTIN, *catalogue()):  # noqa: PTH119 - of any text
         return f"for the text of this name, add --set corpus.builtin={os.path.basename(name)}"  # noqa: PTH119
-    return did_you_mean_path(Path(name)) or "check the path"
+    return ""
 
 
 def list_of(paths: Sequence[Path], what: str) -> str:

@@ -34,9 +34,20 @@ def create_run_folder(
             for path in (runs / candidate for candidate in candidates):
                 if _rename_to_new(folder.path, path):
                     return RunFolder(path)
-    raise RunError(
-        f"{runs / str(name)}: exists already; choose another --name, or resume it with "
-        f"`charlm train --resume {runs / str(name)}`"
+    raise _exists_already(runs / str(name))
+
+
+def check_is_free(runs: Path, name: str) -> None:
+    """Raise `RunError` if a run cannot be created under this name."""
+    _check_name(name)
+    if os.path.lexists(runs / name):
+        raise _exists_already(runs / name)
+
+
+def _exists_already(path: Path) -> RunError:
+    return RunError(
+        f"{path}: exists already; choose another --name, or resume it with "
+        f"`charlm train --resume {path}`"
     )
 
 

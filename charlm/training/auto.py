@@ -78,6 +78,9 @@ def advise(
     config = choose(config, "model", defaults | cell)  # later: sizes, which tied weights restrict
     batches = _BATCHES.model_dump() | {"batch_size": choose_columns(characters)}
     config = choose(config, "batches", batches)
+    set_epochs = _set_epochs(config, settled, characters)
+    most_epochs = _EPOCH_LIMIT if set_epochs is None else set_epochs
+    is_timed = config.training.budget is not None or set_epochs is None
     speed = cache(partial(measured_speed, config, precision, len(corpus.vocabulary)))
 
     def size_in(seconds: float) -> tuple[int, float, str]:
@@ -88,11 +91,14 @@ def advise(
     if not config.ensemble.is_wanted or any(key.startswith("ensemble.") for key in settled):
         # Without the kernels, n-grams are slow; without validation, their weights are not fitted.
         has_ngrams = is_compiled and len(corpus.parts["validation"]) > 1
-        chosen = choose_ensemble(budget * size_in(budget)[1] / characters, has_ngrams)
+        epochs = budget * size_in(budget)[1] / characters
+        # The members share a time, so an ensemble needs one.
+        epochs = min(epochs, set_epochs or math.inf) if is_timed else 0.0
+        chosen = choose_ensemble(epochs, has_ngrams)
         config = choose(config, "ensemble", chosen.model_dump())
     seconds = budget * config.ensemble.share(0)
     hidden_size, rate, limit = size_in(seconds)
-    epochs = min(_EPOCH_LIMIT, seconds * rate / characters)
+    epochs = min(most_epochs, seconds * rate / characters) if is_timed else most_epochs
     dropout = choose_dropout(epochs)
     model = {
         "cell": "mogrifier" if is_compiled and epochs < _MOGRIFIER_EPOCHS else "lstm",
@@ -105,7 +111,7 @@ def advise(
     every = choose_interval(config, corpus, epochs)
     steps = epochs * characters / (config.batches.batch_size * config.batches.sequence_length)
     training = {
-        "epochs": epochs if epochs == _EPOCH_LIMIT else None,  # otherwise the budget ends it
+        "epochs": epochs if set_epochs is None and epochs == _EPOCH_LIMIT else None,
         "steps": None,
         "optimizer": "adamw",
         "learning_rate": 1.6e-2 if hidden_size < 768 else 1.2e-2,
@@ -118,7 +124,8 @@ def advise(
     if config.ensemble.student:
         training["teacher_share"] = 0.8
     config = choose(config, "training", training)
-    reasons = _reasons(config, epochs, seconds, rate, limit)
+    length = _describe_length(config, epochs, None if epochs == set_epochs else seconds)
+    reasons = _reasons(config, epochs, rate, limit, length)
     return Advice(config, tuple(reason for key, reason in reasons if key not in settled))
 
 
@@ -131,7 +138,7 @@ def _choose(
 
 
 def _reasons(
-    config: Config, epochs: float, seconds: float, rate: float, limit: str
+    config: Config, epochs: float, rate: float, limit: str, length: str
 ) -> Iterator[tuple[str, str]]:
     """Yield a line for each choice, with the key that would have settled it."""
     model, training, ensemble = config.model, config.training, config.ensemble
@@ -165,10 +172,6 @@ def _reasons(
             f"n-grams up to order {ensemble.ngram_order} as well: they learn repeated phrases "
             "in one pass",
         )
-    if epochs < _EPOCH_LIMIT:
-        length = f"{seconds:,.0f} seconds" + (" each" if ensemble.size > 1 else "")
-    else:
-        length = f"{epochs:g} epochs: more would not help with so small a text"
     yield (
         "training.learning_rate",
         f"{length}; meanwhile the learning rate falls from {training.learning_rate:g}",
@@ -178,6 +181,26 @@ def _reasons(
         f"{count(config.batches.batch_size, 'column')} of "
         f"{count(config.batches.sequence_length, 'step')}, weight decay {training.weight_decay:g}",
     )
+
+
+def _describe_length(config: Config, epochs: float, seconds: float | None) -> str:
+    """Describe how long a network trains; `seconds` is None if the user has set the epochs."""
+    if seconds is None:
+        return f"{epochs:.3g} epochs, as set"
+    if epochs < _EPOCH_LIMIT:
+        return f"{seconds:,.0f} seconds" + (" each" if config.ensemble.size > 1 else "")
+    return f"{epochs:g} epochs: more would not help with so small a text"
+
+
+def _set_epochs(config: Config, settled: Collection[str], characters: int) -> float | None:
+    """Return the epochs after which a limit that the user has set ends the training, or None."""
+    training, batches = config.training, config.batches
+    limits = []
+    if training.epochs is not None and "training.epochs" in settled:
+        limits.append(training.epochs)
+    if training.steps is not None and "training.steps" in settled:
+        limits.append(training.steps * batches.batch_size * batches.sequence_length / characters)
+    return min(limits, default=None)
 
 
 def choose_ensemble(epochs: float, has_ngrams: bool) -> EnsembleConfig:

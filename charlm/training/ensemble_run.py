@@ -28,9 +28,27 @@ _FIRST_DERIVED_SEED = 2**61
 def train_members(
     folder: RunFolder, config: Config, processes: Processes, emit: Callable[[Event], None]
 ) -> Finished:
-    """Train or resume each member in a run folder of its own, then mix them."""
+    """Train or resume each member in a run folder of its own, then mix them.
+
+    On Ctrl-C it emits `Stopping`, unless nothing is saved yet, and raises `KeyboardInterrupt`.
+    """
     member_events = _MemberEvents(folder, emit)
-    finished = []
+    try:
+        finished = _finish_members(folder, config, processes, emit, member_events)
+        return mix_members(folder, config, finished, emit)
+    except KeyboardInterrupt:
+        member_events.report_stop()
+        raise
+
+
+def _finish_members(
+    folder: RunFolder,
+    config: Config,
+    processes: Processes,
+    emit: Callable[[Event], None],
+    member_events: "_MemberEvents",
+) -> list[Finished]:
+    finished: list[Finished] = []
     for number in range(config.ensemble.size):
         merge_logs(folder)
         member, is_student = member_folder(folder, number + 1), number == config.ensemble.members
@@ -54,7 +72,7 @@ def train_members(
                 )
             )
     merge_logs(folder)
-    return mix_members(folder, config, finished, emit)
+    return finished
 
 
 class _MemberEvents:
@@ -63,6 +81,7 @@ class _MemberEvents:
     def __init__(self, folder: RunFolder, emit: Callable[[Event], None]) -> None:
         self._folder, self._emit = folder, emit
         self._is_noted = False
+        self._is_stopping = False
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Started) and not self._is_noted:
@@ -70,9 +89,17 @@ class _MemberEvents:
             self._folder.note_environment(environment(training, event.model, fingerprint))
             self._is_noted = True
         if isinstance(event, Stopping):
-            self._emit(Stopping(self._folder))
+            self.report_stop()
         elif not isinstance(event, Finished):
             self._emit(event)
+
+    def report_stop(self) -> None:
+        """Emit `Stopping` once, if a member has a checkpoint."""
+        if not self._is_stopping and any(
+            self._folder.path.glob("member-*/checkpoints/*.safetensors")
+        ):
+            self._is_stopping = True
+            self._emit(Stopping(self._folder))
 
 
 def check_text(folder: RunFolder, config: Config) -> None:

@@ -5,6 +5,9 @@ from charlm.distributed.launch import launch_name, launched
 from charlm.errors import ConfigError
 from charlm.models.device import choose_device
 
+AUTO = "--auto (implied by a text without a config)"
+"""What chooses the settings, as errors name it."""
+
 
 def check_launch(config: Config, name: str | None, auto: bool) -> None:
     """Raise `ConfigError` for what `torchrun` cannot start or restart."""
@@ -14,7 +17,7 @@ def check_launch(config: Config, name: str | None, auto: bool) -> None:
     if launch.size == 1:
         return
     if auto or config.ensemble.is_wanted:
-        what = "--auto" if auto else "an ensemble"
+        what = AUTO if auto else "an ensemble"
         raise ConfigError(f"{what} takes one process; start charlm without torchrun")
     if choose_device(config.training.device).type == "mps":
         raise ConfigError("training.device: mps takes one process; set it to cpu for several")
@@ -34,7 +37,7 @@ def _check_restarts(config: Config, name: str | None, auto: bool) -> None:
             "out --max-restarts"
         )
     if auto:
-        raise ConfigError("--auto measures again at each start; leave out torchrun --max-restarts")
+        raise ConfigError(f"{AUTO} measures at each start; leave out torchrun --max-restarts")
     if config.ensemble.is_wanted:
         raise ConfigError(
             "an ensemble is resumed with --resume alone; leave out torchrun --max-restarts"
@@ -44,4 +47,5 @@ def _check_restarts(config: Config, name: str | None, auto: bool) -> None:
 def check_text_can_be_read_again(config: Config, reader: str) -> None:
     """Raise `ConfigError` if the text comes from standard input; `reader` reads it repeatedly."""
     if "-" in config.corpus.paths:
-        raise ConfigError(f"{reader} reads the text more than once: save it in a file for --text")
+        remedy = "save it in a file" + (", or name a config" if reader == AUTO else " for --text")
+        raise ConfigError(f"{reader} reads the text more than once: {remedy}")

@@ -39,8 +39,9 @@ def train_network(
     try:
         with folder.locked():
             return TrainingLoop(state, folder, emit, scores_at_end=scores_at_end).run()
-    except Exception as error:
-        if is_out_of_memory(error) and state.trainer.step == 0:
+    except (Exception, KeyboardInterrupt) as error:
+        is_stopped = isinstance(error, KeyboardInterrupt)
+        if state.trainer.step == 0 and (is_stopped or is_out_of_memory(error)):
             folder.discard()  # it contains nothing of value
         raise
 

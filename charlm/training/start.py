@@ -17,7 +17,7 @@ from charlm.distributed.processes import Processes
 from charlm.environment.memory import is_out_of_memory
 from charlm.errors import ConfigError, memory_errors
 from charlm.files.locations import from_user
-from charlm.runs.creation import create_run_folder
+from charlm.runs.creation import check_is_free, create_run_folder
 from charlm.runs.folder import RunFolder
 from charlm.runs.names import name_from_text
 from charlm.training import network_run
@@ -25,7 +25,7 @@ from charlm.training.auto import advise
 from charlm.training.calibration import choose_precision
 from charlm.training.ensemble_run import check_text, train_members
 from charlm.training.events import Advised, Event, Finished
-from charlm.training.launch_rules import check_launch, check_text_can_be_read_again
+from charlm.training.launch_rules import AUTO, check_launch, check_text_can_be_read_again
 from charlm.training.member_logs import locked_folder
 from charlm.training.resume_rules import check_resumable, check_same
 
@@ -64,6 +64,8 @@ def train(
         if name is not None and _is_restarted(runs / name, processes):
             return _resume(runs / name, processes, emit, expected=resolved)
         if auto:
+            if name is not None:
+                check_is_free(runs, name)  # before the advice, which takes seconds
             resolved = _advised(resolved, settings, emit)
         if resolved.ensemble.is_wanted:
             check_text_can_be_read_again(resolved, "an ensemble")
@@ -72,8 +74,8 @@ def train(
             try:
                 with folder.locked():
                     return train_members(folder, resolved, processes, emit)
-            except Exception as error:
-                if is_out_of_memory(error):
+            except (Exception, KeyboardInterrupt) as error:
+                if isinstance(error, KeyboardInterrupt) or is_out_of_memory(error):
                     folder.discard()  # unless it contains a member
                 raise
 
@@ -180,12 +182,11 @@ def _memory_errors(config: Config) -> AbstractContextManager[None]:
 def _advised(config: Config, settings: Iterable[str], emit: Callable[[Event], None]) -> Config:
     """Choose a config for the text and the budget; keys in `settings` keep their values."""
     settled = {setting.partition("=")[0].strip() for setting in settings}
-    if config.training.budget is None or settled & {"training.epochs", "training.steps"}:
+    if config.training.budget is None and not settled & {"training.epochs", "training.steps"}:
         raise ConfigError(
-            "--auto plans the training for a --budget; give one, and leave out training.epochs "
-            "and training.steps"
+            "--auto plans the training for a limit; give --budget, --epochs or --steps"
         )
-    check_text_can_be_read_again(config, "--auto")
+    check_text_can_be_read_again(config, AUTO)
     advice = advise(config, build_corpus(config.corpus), settled, choose_precision(config))
     emit(Advised(advice.reasons))
     return advice.config

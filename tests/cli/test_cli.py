@@ -42,7 +42,8 @@ def test_help_and_version_need_no_torch() -> None:
 def test_train_prints_its_folder_last(trained: Path) -> None:
     """`train` prints a sample and a table of scores; the last line is the run folder."""
     result = run(
-        "train", "--text", trained.parent.parent / "text.txt", "--runs", trained.parent,
+        "train", "quickstart", "--text", trained.parent.parent / "text.txt",
+        "--runs", trained.parent,
         "--set=training.steps=3", *SMALL,
     )  # fmt: skip
     folder = Path(result.stdout.splitlines()[-1])
@@ -57,7 +58,15 @@ def test_train_prints_its_folder_last(trained: Path) -> None:
 def test_quiet_prints_the_folder_alone(trained: Path, tmp_path: Path) -> None:
     text = trained.parent.parent / "text.txt"
     result = run(
-        "train", "--text", text, "--runs", tmp_path, "--quiet", "--set=training.steps=2", *SMALL
+        "train",
+        "quickstart",
+        "--text",
+        text,
+        "--runs",
+        tmp_path,
+        "--quiet",
+        "--set=training.steps=2",
+        *SMALL,
     )
     assert result.stdout == f"{tmp_path / 'text-1'}\n"
     assert result.stderr == ""
@@ -166,6 +175,7 @@ def test_seed_and_budget_on_the_command_line(trained: Path, tmp_path: Path) -> N
     text = trained.parent.parent / "text.txt"
     result = run(
         "train",
+        "quickstart",
         "--text",
         text,
         "--runs",
@@ -186,7 +196,15 @@ def test_seed_and_budget_on_the_command_line(trained: Path, tmp_path: Path) -> N
 def test_training_on_standard_input(trained: Path, tmp_path: Path) -> None:
     text = (trained.parent.parent / "text.txt").read_bytes()
     result = run(
-        "train", "--text", "-", "--runs", tmp_path, "--set=training.steps=2", *SMALL, stdin=text
+        "train",
+        "quickstart",
+        "--text",
+        "-",
+        "--runs",
+        tmp_path,
+        "--set=training.steps=2",
+        *SMALL,
+        stdin=text,
     )
     assert result.exit_code == 0, result.output
     folder = tmp_path / "stdin-1"
@@ -217,7 +235,7 @@ def test_no_colour_outside_a_terminal(trained: Path) -> None:
 def start_long(text: Path, runs: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         command(
-            "train", "--text", text, "--runs", runs, "--name", "long", *SMALL,
+            "train", "quickstart", "--text", text, "--runs", runs, "--name", "long", *SMALL,
             "--set=training.steps=2000", "--set=model.dropout=0.2",
         ),
         stdout=subprocess.PIPE,
@@ -264,8 +282,8 @@ def test_run_ended_by_a_signal_resumes(
 def test_killed_and_resumed_equals_whole(text_file: Path, tmp_path: Path, sampling: str) -> None:
     """A killed and resumed run has the log and samples of a whole one, across processes."""
     arguments = (
-        "train", "--text", text_file, "--runs", tmp_path, *SMALL, "--set=training.steps=120",
-        "--set=model.dropout=0.2", f"--set=batches.sampling={sampling}",
+        "train", "quickstart", "--text", text_file, "--runs", tmp_path, *SMALL,
+        "--set=training.steps=120", "--set=model.dropout=0.2", f"--set=batches.sampling={sampling}",
     )  # fmt: skip
     with subprocess.Popen(
         command(*arguments, "--name", "killed"),
@@ -289,13 +307,25 @@ def test_texts_that_cannot_be_used(tmp_path: Path) -> None:
         path = tmp_path / "bad.txt"
         path.write_bytes(content)
         refused(
-            run("train", "--text", path, "--runs", tmp_path / "runs", *SMALL, *settings), *words
+            run(
+                "train",
+                "quickstart",
+                "--text",
+                path,
+                "--runs",
+                tmp_path / "runs",
+                *SMALL,
+                *settings,
+            ),
+            *words,
         )
         assert not (tmp_path / "runs").exists()
 
     missing = tmp_path / "missing.txt"
     refused(
-        run("train", "--text", missing, "--runs", tmp_path / "runs"), str(missing), "no such file"
+        run("train", "quickstart", "--text", missing, "--runs", tmp_path / "runs"),
+        str(missing),
+        "no such file",
     )
     refuse(b"", "empty")
     refuse(b"abc", "split of the text", "corpus.split")
@@ -321,7 +351,6 @@ def test_configs_that_cannot_be_used(tmp_path: Path) -> None:
     refused(run("train", path), "line 2")
     novel = tmp_path / "novel.txt"
     novel.write_text("It was a dark and stormy night.", "utf-8")
-    refused(run("train", novel), "--text")
     refused(run("train", "--print-config", "--budget", "soon"), "--budget is", "3m")
 
 
@@ -356,7 +385,7 @@ def test_damaged_checkpoint_names_another(trained: Path, tmp_path: Path) -> None
     setting = f"training.start_from={best}"
     refused(run("train", "--resume", folder), "last.safetensors", "cut short", f"--set {setting}")
     text = trained.parent.parent / "text.txt"
-    begun = run("train", "--text", text, "--runs", tmp_path, *SMALL, "--set", setting)
+    begun = run("train", "quickstart", "--text", text, "--runs", tmp_path, *SMALL, "--set", setting)
     assert begun.exit_code == 0
     best.unlink()
     result = run("train", "--resume", folder)
@@ -386,7 +415,10 @@ def test_refused_runs_name_the_reason(trained: Path, tmp_path: Path) -> None:
     """A refused command names the run, setting, character, option or text that is wrong."""
     text = trained.parent.parent / "text.txt"
     refused(
-        run("train", "--text", text, "--runs", trained.parent, "--name", trained.name, *SMALL),
+        run(
+            "train", "quickstart", "--text", text, "--runs", trained.parent,
+            "--name", trained.name, *SMALL,
+        ),
         "exists already", "--name",
     )  # fmt: skip
     refused(run("train", "--resume", trained, "--set=model.cell=gru"), "model.cell was lstm")
@@ -402,7 +434,9 @@ def test_refused_runs_name_the_reason(trained: Path, tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written(text_file: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", "utf-8")
-    refused(run("train", "--text", text_file, "--runs", tmp_path / "file", *SMALL), "file")
+    refused(
+        run("train", "quickstart", "--text", text_file, "--runs", tmp_path / "file", *SMALL), "file"
+    )
 
 
 @given(
@@ -426,8 +460,8 @@ def test_any_file_trains_or_is_refused(
     path.write_bytes(content)
     keys = (f"corpus.unit={unit}", f"corpus.newlines={newlines}", f"batches.sampling={sampling}")
     result = run(
-        "train", "--text", path, "--runs", tmp_path / "runs", *SMALL, "--set=training.steps=1",
-        "--quiet", *(f"--set={key}" for key in keys),
+        "train", "quickstart", "--text", path, "--runs", tmp_path / "runs", *SMALL,
+        "--set=training.steps=1", "--quiet", *(f"--set={key}" for key in keys),
     )  # fmt: skip
     if result.exit_code == 0:
         assert run("generate", result.stdout.strip(), "--length", 5).exit_code == 0

@@ -80,7 +80,7 @@ def events_of(result: Result) -> list[dict[str, Any]]:
 
 def train(text: Path, *arguments: object, steps: int = 4) -> Result:
     runs = ("--runs", text.parent / "runs", f"--set=training.steps={steps}")
-    return run("train", "--text", text, "--json", *runs, *SMALL, *arguments)
+    return run("train", "quickstart", "--text", text, "--json", *runs, *SMALL, *arguments)
 
 
 def names(events: list[dict[str, Any]]) -> list[str]:

@@ -75,6 +75,7 @@ def training(text_file: Path, tmp_path: Path) -> list[str]:
     limits = ["--set=training.steps=4", "--set=training.validate_every=2"]
     return [
         "train",
+        "quickstart",
         "--text",
         str(text_file),
         "--runs",

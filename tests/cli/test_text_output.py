@@ -241,7 +241,9 @@ def test_pipe_gets_sample_and_names_exactly(tmp_path: Path) -> None:
     runs = tmp_path / f"runs{odd}\udcff"
     small = ["--set=training.steps=2", "--set=training.budget=null", "--set=model.hidden_size=8"]
     small += ["--set=corpus.newlines=keep"]
-    result = run("train", "--text", text, "--runs", runs, "--name=r", "--seed=1", *small)
+    result = run(
+        "train", "quickstart", "--text", text, "--runs", runs, "--name=r", "--seed=1", *small
+    )
     assert result.exit_code == 0, result.stderr
     folder = runs / "r"
     with (folder / "samples.txt").open(encoding="utf-8", newline="") as file:
@@ -263,7 +265,7 @@ def test_samples_have_the_bytes_drawn(members: int, tmp_path: Path) -> None:
     settings = ["corpus.unit=byte", "training.steps=2", "training.budget=null"]
     settings += ["model.hidden_size=8", f"ensemble.members={members}"]
     options = [option for setting in settings for option in ("--set", setting)]
-    result = run("train", "--text", text, "--runs", tmp_path, "--name=r", *options)
+    result = run("train", "quickstart", "--text", text, "--runs", tmp_path, "--name=r", *options)
     assert result.exit_code == 0, result.stderr
     folder = tmp_path / "r"
     log = (folder / "samples.txt").read_bytes()

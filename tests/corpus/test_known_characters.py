@@ -136,7 +136,7 @@ def test_a_text_that_is_mostly_unknown_is_refused(
 ) -> None:
     """Else the model learns to predict "unknown", with a perplexity near 1."""
     start = f"--set=training.start_from={latin}"
-    command = ["train", "--text", cyrillic, "--runs", tmp_path, *SMALL]
+    command = ["train", "quickstart", "--text", cyrillic, "--runs", tmp_path, *SMALL]
     refused(run(*command, start), "train split", "corpus.vocabulary=extend")
     ensemble = ("--set=ensemble.members=2", "--name=ensemble")
     refused(run(*command, start, *ensemble), "train split", "corpus.vocabulary=extend")
@@ -161,7 +161,16 @@ def test_an_unknown_held_out_file_is_refused(
     of its own.
     """
     (text := tmp_path / "latin.txt").write_text(LATIN, "utf-8")
-    command = ["train", "--text", text, "--runs", tmp_path, *SMALL, "--set=training.steps=1"]
+    command = [
+        "train",
+        "quickstart",
+        "--text",
+        text,
+        "--runs",
+        tmp_path,
+        *SMALL,
+        "--set=training.steps=1",
+    ]
     separate = [f"--set=corpus.{split}_paths={cyrillic}"]
     if extend:
         separate += [EXTEND, f"--set=training.start_from={latin}"]
@@ -253,7 +262,7 @@ def test_bits_per_byte_beside_perplexity(
     words = "".join(f"{number} rain\n" for number in range(400))
     (path := tmp_path / "text").write_text(words + "Ж".join(words[:300]), "utf-8")
     settings = ["--set=training.steps=3", "--set=corpus.split=[0.8,0.1,0.1]"]
-    result = run("train", "--text", path, "--runs", tmp_path, *settings, *SMALL)
+    result = run("train", "quickstart", "--text", path, "--runs", tmp_path, *settings, *SMALL)
     assert result.exit_code == 0, result.output
     folder = Path(result.stdout.splitlines()[-1])
     assert "bits/byte" in result.stderr
@@ -264,7 +273,7 @@ def test_bits_per_byte_beside_perplexity(
     assert line["validation_bits_per_byte"] > 0
 
     path.write_text(words)
-    result = run("train", "--text", path, "--runs", tmp_path, *settings, *SMALL)
+    result = run("train", "quickstart", "--text", path, "--runs", tmp_path, *settings, *SMALL)
     assert "bits/byte" not in result.stderr
     assert "bits per byte" not in result.stdout
 
@@ -273,5 +282,7 @@ def test_a_teacher_of_fewer_characters_is_refused(
     latin: Path, cyrillic: Path, tmp_path: Path
 ) -> None:
     teachers = [f"--set=training.teachers={latin}", f"--set=training.start_from={latin}"]
-    result = run("train", "--text", cyrillic, "--runs", tmp_path, *SMALL, *teachers, EXTEND)
+    result = run(
+        "train", "quickstart", "--text", cyrillic, "--runs", tmp_path, *SMALL, *teachers, EXTEND
+    )
     refused(result, "training.teachers", "different vocabulary")

@@ -92,7 +92,7 @@ def launched(
         (["generate"], ["generate", "without torchrun"]),
         (["train", "--auto", "--budget", "9s"], ["--auto", "without torchrun"]),
         (["train", "--set=ensemble.members=2"], ["ensemble", "without torchrun"]),
-        (["train", "--text", "-"], ["torchrun", "--text"]),
+        (["train", "quickstart", "--text", "-"], ["torchrun", "--text"]),
     ],
 )
 def test_refusals_for_several_processes(

@@ -76,7 +76,16 @@ def test_end_request_during_the_final_score(
 ) -> None:
     """A request to end while the end is scored works as Ctrl-C does."""
     monkeypatch.setattr(loop, "final_score", lambda *_: os.kill(os.getpid(), way))
-    result = run("train", "--text", text_file, "--runs", tmp_path, "--set=training.steps=2", *SMALL)
+    result = run(
+        "train",
+        "quickstart",
+        "--text",
+        text_file,
+        "--runs",
+        tmp_path,
+        "--set=training.steps=2",
+        *SMALL,
+    )
     assert result.exit_code == 130
     assert signal.getsignal(way) == signal.SIG_DFL
 
@@ -325,7 +334,7 @@ def test_empty_vocabulary_is_refused(text_file: Path) -> None:
 
 def test_empty_text_path(tmp_path: Path) -> None:
     """An empty path, such as of an unset variable, is not the current folder."""
-    refused(run("train", "--text", "", "--runs", tmp_path, *SMALL), "--text is empty")
+    refused(run("train", "quickstart", "--text", "", "--runs", tmp_path, *SMALL), "--text is empty")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
@@ -378,14 +387,9 @@ def test_reset_probability() -> None:
     assert [not next(resumed).continues for _ in range(900)] == first[1000:]
 
 
-def test_error_of_a_file_that_is_no_config(text_file: Path, tmp_path: Path) -> None:
-    """The error of a file that is no config says what to do."""
-    (tmp_path / "empty.txt").touch()
-    for text in (text_file, tmp_path / "empty.txt"):
-        refused(run("train", text), "--text")
-    refused(run("train", tmp_path), "--resume")
+def test_error_of_a_name_that_is_no_name(text_file: Path) -> None:
     for name in ("../elsewhere", "", "a/b"):
-        refused(run("train", "--text", text_file, "--name", name, *SMALL), "--name")
+        refused(run("train", "quickstart", "--text", text_file, "--name", name, *SMALL), "--name")
 
 
 def test_set_text_replaces_the_configs() -> None:

@@ -131,7 +131,7 @@ def test_ending_an_encoding_leaves_nothing(
     with gzip.open(tmp_path / "text.gz", "wb", compresslevel=1) as file:  # some seconds
         for _ in range(100):
             file.write("é a line of a long text\n".encode() * 40_000)
-    arguments = ["train", "--text", tmp_path / "text.gz", "--runs", tmp_path / "runs"]
+    arguments = ["train", "quickstart", "--text", tmp_path / "text.gz", "--runs", tmp_path / "runs"]
     with subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not any(cache.glob(f"{RESERVED}/*/corpus")):
             time.sleep(0.005)

@@ -133,7 +133,8 @@ def test_commands_leave_foreign_files_alone(
     One folder may be the working, the runs and the cache folder.
     """
     text, below = str(tmp_path / "text.txt"), ["--runs", runs]
-    train = ["train", "--quiet", *below, "--text", text, *SMALL, "--set=training.steps=2", "--name"]
+    train = ["train", "quickstart", "--quiet", *below, "--text", text, *SMALL]
+    train += ["--set=training.steps=2", "--name"]
     small_bench(monkeypatch)
     monkeypatch.setattr(auto, "measured_speed", lambda *sizes: 1e5)
     one = ["--set=ensemble.members=1", "--set=ensemble.ngram_order=null", "--budget=1s"]
@@ -149,7 +150,7 @@ def test_commands_leave_foreign_files_alone(
         ["eval", f"{runs}/own", "--dynamic", "--save", "lock"],
         ["generate", *below, "--length", "3"],
         ["generate", *below, "--length", "3", "--output", "generated.txt"],
-        ["train", "--print-config", "--text", text, *SMALL],
+        ["train", "quickstart", "--print-config", "--text", text, *SMALL],
         ["data", "list"],
         ["data", "get", "tale", "--from", text],
         ["data", "clear"],
@@ -283,7 +284,9 @@ def test_member_replaces_no_foreign_folder(place: Callable[[], Path], tmp_path: 
     folder = place()
     arguments = [*SMALL, "--set=training.steps=1", "--set=ensemble.members=2"]
     text = ["--text", str(tmp_path / "text.txt")]
-    begun = CliRunner().invoke(app, ["train", "--quiet", *text, "--name", "both", *arguments])
+    begun = CliRunner().invoke(
+        app, ["train", "quickstart", "--quiet", *text, "--name", "both", *arguments]
+    )
     assert begun.exit_code == 0, begun.output
     second = folder / "runs" / "both" / "member-2"
     shutil.rmtree(second)

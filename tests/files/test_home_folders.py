@@ -58,7 +58,7 @@ def test_missing_home_folder_is_refused(
     given: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A path below the home folder of a user who does not exist is refused."""
-    train = ["train", "--text", "~/text.txt", *SMALL, "--set=training.steps=1"]
+    train = ["train", "quickstart", "--text", "~/text.txt", *SMALL, "--set=training.steps=1"]
     refused(run(*train, "--runs", given), "no home folder", "exists; give the full path", given)
     monkeypatch.setenv("CHARLM_CACHE", given)
     refused(run(*train), "no home folder", "exists; give the full path", given)

@@ -41,7 +41,7 @@ def test_modes_follow_the_umask(umask: int, text: Path, tmp_path: Path) -> None:
     before = os.umask(umask)
     try:
         arguments = [*SMALL, "--set=training.steps=2", "--set=ensemble.members=2", "--quiet"]
-        made = run("train", "--text", text, "--runs", tmp_path / "runs", *arguments)
+        made = run("train", "quickstart", "--text", text, "--runs", tmp_path / "runs", *arguments)
         assert made.exit_code == 0, made.output
         catalogue.files_of("python-docs")
         measurements.remember("x", 1)

@@ -102,7 +102,7 @@ IN_A_LINE = pictured(" ".join(ORDERS.splitlines()))
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("train", "--text", f"no{ORDERS}where"), f"no{IN_A_LINE}where"),
+        (("train", "quickstart", "--text", f"no{ORDERS}where"), f"no{IN_A_LINE}where"),
         (("train", f"no{ORDERS}config"), f"no{IN_A_LINE}config"),
         (("train", "--set", f"model.cell={ORDERS}"), r"\x00\x01"),  # written as Python does
         (("train", "one", f"two{ORDERS}many"), r"\x19\x1a\x1b"),
@@ -123,7 +123,9 @@ def test_samples_and_tables_give_no_orders(stream: str, text_file: Path, tmp_pat
     text.write_text(text_file.read_text().replace("e", "\x1b").replace("a", "\x9b"))
     steps = ("--set=training.steps=2", "--set=training.budget=null", "--set=model.hidden_size=8")
     runs = ("--runs", str(tmp_path / f"ru{in_name}ns"))
-    shown = on_terminal("train", "--text", str(text), *steps, *runs, "--name=r", stream=stream)
+    shown = on_terminal(
+        "train", "quickstart", "--text", str(text), *steps, *runs, "--name=r", stream=stream
+    )
     shown += on_terminal("eval", "--text", str(text), *runs, stream=stream)
     assert_no_orders(STYLES.sub("", shown))
     assert f"ru{pictured(in_name)}ns" in shown
@@ -134,7 +136,7 @@ def test_samples_and_tables_give_no_orders(stream: str, text_file: Path, tmp_pat
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("train", "--text", "no\u202ewhere\u2066"),
+        ("train", "quickstart", "--text", "no\u202ewhere\u2066"),
         ("train", "no\u202econfig"),
         ("train", "--no\u202esuch"),
         ("--no\u202esuch",),
@@ -156,6 +158,8 @@ def test_names_show_reordering_characters(stream: str, text_file: Path, tmp_path
     """Names in messages and results show the codes of characters that would reorder them."""
     steps = ("--set=training.steps=1", "--set=training.budget=null", "--set=model.hidden_size=8")
     runs = ("--runs", str(tmp_path / "a\u202eb\u2028"), "--name", "c")
-    shown = on_terminal("train", "--text", str(text_file), *steps, *runs, stream=stream)
+    shown = on_terminal(
+        "train", "quickstart", "--text", str(text_file), *steps, *runs, stream=stream
+    )
     assert f"{tmp_path}/a<U+202E>b<U+2028>/c" in shown
     assert not set("\u202e\u2028") & set(shown)

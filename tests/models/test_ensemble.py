@@ -204,7 +204,9 @@ def charlm(*arguments: object) -> Any:
 def test_ensemble_is_used_as_one_model(text_file: Path, tmp_path: Path) -> None:
     """One command trains an ensemble, and all commands use it as one model."""
     runs = ("--runs", tmp_path)
-    result = charlm("train", "--text", text_file, "--name", "both", *runs, *SETTINGS, "--quiet")
+    result = charlm(
+        "train", "quickstart", "--text", text_file, "--name", "both", *runs, *SETTINGS, "--quiet"
+    )
     assert result.stdout == f"{tmp_path / 'both'}\n"
     alone = evaluate(load(tmp_path / "both" / "member-1")).nats_per_character
     predictor = load(tmp_path / "both")
@@ -232,7 +234,17 @@ def test_ensemble_is_used_as_one_model(text_file: Path, tmp_path: Path) -> None:
 def test_ensemble_is_resumed(text_file: Path, tmp_path: Path) -> None:
     """A resumed ensemble equals an uninterrupted one."""
     for name in ("whole", "cut"):
-        charlm("train", "--text", text_file, "--name", name, "--runs", tmp_path, *SETTINGS)
+        charlm(
+            "train",
+            "quickstart",
+            "--text",
+            text_file,
+            "--name",
+            name,
+            "--runs",
+            tmp_path,
+            *SETTINGS,
+        )
     cut = tmp_path / "cut"
     RunFolder(cut).best.unlink()
     for path in sorted((cut / "member-2").rglob("*"), reverse=True):
@@ -248,7 +260,7 @@ def test_ensemble_is_resumed(text_file: Path, tmp_path: Path) -> None:
 def test_run_does_not_become_ensemble(text_file: Path, tmp_path: Path) -> None:
     """A run of one network cannot be resumed as an ensemble."""
     plain = [s for s in SETTINGS if "ensemble" not in s]
-    charlm("train", "--text", text_file, "--name", "one", "--runs", tmp_path, *plain)
+    charlm("train", "quickstart", "--text", text_file, "--name", "one", "--runs", tmp_path, *plain)
     command = ["train", "--resume", str(tmp_path / "one"), "--set=ensemble.ngram_order=2"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 1
@@ -257,7 +269,9 @@ def test_run_does_not_become_ensemble(text_file: Path, tmp_path: Path) -> None:
 
 def test_lost_checkpoint_does_not_restart(text_file: Path, tmp_path: Path) -> None:
     """A run without its last checkpoint is not started again."""
-    charlm("train", "--text", text_file, "--name", "both", "--runs", tmp_path, *SETTINGS)
+    charlm(
+        "train", "quickstart", "--text", text_file, "--name", "both", "--runs", tmp_path, *SETTINGS
+    )
     for folder in (tmp_path / "both", tmp_path / "both" / "member-1"):
         RunFolder(tmp_path / "both" / "member-1").last.unlink(missing_ok=True)
         result = CliRunner().invoke(app, ["train", "--resume", str(folder)])
@@ -279,7 +293,9 @@ def test_reloaded_ensemble_is_the_same(ensemble: Ensemble) -> None:
 
 def test_standard_input_cannot_be_read_twice() -> None:
     for arguments in (["--auto"], ["--set=ensemble.members=2"]):
-        result = CliRunner().invoke(app, ["train", "--text", "-", *arguments], input="text")
+        result = CliRunner().invoke(
+            app, ["train", "quickstart", "--text", "-", *arguments], input="text"
+        )
         assert result.exit_code == 1
         assert "save it in a file" in result.output
 
@@ -305,7 +321,9 @@ def test_eval_refuses_bad_options(arguments: list[str], why: str, run_of_both: P
 def run_of_both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("both")
     (folder / "text").write_text("the rain came in. " * 200, "utf-8")
-    shown = charlm("train", "--text", folder / "text", "--name", "r", "--runs", folder, *SETTINGS)
+    shown = charlm(
+        "train", "quickstart", "--text", folder / "text", "--name", "r", "--runs", folder, *SETTINGS
+    )
     assert "network 2 of 2" in shown.stderr
     assert "building the ensemble of 2 networks and n-grams up to order 3" in shown.stderr
     assert "as an ensemble (fitted on this split)" in shown.stdout

@@ -75,7 +75,7 @@ def test_the_recipe_makes_a_new_cell(checkout: Path, text_file: Path, tmp_path: 
     """charlm trains the cell, resumes it exactly, scores with it and generates."""
     steady = ["--set=training.schedule=constant", "--set=training.warmup_steps=0"]
     settings = [*SMALL, "--set=model.cell=minimal", *steady]
-    train = ["train", "--text", text_file, "--runs", tmp_path, *settings]
+    train = ["train", "quickstart", "--text", text_file, "--runs", tmp_path, *settings]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     *_, score, generated = run_commands(
         checkout,

@@ -56,7 +56,7 @@ def test_stored_text_is_reported(folder: Path, tmp_path: Path) -> None:
         name = f"run-{len(settings)}"
         options = [option for setting in settings for option in ("--set", setting)]
         options += ["--runs", str(tmp_path), "--name", name]
-        shown = invoke("train", "--text", folder / "o.txt", *options)
+        shown = invoke("train", "quickstart", "--text", folder / "o.txt", *options)
         said = "contains 2,700 characters of the training text"
         assert (said in " ".join(shown.split())) is says
         member = f"`charlm generate {tmp_path / name / 'member-1'}` uses a network without them"

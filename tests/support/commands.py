@@ -35,7 +35,15 @@ def command(*arguments: object) -> list[str]:
 def train(text: Path, runs: Path, *arguments: object, steps: int = 4) -> Path:
     """Train a small model and return its folder."""
     result = run(
-        "train", "--text", text, "--runs", runs, f"--set=training.steps={steps}", *SMALL, *arguments
+        "train",
+        "quickstart",
+        "--text",
+        text,
+        "--runs",
+        runs,
+        f"--set=training.steps={steps}",
+        *SMALL,
+        *arguments,
     )
     assert result.exit_code == 0, result.output
     return Path(result.stdout.splitlines()[-1])

@@ -60,7 +60,7 @@ def charlm_by(launcher: list[str], *arguments: object) -> list[str]:
 
 def training(text: Path, runs: Path, name: str, *settings: str) -> list[str]:
     sets = [f"--set={setting}" for setting in (*SETTINGS, *settings)]
-    return ["train", "--text", str(text), "--runs", str(runs), "--name", name, *sets]
+    return ["train", "quickstart", "--text", str(text), "--runs", str(runs), "--name", name, *sets]
 
 
 def when_at(metrics: Path, step: int, act: Callable[[], None]) -> None:

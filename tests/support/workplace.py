@@ -67,7 +67,15 @@ class Workplace:
         }
         sets = [f"--set={key}={value}" for key, value in settings.items()]
         return [
-            *("train", "--quiet", "--text", str(self.text), "--runs", str(self.folder)),
+            *(
+                "train",
+                "quickstart",
+                "--quiet",
+                "--text",
+                str(self.text),
+                "--runs",
+                str(self.folder),
+            ),
             *("--name", name, *sets),
         ]
 

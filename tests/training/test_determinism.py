@@ -63,7 +63,7 @@ def test_two_processes_give_the_same_bits(
     """This process and another have hash seeds and caches of memory of their own."""
     for name in ("one", "other"):
         arguments: list[object] = [
-            *("train", "--quiet", *given, "--text", text_file, "--runs", tmp_path),
+            *("train", "quickstart", "--quiet", *given, "--text", text_file, "--runs", tmp_path),
             *("--name", name, "--set=training.steps=16", f"--set=training.threads={threads}"),
             "--set=training.budget=null",
             *(

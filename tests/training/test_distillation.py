@@ -136,7 +136,14 @@ def test_teacher_of_another_text_is_refused(text_file: Path, tmp_path: Path) -> 
     teacher = train(text_file, tmp_path, "--name", "teacher")
     (other := tmp_path / "other.txt").write_text("0123456789" * 500)
     result = run(
-        "train", "--text", other, "--runs", tmp_path, f"--set=training.teachers={teacher}", *SMALL
+        "train",
+        "quickstart",
+        "--text",
+        other,
+        "--runs",
+        tmp_path,
+        f"--set=training.teachers={teacher}",
+        *SMALL,
     )
     refused(result, "training.teachers", "different vocabulary")
     refused(run("train", "--set=training.teachers=nowhere", *SMALL), "nowhere", "no such run")

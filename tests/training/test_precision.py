@@ -150,7 +150,7 @@ def test_a_score_in_bfloat16_says_so(
     precision: str, rows: int, is_said: bool, text_file: Path, tmp_path: Path
 ) -> None:
     result = command(
-        *("train", "--text", text_file, "--runs", tmp_path, *SMALL, "--quiet"),
+        *("train", "quickstart", "--text", text_file, "--runs", tmp_path, *SMALL, "--quiet"),
         *("--set=training.steps=2", "--set", f"training.precision={precision}"),
     )
     run = result.stdout.strip()
@@ -193,7 +193,9 @@ def test_a_validation_in_bfloat16_says_so(
     settings = [f"training.precision={precision}", f"training.validation_rows={rows}"]
     settings += ["training.steps=2", "corpus.split=[0.5,0.5,0]"]
     options = [option for setting in settings for option in ("--set", setting)]
-    result = command("train", "--text", text_file, "--runs", tmp_path, *SMALL, *options)
+    result = command(
+        "train", "quickstart", "--text", text_file, "--runs", tmp_path, *SMALL, *options
+    )
     (shown,) = [line for line in result.stderr.splitlines() if "validation loss" in line]
     assert ("products in bfloat16" in shown) == is_said
     log = (Path(result.stdout.splitlines()[-1]) / "metrics.jsonl").read_text("utf-8")

@@ -1,0 +1,37 @@
+"""The limits of training: how they are shown, and the one that charlm chooses."""
+
+import re
+from collections.abc import Sequence
+
+from charlm.config.schema import TrainingConfig
+from charlm.files.strict_yaml import NULL
+from charlm.formatting import count, option_duration
+
+DEFAULT_BUDGET = "5m"
+"""Time to train on a text if neither a config nor the user sets a limit."""
+_LIMITS = ("training.epochs", "training.steps", "training.budget")
+
+
+def with_limit(settings: Sequence[str]) -> list[str]:
+    """Return settings that set a limit of training: their own, or the default budget.
+
+    A limit of epochs or steps replaces the budget of the config; a budget can be set beside it.
+    """
+    given = {key.strip(): value.strip() for key, _, value in (s.partition("=") for s in settings)}
+    if "training.budget" in given:
+        return [*settings]
+    is_limited = any(not re.fullmatch(NULL, given.get(key, "null")) for key in _LIMITS)
+    return [f"training.budget={'null' if is_limited else DEFAULT_BUDGET}", *settings]
+
+
+def describe_limits(training: TrainingConfig) -> str:
+    """Name every limit: those of the config and of the command line apply together."""
+    limits = []
+    if training.epochs is not None:
+        limits.append(f"{training.epochs:g} epoch{'' if training.epochs == 1 else 's'}")
+    if training.steps is not None:
+        limits.append(count(training.steps, "step"))
+    if training.budget is not None:
+        limits.append(option_duration(training.budget))
+    first, *others = limits
+    return f"{first}, or {' or '.join(others)} if that is sooner" if others else first
