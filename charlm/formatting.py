@@ -49,3 +49,16 @@ def html_table(rows: Iterable[tuple[str, object]]) -> str:
         if value not in ("", None)
     )
     return f"<table>{cells}</table>".encode("utf-8", "replace").decode()
+
+
+def short_count(number: float) -> str:
+    """Format a number in two or three digits: 850, 8.2k, 82k, 1.2M."""
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.{1 if number < 9.95 * size else 0}f}{unit}"
+    return f"{number:.0f}"
+
+
+def epoch_count(number: float) -> str:
+    """Format a number of epochs: whole ones without a point, others with one digit: 40, 55.6."""
+    return f"{number:,.0f}" if number.is_integer() else f"{number:,.1f}"
