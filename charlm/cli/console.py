@@ -1,14 +1,23 @@
 """Print results to standard output, and everything else to standard error."""
 
+import re
 import sys
+import textwrap
 from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from charlm.cli.screen import can_style
 from charlm.cli.terminal import for_terminal, generated_for_terminal
 from charlm.corpus.vocabulary import bytes_of
+
+_LEAST_COLUMNS = 20
+_FINAL_BLANKS = re.compile(r" +(?=(?:\x1b\[[\d;]*m| )*$)")
+"""Blanks that end a line, perhaps before the code that ends a style."""
+_WRAPPING = Console(width=10_000)
+"""The console that Rich needs to wrap a text; it prints nothing."""
 
 
 class PlainConsole(Console):
@@ -18,7 +27,16 @@ class PlainConsole(Console):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(highlight=False, markup=False, emoji=False, soft_wrap=True, **options)
+        stream = sys.stderr if options.get("stderr") else sys.stdout
+        options.setdefault("color_system", "auto" if can_style(stream) else None)
+        super().__init__(
+            highlight=False,
+            markup=False,
+            emoji=False,
+            soft_wrap=True,
+            force_jupyter=False,
+            **options,
+        )
 
     def print(self, *objects: Any, end: str = "\n", **options: Any) -> None:
         """Print a text; a pipe or a file receives it unchanged."""
@@ -28,14 +46,20 @@ class PlainConsole(Console):
             self.file.write(f"{objects[0]}{end}")
             self.file.flush()
 
+    def print_wrapped(self, text: str) -> None:
+        """Print a sentence, on a terminal wrapped at words; one longer than a line stays whole."""
+        if self.file.isatty():
+            width = max(_LEAST_COLUMNS, self.width - 1)
+            text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        self.print(text)
+
     def print_generated(self, text: str, end: str = "\n", style: str = "") -> None:
         """Print generated text, with the format characters that its script needs.
 
-        A terminal gets U+FFFD for raw bytes, which are surrogates in the text; a pipe gets them.
+        A pipe gets it unchanged.
         """
         if self.file.isatty():
-            text = bytes_of(text).decode("utf-8", "replace")
-            super().print(Text(generated_for_terminal(text, self._stream), style=style), end=end)
+            super().print(Text(sample_for(self._stream, text), style=style), end=end)
         else:
             self.print(text, end=end)
 
@@ -45,6 +69,16 @@ class PlainConsole(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(for_terminal(text, self._stream), **options)
+
+
+def sample_for(stream: TextIO, text: str) -> str:
+    """Return a sample in the form for `stream`: a pipe gets it unchanged.
+
+    A terminal gets U+FFFD for raw bytes, which are surrogates in the text (PEP 383).
+    """
+    if not stream.isatty():
+        return text
+    return generated_for_terminal(bytes_of(text).decode("utf-8", "replace"), stream)
 
 
 def print_message(text: str) -> None:
@@ -59,16 +93,30 @@ def results() -> PlainConsole:
 
 
 def print_rows(rows: list[tuple[str, str]]) -> None:
-    """Print names and values as a table, or as plain lines to a pipe or a file."""
+    """Print names and values: wrapped at words on a terminal, a line each to a pipe or a file."""
     console = results()
-    if not sys.stdout.isatty():
-        width = max((len(name) for name, _ in rows), default=0)
-        for name, value in rows:
-            console.print(f"{name:<{width}}  {value}")
-        return
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
+    width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
-        table.add_row(name, value)
-    console.print(table)
+        if not sys.stdout.isatty():
+            console.print(f"{name:<{width}}  {value}".rstrip())
+            continue
+        shown = for_terminal(value, sys.stdout)
+        lines = wrapped(shown, max(_LEAST_COLUMNS, console.width - width - 3))
+        for number, line in enumerate(lines or [""]):
+            start = Text(f"{'' if number else name:<{width}}", style="bold")
+            console.print(Text.assemble(start, f"  {line}") if line else Text(name, style="bold"))
+
+
+def print_table(table: Table) -> None:
+    """Print a table to standard output, without the blanks that fill its last column."""
+    console = results()
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        console.file.write(_FINAL_BLANKS.sub("", line) + "\n")
+    console.file.flush()
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return the lines of a text, wrapped at words to so many cells, without trailing blanks."""
+    return [line.plain.rstrip() for line in Text(text).wrap(_WRAPPING, max(1, width))]

@@ -40,7 +40,7 @@ def data_get(
     quiet: Quiet = False,
 ) -> None:
     """Download a text, verify it, and store it in the cache."""
-    from charlm.cli.progress import TransferView
+    from charlm.cli.transfer import TransferView
     from charlm.corpus import catalogue
 
     view = TransferView(name, catalogue.entry_of(name).size, quiet)

@@ -76,7 +76,7 @@ def evaluate(
     elif len(scored) > 1:
         show_scores(scored)
     else:
-        show_score(its_text.name, score)
+        show_score(its_text.name, score, loaded.vocabulary.unit)
 
 
 def _check_options(

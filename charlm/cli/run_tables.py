@@ -5,7 +5,7 @@ from itertools import chain
 
 from rich.table import Table
 
-from charlm.cli.console import results
+from charlm.cli.console import print_table, results
 from charlm.prediction.comparison import (
     ScoredRun,
     Spread,
@@ -55,8 +55,8 @@ def show_scores(runs: Sequence[ScoredRun]) -> None:
             figures = [(f"{one.mean:.4f}", f"± {one.deviation:.4f}") for one in spreads]
             label = f"mean ± standard deviation, {len(seeds)} seeds"
             table.add_row(label, "", "", "", "", *chain(*figures), style="bold")
+    print_table(table)
     console = results()
-    console.print(table)
     if reason := why_not_comparable(runs):
         console.print(f"not comparable: {reason}")
     protocols: dict[str, list[str]] = {}

@@ -6,95 +6,42 @@ from rich.table import Table
 
 from charlm.bench.figures import Benchmark
 from charlm.bench.sweep import Point
-from charlm.cli.console import print_message, print_rows, results
-from charlm.formatting import duration
-from charlm.prediction.perplexity import Score, perplexity
-from charlm.training.events import Finished
+from charlm.cli.console import print_message, print_rows, print_table, results
+from charlm.cli.meaning import choice, too_few
+from charlm.prediction.perplexity import Score
 
 
-def show_finished(event: Finished) -> None:
-    """Print the sample and the summary of a finished run."""
-    results().print_generated(event.sample, end="\n\n")
-    print_rows(_summary(event))
-
-
-def _summary(event: Finished) -> list[tuple[str, str]]:
-    rate = event.characters / event.seconds if event.seconds else 0.0
-    rows = [
-        (
-            "trained",
-            f"{event.step:,} steps, {event.epochs:.2f} epochs, {event.characters:,} characters "
-            f"in {duration(event.seconds)} ({rate:,.0f} per second)",
-        ),
-        ("parameters", f"{event.num_parameters:,}"),
-    ]
-    if event.training_loss is not None:
-        loss = f"{perplexity(event.training_loss):.3f} (mean over the last epoch, during training)"
-        rows.append(("training perplexity", loss))
-    if event.networks:
-        rows.append(("validation loss", _network_losses(event)))
-    if event.held_out is not None:
-        name, score = event.held_out
-        rows += [
-            (
-                f"{name} perplexity",
-                f"{score.perplexity:.3f} ({_checkpoint_note(event)})",
-            ),
-            (f"{name} loss", _losses(score)),
-            *_bits_per_byte(name, score),
-            (
-                f"{name} characters",
-                f"{score.characters:,}{_unknown_note(score)}, {event.protocol}",
-            ),
-        ]
-    if event.kept_characters:
-        kept = f"contains {event.kept_characters:,} characters of the training text, for n-grams"
-        network = f"`charlm generate {event.folder.path / 'member-1'}` uses a network without them"
-        rows.append(("checkpoint", f"{kept}; ensemble.keep_text=false omits them, and {network}"))
-    return rows
-
-
-def _network_losses(event: Finished) -> str:
-    """Format the loss of each network alone and of the ensemble."""
-    losses = [f"{one.best_loss:.4f}" for one in event.networks if one.best_loss is not None]
-    if event.best_loss is None or not losses:
-        return "none: no validation split to fit the mixture weights, so all are equal"
-    return f"{', '.join(losses)} alone, {event.best_loss:.4f} as an ensemble (fitted on this split)"
-
-
-def _checkpoint_note(event: Finished) -> str:
-    if event.networks:
-        return "best checkpoint of each"
-    return f"best checkpoint, step {event.best_step:,}"
-
-
-def show_score(text: str, score: Score) -> None:
-    """Print the table of `charlm eval`."""
+def show_score(text: str, score: Score, unit: str = "character") -> None:
+    """Print the table of `charlm eval`; `unit` is what the model predicts."""
+    few = too_few(score.characters, unit)
     print_rows(
         [
             ("text", text),
-            ("perplexity", f"{score.perplexity:.4f}"),
-            ("loss", _losses(score)),
+            ("perplexity", f"{score.perplexity:.4f}, {choice(score.perplexity, unit)}"),
+            ("loss", losses(score)),
             ("bits per byte", f"{score.bits_per_byte:.4f}"),
             ("characters scored", f"{score.characters:,}"),
             ("unknown characters", f"{score.unknown_characters:,}"),
             ("protocol", score.protocol),
+            *([("note", few)] if few else []),
         ]
     )
 
 
-def _losses(score: Score) -> str:
+def losses(score: Score) -> str:
+    """Return the loss of a score in nats and in bits."""
     return f"{score.nats_per_character:.4f} nats, {score.bits_per_character:.4f} bits per character"
 
 
-def _bits_per_byte(name: str, score: Score) -> list[tuple[str, str]]:
+def bits_per_byte(name: str, score: Score) -> list[tuple[str, str]]:
     """Return the row of bits per byte, which includes unknown characters, if there are any."""
     if not score.unknown_characters:
         return []
     return [(f"{name} bits per byte", f"{score.bits_per_byte:.4f} (unknown characters included)")]
 
 
-def _unknown_note(score: Score) -> str:
+def unknown_note(score: Score) -> str:
+    """Return how many of the scored characters are not in the vocabulary, if there are any."""
     return f", {score.unknown_characters:,} unknown" if score.unknown_characters else ""
 
 
@@ -133,7 +80,7 @@ def show_sweep(points: list[Point]) -> None:
             f"{point.peak_bytes / 1e6:,.1f}",
             f"{point.plain_peak_bytes / 1e6:,.1f}",
         )
-    results().print(table)
+    print_table(table)
 
 
 def show_texts(rows: list[tuple[str, str, str]], folder: Path) -> None:
@@ -143,5 +90,5 @@ def show_texts(rows: list[tuple[str, str, str]], folder: Path) -> None:
         table.add_column(heading)
     for row in rows:
         table.add_row(*row)
-    results().print(table)
+    print_table(table)
     print_message(f"cache: {folder}")

@@ -10,7 +10,7 @@ from support.commands import SMALL
 from support.ensembles import SIZE, make_member, part_of, some_ids
 
 import charlm
-from charlm.cli.tables import _summary
+from charlm.cli.finished import _summary
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.builder import build_corpus
 from charlm.models.ensemble import Ensemble

@@ -11,7 +11,7 @@ from support.commands import SMALL, train
 from support.distillation import SIZE, network
 
 import charlm
-from charlm.cli import tables
+from charlm.cli import finished as summary
 from charlm.config.schema import BatchesConfig, TrainingConfig
 from charlm.corpus.batches import make_batches
 from charlm.kernels.loading import Precision
@@ -94,4 +94,4 @@ def test_distilled_run_logs_both_losses(text_file: Path, tmp_path: Path) -> None
     distillation_losses = [one.distillation_loss for one in last]
     assert None not in distillation_losses
     assert min(loss for loss in distillation_losses if loss is not None) > mean + 0.4
-    assert f"{math.exp(mean):.3f}" in dict(tables._summary(finished))["training perplexity"]
+    assert f"{math.exp(mean):.3f}" in dict(summary._summary(finished))["training perplexity"]

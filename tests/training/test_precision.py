@@ -12,7 +12,7 @@ from support.commands import SMALL
 from support.commands import run as command
 from support.training import train
 
-from charlm.cli.progress import _describe_engine
+from charlm.cli.descriptions import describe_engine
 from charlm.config.schema import ModelConfig
 from charlm.kernels import compiler, loading
 from charlm.kernels.loading import Precision, computing_in
@@ -104,20 +104,20 @@ def test_run_records_its_precision(
     assert recorded(run) == "float32"
     assert recorded(run, "kernels") == engine(event.model)
     assert ("equations" in engine(event.model)) == (reason == "equations")
-    assert "float32 (instead of bfloat16, which needs the compiled kernels" in _describe_engine(
+    assert "float32 (instead of bfloat16, which needs the compiled kernels" in describe_engine(
         event
     )
     assert read_checkpoint(run.last).compute.precision == "bfloat16"
     run, event = started(text_file, tmp_path, "training.precision=auto", *how)
     assert recorded(run) == read_checkpoint(run.last).compute.precision == "float32"
-    assert "bfloat16" not in _describe_engine(event)
+    assert "bfloat16" not in describe_engine(event)
 
 
 @needs_compiler
 def test_a_run_in_bfloat16_says_so(text_file: Path, tmp_path: Path) -> None:
     run, event = started(text_file, tmp_path, BFLOAT16)
     assert recorded(run) == "bfloat16"
-    assert ", bfloat16, " in _describe_engine(event)
+    assert ", bfloat16, " in describe_engine(event)
 
 
 def test_threads_are_watched_in_bfloat16(

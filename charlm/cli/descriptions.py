@@ -1,0 +1,58 @@
+"""Describe the events of training in a line each."""
+
+import torch
+
+from charlm.corpus.corpus import Corpus
+from charlm.formatting import count, duration
+from charlm.training.determinism import engine
+from charlm.training.events import Mixing, NetworkBegins, Paused, RolledBack, Started
+
+
+def describe_event(event: RolledBack | Paused) -> str:
+    """Say that training rolled back, or that the process was stopped."""
+    if isinstance(event, Paused):
+        return f"paused for {duration(event.seconds)}; this time does not count"
+    return (
+        f"{event.reason}; rolled back to step {event.step:,}, with the learning rate multiplied "
+        f"by {event.learning_rate_scale:g}"
+    )
+
+
+def describe_phase(event: NetworkBegins | Mixing) -> str:
+    """Say which network of an ensemble begins, or that they are mixed."""
+    if isinstance(event, NetworkBegins):
+        role = ", the student of the others" if event.is_student else ""
+        return f"network {event.number} of {event.size}{role}"
+    networks = "the network" if event.size == 1 else f"{event.size} networks"
+    if event.ngram_order is None:
+        return f"building the ensemble of {networks}"
+    return f"building the ensemble of {networks} and n-grams up to order {event.ngram_order}"
+
+
+def describe_corpus(corpus: Corpus) -> str:
+    """Describe the sizes of the splits and of the vocabulary."""
+    splits = corpus.parts
+    sizes = [f"{len(splits[name]):,} {name}" for name in splits if len(splits[name])]
+    unknown = sum(split.num_unknown for split in splits.values())
+    remark = f"; {count(unknown, 'character')} of the text not in it" if unknown else ""
+    return f"text: {', '.join(sizes)}; vocabulary of {len(corpus.vocabulary):,}{remark}"
+
+
+def describe_model(event: Started) -> str:
+    """Describe the network, and what computes it."""
+    config, model = event.config.model, event.model
+    return (
+        f"model: {config.cell}, {count(config.num_layers, 'layer')} of {config.hidden_size}, "
+        f"{model.num_parameters:,} parameters on {describe_engine(event)}"
+    )
+
+
+def describe_engine(event: Started) -> str:
+    """Describe the device, the precision and the number of threads."""
+    model = event.model
+    precision: str = model.precision
+    if event.compute.precision != precision:
+        precision += " (instead of bfloat16, which needs the compiled kernels on a CPU)"
+    if model.device.type != "cpu":
+        return f"{model.device.type}: {engine(model)}, {precision}"
+    return f"the CPU: {engine(model)}, {precision}, {count(torch.get_num_threads(), 'thread')}"

@@ -1,0 +1,128 @@
+"""Print what a finished run has learnt: a sample, a table, a curve, and what to type next."""
+
+import math
+import sys
+
+from charlm.cli.console import print_message, print_rows, results, sample_for, wrapped
+from charlm.cli.curve import Point, draw
+from charlm.cli.meaning import choice, learnt_by_heart, too_few
+from charlm.cli.next_commands import next_commands
+from charlm.cli.screen import can_encode, columns
+from charlm.cli.tables import bits_per_byte, losses, unknown_note
+from charlm.config.schema import Config
+from charlm.errors import CharlmError
+from charlm.formatting import duration
+from charlm.prediction.perplexity import perplexity
+from charlm.training.events import Finished
+
+_MOST_COLUMNS = 100
+"""Width to which a sample is wrapped on a wide terminal."""
+
+
+def show_finished(event: Finished, config: Config | None) -> None:
+    """Print the sample and the summary of a finished run; `config` is that of its last network."""
+    for line in _sample_lines(event.sample):
+        results().print_generated(line)
+    results().print("")
+    print_rows(_summary(event, config.corpus.unit if config is not None else "character"))
+    for line in ("", *lines) if (lines := _curve(event)) else ():
+        results().print(line)
+    print_message("\nnext")
+    for command in next_commands(event, config):
+        print_message(f"  {command}")
+
+
+def _curve(event: Finished) -> list[str]:
+    """Return the curve of the validation loss; of an ensemble, that of its first network."""
+    points = [Point(step, loss / math.log(2)) for step, loss in _validations(event)]
+    title = f"validation loss{' of network 1' if event.networks else ''}, bits per character"
+    has_blocks = can_encode("▁█", sys.stdout)
+    return draw(points, title, has_blocks=has_blocks, width=columns(sys.stdout))
+
+
+def _validations(event: Finished) -> list[tuple[int, float]]:
+    """Return steps and losses of the validations; of an ensemble, those of its first network."""
+    try:
+        lines = event.run.metrics()
+    except CharlmError:  # the run is trained, even if its log cannot be read
+        return []
+    return [
+        (line["step"], line["validation_loss"])
+        for line in lines
+        if isinstance(line.get("validation_loss"), float) and line.get("member", 1) == 1
+    ]
+
+
+def _sample_lines(text: str) -> list[str]:
+    """Return the lines of a sample, wrapped at words on a terminal."""
+    if not sys.stdout.isatty():
+        return [line.rstrip(" ") for line in text.split("\n")]
+    width = min(columns(sys.stdout) - 1, _MOST_COLUMNS)
+    return wrapped(sample_for(sys.stdout, text.rstrip()), width)
+
+
+def _summary(event: Finished, unit: str = "character") -> list[tuple[str, str]]:
+    rate = event.characters / event.seconds if event.seconds else 0.0
+    rows = [
+        (
+            "trained",
+            f"{event.step:,} steps, {event.epochs:.2f} epochs, {event.characters:,} characters "
+            f"in {duration(event.seconds)} ({rate:,.0f} per second)",
+        ),
+        ("parameters", f"{event.num_parameters:,}"),
+    ]
+    if event.training_loss is not None:
+        loss = f"{perplexity(event.training_loss):.3f} (mean over the last epoch, during training)"
+        rows.append(("training perplexity", loss))
+    if event.networks:
+        rows.append(("validation loss", _network_losses(event)))
+    if event.held_out is not None:
+        name, score = event.held_out
+        meaning = choice(score.perplexity, unit)
+        few = too_few(score.characters, unit)
+        rows += [
+            (
+                f"{name} perplexity",
+                f"{score.perplexity:.3f}, {meaning} ({_checkpoint_note(event)})",
+            ),
+            (f"{name} loss", losses(score)),
+            *bits_per_byte(name, score),
+            (
+                f"{name} characters",
+                f"{score.characters:,}{unknown_note(score)}, {event.protocol}",
+            ),
+            *([("note", few)] if few else []),
+        ]
+    if by_heart := _learnt_by_heart(event):
+        rows.append(("note", by_heart))
+    if event.kept_characters:
+        kept = f"contains {event.kept_characters:,} characters of the training text, for n-grams"
+        network = f"`charlm generate {event.folder.path / 'member-1'}` uses a network without them"
+        rows.append(("checkpoint", f"{kept}; ensemble.keep_text=false omits them, and {network}"))
+    return rows
+
+
+def _learnt_by_heart(event: Finished) -> str:
+    """Compare the training loss with the last validation, which is of the same weights."""
+    if event.networks:
+        return ""
+    for step, loss in _validations(event)[-1:]:
+        if step == event.step:
+            return learnt_by_heart(event.training_loss, loss)
+    if event.held_out is not None and event.best_step == event.step:
+        return learnt_by_heart(event.training_loss, event.held_out[1].nats_per_character)
+    return ""
+
+
+def _network_losses(event: Finished) -> str:
+    """Format the loss of each network alone and of the ensemble."""
+    losses = [f"{one.best_loss:.4f}" for one in event.networks if one.best_loss is not None]
+    if event.best_loss is None or not losses:
+        return "none: no validation split to fit the mixture weights, so all are equal"
+    return f"{', '.join(losses)} alone, {event.best_loss:.4f} as an ensemble (fitted on this split)"
+
+
+def _checkpoint_note(event: Finished) -> str:
+    if event.networks:
+        return "best checkpoint of each"
+    return f"best checkpoint, step {event.best_step:,}"

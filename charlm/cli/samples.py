@@ -1,0 +1,71 @@
+"""Show samples of text during training: few, short, and each one once."""
+
+import sys
+from collections.abc import Callable
+
+from charlm.cli.console import PlainConsole, sample_for, wrapped
+from charlm.cli.screen import columns
+from charlm.formatting import epoch_count
+from charlm.prediction.perplexity import perplexity
+from charlm.training.events import Sampled, Stepped
+
+_INTERVAL_SECONDS = 30.0
+"""Least time between two samples."""
+_MOST_COLUMNS, _MOST_LINES = 100, 8
+_INDENT = "  "
+
+
+class Samples:
+    """Decides which samples are shown. All of them are in samples.txt.
+
+    A sample waits for the next step: after the last one, the finished run shows its own.
+    """
+
+    def __init__(self, console: PlainConsole, clock: Callable[[], float]) -> None:
+        self._console, self._clock = console, clock
+        self._shown_at: float | None = None
+        self._waiting: list[str] = []
+        self._seconds = self._epoch_seconds = 0.0
+
+    def count(self, event: Stepped) -> None:
+        """Add the time of a step to that of its epoch."""
+        self._seconds += event.step.step_seconds
+        if event.step.epoch.is_integer():
+            self._epoch_seconds, self._seconds = self._seconds, 0.0
+
+    def book_line(self, event: Sampled) -> str:
+        """Return the line that the book prints above a sample: epoch, perplexity and time."""
+        loss = event.training_loss
+        shown = f", perplexity {perplexity(loss):.3f}" if loss is not None else ""
+        time = f", time {self._epoch_seconds:.2f} sec" if self._epoch_seconds else ""
+        return f"epoch {epoch_count(event.epochs)}{shown}{time}"
+
+    def keep(self, event: Sampled, *, is_better: bool | None) -> None:
+        """Keep a sample to be shown, if it is of a better model and the last one is long ago.
+
+        `is_better` is None without a validation split: a sample of one line is then as in the book.
+        """
+        width = min(columns(sys.stderr) - 1, _MOST_COLUMNS) - len(_INDENT)
+        lines = wrapped(sample_for(sys.stderr, " ".join(event.text.split())), width)
+        is_short = is_better is None and len(lines) == 1
+        last = self._shown_at
+        is_due = last is None or self._clock() - last >= _INTERVAL_SECONDS
+        if is_short or (is_due and is_better is not False):
+            if len(lines) > _MOST_LINES:
+                lines[_MOST_LINES - 1 :] = [f"{lines[_MOST_LINES - 1][: width - 4]} ..."]
+            self._waiting = lines
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a sample is to be shown."""
+        return bool(self._waiting)
+
+    def show(self) -> None:
+        """Show the sample that is waiting."""
+        for line in self._waiting:
+            self._console.print_generated(f"{_INDENT}{line}", style="dim")
+        self._waiting, self._shown_at = [], self._clock()
+
+    def drop(self) -> None:
+        """Drop the sample that is waiting: the finished run shows its own."""
+        self._waiting = []
