@@ -20,6 +20,15 @@ def option_duration(seconds: float) -> str:
     return "".join(amount + unit for amount, unit in amounts if amount != "0") or "0s"
 
 
+def age(seconds: float) -> str:
+    """Format an age in its largest unit: 42 s, 3 min, 5 h, 1 day, 12 days."""
+    for size, unit in ((86_400, ""), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            number = int(seconds // size)
+            return f"{number} {unit}" if unit else count(number, "day")
+    return f"{max(0, int(seconds))} s"
+
+
 def duration(seconds: float) -> str:
     """Format seconds as 0:42, 3:05 or 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)

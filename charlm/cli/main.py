@@ -11,6 +11,7 @@ from charlm.cli.data import data
 from charlm.cli.evaluate import evaluate
 from charlm.cli.generate import generate
 from charlm.cli.group import CommandGroup
+from charlm.cli.runs import list_runs
 from charlm.cli.train import train
 from charlm.environment.process import prepare
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command()(train)
 app.command("eval")(evaluate)
 app.command()(generate)
+app.command("runs")(list_runs)
 app.command()(bench)
 app.add_typer(data, name="data")
 

@@ -33,10 +33,9 @@ A crash while a checkpoint is written leaves the previous one whole (`files.atom
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -50,15 +49,21 @@ from charlm.corpus.provenance import Record
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError, ConfigError, file_errors
 from charlm.files.atomic import write_whole
-from charlm.files.untrusted import InvalidDataError, checked, item, parse_json
+from charlm.files.untrusted import InvalidDataError, checked, item
 from charlm.kernels.compute import Compute
 from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.models.openings import Opening
 from charlm.models.weights import checked_weights
-from charlm.runs.checkpoint_header import METADATA, end_offset, open_file, read_header
+from charlm.runs.checkpoint_header import (
+    FORMAT_VERSION,
+    METADATA,
+    open_file,
+    read_header,
+    read_metadata,
+    step_of,
+)
 
-FORMAT_VERSION = 4
 _NO_DIGEST = "0" * 64
 
 
@@ -86,9 +91,7 @@ class Checkpoint:
     @property
     def step(self) -> int | None:
         """Number of steps that the weights were trained for, of all networks; None if unknown."""
-        counters = self.training_counters.get("trainer", self.training_counters)
-        step = counters.get("step") if isinstance(counters, dict) else None
-        return step if type(step) is int else None
+        return step_of(self.training_counters)
 
     def make_model(self, device: torch.device | str = "cpu") -> AnyModel:
         """Build the model with its trained weights, ready to predict."""
@@ -160,7 +163,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, *, is_new: bool = False
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read and check a checkpoint; raises `CheckpointError` unless it is whole."""
     with file_errors("be read", path, "check the path", CheckpointError), open_file(path) as file:
-        metadata = _read_metadata(path, file)
+        metadata = read_metadata(path, file)
         file.seek(0)
         data = file.read()
         _check_digest(path, data, metadata)
@@ -205,30 +208,6 @@ def _checkpoint_of(path: Path, data: bytes, metadata: dict[str, Any]) -> Checkpo
             f"{path}: not a checkpoint that this charlm reads ({line:.300}); use another "
             "checkpoint of the run, or a copy"
         ) from None
-
-
-def _read_metadata(path: Path, file: BinaryIO) -> dict[str, Any]:
-    """Read and check the header only; return the metadata if format version and size are valid."""
-    try:
-        header = read_header(file)
-        start = file.tell()
-        metadata = parse_json(item(header.pop("__metadata__", None), METADATA, str))
-        version, _ = item(metadata, "format_version", int), item(metadata, "sha256", str)
-        ends = [end_offset(tensor) for tensor in header.values()]
-        if os.fstat(file.fileno()).st_size != start + max(ends, default=0):
-            raise InvalidDataError("incomplete")
-    except InvalidDataError:
-        raise CheckpointError(
-            f"{path}: not a charlm checkpoint, or one cut short; give a run's folder, or "
-            "another checkpoint of it"
-        ) from None
-    if version != FORMAT_VERSION:
-        remedy = "upgrade charlm-rnn" if version > FORMAT_VERSION else "use the older charlm"
-        raise CheckpointError(
-            f"{path}: written in format {version}, and this charlm reads format {FORMAT_VERSION}; "
-            f"{remedy}"
-        )
-    return dict(metadata)
 
 
 def _check_digest(path: Path, data: bytes, metadata: dict[str, Any]) -> None:

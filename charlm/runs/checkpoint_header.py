@@ -6,8 +6,10 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from charlm.errors import CheckpointError
 from charlm.files.untrusted import InvalidDataError, as_ascii, item, parse_json
 
+FORMAT_VERSION = 4
 METADATA = "charlm"
 """Key of charlm's metadata in the metadata of the header."""
 _DTYPES = {"F64", "F32", "F16", "BF16", "C64", "I64", "I32", "I16", "I8", "U8", "BOOL"}
@@ -45,6 +47,46 @@ def read_header(file: BinaryIO) -> dict[str, Any]:
     if type(header) is not dict:
         raise InvalidDataError("the header is not an object")
     return header
+
+
+def read_metadata(path: Path, file: BinaryIO) -> dict[str, Any]:
+    """Return the metadata of a checkpoint; raises `CheckpointError`, as `read_entries` does."""
+    return read_entries(path, file)[0]
+
+
+def read_entries(path: Path, file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read and check the header of a checkpoint only; return the metadata, and the tensors by name.
+
+    Of a tensor, the header has the type, shape and offsets. Raises `CheckpointError` unless format
+    version and size are valid.
+    """
+    try:
+        header = read_header(file)
+        start = file.tell()
+        metadata = parse_json(item(header.pop("__metadata__", None), METADATA, str))
+        version, _ = item(metadata, "format_version", int), item(metadata, "sha256", str)
+        ends = [end_offset(tensor) for tensor in header.values()]
+        if os.fstat(file.fileno()).st_size != start + max(ends, default=0):
+            raise InvalidDataError("incomplete")
+    except InvalidDataError:
+        raise CheckpointError(
+            f"{path}: not a charlm checkpoint, or one cut short; give a run's folder, or "
+            "another checkpoint of it"
+        ) from None
+    if version != FORMAT_VERSION:
+        remedy = "upgrade charlm-rnn" if version > FORMAT_VERSION else "use the older charlm"
+        raise CheckpointError(
+            f"{path}: written in format {version}, and this charlm reads format {FORMAT_VERSION}; "
+            f"{remedy}"
+        )
+    return dict(metadata), header
+
+
+def step_of(counters: Any) -> int | None:
+    """Return the number of steps in the counters of a checkpoint; None if they have none."""
+    counters = counters.get("trainer", counters) if type(counters) is dict else None
+    step = counters.get("step") if type(counters) is dict else None
+    return int(step) if type(step) is int else None
 
 
 def end_offset(tensor: Any) -> int:

@@ -1,6 +1,5 @@
 """The files of a run folder: its config, its logs, its checkpoints, and its lock."""
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +13,7 @@ from charlm.config.load import load_config, to_yaml
 from charlm.config.schema import Config
 from charlm.errors import RunError, file_errors
 from charlm.files.atomic import sync_folder, write_whole
-from charlm.files.untrusted import InvalidDataError, as_ascii, parse_json, read_bounded
+from charlm.files.untrusted import read_bounded
 from charlm.runs.checkpoint import (
     Checkpoint,
     is_checkpoint,
@@ -23,10 +22,14 @@ from charlm.runs.checkpoint import (
     write_checkpoint,
 )
 from charlm.runs.hints import nearest_runs, runs_in
-from charlm.runs.logs import Logs, foreign_file_error
+from charlm.runs.logs import Logs
+from charlm.runs.starts import RESULT, read_starts, to_text
 from charlm.runs.writer import by_writer
 
 WRITE_REMEDY = "free some space, or choose another folder with --runs"
+
+_LOCK_SECONDS = 0.2
+"""Time in which a free lock can be had, although `charlm runs` tests it for a moment."""
 
 
 class RunFolder:
@@ -34,7 +37,8 @@ class RunFolder:
 
     config.yaml       every key of the config, to be read by people; before the first save, a
                       resume reads it, too, and that of an ensemble always
-    environment.json  machine, versions and time: one entry per start
+    environment.json  machine, versions and time: one entry per start, with the result of the run
+                      once it is complete
     metrics.jsonl     one JSON object a line: training, validation, roll-backs
     samples.txt       a sample of text at each validation; both logs of an ensemble repeat those of
                       its members, with their numbers
@@ -107,11 +111,14 @@ class RunFolder:
 
     def note_environment(self, entry: dict[str, Any]) -> None:
         """Add an entry to `environment.json`; raises `RunError` for a file that is not charlm's."""
-        with file_errors("be read", self.environment, "check the file"):
-            has_entries = self.environment.exists()
-            data = read_bounded(self.environment, megabytes=16) if has_entries else b""
-        entries = [*_entries(self.environment, data), entry]
-        self._write_whole(self.environment, json.dumps(entries, indent=1) + "\n")
+        self._write_whole(self.environment, to_text([*read_starts(self.environment), entry]))
+
+    @by_writer
+    def note_result(self, result: dict[str, Any]) -> None:
+        """Add the result of a complete run to the entry of its last start."""
+        if starts := read_starts(self.environment):  # somebody may have deleted it meanwhile
+            starts[-1] |= {RESULT: result}
+            self._write_whole(self.environment, to_text(starts))
 
     @by_writer
     def _write_whole(self, path: Path, text: str) -> None:
@@ -125,7 +132,7 @@ class RunFolder:
             yield
             return
         self._check_files()
-        lock = FileLock(self.lock, timeout=0)
+        lock = FileLock(self.lock, timeout=_LOCK_SECONDS)
         with file_errors("be locked", self.path, "check that it can be written"):
             try:
                 lock.acquire()
@@ -252,14 +259,3 @@ class RunFolder:
         for path in paths:
             with file_errors("be deleted", path, "check that the folder can be written"):
                 path.unlink()
-
-
-def _entries(path: Path, data: bytes) -> list[dict[str, Any]]:
-    """Return the entries of `environment.json`; an empty file has none."""
-    try:
-        entries = parse_json(as_ascii(data)) if data else []
-    except InvalidDataError:
-        entries = None
-    if type(entries) is list and all(type(one) is dict and "began" in one for one in entries):
-        return entries
-    raise foreign_file_error(path)

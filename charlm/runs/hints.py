@@ -1,5 +1,6 @@
 """Suggestions of run folders for a path that names none."""
 
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,4 +26,6 @@ def nearest_runs(path: Path, runs: Path = Path("runs")) -> str:
     """Return a hint of existing runs for a path that does not exist."""
     with suppress(ValueError, OSError):
         path = path.relative_to(Path.cwd())  # shorter, and probably what the user typed
-    return did_you_mean_path(path, [runs]) or runs_in(runs) or "check the path"
+    hint = did_you_mean_path(path, [runs]) or runs_in(runs) or "check the path"
+    option = "" if runs == Path("runs") else f" --runs {shlex.quote(str(runs))}"
+    return f"{hint}{'' if hint.endswith('?') else ';'} `charlm runs{option}` lists all runs"

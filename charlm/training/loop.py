@@ -26,6 +26,7 @@ from charlm.training.events import (
     Validated,
 )
 from charlm.training.metrics import MetricsLog
+from charlm.training.results import result_of
 from charlm.training.rollback import Rollback
 from charlm.training.state import TrainingState
 from charlm.training.step_result import StepResult
@@ -65,6 +66,7 @@ class TrainingLoop:
             self._train()
             finished = self._finish()
             self.emit(finished)
+            self.folder.note_result(result_of(finished))
             return finished
 
     def _started(self) -> Started:

@@ -23,6 +23,7 @@ from charlm.runs.folder import RunFolder
 from charlm.runs.training_text import training_corpus
 from charlm.training.events import Event, Finished, Mixing
 from charlm.training.fine_tuning import NETWORK_LOSSES
+from charlm.training.results import result_of
 from charlm.training.validation import sample_text
 
 
@@ -92,6 +93,7 @@ def mix_members(
         kept_characters=stored_characters(checkpoint),
     )
     emit(event)
+    folder.note_result(result_of(event))
     return event
 
 

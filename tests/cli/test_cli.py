@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.commands import SMALL, command, refused, run, steps_logged, train
 
-from charlm.runs.checkpoint import FORMAT_VERSION
+from charlm.runs.checkpoint_header import FORMAT_VERSION
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from charlm.kernels import store
 from charlm.models import language_model
 from charlm.models.dropout import Masks
 from charlm.prediction import predictor
-from charlm.runs import checkpoint
+from charlm.runs import checkpoint, checkpoint_header, starts
 from charlm.runs.checkpoint import read_checkpoint, write_checkpoint
 from charlm.runs.folder import RunFolder
 from charlm.training import determinism, saved_trainer, state
@@ -82,7 +82,7 @@ PLACES: dict[str, Place] = {
     "a checkpoint's config": (checkpoint, "make_config", predictor.load),
     "a checkpoint's vocabulary": (Vocabulary, "from_json", predictor.load),
     "a checkpoint's tensors": (checkpoint, "_group", predictor.load),
-    "a checkpoint's header": (checkpoint, "parse_json", predictor.load),
+    "a checkpoint's header": (checkpoint_header, "parse_json", predictor.load),
     "a model": (language_model.LanguageModel, "__init__", predictor.load),
     "a cached corpus": (cache, "_map", build),
     "a cached vocabulary": (cache._IdsCheck, "__call__", build),
@@ -94,7 +94,7 @@ PLACES: dict[str, Place] = {
     ),
     "a note of kernels": (store, "parse_json", recall_note),
     "an environment's record": (
-        charlm.runs.folder,
+        starts,
         "parse_json",
         lambda run: RunFolder(run).note_environment({}),
     ),

@@ -42,7 +42,8 @@ from charlm.files.locations import cache_folder
 from charlm.kernels.store import KernelStore
 from charlm.prediction import generation, predictor
 from charlm.prediction.perplexity import Score
-from charlm.runs.checkpoint import FORMAT_VERSION, read_checkpoint
+from charlm.runs.checkpoint import read_checkpoint
+from charlm.runs.checkpoint_header import FORMAT_VERSION
 from charlm.runs.creation import create_run_folder
 from charlm.runs.folder import RunFolder
 from charlm.training import start as experiment

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from charlm.runs.checkpoint import FORMAT_VERSION
+from charlm.runs.checkpoint_header import FORMAT_VERSION
 
 if sys.platform == "win32":
     pytest.skip("Windows has no module `resource`", allow_module_level=True)

@@ -20,7 +20,8 @@ from charlm.errors import CheckpointError
 from charlm.kernels.compute import Compute
 from charlm.models.language_model import LanguageModel
 from charlm.runs import checkpoint as checkpoint_module
-from charlm.runs.checkpoint import FORMAT_VERSION, Checkpoint, read_checkpoint, write_checkpoint
+from charlm.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from charlm.runs.checkpoint_header import FORMAT_VERSION
 
 
 def make_checkpoint(symbols: tuple[int, ...] = (10, 97, 0xD800, 0x1F600)) -> Checkpoint:

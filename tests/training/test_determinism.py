@@ -113,8 +113,10 @@ def test_each_start_is_recorded(text_file: Path, tmp_path: Path) -> None:
     assert set(first) == {
         *("began", "charlm", "python", "torch", "numpy", "system", "processor", "device"),
         "processes",
-        *("kernels", "threads", "precision", "deterministic", "seed", "fingerprint"),
+        *("kernels", "threads", "precision", "deterministic", "seed", "fingerprint", "result"),
     }
+    results = [start.pop("result") for start in (first, second)]
+    assert [result["step"] for result in results] == [2, 3]
     assert {**first, "began": ""} == {**second, "began": ""}
     assert first["began"] <= second["began"]
     assert (first["seed"], first["precision"], first["threads"]) == (5, "float32", 1)
