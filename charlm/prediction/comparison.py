@@ -62,8 +62,10 @@ class ScoredRun:
     def to_json(self) -> dict[str, Any]:
         """Return the score as a JSON object that is complete without the command that made it."""
         digest, start, end = self.score.characters_scored
+        folder = self.checkpoint.parent
         return {
-            "run": names_of_runs([self.checkpoint])[0],
+            "run": str(folder.parent) if folder.name == "checkpoints" else None,
+            "name": names_of_runs([self.checkpoint])[0],
             "checkpoint": str(self.checkpoint),
             "step": self.step,
             "seed": self.config.training.seed,

@@ -78,7 +78,7 @@ def test_eval_as_json(trained: Path) -> None:
     assert set(score) == {
         *("nats_per_character", "perplexity", "bits_per_character", "bits_per_byte"),
         *("characters", "unknown_characters", "protocol", "overlaps", "text", "scored_at"),
-        *("run", "checkpoint", "step", "seed", "cell", "parameters", "charlm"),
+        *("run", "name", "checkpoint", "step", "seed", "cell", "parameters", "charlm"),
     }
     assert score["perplexity"] == pytest.approx(math.exp(score["nats_per_character"]))
     rows = json.loads(run("eval", trained, "--json", "--rows", 4).stdout)

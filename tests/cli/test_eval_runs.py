@@ -88,7 +88,8 @@ def test_json_of_eval_stands_alone(runs: Path) -> None:
     result = run("eval", runs / "two", "--json")
     score = json.loads(result.stdout)
     checkpoint = read_checkpoint(Path(score["checkpoint"]))
-    assert (score["run"], score["step"], score["seed"]) == ("two", 4, 2)
+    assert (score["run"], score["name"]) == (str(runs / "two"), "two")
+    assert (score["step"], score["seed"]) == (4, 2)
     digest = digest_of_text([str(runs.parent / "novel.txt")], checkpoint.config.corpus)
     length = len(TEXT)
     assert score["text"] == {
@@ -106,7 +107,7 @@ def test_json_of_eval_stands_alone(runs: Path) -> None:
 def test_json_of_several_runs_is_a_list(runs: Path) -> None:
     """The objects come in the order of the arguments, each as for the run alone."""
     scores = json.loads(run("eval", runs / "two", runs / "one", "--json").stdout)
-    assert [score["run"] for score in scores] == ["two", "one"]
+    assert [score["name"] for score in scores] == ["two", "one"]
     alone = json.loads(run("eval", runs / "one", "--json").stdout)
     assert {**scores[1], "scored_at": ""} == {**alone, "scored_at": ""}
 
