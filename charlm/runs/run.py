@@ -93,5 +93,5 @@ def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
     except InvalidDataError:
         entry = None
     if not isinstance(entry, dict):
-        raise RunError(f"{path}: line {number} is not a JSON object; correct it, or delete it")
+        raise RunError(f"{path}: line {number} is not a JSON object; correct that line")
     return entry
