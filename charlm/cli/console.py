@@ -3,6 +3,7 @@
 import re
 import sys
 import textwrap
+from collections.abc import Iterable
 from typing import Any, TextIO, cast
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from charlm.cli.screen import can_style
 from charlm.cli.terminal import for_terminal, generated_for_terminal
 from charlm.corpus.vocabulary import bytes_of
 
-_LEAST_COLUMNS = 20
+_LEAST_COLUMNS = 10
 _FINAL_BLANKS = re.compile(r" +(?=(?:\x1b\[[\d;]*m| )*$)")
 """Blanks that end a line, perhaps before the code that ends a style."""
 _WRAPPING = Console(width=10_000)
@@ -48,7 +49,7 @@ class PlainConsole(Console):
 
     def print_wrapped(self, text: str) -> None:
         """Print a sentence, on a terminal wrapped at words; one longer than a line stays whole."""
-        if self.file.isatty():
+        if self.file.isatty() and "\n" not in text:
             width = max(_LEAST_COLUMNS, self.width - 1)
             text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
         self.print(text)
@@ -83,7 +84,14 @@ def sample_for(stream: TextIO, text: str) -> str:
 
 def print_message(text: str) -> None:
     """Print a message to standard error, separate from results."""
-    PlainConsole(stderr=True).print(text)
+    PlainConsole(stderr=True).print_wrapped(text)
+
+
+def print_commands(heading: str, commands: Iterable[str]) -> None:
+    """Print commands to standard error below a heading, each on a line to be copied whole."""
+    console = PlainConsole(stderr=True)
+    for line in (heading, *(f"  {command}" for command in commands)):
+        console.print(line)
 
 
 def results() -> PlainConsole:

@@ -3,7 +3,7 @@
 import math
 import sys
 
-from charlm.cli.console import print_message, print_rows, results, sample_for, wrapped
+from charlm.cli.console import print_commands, print_rows, results, sample_for, wrapped
 from charlm.cli.curve import Point, draw
 from charlm.cli.meaning import choice, learnt_by_heart, too_few
 from charlm.cli.next_commands import next_commands
@@ -27,15 +27,14 @@ def show_finished(event: Finished, config: Config | None) -> None:
     print_rows(_summary(event, config.corpus.unit if config is not None else "character"))
     for line in ("", *lines) if (lines := _curve(event)) else ():
         results().print(line)
-    print_message("\nnext")
-    for command in next_commands(event, config):
-        print_message(f"  {command}")
+    print_commands("\nnext", next_commands(event, config))
 
 
 def _curve(event: Finished) -> list[str]:
     """Return the curve of the validation loss; of an ensemble, that of its first network."""
     points = [Point(step, loss / math.log(2)) for step, loss in _validations(event)]
-    title = f"validation loss{' of network 1' if event.networks else ''}, bits per character"
+    whose = " of network 1" if len(event.networks) > 1 else ""
+    title = f"validation loss{whose}, bits per character"
     has_blocks = can_encode("▁█", sys.stdout)
     return draw(points, title, has_blocks=has_blocks, width=columns(sys.stdout))
 
@@ -76,6 +75,9 @@ def _summary(event: Finished, unit: str = "character") -> list[tuple[str, str]]:
         rows.append(("training perplexity", loss))
     if event.networks:
         rows.append(("validation loss", _network_losses(event)))
+    elif event.best_loss is not None and event.held_out and event.held_out[0] == "test":
+        chosen = f"{perplexity(event.best_loss):.3f} (the lowest; it chose the checkpoint)"
+        rows.append(("validation perplexity", chosen))
     if event.held_out is not None:
         name, score = event.held_out
         meaning = choice(score.perplexity, unit)
@@ -104,13 +106,14 @@ def _summary(event: Finished, unit: str = "character") -> list[tuple[str, str]]:
 
 def _learnt_by_heart(event: Finished) -> str:
     """Compare the training loss with the last validation, which is of the same weights."""
-    if event.networks:
+    if len(event.networks) > 1:
         return ""
+    training_loss = event.networks[0].training_loss if event.networks else event.training_loss
     for step, loss in _validations(event)[-1:]:
         if step == event.step:
-            return learnt_by_heart(event.training_loss, loss)
-    if event.held_out is not None and event.best_step == event.step:
-        return learnt_by_heart(event.training_loss, event.held_out[1].nats_per_character)
+            note = learnt_by_heart(training_loss, loss)
+            kept = f"; kept is the checkpoint of step {event.best_step:,}, which predicts best"
+            return note + kept if note and event.best_step < event.step else note
     return ""
 
 
@@ -119,7 +122,10 @@ def _network_losses(event: Finished) -> str:
     losses = [f"{one.best_loss:.4f}" for one in event.networks if one.best_loss is not None]
     if event.best_loss is None or not losses:
         return "none: no validation split to fit the mixture weights, so all are equal"
-    return f"{', '.join(losses)} alone, {event.best_loss:.4f} as an ensemble (fitted on this split)"
+    return (
+        f"{', '.join(losses)} alone, {event.best_loss:.4f} as an ensemble "
+        "(nats per character; fitted on this split)"
+    )
 
 
 def _checkpoint_note(event: Finished) -> str:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from charlm.cli.console import PlainConsole, results
 from charlm.cli.descriptions import (
@@ -56,6 +57,8 @@ class TrainingView:
         self._samples = Samples(self._messages, clock)
         self._network = ""
         """Which network of an ensemble is trained."""
+        self._run: Path | None = None
+        """The run folder of the ensemble, if there is one."""
         self._config: Config | None = None
         self._is_better: bool | None = None
         """Whether the last validation was the best; None without a validation split."""
@@ -97,9 +100,11 @@ class TrainingView:
 
     def _show_phase(self, event: NetworkBegins | Mixing) -> None:
         self.close()  # the line of the previous network
+        if isinstance(event, Mixing) or event.size > 1:
+            self._messages.print(describe_phase(event))
         if isinstance(event, NetworkBegins):
-            self._network = f"network {event.number}/{event.size}"
-        self._messages.print(describe_phase(event))
+            self._run = event.folder.path
+            self._network = f"network {event.number}/{event.size}" if event.size > 1 else ""
 
     def _show_start(self, event: Started) -> None:
         self._config, self._is_better = event.config, None
@@ -120,8 +125,7 @@ class TrainingView:
                 "--set training.epochs or training.steps), or replace it (null and another limit)"
             )
         elif not self._quiet and not self._only_messages:
-            path = event.folder.path
-            name = f"{path.parent.name}/{path.name}" if self._network else path.name
+            name = (self._run or event.folder.path).name
             self._line = TrainingLine(event, name, self._network, self._clock)
 
     def _show_step(self, event: Stepped) -> None:

@@ -145,32 +145,30 @@ def _reasons(
     if model.cell == "mogrifier":
         yield "model.cell", "a mogrifier: it learns faster than an LSTM"
     elif epochs < _MOGRIFIER_EPOCHS:
-        yield (
-            "model.cell",
-            "an LSTM: of the gated cells, PyTorch runs it best",
-        )
+        yield "model.cell", "an LSTM: the fastest gated cell without compiled kernels"
     else:
         yield "model.cell", "an LSTM: a mogrifier overfits a text that is read so often"
     yield (
         "model.hidden_size",
-        f"hidden size {model.hidden_size}: {limit} (here {rate:,.0f} characters per second)",
+        f"hidden size {model.hidden_size}: {limit}; it trains on {rate:,.0f} characters per "
+        "second here",
     )
     yield (
         "model.dropout",
-        f"dropout {model.dropout:g}, embedding dropout {model.embedding_dropout:g}: the text is "
-        f"read {epochs:,.1f} times",
+        f"dropout {model.dropout:g}, embedding dropout {model.embedding_dropout:g}: training "
+        f"reads the text about {epochs:,.1f} times",
     )
     if ensemble.student:
         yield (
             "ensemble.members",
             f"{ensemble.members} networks and their student: a single network would read the text "
-            f"more than {_ENSEMBLE_EPOCHS:g} times",
+            f"more than {_ENSEMBLE_EPOCHS:g} times, and learn it by heart",
         )
     if ensemble.ngram_order is not None:
         yield (
             "ensemble.ngram_order",
-            f"n-grams up to order {ensemble.ngram_order} as well: they learn repeated phrases "
-            "in one pass",
+            f"n-grams up to order {ensemble.ngram_order} as well: counts of the sequences of "
+            "characters in the text, which predict phrases that it repeats",
         )
     yield (
         "training.learning_rate",

@@ -22,7 +22,8 @@ import charlm
 from charlm.cli.console import PlainConsole
 from charlm.cli.progress import TrainingView
 from charlm.cli.samples import Samples
-from charlm.training.events import Event, Finished, Sampled, Stepped, StopRequested
+from charlm.runs.folder import RunFolder
+from charlm.training.events import Event, Finished, NetworkBegins, Sampled, Stepped, StopRequested
 from charlm.training.step_result import StepResult
 
 BAR = re.compile("[█░]+")
@@ -163,6 +164,21 @@ def started(text_file: Path, tmp_path: Path) -> Iterator[Any]:
     return iter(events)
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_line_names_the_network(
+    size: int, started: Iterator[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the run folder of the ensemble; a single network, with n-grams, needs no number."""
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys, "stderr", err := Screen())
+    view = TrainingView()
+    event = next(started)
+    view(NetworkBegins(RunFolder(Path("runs/novel")), 1, size, is_student=False))
+    view(event)
+    assert drawn(err.written)[-1].endswith("network 1/2  novel" if size == 2 else "0:00  novel")
+    assert ("network 1" in err.written) == (size == 2)
+
+
 def test_a_log_gets_a_line_in_ten_seconds(
     started: Iterator[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,7 +283,7 @@ def test_the_next_commands_run(text_file: Path, tmp_path: Path) -> None:
     """The commands that a finished run names work, and resuming takes as many steps again."""
     runs = tmp_path / "my runs"
     steps = ("--set=training.steps=4", "--set=training.learning_rate=0.02")
-    result = run("train", "--text", text_file, "--runs", runs, *steps, *SMALL)
+    result = run("train", "quickstart", "--text", text_file, "--runs", runs, *steps, *SMALL)
     path = result.stdout.splitlines()[-1]
     commands = result.stderr.partition("\nnext\n")[2].splitlines()
     assert [shlex.split(command)[:2] for command in commands] == [
@@ -285,7 +301,7 @@ def test_a_short_text_is_no_measurement(tmp_path: Path) -> None:
     """Beside a perplexity stands its meaning; a score of few characters says so, in eval, too."""
     (text := tmp_path / "text").write_text("rain and snow\n" * 12)
     settings = ("--set=training.steps=2", "--runs", tmp_path / "runs", "--name", "short")
-    result = run("train", "--text", text, *SMALL, *settings)
+    result = run("train", "quickstart", "--text", text, *SMALL, *settings)
     table = result.stdout + run("eval", tmp_path / "runs" / "short").stdout
     assert len(re.findall(r"as unsure as a choice among [\d.]+ characters", table)) == 2
     assert len(re.findall(r"note +\d+ characters are too few to measure", table)) == 2
@@ -298,7 +314,9 @@ def test_a_text_learnt_by_heart_says_so(tmp_path: Path) -> None:
     other.write_text("dna niar won\ns" * 60)
     settings = ("--set=training.steps=60", "--set=training.learning_rate=0.03")
     paths = (f"--set=corpus.validation_paths={other}", f"--set=corpus.test_paths={other}")
-    result = run("train", "--text", training, "--runs", tmp_path, *SMALL, *settings, *paths)
+    result = run(
+        "train", "quickstart", "--text", training, "--runs", tmp_path, *SMALL, *settings, *paths
+    )
     assert result.exit_code == 0, result.output
     sentence = r"learnt by heart: (\S+) on what it read, (\S+) on what it did not"
     note = re.search(sentence, result.stdout)
@@ -306,3 +324,6 @@ def test_a_text_learnt_by_heart_says_so(tmp_path: Path) -> None:
     table = dict(re.findall(r"^(\w+ perplexity) +([\d.]+)", result.stdout, re.MULTILINE))
     assert note[1] == f"{float(table['training perplexity']):.1f}"
     assert float(note[2].replace(",", "")) > 2 * float(note[1])
+    step = re.search(r"best checkpoint, step (\d+)", result.stdout)
+    assert step and int(step[1]) < 60
+    assert f"kept is the checkpoint of step {step[1]}" in result.stdout

@@ -114,7 +114,7 @@ def test_members_share_the_time(rate: float) -> None:
     shared = auto.advise(five, a_corpus(1_000_000))
     assert shared.config.ensemble == five.ensemble
     assert "20 seconds each" in " ".join(shared.reasons)
-    assert "the text is read 2.0 times" in " ".join(shared.reasons)
+    assert "reads the text about 2.0 times" in " ".join(shared.reasons)
 
 
 def test_settled_keys_are_not_chosen(rate: float) -> None:
