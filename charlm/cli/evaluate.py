@@ -12,6 +12,7 @@ from charlm.errors import CharlmError
 
 if TYPE_CHECKING:
     from charlm.corpus.corpus import PartName
+    from charlm.prediction.predictor import Predictor
 
 
 def evaluate(
@@ -76,7 +77,22 @@ def evaluate(
     elif len(scored) > 1:
         show_scores(scored)
     else:
-        show_score(its_text.name, score, loaded.vocabulary.unit)
+        is_held_out = not (paths or dynamic or split == "train")
+        training_loss = _training_loss(loaded) if is_held_out else None
+        show_score(its_text.name, score, loaded.vocabulary.unit, training_loss)
+
+
+def _training_loss(loaded: "Predictor") -> float | None:
+    """Return the training loss of a checkpoint in a run folder, or None where it is not known."""
+    from charlm.runs.run import Run
+
+    step = loaded.checkpoint.step if loaded.checkpoint is not None else None
+    if step is None or loaded.path is None:
+        return None
+    try:
+        return Run(loaded.path.parent.parent).epoch_loss(step)
+    except CharlmError:  # a copy of a checkpoint, or a log that somebody has edited
+        return None
 
 
 def _check_options(

@@ -7,13 +7,19 @@ from rich.table import Table
 from charlm.bench.figures import Benchmark
 from charlm.bench.sweep import Point
 from charlm.cli.console import print_message, print_rows, print_table, results
-from charlm.cli.meaning import choice, too_few
+from charlm.cli.meaning import choice, learnt_by_heart, too_few
 from charlm.prediction.perplexity import Score
 
 
-def show_score(text: str, score: Score, unit: str = "character") -> None:
-    """Print the table of `charlm eval`; `unit` is what the model predicts."""
-    few = too_few(score.characters, unit)
+def show_score(
+    text: str, score: Score, unit: str = "character", training_loss: float | None = None
+) -> None:
+    """Print the table of `charlm eval`; `unit` is what the model predicts.
+
+    `training_loss`, in nats, is that of the text from which the scored text was held out.
+    """
+    by_heart = learnt_by_heart(training_loss, score.nats_per_character)
+    notes = [note for note in (too_few(score.characters, unit), by_heart) if note]
     print_rows(
         [
             ("text", text),
@@ -23,7 +29,7 @@ def show_score(text: str, score: Score, unit: str = "character") -> None:
             ("characters scored", f"{score.characters:,}"),
             ("unknown characters", f"{score.unknown_characters:,}"),
             ("protocol", score.protocol),
-            *([("note", few)] if few else []),
+            *(("note", note) for note in notes),
         ]
     )
 

@@ -69,6 +69,18 @@ class Run(os.PathLike[str]):
         lines = _read(self._folder.metrics).split(b"\n")[:-1]
         return [_parse(self._folder.metrics, number, line) for number, line in enumerate(lines, 1)]
 
+    def epoch_loss(self, step: int) -> float | None:
+        """Return the mean training loss of the last whole epoch until a step, in nats.
+
+        Returns None before the end of an epoch, and for an ensemble, whose networks count alone.
+        """
+        losses = [
+            line["epoch_loss"]
+            for line in self.metrics()
+            if "epoch_loss" in line and "member" not in line and line.get("step", step) <= step
+        ]
+        return losses[-1] if losses and isinstance(losses[-1], float) else None
+
     def samples(self) -> list[Sample]:
         """Return the samples in `samples.txt`, one for each validation of each network."""
         text = _read(self._folder.samples).decode("utf-8", "surrogateescape")

@@ -327,3 +327,22 @@ def test_a_text_learnt_by_heart_says_so(tmp_path: Path) -> None:
     step = re.search(r"best checkpoint, step (\d+)", result.stdout)
     assert step and int(step[1]) < 60
     assert f"kept is the checkpoint of step {step[1]}" in result.stdout
+
+
+def test_eval_says_what_was_learnt_by_heart(tmp_path: Path) -> None:
+    """A held-out split is compared with the training loss of the checkpoint; no other text is."""
+    training, other = tmp_path / "training", tmp_path / "other"
+    training.write_text("rain and snow\n" * 60)
+    other.write_text("dna niar won\ns" * 60)
+    settings = ("--set=training.steps=60", "--set=training.learning_rate=0.03")
+    paths = (f"--set=corpus.validation_paths={other}", f"--set=corpus.test_paths={other}")
+    result = run(
+        "train", "quickstart", "--text", training, "--runs", tmp_path, *SMALL, *settings, *paths
+    )
+    last = Path(result.stdout.splitlines()[-1]) / "checkpoints" / "last.safetensors"
+    note = re.search(r"learnt by heart: (\S+) on what it read", run("eval", last).stdout)
+    log = (last.parent.parent / "metrics.jsonl").read_text("utf-8").splitlines()
+    losses = [loss for line in log if (loss := json.loads(line).get("epoch_loss"))]
+    assert note and note[1] == f"{math.exp(losses[-1]):.1f}"
+    for options in (("--part", "train"), ("--text", other), ("--dynamic",)):
+        assert "by heart" not in run("eval", last, *options).stdout
