@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from charlm.runs.run import Run
     from charlm.training import events
     from charlm.training.events import Finished
+    from charlm.training.series import train_series
     from charlm.training.start import resume, train
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "resume",
     "score_text",
     "train",
+    "train_series",
 ]
 
 _MODULES = {
@@ -58,6 +60,7 @@ _MODULES = {
     "resume": "training.start",
     "score_text": "prediction.text_score",
     "train": "training.start",
+    "train_series": "training.series",
 }
 
 

@@ -43,7 +43,7 @@ COMMANDS = typer.main.get_command(app)
 PUBLIC_NAMES = {
     *("CharlmError", "Finished", "Predictor", "Run", "Score", "TextScore", "evaluate", "events"),
     *("generate", "generate_bytes", "generate_text", "load", "prepare", "resume", "score_text"),
-    "train",
+    *("train", "train_series"),
 }
 
 
@@ -191,7 +191,7 @@ def small_arguments(line: str) -> list[str]:
     """Return the arguments of a documented command, with a small model and few steps."""
     arguments = shlex.split(line.partition("  #")[0])[1:]
     if is_chosen(arguments):  # it chooses the length itself
-        short = ["1s" if word == "10m" else word for word in arguments]
+        short = ["1s" if word in ("1m", "10m") else word for word in arguments]
         budget = [] if "--budget" in arguments else ["--budget", "1s"]
         return [*short, *budget, "--set", "ensemble.members=1", "--set", "generation.length=5"]
     if arguments[:2] == ["data", "get"]:  # no network in tests; test_catalogue has the rest

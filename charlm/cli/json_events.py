@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from charlm.cli.json_errors import print_json_error
 from charlm.distributed.launch import launched
 from charlm.environment.memory import is_out_of_memory
 from charlm.errors import CharlmError
 from charlm.training.event_json import EventJson, to_line
-from charlm.training.events import Event, Stopping
+from charlm.training.events import Stopping
+from charlm.training.series_events import SeriesEvent
 
 
 class JsonEvents:
@@ -17,12 +19,12 @@ class JsonEvents:
     The last line is `finished` or `stopped`, or an error, which the command group prints.
     """
 
-    def __init__(self, view: Callable[[Event], None]) -> None:
+    def __init__(self, view: Callable[[Any], None]) -> None:
         self._view = view
         self._json = EventJson()
         self._has_stopped = False
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: SeriesEvent) -> None:
         self._has_stopped = isinstance(event, Stopping)
         if (fields := self._json(event)) is not None:
             print(to_line(fields), flush=True)

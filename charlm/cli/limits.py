@@ -1,7 +1,7 @@
 """The limits of training: how they are shown, and the one that charlm chooses."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from charlm.config.schema import TrainingConfig
 from charlm.files.strict_yaml import NULL
@@ -12,14 +12,16 @@ DEFAULT_BUDGET = "5m"
 _LIMITS = ("training.epochs", "training.steps", "training.budget")
 
 
-def with_limit(settings: Sequence[str]) -> list[str]:
+def with_limit(settings: Sequence[str], swept: Collection[str] = ()) -> list[str]:
     """Return settings that set a limit of training: their own, or the default budget.
 
     A limit of epochs or steps replaces the budget of the config; a budget can be set beside it.
+    `swept` are the keys that get their values later.
     """
     given = {key.strip(): value.strip() for key, _, value in (s.partition("=") for s in settings)}
-    if "training.budget" in given:
+    if "training.budget" in {*given, *swept}:
         return [*settings]
+    given |= dict.fromkeys(swept, "swept")
     is_limited = any(not re.fullmatch(NULL, given.get(key, "null")) for key in _LIMITS)
     return [f"training.budget={'null' if is_limited else DEFAULT_BUDGET}", *settings]
 

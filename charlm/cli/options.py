@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-TEXT, OUTPUT, OTHER = "Text", "Output", "Other"
+TEXT, SERIES, OUTPUT, OTHER = "Text", "Several runs", "Output", "Other"
 """Panels of the help, in which options stand together."""
 
 

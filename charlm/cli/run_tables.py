@@ -57,7 +57,7 @@ def show_scores(runs: Sequence[ScoredRun]) -> None:
             table.add_row(label, "", "", "", "", *chain(*figures), style="bold")
     print_table(table)
     console = results()
-    if reason := why_not_comparable(runs):
+    if reason := why_not_comparable([run.score for run in runs]):
         console.print(f"not comparable: {reason}")
     protocols: dict[str, list[str]] = {}
     for run, name in zip(ordered, names, strict=True):

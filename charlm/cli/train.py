@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from charlm.cli.options import OTHER, OUTPUT, TEXT, Quiet, Runs, Settings, Texts
+from charlm.cli.options import OTHER, OUTPUT, SERIES, TEXT, Quiet, Runs, Settings, Texts
 from charlm.cli.setting_options import with_setting_options
+from charlm.cli.sweeps import series_arguments
 from charlm.distributed.launch import launched
 from charlm.errors import CharlmError
 
@@ -34,6 +35,23 @@ def train(
         ),
     ] = False,
     set_: Settings = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Train a run for each seed, such as 0-2 or 0,3,7.",
+            rich_help_panel=SERIES,
+        ),
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUES",
+            help="Train a run for each value of a key, such as model.cell=rnn,gru,lstm. "
+            "Repeatable: a run for each combination. The same command continues what was stopped.",
+            rich_help_panel=SERIES,
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the run folder in --runs.", rich_help_panel=OUTPUT)
     ] = None,
@@ -71,6 +89,9 @@ def train(
 
     if resume is not None and str(resume).startswith("-"):
         raise CharlmError(f"--resume needs a run folder, not {resume}")
+    series = series_arguments(seeds, sweep or ())
+    if series and (resume is not None or print_config):
+        raise CharlmError("--seeds and --sweep cannot be combined with --resume or --print-config")
     config, texts = sort_inputs(inputs or ())
     texts, settings = [*texts, *(text or ())], set_ or []
     if resume is not None:
@@ -80,9 +101,7 @@ def train(
             )
         _run(
             lambda start, view: start.resume(resume, text=texts, settings=settings, on_event=view),
-            [],
-            json_,
-            quiet,
+            _Output(json_, quiet),
         )
         return
     is_chosen = auto or (config is None and bool(texts))
@@ -92,32 +111,48 @@ def train(
             "chooses the settings when training begins"
         )
     if is_chosen and config is None:
-        settings = with_limit(settings)
+        settings = with_limit(settings, series.get("sweep", ()))
+    about: Any = {"text": texts, "settings": settings, "name": name, "runs": runs}
+    about |= {"auto": is_chosen}
+    if series:
+        _run(
+            lambda start, view: _train_series(
+                config or "quickstart", **series, **about, on_event=view
+            ),
+            _Output(json_, quiet, is_series=True),
+        )
+        return
     resolved = load_config(config or "quickstart", settings, texts)
     if print_config:
         print(to_yaml(resolved), end="")
         return
     _run(
-        lambda start, view: start.train(
-            config or "quickstart",
-            text=texts,
-            settings=settings,
-            name=name,
-            runs=runs,
-            auto=is_chosen,
-            on_event=view,
-        ),
+        lambda start, view: start.train(config or "quickstart", **about, on_event=view),
+        _Output(json_, quiet),
         [] if quiet or not is_chosen else announcement(texts, resolved),
-        json_,
-        quiet,
     )
+
+
+def _train_series(*arguments: Any, **options: Any) -> None:
+    """Train a series; exit with code 1 if a run diverged, which has been printed."""
+    from charlm.training.series import train_series
+
+    if train_series(*arguments, **options).failed:
+        raise typer.Exit(1)
+
+
+class _Output(NamedTuple):
+    """What is printed."""
+
+    json: bool
+    quiet: bool
+    is_series: bool = False
 
 
 def _run(
     begin: Callable[[Any, Callable[[Any], None]], object],
-    first_lines: Sequence[str],
-    json_: bool,
-    quiet: bool,
+    output: _Output,
+    first_lines: Sequence[str] = (),
 ) -> None:
     """Train; `begin` gets the module that trains and the receiver of events."""
     has_steps = False
@@ -137,15 +172,17 @@ def _run(
             compiler.begin()  # it runs while torch loads
         from charlm.cli.json_events import JsonEvents
         from charlm.cli.progress import TrainingView
+        from charlm.cli.series import SeriesView
         from charlm.training import start
         from charlm.training.events import Stepped, Stopping
 
-        view = TrainingView(quiet, only_messages=json_)
-        events = JsonEvents(view) if json_ else None
+        make_view = SeriesView if output.is_series else TrainingView
+        view: Any = make_view(output.quiet, only_messages=output.json)
+        events = JsonEvents(view) if output.json else None
         receive = events or view
         with closing(view), events.reporting_errors() if events else nullcontext():
             begin(start, show)
     except KeyboardInterrupt:
-        if not has_steps and not quiet:
+        if not has_steps and not output.quiet:
             print_message("stopped before the first step; nothing was saved")
         raise

@@ -115,9 +115,8 @@ def one_of_each_seed(group: Sequence[ScoredRun]) -> list[ScoredRun]:
     return list(runs.values())
 
 
-def why_not_comparable(runs: Sequence[ScoredRun]) -> str:
+def why_not_comparable(scores: Sequence[Score]) -> str:
     """Say what differs between the scored characters or protocols; "" if nothing does."""
-    scores = [run.score for run in runs]
     if len({score.origin.digest for score in scores}) > 1:
         return "the runs are scored on different texts, or on one text read in different ways"
     if len({score.characters_scored for score in scores}) > 1:

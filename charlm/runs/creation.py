@@ -22,7 +22,7 @@ def create_run_folder(
     everything that resuming needs, whenever this process is killed.
     """
     if name is not None:
-        _check_name(name)
+        check_name(name)
     candidates = [name] if name is not None else _numbered_names(stem)
     with building_folder(runs, WRITE_REMEDY, RunError) as building:
         folder = RunFolder(building / "run")
@@ -39,7 +39,7 @@ def create_run_folder(
 
 def check_is_free(runs: Path, name: str) -> None:
     """Raise `RunError` if a run cannot be created under this name."""
-    _check_name(name)
+    check_name(name)
     if os.path.lexists(runs / name):
         raise _exists_already(runs / name)
 
@@ -51,7 +51,8 @@ def _exists_already(path: Path) -> RunError:
     )
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise `RunError` if a run folder cannot have this name."""
     if not _is_file_name(name):
         raise RunError(
             f"--name {name!r}: should be the name of a folder, with characters that can be "

@@ -1,7 +1,6 @@
 """Train an ensemble: its members one after another, each in a run folder of its own."""
 
 import hashlib
-import json
 import os
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +18,7 @@ from charlm.training.determinism import environment
 from charlm.training.events import Event, Finished, NetworkBegins, Started, Stopping
 from charlm.training.member_logs import member_folder, merge_logs
 from charlm.training.mixing import corpus_of_members, mix_members
-from charlm.training.resume_rules import MAY_CHANGE, check_not_begun
+from charlm.training.resume_rules import changeable_settings, check_not_begun
 
 _FIRST_DERIVED_SEED = 2**61
 """Half of the largest seed that a config takes."""
@@ -132,17 +131,12 @@ def _resume(
     own_teachers: int,
 ) -> Finished:
     """Resume a member; the last `own_teachers` teachers of a student are members, too."""
-    settings = [
-        f"{section}.{key}={json.dumps(value, ensure_ascii=False)}"
-        for section, keys in MAY_CHANGE.items()
-        for key, value in getattr(config, section).model_dump(include=keys).items()
-    ]
     return network_run.resume_network(
         member,
         network_run.checkpoint_to_resume(member),
         processes,
         emit,
-        settings=settings,
+        settings=changeable_settings(config),
         scores_at_end=False,
         replaceable_teachers=own_teachers,
     )

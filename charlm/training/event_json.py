@@ -11,7 +11,6 @@ from charlm.corpus.vocabulary import bytes_of
 from charlm.prediction.perplexity import Score
 from charlm.training.events import (
     Advised,
-    Event,
     Finished,
     Logged,
     Mixing,
@@ -24,6 +23,9 @@ from charlm.training.events import (
     Stopping,
     Validated,
 )
+from charlm.training.series_events import RunBegins, SeriesEvent
+from charlm.training.series_json import SERIES_FIELDS
+from charlm.training.series_results import SeriesFinished
 
 
 class EventJson:
@@ -33,7 +35,7 @@ class EventJson:
         self._run: Path | None = None
         self._member: int | None = None
 
-    def __call__(self, event: Event) -> dict[str, Any] | None:
+    def __call__(self, event: SeriesEvent) -> dict[str, Any] | None:
         """Return the object of an event, or None for an event that has none."""
         self._follow(event)
         name, fields = to_json(event)
@@ -43,8 +45,12 @@ class EventJson:
         run = None if self._run is None else str(self._run)
         return {"event": name, "run": run} | member | fields
 
-    def _follow(self, event: Event) -> None:
+    def _follow(self, event: SeriesEvent) -> None:
         match event:
+            case RunBegins():
+                self._run, self._member = event.run.path, None
+            case SeriesFinished():
+                self._run = None
             case NetworkBegins():
                 self._run, self._member = event.folder.path, event.number
             case Started() if self._member is None:
@@ -64,7 +70,7 @@ def to_line(fields: dict[str, Any]) -> str:
     return json.dumps(_writable(fields), allow_nan=False)
 
 
-def to_json(event: Event) -> tuple[str, dict[str, Any]]:
+def to_json(event: SeriesEvent) -> tuple[str, dict[str, Any]]:
     """Return the name and the fields of an event; "" for one that is only for people.
 
     There is no object for each step: the training lines of the log summarise them.
@@ -158,6 +164,7 @@ _FIELDS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     Paused: ("paused", lambda event: {"seconds": event.seconds}),
     Stopping: ("stopped", lambda event: {}),
     Finished: ("finished", _finished),
+    **SERIES_FIELDS,
 }
 """The name of each event for programs, and what gives its fields."""
 

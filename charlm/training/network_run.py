@@ -84,11 +84,22 @@ def check_text(config: Config) -> Config:
 
     Raises `CharlmError` for a text that cannot be trained on.
     """
-    vocabulary, with_model = None, config
+    return _with_encodings(config, corpus_to_train_on(config))
+
+
+def corpus_to_train_on(config: Config) -> Corpus:
+    """Return the corpus that a new run with this config would train on; raises `CharlmError`."""
+    vocabulary = None
     if config.training.start_from is not None:
         initial, _ = read_start(config.training.start_from)
-        with_model, vocabulary = _with_model_of(initial.config, config), initial.vocabulary
-    return _with_encodings(config, corpus_of(with_model, vocabulary))
+        config, vocabulary = _with_model_of(initial.config, config), initial.vocabulary
+    return corpus_of(config, vocabulary)
+
+
+def config_of_run(folder: RunFolder) -> Config:
+    """Return the config of a run: that of its last checkpoint, else that in config.yaml."""
+    checkpoint = checkpoint_to_resume(folder)
+    return checkpoint.config if checkpoint is not None else folder.read_config()
 
 
 def _with_encodings(config: Config, corpus: Corpus) -> Config:

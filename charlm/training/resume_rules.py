@@ -1,5 +1,6 @@
 """Rules for resuming: which settings may change, and which run folders can be resumed."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,15 @@ MAY_CHANGE = {
     "ensemble": {"keep_text"},
 }
 """Keys of each section that may change when a run is resumed: no finished step depends on them."""
+
+
+def changeable_settings(config: Config) -> list[str]:
+    """Return the settings of a config that may change, as `section.key=value`."""
+    return [
+        f"{section}.{key}={json.dumps(value, ensure_ascii=False)}"
+        for section, keys in MAY_CHANGE.items()
+        for key, value in getattr(config, section).model_dump(include=keys).items()
+    ]
 
 
 def check_resumable(

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import sys
 from pathlib import Path
@@ -11,71 +10,12 @@ from typing import Any
 import pytest
 from support.commands import SMALL, run
 from support.commands import train as trained_run
+from support.json_events import events_of, refuse_constant
 from typer.testing import Result
 
-import charlm.cli
 from charlm.training.event_json import to_line
 from charlm.training.step_result import StepResult
 from charlm.training.trainer import Trainer
-
-TYPES: dict[str, tuple[type, ...]] = {
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "string": (str,),
-    "object": (dict,),
-    "array of strings": (list,),
-    "array of objects": (list,),
-    "null": (type(None),),
-}
-
-
-def documented() -> dict[str, dict[str, str]]:
-    """Return the type of each key of each event, as the table in the document has them."""
-    document = (Path(charlm.cli.__file__).parent / "README.md").read_text("utf-8")
-    events: dict[str, dict[str, str]] = {}
-    for line in re.findall(r"^\| (?!event|---)(.*) \|$", document, re.MULTILINE):
-        name, key, kind, _ = (cell.strip().strip("`") for cell in line.split("|"))
-        if name:
-            keys = events[name] = {}
-        if key:
-            keys[key] = kind
-    return events
-
-
-EVENTS = documented()
-
-
-def is_of_kind(value: Any, kind: str) -> bool:
-    allowed = [one for name in kind.split(" or ") for one in TYPES[name]]
-    if kind.startswith("array"):
-        item = str if "strings" in kind else dict
-        return type(value) is list and all(type(one) is item for one in value)
-    return type(value) in allowed
-
-
-def refuse_constant(name: str) -> None:
-    raise AssertionError(f"{name} is not JSON")
-
-
-def events_of(result: Result) -> list[dict[str, Any]]:
-    """Return the events that a command printed; each is as the document says, in its place."""
-    lines = result.stdout.splitlines()
-    assert result.stdout == "".join(f"{line}\n" for line in lines) and result.stdout.isascii()
-    events = [json.loads(line, parse_constant=refuse_constant) for line in lines]
-    for event in events:
-        if event.keys() == {"error"}:
-            continue
-        fields = dict(event)
-        kinds, member = EVENTS[fields.pop("event")], fields.pop("member", 1)
-        assert is_of_kind(fields.pop("run"), "string or null") and is_of_kind(member, "integer")
-        required = {key for key, kind in kinds.items() if not kind.endswith(", optional")}
-        assert required <= fields.keys() <= kinds.keys(), event
-        for key, value in fields.items():
-            assert is_of_kind(value, kinds[key].removesuffix(", optional")), (event, key)
-    ends = [event.get("event") in ("finished", "stopped", None) for event in events]
-    assert ends == [*[False] * (len(events) - 1), True]
-    return events
 
 
 def train(text: Path, *arguments: object, steps: int = 4) -> Result:

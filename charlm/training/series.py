@@ -1,0 +1,147 @@
+"""Train a series of runs: one for each combination of swept settings and seeds."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from charlm.config.load import relocate
+from charlm.config.schema import Config
+from charlm.config.settings import TextPaths
+from charlm.corpus.batches import make_batches
+from charlm.distributed.launch import launched
+from charlm.errors import ConfigError, DivergenceError, RunError
+from charlm.files.locations import from_user
+from charlm.runs.creation import check_name
+from charlm.runs.folder import RunFolder
+from charlm.runs.training_text import training_corpus
+from charlm.training import ensemble_run, network_run, start
+from charlm.training.events import Finished
+from charlm.training.launch_rules import check_text_can_be_read_again
+from charlm.training.resume_rules import changeable_settings, check_resumable, check_same
+from charlm.training.series_events import RunBegins, RunFailed, SeriesBegins, SeriesEvent
+from charlm.training.series_plan import SeriesRun, plan_series
+from charlm.training.series_results import RunResult, SeriesFinished
+
+
+def train_series(
+    config: str | Path | Config = "quickstart",
+    *,
+    seeds: Iterable[int] = (),
+    sweep: Mapping[str, Iterable[Any]] | None = None,
+    text: TextPaths = (),
+    settings: Iterable[str] = (),
+    name: str | None = None,
+    runs: str | Path = "runs",
+    auto: bool = False,
+    on_event: Callable[[SeriesEvent], None] = lambda event: None,
+) -> SeriesFinished:
+    """Train a run for each combination of the values of swept keys and of the seeds.
+
+    `sweep` maps keys to their values, such as `{"model.cell": ["gru", "lstm"]}`; the other
+    arguments are those of `train`. With `auto`, charlm chooses once for each setting, and its seeds
+    share the choice. The names of the runs begin with `name`, by default that of the text.
+
+    The same call continues a series that was stopped: a run whose folder exists is resumed, so a
+    finished one is only scored again. All mistakes are raised before the first run begins: as
+    `ConfigError`, or as `RunError` for a run folder with other settings. A run that diverges has
+    no result, and the next one begins.
+    """
+    text = (text,) if isinstance(text, str | Path) else tuple(text)
+    planned = plan_series(
+        config,
+        text=text,
+        settings=settings,
+        seeds=seeds,
+        sweep=sweep or {},
+        folder=from_user(runs),
+        stem=name or start._stem(config, text, auto),
+    )
+    series = _Series(planned, text, auto)
+    series.check()
+    on_event(SeriesBegins(series.runs))
+    results = []
+    for number, run in enumerate(series.runs, 1):
+        on_event(RunBegins(number, len(series.runs), run))
+        try:
+            results.append(RunResult(run, series.train(run, on_event)))
+        except DivergenceError as error:
+            results.append(RunResult(run, None, str(error)))
+            on_event(RunFailed(run, str(error)))
+    finished = SeriesFinished(tuple(results))
+    on_event(finished)
+    return finished
+
+
+class _Series:
+    """The planned runs, each trained or resumed."""
+
+    def __init__(self, runs: tuple[SeriesRun, ...], text: TextPaths, auto: bool) -> None:
+        self.runs = runs
+        self._text, self._auto = text, auto
+
+    def check(self) -> None:
+        """Raise the errors of all runs that can be known before the first one begins."""
+        if launched().size > 1 or launched().max_restarts:
+            raise ConfigError("a series takes one process; start charlm without torchrun")
+        checked = set()
+        for run in self.runs:
+            check_text_can_be_read_again(run.config, "a series")
+            if _exists(run):
+                self._check_resumable(run)
+                continue
+            check_name(run.path.name)
+            read = run.config.model_dump_json(include={"corpus", "batches"})
+            key = read, run.config.training.start_from
+            if key not in checked:
+                checked.add(key)
+                corpus = network_run.corpus_to_train_on(run.config)
+                if not self._auto:  # which fits the batches to the text
+                    make_batches(corpus.parts["train"].ids, run.config.batches, seed=0)
+
+    def _check_resumable(self, run: SeriesRun) -> None:
+        """Raise `RunError` for a folder with other settings, `CorpusError` for another text."""
+        folder = RunFolder(run.path)
+        folder.check_is_run()
+        checkpoint = network_run.checkpoint_to_resume(folder)
+        written = checkpoint.config if checkpoint is not None else folder.read_config()
+        config = relocate(written, run.settings, self._text) if self._auto else run.config
+        try:
+            if self._auto:
+                check_resumable(run.path, written, config)
+            else:
+                check_same(run.path, written, config)
+        except RunError as error:
+            raise RunError(f"{error}, or choose another --name") from None
+        if checkpoint is not None:
+            training_corpus(replace(checkpoint, config=config))
+        elif config.ensemble.is_wanted:
+            ensemble_run.check_text(folder, config)
+
+    def train(self, run: SeriesRun, on_event: Callable[[SeriesEvent], None]) -> Finished:
+        """Train a run, or resume it if its folder exists."""
+        if _exists(run):
+            settings, text = list(run.settings), self._text
+            if not self._auto:
+                settings, text = changeable_settings(run.config), ()
+            # Where the config names no encodings, those that the run has recorded stay.
+            settings = [setting for setting in settings if setting != "corpus.encodings={}"]
+            return start.resume(run.path, text=text, settings=settings, on_event=on_event)
+        config, auto = run.config, self._auto
+        others = [other for other in self.runs if other.swept == run.swept and _exists(other)]
+        if auto and others:  # another seed, for which charlm has chosen
+            chosen = network_run.config_of_run(RunFolder(others[0].path))
+            config, auto = chosen.replace(training={"seed": run.seed}), False
+        return start.train(
+            config,
+            settings=run.settings if auto else (),
+            name=run.path.name,
+            runs=run.path.parent,
+            auto=auto,
+            on_event=on_event,
+        )
+
+
+def _exists(run: SeriesRun) -> bool:
+    return os.path.lexists(run.path)
