@@ -53,7 +53,12 @@ def train(
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the run folder in --runs.", rich_help_panel=OUTPUT)
+        str | None,
+        typer.Option(
+            help="Name of the run folder in --runs (default: that of the text, or of the config "
+            "without one, with a number).",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     runs: Runs = Path("runs"),
     resume: Annotated[
