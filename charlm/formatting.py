@@ -29,6 +29,11 @@ def age(seconds: float) -> str:
     return f"{max(0, int(seconds))} s"
 
 
+def rough_duration(seconds: float) -> str:
+    """Format seconds as `option_duration`, in whole seconds from ten on: 4.1s, 13s, 2m30s."""
+    return option_duration(round(seconds, 1) if seconds < 9.95 else round(seconds, 0))
+
+
 def duration(seconds: float) -> str:
     """Format seconds as 0:42, 3:05 or 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)

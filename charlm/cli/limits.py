@@ -5,10 +5,10 @@ from collections.abc import Collection, Sequence
 
 from charlm.config.schema import TrainingConfig
 from charlm.files.strict_yaml import NULL
-from charlm.formatting import count, option_duration
+from charlm.formatting import count, option_duration, rough_duration
 
 DEFAULT_BUDGET = "5m"
-"""Time to train on a text if neither a config nor the user sets a limit."""
+"""Time of a training, with its score, if neither a config nor the user sets a limit."""
 _LIMITS = ("training.epochs", "training.steps", "training.budget")
 
 
@@ -26,14 +26,19 @@ def with_limit(settings: Sequence[str], swept: Collection[str] = ()) -> list[str
     return [f"training.budget={'null' if is_limited else DEFAULT_BUDGET}", *settings]
 
 
-def describe_limits(training: TrainingConfig) -> str:
-    """Name every limit: those of the config and of the command line apply together."""
+def describe_limits(training: TrainingConfig, member_budget: float | None = None) -> str:
+    """Name every limit: those of the config and of the command line apply together.
+
+    A member of an ensemble trains for `member_budget`, not for the budget of its config.
+    """
     limits = []
     if training.epochs is not None:
         limits.append(f"{training.epochs:g} epoch{'' if training.epochs == 1 else 's'}")
     if training.steps is not None:
         limits.append(count(training.steps, "step"))
-    if training.budget is not None:
+    if member_budget is not None and member_budget != training.budget:
+        limits.append(rough_duration(member_budget))
+    elif training.budget is not None:
         limits.append(option_duration(training.budget))
     first, *others = limits
     return f"{first}, or {' or '.join(others)} if that is sooner" if others else first

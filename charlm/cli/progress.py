@@ -111,7 +111,7 @@ class TrainingView:
         for line in (describe_corpus(event.corpus), describe_model(event), *event.warnings):
             self._messages.print_wrapped(line)
         where = f"at step {event.resumed_at} " if event.resumed_at else ""
-        limits = describe_limits(event.config.training)
+        limits = describe_limits(event.config.training, event.budget)
         where += f"in {event.folder.path}"
         self._messages.print_wrapped(f"training {where}, for at most {limits}")
         if event.config.training.deterministic and event.config.training.budget is not None:

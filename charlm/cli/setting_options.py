@@ -26,7 +26,7 @@ SETTING_OPTIONS = {
     "--budget": SettingOption(
         "training.budget",
         "TIME",
-        "Train for at most this time (90s, 3m, 1h30m), then evaluate.",
+        "Time of the whole command, with the final score (90s, 3m, 1h30m).",
         _TRAINING,
     ),
     "--epochs": SettingOption(

@@ -12,6 +12,7 @@ from charlm.cli.setting_options import with_setting_options
 from charlm.cli.sweeps import series_arguments
 from charlm.distributed.launch import launched
 from charlm.errors import CharlmError
+from charlm.training.command_clock import CommandClock
 
 
 @with_setting_options
@@ -88,6 +89,7 @@ def train(
     All results go to a run folder below runs/, whose path is printed last. Ctrl-C saves and
     stops; continue with --resume.
     """
+    clock = CommandClock()
     from charlm.cli.limits import with_limit
     from charlm.cli.training_inputs import announcement, sort_inputs
     from charlm.config.load import load_config, to_yaml
@@ -105,7 +107,9 @@ def train(
                 "--resume cannot be combined with CONFIG, --name, --auto or --print-config"
             )
         _run(
-            lambda start, view: start.resume(resume, text=texts, settings=settings, on_event=view),
+            lambda start, view: start.resume(
+                resume, text=texts, settings=settings, on_event=view, clock=clock
+            ),
             _Output(json_, quiet),
         )
         return
@@ -132,7 +136,9 @@ def train(
         print(to_yaml(resolved), end="")
         return
     _run(
-        lambda start, view: start.train(config or "quickstart", **about, on_event=view),
+        lambda start, view: start.train(
+            config or "quickstart", **about, on_event=view, clock=clock
+        ),
         _Output(json_, quiet),
         [] if quiet or not is_chosen else announcement(texts, resolved),
     )

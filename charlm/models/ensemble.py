@@ -25,9 +25,9 @@ _LEARNING_RATES = (0.02, 0.01, 0.005, 0.002, 0.001)
 """Learning rates of the mixture weights, one for each pass over the text to fit them to."""
 _PIECE_CHARACTERS = 1 << 12
 """Number of characters that the members read at once."""
-_CONTEXT_CHARACTERS = 256
+CONTEXT_CHARACTERS = 256
 """Number of characters that the members read before the text on which the weights are fitted."""
-_FIT_LIMIT_CHARACTERS = 100_000
+FIT_LIMIT_CHARACTERS = 100_000
 _FIT_LIMIT_FLOATS = 1 << 25
 """Limit for the predictions of all members in memory."""
 
@@ -185,21 +185,22 @@ class Ensemble(nn.Module):
 
     @torch.inference_mode()
     def fit(
-        self, context: Integer[np.ndarray, " context"], text: Integer[np.ndarray, " text"]
+        self,
+        context: Integer[np.ndarray, " context"],
+        text: Integer[np.ndarray, " text"],
+        most: int = FIT_LIMIT_CHARACTERS,
     ) -> float:
-        """Fit the mixture weights to a text that no member was trained on.
+        """Fit the mixture weights to a text, or `most` characters, that no member was trained on.
 
         `context` is the text before it; if it is empty, the first character of `text` is context.
         Returns the mean nats per character of the last pass. Raises `DivergenceError` if the output
         of a network is not finite.
         """
         order, size = self.ngrams.order, len(self.members) * self.vocabulary_size
-        text = text[: max(2, min(_FIT_LIMIT_CHARACTERS, _FIT_LIMIT_FLOATS // size))].astype(
-            np.int64
-        )
+        text = text[: max(2, min(most, _FIT_LIMIT_FLOATS // size))].astype(np.int64)
         if not len(context):
             context, text = text[:1], text[1:]
-        start = context[-_CONTEXT_CHARACTERS:].astype(np.int64)
+        start = context[-CONTEXT_CHARACTERS:].astype(np.int64)
         inputs = torch.from_numpy(np.concatenate([start, text])[:-1]).to(self.device)
         state, pieces = self.initial_state(1)[:-1], []
         for piece in torch.split(inputs.unsqueeze(1), _PIECE_CHARACTERS):

@@ -22,6 +22,7 @@ from charlm.prediction.perplexity import Score
 from charlm.prediction.predictor import Predictor
 from charlm.prediction.scored_text import ScoredText, held_out_split, text_to_score
 from charlm.prediction.scoring import evaluate_part, num_streams, protocol
+from charlm.prediction.timed_scoring import TimeLimit
 from charlm.runs.checkpoint import Checkpoint, write_checkpoint
 from charlm.runs.training_text import training_corpus
 
@@ -123,21 +124,34 @@ def final_score(
     training: TrainingConfig,
     records: Sequence[Record],
     processes: Processes | None = None,
+    limit: TimeLimit | None = None,
 ) -> tuple[tuple[PartName, Score] | None, str]:
     """Score the held-out split, if there is one; return its name and score, and the protocol.
 
-    `records` describe the texts that the model has seen.
+    `records` describe the texts that the model has seen. A split that is too long for the `limit`
+    is scored on characters spread evenly over it, and the protocol says so.
     """
     name = held_out_split(corpus)
     if name is None:
         return None, ""
-    part, streams = corpus.parts[name], 1
-    if len(part) > _EXACT_LIMIT_CHARACTERS:
-        streams = num_streams(len(part), training.validation_rows)
-    score = evaluate_part(model, part, streams, processes).checked(name)
+    part, characters = corpus.parts[name], None
+    streams = whole_streams(part, training)
+    if limit is not None and len(part) > 1:
+        rows = training.validation_rows
+        streams, characters = limit.choose(model, part.ids, streams, rows, processes)
+    score = evaluate_part(model, part, streams, processes, characters).checked(name)
     method = protocol(streams, model.precision)
+    if limit is not None:
+        method += limit.note(score.characters, len(part) - 1)
     score = _with_warnings(score, method, records, part, corpus.vocabulary)
     return (name, score), score.protocol
+
+
+def whole_streams(part: Part, training: TrainingConfig) -> int:
+    """Return the number of streams in which the whole held-out split is scored after training."""
+    if len(part) <= _EXACT_LIMIT_CHARACTERS:
+        return 1
+    return num_streams(len(part), training.validation_rows)
 
 
 def _checkpoint_of(predictor: Predictor) -> Checkpoint:

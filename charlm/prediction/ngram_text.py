@@ -15,13 +15,25 @@ from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.runs.checkpoint import Checkpoint
 from charlm.runs.training_text import training_corpus, with_paths
 
-_COUNT_LIMIT_CHARACTERS = 4_000_000
+COUNT_LIMIT_CHARACTERS = 4_000_000
 """Only this many characters, the last of the training split, are counted: ~100 bytes each."""
 
 
-def text_to_count(corpus: Corpus) -> Ids:
+COUNTED = "counted_characters"
+"""Counter of a checkpoint: how many characters were counted, if the time budget limited them."""
+
+
+def text_to_count(corpus: Corpus, characters: int = COUNT_LIMIT_CHARACTERS) -> Ids:
     """Return the part of the training split from which n-grams are counted, in memory."""
-    return np.array(corpus.parts["train"].ids[-_COUNT_LIMIT_CHARACTERS:])
+    return np.array(corpus.parts["train"].ids[-characters:])
+
+
+def _counted_characters(checkpoint: Checkpoint) -> int:
+    """Return how many characters of the training split the n-grams of a checkpoint count."""
+    number = checkpoint.training_counters.get(COUNTED, COUNT_LIMIT_CHARACTERS)
+    if not isinstance(number, int) or not 0 < number <= COUNT_LIMIT_CHARACTERS:
+        return COUNT_LIMIT_CHARACTERS
+    return number
 
 
 def tensors_to_save(model: AnyModel, checkpoint: Checkpoint) -> dict[str, Tensor]:
@@ -52,7 +64,7 @@ def count_again(
         return
     remedy = _remedy(path)
     corpus = training_corpus(with_paths(checkpoint, text) or checkpoint, remedy)
-    model.count(text_to_count(corpus))
+    model.count(text_to_count(corpus, _counted_characters(checkpoint)))
     for record in checkpoint.provenance:
         if record.use == "followed" and not record.through:
             model.count(_adapted_ids(record, corpus, checkpoint, remedy))

@@ -61,17 +61,19 @@ def advise(
     corpus: Corpus,
     settled: Collection[str] = (),
     precision: Precision = "float32",
+    seconds: float | None = None,
 ) -> Advice:
-    """Return a config for a text and `training.budget`.
+    """Return a config for a text and the `seconds` that training gets of `training.budget`.
 
-    The members of an ensemble share the budget. Keys in `settled` (`section.key`) keep their
-    values, and so do the corpus, the seed, the device and whatever does not affect the loss.
+    By default, it gets all. The members of an ensemble share them. Keys in `settled`
+    (`section.key`) keep their values, and so do the corpus, the seed, the device and whatever does
+    not affect the loss.
     """
     settled = {*settled}
     if config.model.tie_weights and "model.embedding_size" in settled:
         settled.add("model.hidden_size")
     choose = partial(_choose, settled=settled)
-    characters, budget = len(corpus.parts["train"]), config.training.budget or 600.0
+    characters, budget = len(corpus.parts["train"]), seconds or config.training.budget or 600.0
     is_compiled = can_compile(config)
     cell = {"cell": "mogrifier" if is_compiled else "lstm"}
     defaults = ModelConfig().model_dump(exclude={"hidden_size", "embedding_size"})

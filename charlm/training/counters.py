@@ -43,6 +43,11 @@ class Counters:
 
     elapsed: Seconds = 0.0
     """Seconds since training began, with validation, up to the last resumption."""
+    overhead: Seconds = 0.0
+    """Seconds of a time budget that are not for training but for all else, in all commands."""
+    validation_characters: Count = 0
+    """Characters of the validation split that a short budget allows to score; 0 if it allows all.
+    """
     best_loss: Finite | None = None
     """The lowest validation loss, in nats per character."""
     validated_step: Count = 0
@@ -68,7 +73,8 @@ class Counters:
 
     def keep_after_rollback(self, diverged: "Counters") -> None:
         """Keep what rolling back does not undo: time, best loss, number of roll-backs."""
-        self.elapsed = diverged.elapsed
+        self.elapsed, self.overhead = diverged.elapsed, diverged.overhead
+        self.validation_characters = diverged.validation_characters
         if self.best_loss != diverged.best_loss:
             self.best_loss, self.validations_since_best = diverged.best_loss, 0
         self.rollbacks = diverged.rollbacks + 1

@@ -14,18 +14,25 @@ from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.creation import create_run_folder
 from charlm.runs.folder import RunFolder
 from charlm.training import network_run
+from charlm.training.command_clock import CommandClock
 from charlm.training.determinism import environment
-from charlm.training.events import Event, Finished, NetworkBegins, Started, Stopping
+from charlm.training.events import Advised, Event, Finished, NetworkBegins, Started, Stopping
 from charlm.training.member_logs import member_folder, merge_logs
 from charlm.training.mixing import corpus_of_members, mix_members
+from charlm.training.mixing_time import EnsembleTime
 from charlm.training.resume_rules import changeable_settings, check_not_begun
+from charlm.training.time_budget import KeptTime
 
 _FIRST_DERIVED_SEED = 2**61
 """Half of the largest seed that a config takes."""
 
 
 def train_members(
-    folder: RunFolder, config: Config, processes: Processes, emit: Callable[[Event], None]
+    folder: RunFolder,
+    config: Config,
+    processes: Processes,
+    emit: Callable[[Event], None],
+    clock: CommandClock,
 ) -> Finished:
     """Train or resume each member in a run folder of its own, then mix them.
 
@@ -33,8 +40,11 @@ def train_members(
     """
     member_events = _MemberEvents(folder, emit)
     try:
-        finished = _finish_members(folder, config, processes, emit, member_events)
-        return mix_members(folder, config, finished, emit)
+        time = EnsembleTime(config, clock)
+        if division := time.begin(is_new=not _is_begun(member_folder(folder, 1))):
+            emit(Advised((division,)))
+        finished = _finish_members(folder, config, processes, emit, member_events, time)
+        return mix_members(folder, config, finished, emit, clock, time.end())
     except KeyboardInterrupt:
         member_events.report_stop()
         raise
@@ -46,6 +56,7 @@ def _finish_members(
     processes: Processes,
     emit: Callable[[Event], None],
     member_events: "_MemberEvents",
+    time: EnsembleTime,
 ) -> list[Finished]:
     finished: list[Finished] = []
     for number in range(config.ensemble.size):
@@ -57,7 +68,15 @@ def _finish_members(
             with member.locked():
                 own_teachers = config.ensemble.members if is_student else 0
                 finished.append(
-                    _resume(member, member_config, processes, member_events, own_teachers)
+                    _resume(
+                        member,
+                        member_config,
+                        processes,
+                        member_events,
+                        time.clock,
+                        time.kept(number),
+                        own_teachers,
+                    )
                 )
         else:
 
@@ -67,7 +86,13 @@ def _finish_members(
 
             finished.append(
                 network_run.train_network(
-                    member_config, make_folder, processes, member_events, scores_at_end=False
+                    member_config,
+                    make_folder,
+                    processes,
+                    member_events,
+                    time.clock,
+                    scores_at_end=False,
+                    kept=time.kept(number),
                 )
             )
     merge_logs(folder)
@@ -128,6 +153,8 @@ def _resume(
     config: Config,
     processes: Processes,
     emit: Callable[[Event], None],
+    clock: CommandClock,
+    kept: KeptTime,
     own_teachers: int,
 ) -> Finished:
     """Resume a member; the last `own_teachers` teachers of a student are members, too."""
@@ -136,8 +163,10 @@ def _resume(
         network_run.checkpoint_to_resume(member),
         processes,
         emit,
+        clock,
         settings=changeable_settings(config),
         scores_at_end=False,
+        kept=kept,
         replaceable_teachers=own_teachers,
     )
 

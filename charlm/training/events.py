@@ -62,6 +62,8 @@ class Started:
     """Seconds since training began, with validation, in all processes of the run."""
     best_loss: float | None
     """The lowest validation loss so far, in nats per character."""
+    budget: float | None = None
+    """Seconds of the time budget; for a member of an ensemble, those that are for its training."""
     warnings: tuple[str, ...] = ()
     """Warnings about what biases the scores of this run."""
 

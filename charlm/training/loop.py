@@ -6,15 +6,17 @@ from dataclasses import replace
 import torch
 
 from charlm.corpus.overlaps import warnings_of
-from charlm.environment.clock import detect_pauses, seconds_awake, take_pause
+from charlm.environment.clock import detect_pauses, take_pause
 from charlm.errors import DivergenceError
 from charlm.prediction.evaluation import final_score
 from charlm.runs.folder import RunFolder
 from charlm.signals import stop_on_interrupt
 from charlm.training.calibration import may_vary_threads, watch_threads
+from charlm.training.command_clock import CommandClock
 from charlm.training.counters import is_due
 from charlm.training.determinism import deterministic, environment
 from charlm.training.events import (
+    Advised,
     Event,
     Finished,
     Paused,
@@ -30,6 +32,7 @@ from charlm.training.results import result_of
 from charlm.training.rollback import Rollback
 from charlm.training.state import TrainingState
 from charlm.training.step_result import StepResult
+from charlm.training.time_budget import KeptTime, TimeBudget
 from charlm.training.validation import draw_sample, validation_score
 
 
@@ -41,6 +44,8 @@ class TrainingLoop:
         state: TrainingState,
         folder: RunFolder,
         emit: Callable[[Event], None],
+        clock: CommandClock,
+        kept: KeptTime,
         *,
         scores_at_end: bool = True,
     ) -> None:
@@ -48,6 +53,8 @@ class TrainingLoop:
         self.state = state
         self.folder = folder
         self.emit = emit
+        self.clock = clock
+        self.time_budget = TimeBudget(state, clock, kept, scores_at_end=scores_at_end)
         self.scores_at_end = scores_at_end
         self.config = state.config
         self.processes = state.processes
@@ -62,7 +69,10 @@ class TrainingLoop:
         training, state = self.config.training, self.state
         self.folder.note_environment(environment(training, state.model, state.corpus.fingerprint))
         with deterministic(training.deterministic):
+            division = self.time_budget.begin()
             self.emit(self._started())
+            if division:
+                self.emit(Advised((division,)))
             self._train()
             finished = self._finish()
             self.emit(finished)
@@ -81,17 +91,18 @@ class TrainingLoop:
             progress=self.trainer.progress(),
             elapsed=state.clock(),
             best_loss=state.counters.best_loss,
+            budget=self.config.training.budget if self.scores_at_end else self.trainer.budget,
             warnings=warnings_of(state.provenance, state.corpus),
         )
 
     def _train(self) -> None:
         """Train until a limit or a stop; the clock of a time budget runs meanwhile."""
-        start = seconds_awake()
+        start = self.clock.seconds()
         with (
             detect_pauses(),
             stop_on_interrupt(lambda: self._emit(StopRequested())) as stop,
             self.processes.watching(
-                lambda: seconds_awake() - start,
+                lambda: self.clock.seconds() - start,
                 lambda: stop.requested or self._failure is not None,
             ),
         ):
@@ -139,6 +150,7 @@ class TrainingLoop:
             self.rollback.save_if_due(stops=stops)
             if stops:
                 return
+        self.time_budget.end()
         if self.state.counters.validated_step < self.trainer.step:
             self._validate()
         self.rollback.save_at_end()
@@ -199,10 +211,16 @@ class TrainingLoop:
         """Load the best weights, or the last ones without a best; score them."""
         state, trainer = self.state, self.trainer
         best_step = self._load_best()
+        sample = draw_sample(state)
         held_out, protocol = None, ""
         if self.scores_at_end:
             held_out, protocol = final_score(
-                state.model, state.corpus, self.config.training, state.provenance, self.processes
+                state.model,
+                state.corpus,
+                self.config.training,
+                state.provenance,
+                self.processes,
+                self.time_budget.limit(self.folder.path),
             )
         return Finished(
             self.folder,
@@ -216,7 +234,7 @@ class TrainingLoop:
             best_loss=state.counters.best_loss,
             held_out=held_out,
             protocol=protocol,
-            sample=draw_sample(state),
+            sample=sample,
         )
 
     def _load_best(self) -> int:

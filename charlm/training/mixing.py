@@ -1,7 +1,9 @@
 """Mix the trained members of an ensemble with n-grams, and save and score the mixture."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -14,23 +16,39 @@ from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.models.openings import Opening, choose_passages
 from charlm.prediction.evaluation import final_score
-from charlm.prediction.ngram_text import stored_characters, tensors_to_save, text_to_count
+from charlm.prediction.ngram_text import (
+    COUNT_LIMIT_CHARACTERS,
+    COUNTED,
+    stored_characters,
+    tensors_to_save,
+    text_to_count,
+)
 from charlm.prediction.predictor import Predictor
 from charlm.prediction.scoring import evaluate_part
+from charlm.prediction.timed_scoring import TimeLimit
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint
 from charlm.runs.finding import checkpoint_to_use
 from charlm.runs.folder import RunFolder
 from charlm.runs.training_text import training_corpus
+from charlm.training.command_clock import CommandClock
 from charlm.training.events import Event, Finished, Mixing
 from charlm.training.fine_tuning import NETWORK_LOSSES
+from charlm.training.mixing_time import MixingPlan, measured_rates, plan_mixing
 from charlm.training.results import result_of
 from charlm.training.validation import sample_text
 
 
 def mix_members(
-    folder: RunFolder, config: Config, finished: list[Finished], emit: Callable[[Event], None]
+    folder: RunFolder,
+    config: Config,
+    finished: list[Finished],
+    emit: Callable[[Event], None],
+    clock: CommandClock,
+    end: float,
 ) -> Finished:
     """Mix the best of each member, save the mixture as the best checkpoint, and score it.
+
+    `end` is the reading of the clock at which the score should be complete.
 
     The mixture weights are fitted on the validation split, which also chose the members. Raises
     `CorpusError` if the members have different texts.
@@ -43,10 +61,15 @@ def mix_members(
     models = [checkpoint.make_model(device) for checkpoint in checkpoints]
     members = [model for model in models if isinstance(model, LanguageModel)]
     train, validation = corpus.parts["train"].ids, corpus.parts["validation"]
-    ensemble = Ensemble(members, config.ensemble.ngram_order or 0, text_to_count(corpus))
+    plan = MixingPlan()
+    if end < math.inf:
+        rates = measured_rates(members, config, corpus, clock)
+        plan = plan_mixing(rates, config, corpus, end - clock.seconds())
+    counted = text_to_count(corpus, plan.counted)
+    ensemble = Ensemble(members, config.ensemble.ngram_order or 0, counted)
     if is_fitted := len(validation) > 1:
         preceding = train if config.corpus.validation_follows_training else train[:0]
-        ensemble.fit(preceding, np.array(validation.ids))
+        ensemble.fit(preceding, np.array(validation.ids), plan.fitted)
     config = config.replace(model=checkpoints[0].config.model)  # may be that of `start_from`
     folder.write_config(config)
     opening = Opening.of_passages(
@@ -55,24 +78,36 @@ def mix_members(
     records = merge(*(one.provenance for one in checkpoints))
     records = mark_fitted(records) if is_fitted else records
     ensemble.precision = checkpoints[0].compute.precision
-    *network_losses, ensemble_loss = _validation_losses([*members, ensemble], validation, config)
+    *network_losses, ensemble_loss = _validation_losses(
+        [*members, ensemble],
+        validation,
+        config.training.validation_rows,
+        plan.validated or config.training.validation_characters,
+    )
+    counters: dict[str, Any] = {
+        "step": sum(member.best_step for member in finished),
+        NETWORK_LOSSES: network_losses,
+    }
+    if plan.counted < min(len(train), COUNT_LIMIT_CHARACTERS):
+        counters[COUNTED] = plan.counted
     checkpoint = Checkpoint(
         config,
         vocabulary,
         corpus.fingerprint,
         {},
-        training_counters={
-            "step": sum(member.best_step for member in finished),
-            NETWORK_LOSSES: network_losses,
-        },
+        training_counters=counters,
         opening_tensors=opening.tensors() if opening else {},
         compute=checkpoints[0].compute,
         provenance=records,
     )
     checkpoint = replace(checkpoint, weights=tensors_to_save(ensemble, checkpoint))
     folder.save_best(checkpoint)
-    held_out, protocol = final_score(ensemble, corpus, config.training, records)
     predictor = Predictor(ensemble, vocabulary, config, opening=opening)
+    sample = sample_text(predictor, config.training.seed)
+    limit = None
+    if end < math.inf:
+        limit = TimeLimit(end - plan.tail_seconds, clock.seconds, folder.path)
+    held_out, protocol = final_score(ensemble, corpus, config.training, records, limit=limit)
     event = Finished(
         folder,
         step=sum(member.step for member in finished),
@@ -85,7 +120,7 @@ def mix_members(
         best_loss=ensemble_loss,
         held_out=held_out,
         protocol=protocol,
-        sample=sample_text(predictor, config.training.seed),
+        sample=sample,
         networks=tuple(
             replace(member, best_loss=loss)
             for member, loss in zip(finished, network_losses, strict=True)
@@ -120,10 +155,9 @@ def corpus_of_members(config: Config, checkpoint: Checkpoint) -> Corpus:
 
 
 def _validation_losses(
-    models: Sequence[AnyModel], validation: Part, config: Config
+    models: Sequence[AnyModel], validation: Part, rows: int, characters: int | None
 ) -> list[float | None]:
     """Score models on the same characters of the validation split; None where there is none."""
-    rows, characters = config.training.validation_rows, config.training.validation_characters
     return [
         evaluate_part(model, validation, rows, characters=characters).nats_per_character
         if len(validation) > 1

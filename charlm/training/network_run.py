@@ -16,6 +16,7 @@ from charlm.runs.checkpoint import Checkpoint, is_readable, read_checkpoint
 from charlm.runs.folder import RunFolder
 from charlm.runs.training_text import training_corpus
 from charlm.training.calibration import choose_compute
+from charlm.training.command_clock import CommandClock
 from charlm.training.determinism import deterministic
 from charlm.training.events import Advised, Event, Finished
 from charlm.training.fine_tuning import read_start
@@ -23,6 +24,7 @@ from charlm.training.loop import TrainingLoop
 from charlm.training.resume_rules import check_not_begun, check_resumable, ignored_edits
 from charlm.training.rollback import Rollback
 from charlm.training.state import TrainingState
+from charlm.training.time_budget import KeptTime
 
 
 def train_network(
@@ -30,15 +32,17 @@ def train_network(
     make_folder: Callable[[Config], RunFolder],
     processes: Processes,
     emit: Callable[[Event], None],
+    clock: CommandClock,
     *,
     scores_at_end: bool = True,
+    kept: KeptTime = KeptTime(),  # noqa: B008 - it is frozen
 ) -> Finished:
     """Train a network in the run folder that `make_folder` creates."""
     state = _initial_state(config, processes, emit)
     folder = make_folder(state.config)
     try:
         with folder.locked():
-            return TrainingLoop(state, folder, emit, scores_at_end=scores_at_end).run()
+            return TrainingLoop(state, folder, emit, clock, kept, scores_at_end=scores_at_end).run()
     except (Exception, KeyboardInterrupt) as error:
         is_stopped = isinstance(error, KeyboardInterrupt)
         if state.trainer.step == 0 and (is_stopped or is_out_of_memory(error)):
@@ -51,10 +55,12 @@ def resume_network(
     checkpoint: Checkpoint | None,
     processes: Processes,
     emit: Callable[[Event], None],
+    clock: CommandClock,
     *,
     text: TextPaths = (),
     settings: Iterable[str] = (),
     scores_at_end: bool = True,
+    kept: KeptTime = KeptTime(),  # noqa: B008 - it is frozen
     replaceable_teachers: int = 0,
 ) -> Finished:
     """Resume from the last checkpoint of a run folder, which is locked.
@@ -76,7 +82,7 @@ def resume_network(
         state = _initial_state(config, processes, emit)
         folder.discard_after(0, {})
     folder.write_config(state.config)
-    return TrainingLoop(state, folder, emit, scores_at_end=scores_at_end).run()
+    return TrainingLoop(state, folder, emit, clock, kept, scores_at_end=scores_at_end).run()
 
 
 def check_text(config: Config) -> Config:

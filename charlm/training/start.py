@@ -23,10 +23,12 @@ from charlm.runs.names import name_from_text
 from charlm.training import network_run
 from charlm.training.auto import advise
 from charlm.training.calibration import choose_precision
+from charlm.training.command_clock import CommandClock
 from charlm.training.ensemble_run import check_text, train_members
 from charlm.training.events import Advised, Event, Finished
 from charlm.training.launch_rules import AUTO, check_launch, check_text_can_be_read_again
 from charlm.training.member_logs import locked_folder
+from charlm.training.mixing_time import expected_training_seconds
 from charlm.training.resume_rules import check_resumable, check_same
 
 
@@ -39,6 +41,7 @@ def train(
     runs: str | Path = "runs",
     auto: bool = False,
     on_event: Callable[[Event], None] = lambda event: None,
+    clock: CommandClock | None = None,
 ) -> Finished:
     """Train a model in a new run folder, `runs/name`.
 
@@ -46,11 +49,13 @@ def train(
     `config` is a name or a file, and `settings` (`section.key=value`) change it. `text` (files,
     folders, globs) replaces the text of the config before the settings apply. With `auto`, charlm
     chooses model, batches and schedule for the text, except what the settings set. `on_event` gets
-    each event; if it raises an exception, training saves after the step and raises it.
+    each event; if it raises an exception, training saves after the step and raises it. A time
+    budget counts from the start of `clock`, or else from this call.
 
     Raises `CharlmError`. On Ctrl-C it saves and raises `KeyboardInterrupt`. The processes of a
     `torchrun` launch train one model together; after a restart they resume the run.
     """
+    clock = clock or CommandClock()
     text = [text] if isinstance(text, str | Path) else list(text)
     stem = _stem(config, text, auto)
     settings, runs = list(settings), from_user(runs)
@@ -62,18 +67,18 @@ def train(
     with _restore_threads(), joined_processes() as processes, _memory_errors(resolved):
         emit = on_event if processes.is_first else _ignore
         if name is not None and _is_restarted(runs / name, processes):
-            return _resume(runs / name, processes, emit, expected=resolved)
+            return _resume(runs / name, processes, emit, clock, expected=resolved)
         if auto:
             if name is not None:
                 check_is_free(runs, name)  # before the advice, which takes seconds
-            resolved = _advised(resolved, settings, emit)
+            resolved = _advised(resolved, settings, emit, clock)
         if resolved.ensemble.is_wanted:
             check_text_can_be_read_again(resolved, "an ensemble")
             resolved = network_run.check_text(resolved)
             folder = create_run_folder(runs, name, stem, resolved)
             try:
                 with folder.locked():
-                    return train_members(folder, resolved, processes, emit)
+                    return train_members(folder, resolved, processes, emit, clock)
             except (Exception, KeyboardInterrupt) as error:
                 if isinstance(error, KeyboardInterrupt) or is_out_of_memory(error):
                     folder.discard()  # unless it contains a member
@@ -86,7 +91,7 @@ def train(
             )
             return RunFolder(path, is_writer=processes.is_first)
 
-        return network_run.train_network(resolved, make_folder, processes, emit)
+        return network_run.train_network(resolved, make_folder, processes, emit, clock)
 
 
 def _stem(config: str | Path | Config, text: Sequence[str | Path], auto: bool) -> str:
@@ -103,6 +108,7 @@ def resume(
     text: TextPaths = (),
     settings: Iterable[str] = (),
     on_event: Callable[[Event], None] = lambda event: None,
+    clock: CommandClock | None = None,
 ) -> Finished:
     """Resume a run from its last checkpoint, with the same results as without the stop.
 
@@ -112,15 +118,17 @@ def resume(
     training, and how often it logs, validates and saves. Raises `RunError` if a setting changes
     anything that finished steps depend on, and `CorpusError` for another text.
     """
+    clock = clock or CommandClock()
     with _restore_threads(), joined_processes() as processes:
         emit = on_event if processes.is_first else _ignore
-        return _resume(from_user(run), processes, emit, text=text, settings=settings)
+        return _resume(from_user(run), processes, emit, clock, text=text, settings=settings)
 
 
 def _resume(
     path: Path,
     processes: Processes,
     emit: Callable[[Event], None],
+    clock: CommandClock,
     *,
     text: TextPaths = (),
     settings: Iterable[str] = (),
@@ -135,7 +143,7 @@ def _resume(
         if not written.ensemble.is_wanted:
             with _memory_errors(written):
                 return network_run.resume_network(
-                    folder, checkpoint, processes, emit, text=text, settings=settings
+                    folder, checkpoint, processes, emit, clock, text=text, settings=settings
                 )
         config = relocate(written, settings, text)
         check_resumable(path, written, config)
@@ -143,7 +151,7 @@ def _resume(
         check_text(folder, config)
         folder.write_config(config)
         with _memory_errors(config):
-            return train_members(folder, config, processes, emit)
+            return train_members(folder, config, processes, emit, clock)
 
 
 def _is_restarted(path: Path, processes: Processes) -> bool:
@@ -179,7 +187,12 @@ def _memory_errors(config: Config) -> AbstractContextManager[None]:
     )
 
 
-def _advised(config: Config, settings: Iterable[str], emit: Callable[[Event], None]) -> Config:
+def _advised(
+    config: Config,
+    settings: Iterable[str],
+    emit: Callable[[Event], None],
+    clock: CommandClock,
+) -> Config:
     """Choose a config for the text and the budget; keys in `settings` keep their values."""
     settled = {setting.partition("=")[0].strip() for setting in settings}
     if config.training.budget is None and not settled & {"training.epochs", "training.steps"}:
@@ -187,6 +200,10 @@ def _advised(config: Config, settings: Iterable[str], emit: Callable[[Event], No
             "--auto plans the training for a limit; give --budget, --epochs or --steps"
         )
     check_text_can_be_read_again(config, AUTO)
-    advice = advise(config, build_corpus(config.corpus), settled, choose_precision(config))
+    corpus, precision = build_corpus(config.corpus), choose_precision(config)
+    seconds = None
+    if config.training.budget is not None:
+        seconds = expected_training_seconds(config, corpus, clock.seconds())
+    advice = advise(config, corpus, settled, precision, seconds)
     emit(Advised(advice.reasons))
     return advice.config

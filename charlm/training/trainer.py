@@ -75,6 +75,8 @@ class Trainer:
         self.batches = batches
         self.config = config
         self.clock = clock
+        self.budget = config.budget
+        """Seconds that training may take; `TimeBudget` keeps some for the rest of the command."""
         self.processes = processes or Processes()
         self.optimizer = make_optimizer(model, config)
         self._loss = self.processes.share_gradients(model)
@@ -106,7 +108,7 @@ class Trainer:
         return max(
             self.epochs / config.epochs if config.epochs else 0.0,
             self.step / config.steps if config.steps else 0.0,
-            self.clock() / config.budget if config.budget else 0.0,
+            self.clock() / self.budget if self.budget else 0.0,
         )
 
     def __iter__(self) -> Iterator[StepResult]:

@@ -18,7 +18,8 @@ def validation_score(state: TrainingState) -> Score | None:
     training, split = state.config.training, state.corpus.parts["validation"]
     if not len(split):
         return None
-    streams, characters = training.validation_rows, training.validation_characters
+    streams = training.validation_rows
+    characters = state.counters.validation_characters or training.validation_characters
     with state.all_threads():
         score = evaluate_part(state.model, split, streams, state.processes, characters)
     if not math.isfinite(score.nats):

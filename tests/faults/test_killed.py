@@ -27,7 +27,7 @@ import charlm
 from charlm.files.build_folder import RESERVED
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import RunFolder
-from charlm.training import loop
+from charlm.training import command_clock
 from charlm.training.events import Event, Started, Stepped
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
@@ -235,7 +235,7 @@ def test_a_budget_is_not_given_twice(
 ) -> None:
     """By a clock that goes on a second a step, and an hour while nothing runs."""
     now = [0.0]
-    monkeypatch.setattr(loop, "seconds_awake", lambda: now[0])
+    monkeypatch.setattr(command_clock, "seconds_awake", lambda: now[0])
     settings = ["model.hidden_size=16", "training.save_every=5", "training.precision=float32"]
 
     def end_at(last: int) -> Any:

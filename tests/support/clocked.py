@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from charlm.cli.main import main
-from charlm.training import loop
+from charlm.training import command_clock
 from charlm.training.step_result import StepResult
 from charlm.training.trainer import Trainer
 
@@ -20,7 +20,7 @@ def clock_of_steps(patch: pytest.MonkeyPatch) -> None:
         return report
 
     patch.setattr(Trainer, "take_step", take_a_second)
-    patch.setattr(loop, "seconds_awake", lambda: float(seconds[0]))
+    patch.setattr(command_clock, "seconds_awake", lambda: float(seconds[0]))
 
 
 if __name__ == "__main__":

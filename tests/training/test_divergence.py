@@ -33,7 +33,7 @@ from charlm.errors import DivergenceError
 from charlm.models.language_model import LanguageModel
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import RunFolder
-from charlm.training import loop, rollback
+from charlm.training import command_clock, rollback
 from charlm.training.divergence import LossWatch, advice, is_divergence
 from charlm.training.events import Event, RolledBack, Stepped
 from charlm.training.rollback import Rollback
@@ -387,7 +387,7 @@ def test_roll_back_gives_no_time_back(
 ) -> None:
     """Steps that are undone still count in a time budget. The clock advances a second a step."""
     now = [0.0]
-    monkeypatch.setattr(loop, "seconds_awake", lambda: now[0])
+    monkeypatch.setattr(command_clock, "seconds_awake", lambda: now[0])
 
     def on_event(event: Event) -> None:
         now[0] += isinstance(event, Stepped)

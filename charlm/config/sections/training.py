@@ -24,8 +24,9 @@ class TrainingConfig(Section):
     steps: PositiveInt | None = None
     """Stop after this many updates."""
     budget: Seconds | None = None
-    """Stop after this time, validation included: 90s, 3m, 1h30, 1h30m15s. Training stops at the
-    first limit that it reaches; setting one limit keeps the others, and null removes a limit."""
+    """Train so that the whole command takes this time, from its start to the score: 90s, 3m, 1h30,
+    1h30m15s. Training stops at the first limit that it reaches; setting one limit keeps the others,
+    and null removes a limit."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW (Loshchilov and Hutter, 2019) or plain stochastic gradient descent (the book's)."""
     learning_rate: PositiveFloat = 4e-3

@@ -1,0 +1,156 @@
+"""Divide a time budget: what training gets, and what is kept for the rest of the command."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from charlm.corpus.corpus import Part
+from charlm.formatting import rough_duration
+from charlm.prediction.evaluation import whole_streams
+from charlm.prediction.scored_text import held_out_split
+from charlm.prediction.scoring import num_streams
+from charlm.prediction.timed_scoring import (
+    TimeLimit,
+    characters_in,
+    reading_seconds,
+    scoring_rate,
+)
+from charlm.training.command_clock import CommandClock
+from charlm.training.state import TrainingState
+from charlm.training.validation import draw_sample
+
+SCORING_SHARE = 0.2
+"""Largest fraction of a budget that is kept for the final score."""
+_LEAST_SCORING_SHARE = 0.05
+"""Fraction of a budget that the final score may take even if training took longer than planned."""
+_VALIDATION_SHARE = 0.05
+"""Largest fraction of a budget that one validation takes."""
+OVERHEAD_SHARE = 0.5
+"""Largest fraction of what is left that the start of a command takes from training, and the time
+that is kept for its end: a slower machine exceeds the budget, so that the network learns something.
+"""
+_TAIL_SAMPLES, _TAIL_SHARE = 4, 0.15
+"""Time for the end of a command besides scores, as a number of samples that charlm draws meanwhile,
+and its largest fraction of a budget: two samples, two checkpoints, the end of the process."""
+
+
+def tail_seconds(budget: float, sample_seconds: float) -> float:
+    """Return the time that the end of a command takes besides scores."""
+    return min(_TAIL_SAMPLES * sample_seconds, _TAIL_SHARE * budget)
+
+
+@dataclass(frozen=True)
+class KeptTime:
+    """What an ensemble keeps of the budget of a network, for its start and for the mixture."""
+
+    start: float = 0.0
+    end: float = 0.0
+
+
+class TimeBudget:
+    """Keeps time for the end of a command, and counts its start, for the training of a network.
+
+    Training gets what is left. All but training is in `Counters.overhead`, so that a run that is
+    stopped and resumed trains as long as planned, less the starts of the later commands.
+    """
+
+    def __init__(
+        self, state: TrainingState, clock: CommandClock, kept: KeptTime, *, scores_at_end: bool
+    ) -> None:
+        self._kept = kept
+        self.state, self.clock, self.scores_at_end = state, clock, scores_at_end
+        self.budget = state.config.training.budget
+        self._trains = False
+        """Whether this command trains: a finished run is only scored again."""
+        self._overhead = self._end_seconds = self._tail_seconds = 0.0
+        """The overhead while training, the part of it for the end, and that without scores."""
+        self._end = math.inf
+        """Reading of the clock at which the budget is used up, once training has ended."""
+
+    def begin(self) -> str:
+        """Divide the time; return a line that says how, or "" if there is nothing to say."""
+        state, counters, budget = self.state, self.state.counters, self.budget
+        if budget is None:
+            return ""
+        is_new = not (counters.elapsed and counters.overhead)
+        if is_new:
+            counters.overhead = self._kept.start + self._kept.end
+        state.trainer.budget = self._training_seconds(budget)
+        self._trains = state.trainer.progress() < 1
+        if not self._trains:
+            return ""
+        left = state.trainer.budget - counters.elapsed
+        with state.all_threads():
+            self._end_seconds = self._measured_end(budget, is_new)
+        if is_new:
+            self._end_seconds = min(self._end_seconds, OVERHEAD_SHARE * left)
+            counters.overhead += self._end_seconds
+            left -= self._end_seconds
+        start = state.processes.run_on_first(self.clock.end_lap)
+        counted_start = min(start, OVERHEAD_SHARE * left)
+        counters.overhead += counted_start
+        self._overhead = counters.overhead
+        state.trainer.budget = self._training_seconds(budget)
+        return self._describe(start, left - counted_start) if self.scores_at_end else ""
+
+    def end(self) -> None:
+        """End the training time; keep time for another end, of a run that is extended later."""
+        if self.budget is None or not self._trains:
+            return
+        left = (self.state.trainer.budget or 0.0) - self.state.clock()
+        self._end = self.clock.seconds() + left + self._end_seconds
+        self.state.counters.overhead = self._overhead + self._end_seconds + self._kept.end
+        self.clock.end_lap()
+
+    def limit(self, run: Path) -> TimeLimit | None:
+        """Return when the final score of a run should be complete; None without a budget."""
+        if self.budget is None:
+            return None
+        now = self.clock.seconds()
+        end = self._end - self._tail_seconds if self._trains else now
+        share = _LEAST_SCORING_SHARE if self._trains else SCORING_SHARE
+        return TimeLimit(max(end, now + share * self.budget), self.clock.seconds, run)
+
+    def _training_seconds(self, budget: float) -> float:
+        return max(budget - self.state.counters.overhead, 1e-9)
+
+    def _measured_end(self, budget: float, is_new: bool) -> float:
+        """Measure what the end takes: the last validation, the final score, samples and files."""
+        corpus, training = self.state.corpus, self.state.config.training
+        validation, counters = corpus.parts["validation"], self.state.counters
+        began_at = self.clock.seconds()
+        draw_sample(self.state)
+        self._tail_seconds = tail_seconds(budget, self.clock.seconds() - began_at)
+        seconds = self._tail_seconds
+        if len(validation) > 1:
+            streams = num_streams(len(validation), training.validation_rows)
+            rate = self._rate(validation, streams)
+            most = min(len(validation) - 1, training.validation_characters or len(validation))
+            fitting = characters_in(_VALIDATION_SHARE * budget, streams, rate, most)
+            if is_new and fitting < most:
+                counters.validation_characters = fitting
+            seconds += reading_seconds(counters.validation_characters or most, streams, rate)
+        name = held_out_split(corpus)
+        if self.scores_at_end and name is not None and len(part := corpus.parts[name]) > 1:
+            streams = whole_streams(part, training)
+            whole = reading_seconds(len(part) - 1, streams, self._rate(part, streams))
+            seconds += min(whole, SCORING_SHARE * budget)
+        return seconds
+
+    def _rate(self, part: Part, streams: int) -> float:
+        state = self.state
+        return scoring_rate(state.model, part.ids, streams, self.clock.seconds, state.processes)
+
+    def _describe(self, start: float, training: float) -> str:
+        parts = (start, training, self._end_seconds)
+        whole = rough_duration(self.budget or 0.0)
+        if self.state.trainer.step:
+            whole = f"the {rough_duration(sum(parts))} left of {whole}"
+        start_text, training_text, end_text = map(rough_duration, parts)
+        line = (
+            f"time: of {whole}, {start_text} to start, about {training_text} to train, {end_text} "
+            "for the last validation and the score"
+        )
+        if limit := self.state.counters.validation_characters:
+            line += f"; each validation scores {limit:,} characters"
+        return line
