@@ -3,9 +3,10 @@
 import re
 from collections.abc import Collection, Sequence
 
-from charlm.config.schema import TrainingConfig
+from charlm.config.schema import Config, TrainingConfig
 from charlm.files.strict_yaml import NULL
 from charlm.formatting import count, option_duration, rough_duration
+from charlm.training.time_shares import MIXING_SHARE, SCORING_SHARE
 
 DEFAULT_BUDGET = "5m"
 """Time of a training, with its score, if neither a config nor the user sets a limit."""
@@ -42,3 +43,18 @@ def describe_limits(training: TrainingConfig, member_budget: float | None = None
         limits.append(option_duration(training.budget))
     first, *others = limits
     return f"{first}, or {' or '.join(others)} if that is sooner" if others else first
+
+
+def describe_time(config: Config) -> str:
+    """Say how a time budget will be divided, as far as it is known before anything is measured."""
+    budget = config.training.budget or 0.0
+    size = config.ensemble.size
+    if config.ensemble.is_wanted:
+        work = "count n-grams, mix and score" if config.ensemble.ngram_order else "mix and score"
+        end = f"{rough_duration(MIXING_SHARE * budget)} to {work}"
+    else:
+        end = f"{rough_duration(SCORING_SHARE * budget)} to score"
+    return (
+        f"time: of {option_duration(budget)}, at most {end}, and what the start leaves to train "
+        f"{count(size, 'network')}; charlm measures it when training begins"
+    )

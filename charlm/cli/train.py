@@ -90,7 +90,7 @@ def train(
     stops; continue with --resume.
     """
     clock = CommandClock()
-    from charlm.cli.limits import with_limit
+    from charlm.cli.limits import describe_time, with_limit
     from charlm.cli.training_inputs import announcement, sort_inputs
     from charlm.config.load import load_config, to_yaml
 
@@ -134,6 +134,10 @@ def train(
     resolved = load_config(config or "quickstart", settings, texts)
     if print_config:
         print(to_yaml(resolved), end="")
+        if resolved.training.budget is not None and not quiet:
+            from charlm.cli.console import print_message
+
+            print_message(describe_time(resolved))
         return
     _run(
         lambda start, view: start.train(

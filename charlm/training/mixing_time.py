@@ -20,13 +20,12 @@ from charlm.prediction.scored_text import held_out_split
 from charlm.prediction.scoring import num_streams
 from charlm.prediction.timed_scoring import characters_in, reading_seconds, scoring_rate
 from charlm.training.command_clock import CommandClock
-from charlm.training.time_budget import OVERHEAD_SHARE, SCORING_SHARE, KeptTime
+from charlm.training.time_budget import KeptTime
+from charlm.training.time_shares import MIXING_SHARE, OVERHEAD_SHARE, SCORING_SHARE
 
-_MIXING_SHARE = 0.3
-"""Largest fraction of a budget that is kept for counting, mixing and scoring."""
 _COUNTING_SHARE, _FITTING_SHARE, _COMPARING_SHARE = 0.25, 0.2, 0.15
-"""Largest fractions of that time for counting, for fitting weights, and for scoring each network
-and the ensemble on the validation split. The final score gets the rest."""
+"""Largest fractions of the time kept for the mixture: for counting, for fitting weights, and for
+scoring each network and the ensemble on the validation split. The final score gets the rest."""
 _TAIL_SHARE = 0.1
 """Fraction of that time for the checkpoint and the sample."""
 _PROBE_CHARACTERS, _FITTED_CHARACTERS = 20_000, 500
@@ -104,7 +103,7 @@ def needed_seconds(
 def kept_seconds(rates: MixingRates, config: Config, corpus: Corpus, budget: float) -> float:
     """Return how much of a budget is kept for counting, mixing and scoring."""
     needed = needed_seconds(rates, config, corpus, SCORING_SHARE * budget)
-    return min(needed, _MIXING_SHARE * budget)
+    return min(needed, MIXING_SHARE * budget)
 
 
 def plan_mixing(rates: MixingRates, config: Config, corpus: Corpus, seconds: float) -> MixingPlan:
@@ -129,7 +128,7 @@ def expected_training_seconds(config: Config, corpus: Corpus, used: float) -> fl
     """
     budget = config.training.budget or 0.0
     left = budget - used - kept_seconds(_EXPECTED_RATES, config, corpus, budget)
-    return max(left, OVERHEAD_SHARE * (1 - _MIXING_SHARE) * budget)
+    return max(left, OVERHEAD_SHARE * (1 - MIXING_SHARE) * budget)
 
 
 class EnsembleTime:
@@ -181,7 +180,7 @@ class EnsembleTime:
         """Return how long counting, mixing and scoring take, within their share of the budget."""
         config = self.config
         if config.training.start_from is not None:  # the networks may have another shape
-            return _MIXING_SHARE * budget
+            return MIXING_SHARE * budget
         corpus = build_corpus(config.corpus)
         model = LanguageModel(config.model, len(corpus.vocabulary))
         model.initialize(torch.Generator().manual_seed(0))

@@ -17,26 +17,23 @@ from charlm.prediction.timed_scoring import (
 )
 from charlm.training.command_clock import CommandClock
 from charlm.training.state import TrainingState
+from charlm.training.time_shares import (
+    LEAST_SCORING_SHARE,
+    OVERHEAD_SHARE,
+    SCORING_SHARE,
+    TAIL_SHARE,
+    VALIDATION_SHARE,
+)
 from charlm.training.validation import draw_sample
 
-SCORING_SHARE = 0.2
-"""Largest fraction of a budget that is kept for the final score."""
-_LEAST_SCORING_SHARE = 0.05
-"""Fraction of a budget that the final score may take even if training took longer than planned."""
-_VALIDATION_SHARE = 0.05
-"""Largest fraction of a budget that one validation takes."""
-OVERHEAD_SHARE = 0.5
-"""Largest fraction of what is left that the start of a command takes from training, and the time
-that is kept for its end: a slower machine exceeds the budget, so that the network learns something.
-"""
-_TAIL_SAMPLES, _TAIL_SHARE = 4, 0.15
-"""Time for the end of a command besides scores, as a number of samples that charlm draws meanwhile,
-and its largest fraction of a budget: two samples, two checkpoints, the end of the process."""
+_TAIL_SAMPLES = 4
+"""Time for the end of a command besides scores, as a number of samples that charlm draws meanwhile:
+two samples, two checkpoints, the end of the process."""
 
 
 def tail_seconds(budget: float, sample_seconds: float) -> float:
     """Return the time that the end of a command takes besides scores."""
-    return min(_TAIL_SAMPLES * sample_seconds, _TAIL_SHARE * budget)
+    return min(_TAIL_SAMPLES * sample_seconds, TAIL_SHARE * budget)
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ class TimeBudget:
             return None
         now = self.clock.seconds()
         end = self._end - self._tail_seconds if self._trains else now
-        share = _LEAST_SCORING_SHARE if self._trains else SCORING_SHARE
+        share = LEAST_SCORING_SHARE if self._trains else SCORING_SHARE
         return TimeLimit(max(end, now + share * self.budget), self.clock.seconds, run)
 
     def _training_seconds(self, budget: float) -> float:
@@ -126,7 +123,7 @@ class TimeBudget:
             streams = num_streams(len(validation), training.validation_rows)
             rate = self._rate(validation, streams)
             most = min(len(validation) - 1, training.validation_characters or len(validation))
-            fitting = characters_in(_VALIDATION_SHARE * budget, streams, rate, most)
+            fitting = characters_in(VALIDATION_SHARE * budget, streams, rate, most)
             if is_new and fitting < most:
                 counters.validation_characters = fitting
             seconds += reading_seconds(counters.validation_characters or most, streams, rate)

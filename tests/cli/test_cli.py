@@ -167,6 +167,7 @@ def test_print_config_is_a_config(tmp_path: Path) -> None:
     first = run("train", "--print-config", "--set", "model.hidden_size=99", "--budget=3m")
     assert "hidden_size: 99" in first.stdout
     assert "budget: 3m\n" in first.stdout
+    assert "time: of 3m, at most 36s to score" in first.stderr
     (tmp_path / "config.yaml").write_text(first.stdout, "utf-8")
     assert run("train", tmp_path / "config.yaml", "--print-config").stdout == first.stdout
 
