@@ -309,7 +309,7 @@ def test_foreign_log_is_neither_cut_nor_extended(
     """The message says to move it away; then the run resumes."""
     run = place() / "runs" / "own"
     arguments = ["--text", str(tmp_path / "text.txt"), *SMALL, "--set=training.steps=2"]
-    begun = CliRunner().invoke(app, ["train", "--quiet", "--name", "own", *arguments])
+    begun = CliRunner().invoke(app, ["train", "quickstart", "--quiet", "--name", "own", *arguments])
     assert begun.exit_code == 0, begun.output
     resume = ["train", "--quiet", "--resume", "runs/own", "--set=training.steps=4"]
     own = (run / log).read_text("utf-8")
