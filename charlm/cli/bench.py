@@ -34,11 +34,14 @@ def bench(
     json_: Json = False,
 ) -> None:
     """Measure training, evaluation, generation and encoding, and this machine's limits."""
-    from charlm.bench import benchmark
-    from charlm.cli.tables import show_benchmark, show_slowdowns, show_sweep
     from charlm.config.load import load_config
+    from charlm.corpus.early_check import check_text
 
     resolved = load_config(config, set_ or (), text or ())
+    check_text(resolved.corpus)
+    from charlm.bench import benchmark
+    from charlm.cli.tables import show_benchmark, show_slowdowns, show_sweep
+
     if sweep:
         from charlm.bench.sweep import sweep as measure_sweep
 

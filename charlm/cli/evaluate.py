@@ -47,13 +47,19 @@ def evaluate(
     Every character after the first is scored once, with the state carried through the whole text.
     """
     from charlm.cli.console import print_message
+    from charlm.corpus.files import find_files
+    from charlm.runs.finding import checkpoint_of
+
+    paths, split = text or (), cast("PartName | None", part and part.value)
+    _check_options(run or (), paths, dynamic=dynamic, rows=rows, save=save)
+    for path in run or (None,):
+        checkpoint_of(path, runs)  # a wrong name costs less than a second
+    find_files([path for path in paths if path != "-"])
     from charlm.cli.run_tables import show_scores
     from charlm.cli.tables import show_score
     from charlm.prediction import evaluation, predictor
     from charlm.prediction.comparison import ScoredRun
 
-    paths, split = text or (), cast("PartName | None", part and part.value)
-    _check_options(run or (), paths, dynamic=dynamic, rows=rows, save=save)
     scored = []
     for path in run or (None,):
         loaded = predictor.load(path, runs=runs, device=device.value, text=paths)

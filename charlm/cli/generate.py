@@ -72,7 +72,7 @@ def generate(
     from charlm.cli.console import print_message
     from charlm.cli.prefixes import argument_bytes, decoded_prefix, read_prefix
     from charlm.files.atomic import check_is_new
-    from charlm.prediction import generation, predictor
+    from charlm.runs.finding import checkpoint_of
 
     if prefix is not None and prefix_file is not None:
         raise CharlmError("--prefix cannot be combined with --prefix-file")
@@ -80,6 +80,9 @@ def generate(
         output = from_user(output)
         check_is_new(output, "--output")
     file_bytes = read_prefix(prefix_file) if prefix_file is not None else b""
+    checkpoint_of(run, runs)  # a wrong name costs less than a second
+    from charlm.prediction import generation, predictor
+
     stop_text = None if stop is None else expand_escapes(stop)
     if not quiet and stop_text != stop:
         print_message(f"--stop: escapes were replaced; {ESCAPES_HELP}")

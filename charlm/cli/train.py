@@ -92,7 +92,11 @@ def train(
     clock = CommandClock()
     from charlm.cli.limits import describe_time, with_limit
     from charlm.cli.training_inputs import announcement, sort_inputs
-    from charlm.config.load import load_config, to_yaml
+    from charlm.config.load import check_keys, load_config, to_yaml
+    from charlm.corpus.early_check import check_text
+    from charlm.files.locations import from_user
+    from charlm.runs.names import check_is_free
+    from charlm.runs.paths import RunPaths
 
     if resume is not None and str(resume).startswith("-"):
         raise CharlmError(f"--resume needs a run folder, not {resume}")
@@ -106,6 +110,8 @@ def train(
             raise CharlmError(
                 "--resume cannot be combined with CONFIG, --name, --auto or --print-config"
             )
+        RunPaths(from_user(resume)).check_exists()
+        check_keys(settings)
         _run(
             lambda start, view: start.resume(
                 resume, text=texts, settings=settings, on_event=view, clock=clock
@@ -139,6 +145,10 @@ def train(
 
             print_message(describe_time(resolved))
         return
+    if launched().size == 1 and not launched().max_restarts:
+        if name is not None:
+            check_is_free(from_user(runs), name)
+        check_text(resolved.corpus)
     _run(
         lambda start, view: start.train(
             config or "quickstart", **about, on_event=view, clock=clock

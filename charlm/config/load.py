@@ -46,6 +46,16 @@ def load_config(
     return make_config(apply_settings(keys, settings, text), str(source))
 
 
+def check_keys(settings: Iterable[str]) -> None:
+    """Raise `ConfigError` for a setting of an unknown key, whatever its value and the config."""
+    for setting in settings:
+        name = setting.partition("=")[0].strip()
+        section, _, key = name.partition(".")
+        field = Config.model_fields.get(section)
+        if field is None or key not in field.annotation.model_fields:  # type: ignore[union-attr]
+            override(Config(), [setting])
+
+
 def make_config(keys: Any, source: str) -> Config:
     """Validate nested keys (as read from YAML or JSON) and return the config."""
     try:

@@ -8,14 +8,13 @@ from charlm.config.schema import Config
 from charlm.config.settings import TextPaths
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError
-from charlm.files.locations import from_user
 from charlm.formatting import count, html_table
 from charlm.models.device import choose_device
 from charlm.models.ensemble import AnyModel
 from charlm.models.openings import Opening
 from charlm.prediction.ngram_text import count_again, stored_characters
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint
-from charlm.runs.finding import checkpoint_to_use, newest_run
+from charlm.runs.finding import checkpoint_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,9 +87,7 @@ def load(
     training text: `text` gives its path if it has moved; another text is ignored.
     Raises `CheckpointError`, `RunError`, and `CorpusError` for that text.
     """
-    runs = from_user(runs)
-    source = from_user(path) if path is not None else newest_run(runs).path
-    file = checkpoint_to_use(source, runs)
+    file = checkpoint_of(path, runs)
     checkpoint = read_checkpoint(file)
     model = checkpoint.make_model(choose_device(device))
     files = [text] if isinstance(text, str | Path) else list(text)

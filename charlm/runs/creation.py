@@ -1,7 +1,6 @@
 """Create new run folders."""
 
 import os
-import unicodedata
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -11,6 +10,7 @@ from charlm.errors import RunError, file_errors
 from charlm.files.atomic import sync_folder
 from charlm.files.build_folder import building_folder
 from charlm.runs.folder import WRITE_REMEDY, RunFolder
+from charlm.runs.names import check_name, exists_already, is_shown
 
 
 def create_run_folder(
@@ -34,36 +34,11 @@ def create_run_folder(
             for path in (runs / candidate for candidate in candidates):
                 if _rename_to_new(folder.path, path):
                     return RunFolder(path)
-    raise _exists_already(runs / str(name))
-
-
-def check_is_free(runs: Path, name: str) -> None:
-    """Raise `RunError` if a run cannot be created under this name."""
-    check_name(name)
-    if os.path.lexists(runs / name):
-        raise _exists_already(runs / name)
-
-
-def _exists_already(path: Path) -> RunError:
-    return RunError(
-        f"{path}: exists already; choose another --name, or resume it with "
-        f"`charlm train --resume {path}`"
-    )
-
-
-def check_name(name: str) -> None:
-    """Raise `RunError` if a run folder cannot have this name."""
-    if not _is_file_name(name):
-        raise RunError(
-            f"--name {name!r}: should be the name of a folder, with characters that can be "
-            "printed; --runs gives its parent folder"
-        )
-    if name.startswith("."):
-        raise RunError(f"--name {name}: must not begin with a dot; choose another name")
+    raise exists_already(runs / str(name))
 
 
 def _numbered_names(stem: str) -> Iterator[str]:
-    stem = "".join(character if _is_shown(character) else "-" for character in stem)
+    stem = "".join(character if is_shown(character) else "-" for character in stem)
     stem = stem.lstrip(".") or "run"
     return (f"{stem}-{number}" for number in count(1))
 
@@ -84,17 +59,3 @@ def _rename_to_new(folder: Path, place: Path) -> bool:
         place.rename(folder)
         raise
     return True
-
-
-def _is_file_name(name: str) -> bool:
-    try:
-        possible = b"\0" not in os.fsencode(name)
-    except UnicodeEncodeError:  # a lone half of a pair
-        return False
-    is_shown = all(map(_is_shown, name))
-    return possible and is_shown and Path(name).name == name and name not in ("", "..")
-
-
-def _is_shown(character: str) -> bool:
-    """Return whether a character is visible in a printed run name; all spaces count as visible."""
-    return character.isprintable() or unicodedata.category(character) == "Zs"

@@ -3,15 +3,17 @@
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from os import PathLike
 from pathlib import Path
 
 from charlm.errors import RunError, file_errors
-from charlm.runs.folder import RunFolder
+from charlm.files.locations import from_user
 from charlm.runs.hints import nearest_runs, runs_in
+from charlm.runs.paths import RunPaths
 from charlm.suggestions import did_you_mean_path
 
 
-def newest_run(runs: Path) -> RunFolder:
+def newest_run(runs: Path) -> RunPaths:
     """Return the run folder below `runs` with the newest checkpoint; raises `RunError` for none."""
     saved = []
     with file_errors("be read", runs, "check the folder"):
@@ -24,7 +26,13 @@ def newest_run(runs: Path) -> RunFolder:
     if not saved:
         hint = did_you_mean_path(runs) or "train one with `charlm train`"
         raise RunError(f"{runs}: contains no run with a checkpoint; {hint}")
-    return RunFolder(max(saved)[1])
+    return RunPaths(max(saved)[1])
+
+
+def checkpoint_of(path: str | PathLike[str] | None, runs: str | PathLike[str]) -> Path:
+    """Return the checkpoint that a user names, or that of the newest run in `runs`."""
+    runs = from_user(runs)
+    return checkpoint_to_use(from_user(path) if path is not None else newest_run(runs).path, runs)
 
 
 def checkpoint_to_use(path: Path, runs: Path = Path("runs")) -> Path:
@@ -40,7 +48,7 @@ def checkpoint_to_use(path: Path, runs: Path = Path("runs")) -> Path:
             return path
     with file_errors("be read", path, "check the folder"):
         members = sorted(path.glob("member-*"), key=lambda member: (len(member.name), member))
-    folder, *trained = map(RunFolder, (path, *reversed(members)))
+    folder, *trained = map(RunPaths, (path, *reversed(members)))
     best = [member.best for member in trained]
     last = [member.last for member in trained]
     for checkpoint in (folder.best, folder.last, *best, *last):

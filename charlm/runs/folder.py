@@ -21,8 +21,9 @@ from charlm.runs.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from charlm.runs.hints import nearest_runs, runs_in
+from charlm.runs.hints import runs_in
 from charlm.runs.logs import Logs
+from charlm.runs.paths import RunPaths
 from charlm.runs.starts import RESULT, read_starts, to_text
 from charlm.runs.writer import by_writer
 
@@ -32,7 +33,7 @@ _LOCK_SECONDS = 0.2
 """Time in which a free lock can be had, although `charlm runs` tests it for a moment."""
 
 
-class RunFolder:
+class RunFolder(RunPaths):
     """The files of one run, `runs/<name>/`.
 
     config.yaml       every key of the config, to be read by people; before the first save, a
@@ -50,17 +51,9 @@ class RunFolder:
     """
 
     def __init__(self, path: Path, *, is_writer: bool = True, logs: Logs | None = None) -> None:
-        self.path = path
+        super().__init__(path)
         self.is_writer = is_writer
         self.logs = logs or Logs(path, is_writer=is_writer)
-        self.config_file = path / "config.yaml"
-        self.environment = path / "environment.json"
-        self.launch = path / ".launch"
-        self.lock = path / ".lock"
-        self.checkpoints = path / "checkpoints"
-        self.best = self.checkpoints / "best.safetensors"
-        self.last = self.checkpoints / "last.safetensors"
-        self.rollback = self.checkpoints / "rollback.safetensors"
 
     @property
     def metrics(self) -> Path:
@@ -96,8 +89,7 @@ class RunFolder:
         with file_errors("be read", self.path, "check the path"):
             if self.last.exists():
                 return
-            if not self.path.exists():
-                raise RunError(f"{self.path}: no such run; {nearest_runs(self.path)}")
+            self.check_exists()
         self.read_config()
 
     def write_launch(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Name new runs for the texts that they are trained on."""
+"""Name new runs for the texts that they are trained on, and check names that a user gives."""
 
 import glob
 import os
@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
+
+from charlm.errors import RunError
 
 _MOST_CHARACTERS = 60
 """Longest name without its number; in UTF-8 it has at most 240 bytes, and a file name 255."""
@@ -35,6 +37,32 @@ def name_from_text(paths: Sequence[str | Path]) -> str:
     return plain.rstrip("-._") or "text"
 
 
+def check_is_free(runs: Path, name: str) -> None:
+    """Raise `RunError` if a run cannot be created under this name."""
+    check_name(name)
+    if os.path.lexists(runs / name):
+        raise exists_already(runs / name)
+
+
+def exists_already(path: Path) -> RunError:
+    """Return the error for a new run at a path that exists."""
+    return RunError(
+        f"{path}: exists already; choose another --name, or resume it with "
+        f"`charlm train --resume {path}`"
+    )
+
+
+def check_name(name: str) -> None:
+    """Raise `RunError` for a name that a run folder cannot have."""
+    if not _is_file_name(name):
+        raise RunError(
+            f"--name {name!r}: should be the name of a folder, with characters that can be "
+            "printed; --runs gives its parent folder"
+        )
+    if name.startswith("."):
+        raise RunError(f"--name {name}: must not begin with a dot; choose another name")
+
+
 def _without_ending(name: str) -> str:
     """Return the name of a file without endings such as .txt and .txt.gz."""
     name = re.sub(r"(?<=.)\.gz$", "", name, flags=re.IGNORECASE)
@@ -45,3 +73,17 @@ def _is_plain(character: str) -> bool:
     """Return whether a character is of a word, such as a letter with its marks, or one of `._-`."""
     is_mark = unicodedata.category(character).startswith("M")
     return character.isalnum() or is_mark or character in "._-"
+
+
+def _is_file_name(name: str) -> bool:
+    try:
+        possible = b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:  # a lone half of a pair
+        return False
+    is_visible = all(map(is_shown, name))
+    return possible and is_visible and Path(name).name == name and name not in ("", "..")
+
+
+def is_shown(character: str) -> bool:
+    """Return whether a character is visible in a printed run name; all spaces count as visible."""
+    return character.isprintable() or unicodedata.category(character) == "Zs"

@@ -13,8 +13,8 @@ from charlm.corpus.batches import make_batches
 from charlm.distributed.launch import launched
 from charlm.errors import ConfigError, DivergenceError, RunError
 from charlm.files.locations import from_user
-from charlm.runs.creation import check_name
 from charlm.runs.folder import RunFolder
+from charlm.runs.names import check_name
 from charlm.runs.training_text import training_corpus
 from charlm.training import ensemble_run, network_run, start
 from charlm.training.events import Finished

@@ -17,9 +17,9 @@ from charlm.distributed.processes import Processes
 from charlm.environment.memory import is_out_of_memory
 from charlm.errors import ConfigError, memory_errors
 from charlm.files.locations import from_user
-from charlm.runs.creation import check_is_free, create_run_folder
+from charlm.runs.creation import create_run_folder
 from charlm.runs.folder import RunFolder
-from charlm.runs.names import name_from_text
+from charlm.runs.names import check_is_free, name_from_text
 from charlm.training import network_run
 from charlm.training.auto import advise
 from charlm.training.calibration import choose_precision
