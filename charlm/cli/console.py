@@ -106,7 +106,7 @@ def print_rows(rows: list[tuple[str, str]]) -> None:
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
         if not sys.stdout.isatty():
-            console.print(f"{name:<{width}}  {value}".rstrip())
+            console.print(f"{name:<{width}}  {value}" if value else name)
             continue
         shown = for_terminal(value, sys.stdout)
         lines = wrapped(shown, max(_LEAST_COLUMNS, console.width - width - 3))

@@ -58,10 +58,10 @@ def show_scores(runs: Sequence[ScoredRun]) -> None:
     print_table(table)
     console = results()
     if reason := why_not_comparable([run.score for run in runs]):
-        console.print(f"not comparable: {reason}")
+        console.print_wrapped(f"not comparable: {reason}")
     protocols: dict[str, list[str]] = {}
     for run, name in zip(ordered, names, strict=True):
         protocols.setdefault(run.score.protocol, []).append(name)
     for protocol, its_runs in protocols.items():
         whose = f" of {', '.join(its_runs)}" if len(protocols) > 1 else ""
-        console.print(f"protocol{whose}: {protocol}")
+        console.print_wrapped(f"protocol{whose}: {protocol}")

@@ -12,7 +12,9 @@ from charlm.training.events import Sampled, Stepped
 _INTERVAL_SECONDS = 30.0
 """Least time between two samples."""
 _MOST_COLUMNS, _MOST_LINES = 100, 8
-_INDENT = "  "
+_BOOK_LINES = 3
+"""Lines of a sample that is short enough to be shown with each line of the book."""
+_INDENT, _BOOK_INDENT = "  ", " - "
 
 
 class Samples:
@@ -43,17 +45,19 @@ class Samples:
     def keep(self, event: Sampled, *, is_better: bool | None) -> None:
         """Keep a sample to be shown, if it is of a better model and the last one is long ago.
 
-        `is_better` is None without a validation split: a sample of one line is then as in the book.
+        `is_better` is None without a validation split: a short sample is then shown as in the book.
         """
-        width = min(columns(sys.stderr) - 1, _MOST_COLUMNS) - len(_INDENT)
+        indent = _BOOK_INDENT if is_better is None else _INDENT
+        width = min(columns(sys.stderr) - 1, _MOST_COLUMNS) - len(indent)
         lines = wrapped(sample_for(sys.stderr, " ".join(event.text.split())), width)
-        is_short = is_better is None and len(lines) == 1
+        is_short = is_better is None and len(lines) <= _BOOK_LINES
         last = self._shown_at
         is_due = last is None or self._clock() - last >= _INTERVAL_SECONDS
         if is_short or (is_due and is_better is not False):
             if len(lines) > _MOST_LINES:
                 lines[_MOST_LINES - 1 :] = [f"{lines[_MOST_LINES - 1][: width - 4]} ..."]
-            self._waiting = lines
+            first, *others = lines
+            self._waiting = [indent + first, *(" " * len(indent) + line for line in others)]
 
     @property
     def is_waiting(self) -> bool:
@@ -63,7 +67,7 @@ class Samples:
     def show(self) -> None:
         """Show the sample that is waiting."""
         for line in self._waiting:
-            self._console.print_generated(f"{_INDENT}{line}", style="dim")
+            self._console.print_generated(line, style="dim")
         self._waiting, self._shown_at = [], self._clock()
 
     def drop(self) -> None:

@@ -88,10 +88,10 @@ class TrainingLine:
         if not math.isnan(self._loss):
             fields.append(Field(self._loss_text(), 1))
         if self._best is not None:
-            fields.append(Field(f"best {self._steady('best', _bits(self._best))}", 3))
+            fields.append(Field(f"best {_bits(self._best)}", 3))
         if rate is not None:
             fields.append(Field(self._steady("rate", short_count(rate)) + " chars/s", 5))
-        fields.append(Field(self._steady("elapsed", duration(self._elapsed)), 6))
+        fields.append(Field(duration(self._elapsed), 6))
         if left is not None:
             fields.append(Field(self._steady("left", duration(left)) + " left", 2))
         return [*fields, Field(self._network, 4), Field(for_terminal(self._name, sys.stderr), 7)]
@@ -99,8 +99,8 @@ class TrainingLine:
     def _loss_text(self) -> str:
         """Return the training loss in the unit of the lines above: validations, or the book's."""
         if self._has_validation:
-            return f"loss {self._steady('loss', _bits(self._loss))} bits"
-        return f"perplexity {self._steady('loss', f'{perplexity(self._loss):.2f}')}"
+            return f"loss {_bits(self._loss)} bits"
+        return f"perplexity {perplexity(self._loss):.2f}"
 
     def _steady(self, name: str, number: str) -> str:
         self._widths[name] = max(self._widths.get(name, 0), len(number))

@@ -22,6 +22,7 @@ import charlm
 from charlm.cli.console import PlainConsole
 from charlm.cli.progress import TrainingView
 from charlm.cli.samples import Samples
+from charlm.cli.tables import show_texts
 from charlm.runs.folder import RunFolder
 from charlm.training.events import Event, Finished, NetworkBegins, Sampled, Stepped, StopRequested
 from charlm.training.step_result import StepResult
@@ -273,7 +274,7 @@ def test_the_book_has_its_line(text_file: Path, tmp_path: Path) -> None:
     for epoch, loss in enumerate(losses, 1):
         expected = rf"^epoch {epoch}, perplexity {math.exp(loss):.3f}, time \d+\.\d\d sec$"
         assert re.search(expected, "\n".join(shown(err, 200)), re.MULTILINE)
-    samples = [row for row in shown(err, 200) if row.startswith("  ") and "charlm" not in row]
+    samples = [row for row in shown(err, 200) if row.startswith(" - ")]
     assert len(samples) > 2
     assert "perplexity" in drawn(err)[-1] and "bits" not in drawn(err)[-1]
     assert f"training perplexity  {math.exp(losses[-1]):.3f}" in CODE.sub("", out)
@@ -346,3 +347,25 @@ def test_eval_says_what_was_learnt_by_heart(tmp_path: Path) -> None:
     assert note and note[1] == f"{math.exp(losses[-1]):.1f}"
     for options in (("--part", "train"), ("--text", other), ("--dynamic",)):
         assert "by heart" not in run("eval", last, *options).stdout
+
+
+def test_a_run_without_split_scores_what_it_read(text_file: Path, tmp_path: Path) -> None:
+    """The command that scores an ensemble without a held-out split runs: it names the split."""
+    settings = ("--set=training.steps=2", "--set=corpus.split=[1,0,0]", "--set=ensemble.members=2")
+    runs = ("--runs", tmp_path, "--name", "whole")
+    result = run("train", "quickstart", "--text", text_file, *runs, *SMALL, *settings)
+    command = result.stderr.splitlines()[-1].strip()
+    assert command == f"charlm eval {tmp_path / 'whole'} --part train"
+    assert run(*shlex.split(command)[1:]).exit_code == 0
+
+
+def test_tables_have_no_blanks_at_their_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither on a terminal, where headings are bold, nor in a file."""
+    monkeypatch.setenv("COLUMNS", "70")
+    for is_terminal in (True, False):
+        monkeypatch.setattr(sys, "stdout", out := Screen(is_terminal=is_terminal))
+        show_texts([("a", "yes", "short"), ("bcd", "no", "a longer text " * 9)], Path("cache"))
+        assert ("\x1b[1m" in out.written) == is_terminal
+        lines = CODE.sub("", out.written).splitlines()
+        assert len(lines) == (5 if is_terminal else 3)
+        assert all(line == line.rstrip() for line in lines)

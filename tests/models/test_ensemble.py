@@ -326,5 +326,5 @@ def run_of_both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert "network 2 of 2" in shown.stderr
     assert "building the ensemble of 2 networks and n-grams up to order 3" in shown.stderr
-    assert "as an ensemble (fitted on this split)" in shown.stdout
+    assert "as an ensemble (nats per character; fitted on this split)" in shown.stdout
     return folder / "r"
