@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
+# Models here are so small that a second thread only waits; commands that tests start follow suit.
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, so that it holds in every thread
+
 pytest.register_assert_rewrite("support", "law", "targets")
 
 from support.shape_checks import check_annotations  # noqa: E402
 
 check_annotations()  # before charlm is imported
-
-# Models here are so small that a second thread only waits; commands that tests start follow suit.
-os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
