@@ -68,12 +68,12 @@ def show_series(event: SeriesFinished) -> None:
     The last lines say which run is the best, and how the scores were computed.
     """
     headings = {
+        "training_perplexity": "training perplexity",
         "validation_perplexity": "validation perplexity",
         "perplexity": f"{event.split} perplexity",
         "bits_per_character": "bits per character",
     }
-    has = {name: any(group.figures(name) for group in event.settings) for name in MEASURES}
-    measures = [name for name in MEASURES if has[name]]
+    measures = _shown_measures(event)
     swept = [key for key, _ in event.results[0].run.swept]
     table = Table(box=None, pad_edge=False)
     for heading in ("run", *(key.rpartition(".")[2] for key in swept)):
@@ -92,6 +92,8 @@ def show_series(event: SeriesFinished) -> None:
             table.add_row(*_mean(group, measures, len(swept)), style="bold")
     print_table(table)
     console = results()
+    if any(group.spread(name) for group in event.settings for name in measures):
+        console.print("±: sample standard deviation over the seeds of a setting")
     if reason := event.why_not_comparable:
         console.print(f"not comparable: {reason}")
     scores = [result.score for result in event.results if result.score is not None]
@@ -99,6 +101,12 @@ def show_series(event: SeriesFinished) -> None:
         console.print(f"protocol: {protocol}")
     if event.best is not None:
         console.print(f"best (lowest validation loss): {event.best.run.path}")
+
+
+def _shown_measures(event: SeriesFinished) -> list[str]:
+    """Return the measures that some run has: that of training only if nothing was held out."""
+    known = [name for name in MEASURES if any(group.figures(name) for group in event.settings)]
+    return [name for name in known if name != "training_perplexity"] or known
 
 
 def _facts(result: RunResult) -> list[str]:
@@ -114,7 +122,7 @@ def _figures(result: RunResult, measures: list[str]) -> list[str]:
 
 def _mean(group: SettingResults, measures: list[str], num_swept: int) -> list[str]:
     number = len(group.figures(measures[0]))
-    label = f"mean ± standard deviation, {number} seeds"
+    label = f"mean of {number} seeds"
     spreads = [group.spread(name) for name in measures]
     figures = [
         (f"{one.mean:.4f}", f"± {one.deviation:.4f}") if one else ("", "") for one in spreads

@@ -20,6 +20,11 @@ class RunResult:
     """Why the run has no result."""
 
     @property
+    def training_loss(self) -> float | None:
+        """Nats per character of the training split, during training; None for an ensemble."""
+        return self.finished.training_loss if self.finished else None
+
+    @property
     def validation_loss(self) -> float | None:
         """Nats per character of the validation split; None without that split."""
         return self.finished.best_loss if self.finished else None
@@ -30,12 +35,13 @@ class RunResult:
         return self.finished.held_out[1] if self.finished and self.finished.held_out else None
 
 
-def _validation_perplexity(result: RunResult) -> float | None:
-    return None if result.validation_loss is None else perplexity(result.validation_loss)
+def _perplexity(loss: float | None) -> float | None:
+    return None if loss is None else perplexity(loss)
 
 
 MEASURES: dict[str, Callable[[RunResult], float | None]] = {
-    "validation_perplexity": _validation_perplexity,
+    "training_perplexity": lambda result: _perplexity(result.training_loss),
+    "validation_perplexity": lambda result: _perplexity(result.validation_loss),
     "perplexity": lambda result: result.score.perplexity if result.score else None,
     "bits_per_character": lambda result: result.score.bits_per_character if result.score else None,
 }

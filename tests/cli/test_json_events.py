@@ -148,3 +148,18 @@ def test_what_saves_nothing_is_an_error(
     assert result.exit_code == (130 if isinstance(ending, KeyboardInterrupt) else 1)
     [event] = events_of(result)
     assert event["error"].startswith(("interrupted", "ValueError: a bug"))
+
+
+def test_only_the_first_process_prints(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first process of a second machine prints its error for people alone."""
+    names = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+    names |= {"TORCHELASTIC_RESTART_COUNT": "0", "TORCHELASTIC_MAX_RESTARTS": "0"}
+    names |= {"TORCHELASTIC_RUN_ID": "x", "MASTER_PORT": "1", "MASTER_ADDR": "localhost"}
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    result = train(text_file, "--set=batches.batch_size=0")
+    assert result.exit_code == 1 and result.stdout == ""
+    assert "batches.batch_size is 0" in result.stderr
+    monkeypatch.setenv("RANK", "0")
+    [event] = events_of(train(text_file, "--set=batches.batch_size=0"))
+    assert "batches.batch_size is 0" in event["error"]

@@ -61,13 +61,25 @@ def test_a_series_ends_in_a_table(text_file: Path) -> None:
     heading, *rows = result.stdout.splitlines()
     assert "validation perplexity" in heading and "test perplexity" in heading
     assert [row.split()[0] for row in rows[:6]] == [*names[:2], "mean", *names[2:], "mean"]
-    assert "± standard deviation, 2 seeds" in rows[2]
+    assert rows[2].startswith("mean of 2 seeds") and "± 0." in rows[2]
+    assert "±: sample standard deviation over the seeds of a setting" in rows
     scores = [float(row.split()[4]) for row in rows if row.startswith("x-")]
     best = names[scores.index(min(scores))]
     assert [row.split()[0] for row in rows if row.rstrip().endswith("  best")] == [best]
     assert rows[-1].endswith(f"runs/{best}")
     assert "4 runs, one after another" in result.stderr
     assert "run 3 of 4" in result.stderr
+
+
+def test_a_series_without_held_out_text(text_file: Path) -> None:
+    """Where nothing is held out, the table has the training perplexity, and no run is the best."""
+    result = train(text_file, "--set=corpus.split=[1,0,0]", "--seeds=0-1")
+    assert result.exit_code == 0, result.output
+    heading, *rows = result.stdout.splitlines()
+    assert heading.split() == ["run", "seed", "steps", "training", "perplexity"]
+    figures = [float(row.split()[3]) for row in rows[:2]]
+    assert all(figure > 1 for figure in figures) and rows[2].startswith("mean of 2 seeds")
+    assert "best" not in result.stdout
 
 
 def test_the_total_budget_is_said_first(text_file: Path) -> None:
