@@ -5,6 +5,8 @@ import os
 import shutil
 from typing import TextIO
 
+from rich.console import detect_legacy_windows
+
 _FALLBACK_COLUMNS = 80
 
 
@@ -12,10 +14,11 @@ def can_redraw(stream: TextIO) -> bool:
     """Return whether a line of the stream can be erased: on a terminal, not in a notebook.
 
     A kernel of Jupyter gives its commands a terminal, but the page shows each version of a line.
+    Old consoles of Windows, where TERM is not set, print the codes.
     """
     terminal = os.environ.get("TERM", "" if os.name == "posix" else "windows")
-    is_notebook = "JPY_PARENT_PID" in os.environ
-    return stream.isatty() and terminal not in ("", "dumb", "unknown") and not is_notebook
+    is_able = terminal not in ("", "dumb", "unknown") and not detect_legacy_windows()
+    return stream.isatty() and is_able and "JPY_PARENT_PID" not in os.environ
 
 
 def can_style(stream: TextIO) -> bool:
@@ -26,10 +29,14 @@ def can_style(stream: TextIO) -> bool:
 def can_encode(text: str, stream: TextIO) -> bool:
     """Return whether the stream and the locale have all characters of a text.
 
-    Python writes UTF-8 also in the C locale, whose terminals may not show it.
+    Python writes UTF-8 also in the C locale, whose terminals may not show it. On Windows, the
+    locale is not that of the console.
     """
+    encodings = [getattr(stream, "encoding", None) or "utf-8"]
+    if os.name == "posix":
+        encodings.append(locale.getencoding())
     try:
-        for encoding in (getattr(stream, "encoding", None) or "utf-8", locale.getencoding()):
+        for encoding in encodings:
             text.encode(encoding)
     except (UnicodeEncodeError, LookupError):
         return False
