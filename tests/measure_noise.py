@@ -75,7 +75,7 @@ def samples(
 def measure(run: Path, seeds: int, length: int) -> None:
     """Print a table of one run."""
     model = charlm.load(run)
-    parts = build_corpus(model.config.corpus, model.vocabulary).parts
+    parts = build_corpus(model.config.corpus, model.vocabulary).splits
     train, test = parts["train"].ids, parts["test"].ids.tolist()
     grams = FiveGrams(train.tolist(), len(model.vocabulary))
     starts = np.linspace(0, len(test) - length, seeds).astype(int)

@@ -95,7 +95,7 @@ def test_evaluate_names_its_text(finished: Finished, tmp_path: Path) -> None:
     """A score names the split, or the files, that it is of."""
     model = charlm.load(finished.folder.path)
     assert charlm.evaluate(model).text == "test"
-    assert charlm.evaluate(model, part="train").text == "train"
+    assert charlm.evaluate(model, split="train").text == "train"
     other = tmp_path / "other.txt"
     other.write_text("Rain rises.", "utf-8")
     assert charlm.evaluate(model, text=other).text == str(other)

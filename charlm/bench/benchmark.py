@@ -44,7 +44,7 @@ def measure(config: Config, shapes: list[Shape], seconds: float = 0.5) -> Benchm
     compute = choose_compute(config)
     torch.set_num_threads(compute.threads)
     corpus = build_corpus(config.corpus)
-    ids, vocabulary_size = corpus.parts["train"].ids, len(corpus.vocabulary)
+    ids, vocabulary_size = corpus.splits["train"].ids, len(corpus.vocabulary)
     benchmark = Benchmark(
         {
             "threads": compute.threads,

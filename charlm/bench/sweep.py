@@ -51,7 +51,7 @@ def sweep(config: Config, seconds: float = 0.5) -> Iterator[Point]:
             shape,
             config.training,
             compute.precision,
-            corpus.parts["train"].ids,
+            corpus.splits["train"].ids,
             len(corpus.vocabulary),
             seconds,
         )

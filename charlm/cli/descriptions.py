@@ -31,7 +31,7 @@ def describe_phase(event: NetworkBegins | Mixing) -> str:
 
 def describe_corpus(corpus: Corpus) -> str:
     """Describe the sizes of the splits and of the vocabulary."""
-    splits = corpus.parts
+    splits = corpus.splits
     sizes = [f"{len(splits[name]):,} {name}" for name in splits if len(splits[name])]
     unknown = sum(split.num_unknown for split in splits.values())
     remark = f"; {count(unknown, 'character')} of the text not in it" if unknown else ""

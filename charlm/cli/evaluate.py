@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from charlm.cli.options import Device, DeviceOption, Json, Part, Quiet, RunPaths, Runs, Texts
+from charlm.cli.options import Device, DeviceOption, Json, Quiet, RunPaths, Runs, Split, Texts
 from charlm.errors import CharlmError
 
 if TYPE_CHECKING:
-    from charlm.corpus.corpus import PartName
+    from charlm.corpus.corpus import SplitName
     from charlm.prediction.predictor import Predictor
 
 
 def evaluate(
     run: RunPaths = None,
     text: Texts = None,
-    part: Annotated[
-        Part | None, typer.Option(help="Split of the training text to score (default: test).")
+    split: Annotated[
+        Split | None, typer.Option(help="Split of the training text to score (default: test).")
     ] = None,
     rows: Annotated[
         int,
@@ -50,7 +50,7 @@ def evaluate(
     from charlm.corpus.files import find_files
     from charlm.runs.finding import checkpoint_of
 
-    paths, split = text or (), cast("PartName | None", part and part.value)
+    paths, split_name = text or (), cast("SplitName | None", split and split.value)
     _check_options(run or (), paths, dynamic=dynamic, rows=rows, save=save)
     for path in run or (None,):
         checkpoint_of(path, runs)  # a wrong name costs less than a second
@@ -67,7 +67,7 @@ def evaluate(
             print_message(f"using {loaded.describe()}")
         if dynamic:
             its_text, score, stored = evaluation.evaluate_dynamically(
-                loaded, text=paths, part=split, save=save
+                loaded, text=paths, split=split_name, save=save
             )
             if stored and not quiet:
                 print_message(
@@ -75,7 +75,9 @@ def evaluate(
                     "text, for n-grams"
                 )
         else:
-            its_text, score = evaluation.evaluate_text(loaded, text=paths, part=split, rows=rows)
+            its_text, score = evaluation.evaluate_text(
+                loaded, text=paths, split=split_name, rows=rows
+            )
         scored.append(ScoredRun.of(loaded, its_text.title, score))
     if json_:
         objects = [one.to_json() for one in scored]

@@ -29,8 +29,8 @@ def next_commands(event: Finished, config: Config | None) -> tuple[str, str]:
     longer = "" if config is None or event.networks else _longer(event, config)
     if longer and event.best_step >= _STILL_LEARNING * event.step:
         return generate, f"{resume_command(event.folder.path)} {longer}"
-    part = "" if event.held_out is not None else " --part train"
-    return generate, f"charlm eval {run}{part}"
+    split = "" if event.held_out is not None else " --split train"
+    return generate, f"charlm eval {run}{split}"
 
 
 def _longer(event: Finished, config: Config) -> str:

@@ -10,7 +10,7 @@ TEXT, SERIES, OUTPUT, OTHER = "Text", "Several runs", "Output", "Other"
 """Panels of the help, in which options stand together."""
 
 
-class Part(StrEnum):
+class Split(StrEnum):
     """Splits of the training text."""
 
     train = "train"

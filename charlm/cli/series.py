@@ -148,9 +148,9 @@ def _describe_run(run: SeriesRun) -> str:
 
 def _describe_result(event: Finished) -> str:
     """Return the perplexities of a finished run in one line."""
-    parts = []
+    splits = []
     if event.best_loss is not None:
-        parts.append(f"validation perplexity {perplexity(event.best_loss):.3f}")
+        splits.append(f"validation perplexity {perplexity(event.best_loss):.3f}")
     if event.held_out is not None and event.held_out[0] != "validation":
-        parts.append(f"{event.held_out[0]} perplexity {event.held_out[1].perplexity:.3f}")
-    return ", ".join([f"step {event.step:,}", *parts])
+        splits.append(f"{event.held_out[0]} perplexity {event.held_out[1].perplexity:.3f}")
+    return ", ".join([f"step {event.step:,}", *splits])

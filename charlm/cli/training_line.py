@@ -30,7 +30,7 @@ class TrainingLine:
         """`network` tells which one of an ensemble this is, or is empty."""
         self._name, self._network, self._clock = name, network, clock
         self._live = LiveLine(sys.stderr) if can_redraw(sys.stderr) else None
-        self._has_validation = len(started.corpus.parts["validation"]) > 0
+        self._has_validation = len(started.corpus.splits["validation"]) > 0
         self._pace = Pace(started.progress, started.elapsed)
         self._progress, self._elapsed = started.progress, started.elapsed
         self._step, self._loss, self._best = started.resumed_at, math.nan, started.best_loss

@@ -13,7 +13,7 @@ import numpy as np
 
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.cache import cached_corpus, keep_corpus, write_description
-from charlm.corpus.corpus import PARTS, Corpus, Origin, Part, PartName
+from charlm.corpus.corpus import SPLITS, Corpus, Origin, Split, SplitName
 from charlm.corpus.decoding import read_symbols, spool_standard_input, web_pages
 from charlm.corpus.encodings import shown_encoding
 from charlm.corpus.files import list_of
@@ -90,7 +90,7 @@ def _warn_of_web_pages(groups: Sequence[Sequence[Path]], config: CorpusConfig) -
         _warn(list_of(pages, f"HTML, read with its tags; {remedy}"))
 
 
-def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabulary) -> Part:
+def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabulary) -> Split:
     """Decode whole files with the settings of `config`, and encode them in a vocabulary."""
     whole = config.replace(
         paths=tuple(paths),
@@ -100,7 +100,7 @@ def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabul
         max_characters=None,
         split=(1.0, 0.0, 0.0),
     )
-    return build_corpus(whole, vocabulary, is_setting=False).parts["train"]
+    return build_corpus(whole, vocabulary, is_setting=False).splits["train"]
 
 
 def _without_standard_input(paths: Sequence[str], folder: Path) -> list[str]:
@@ -132,24 +132,24 @@ def _encode(
     counts = [symbols.counts - sum(held_out), *held_out]
     if vocabulary is None:
         vocabulary = _vocabulary_of(counts, config)
-    parts: dict[PartName, tuple[int, int]] = {}
-    for name, (start, end), split_counts in zip(PARTS, bounds, counts, strict=True):
+    splits: dict[SplitName, tuple[int, int]] = {}
+    for name, (start, end), split_counts in zip(SPLITS, bounds, counts, strict=True):
         num_unknown = end - start - int(split_counts[list(vocabulary.symbols)].sum())
-        parts[name] = (end - start, num_unknown)
+        splits[name] = (end - start, num_unknown)
         # Most splits have no unknown characters and need no search.
         unknown_from = start if num_unknown else end
         symbols.write_unknown(unknown_from, end, vocabulary, folder / f"{name}.unknown")
-    for name, (start, end) in zip(PARTS[1:], bounds[1:], strict=True):
+    for name, (start, end) in zip(SPLITS[1:], bounds[1:], strict=True):
         symbols.write_ids(start, end, vocabulary, folder / f"{name}.ids")
-    symbols.convert_to_ids(*bounds[0], vocabulary, folder / f"{PARTS[0]}.ids")
+    symbols.convert_to_ids(*bounds[0], vocabulary, folder / f"{SPLITS[0]}.ids")
     starts = [start for start, _ in bounds]
     if config.validation_paths or config.test_paths:
         starts = [0, 0, 0]
     else:
-        texts = [texts[0]] * len(PARTS)
-    origins = dict(zip(PARTS, map(Origin, texts, starts), strict=True))
+        texts = [texts[0]] * len(SPLITS)
+    origins = dict(zip(SPLITS, map(Origin, texts, starts), strict=True))
     write_description(
-        folder, vocabulary, parts, origins, _hapaxes(counts[0], vocabulary, config.minimum_count)
+        folder, vocabulary, splits, origins, _hapaxes(counts[0], vocabulary, config.minimum_count)
     )
 
 
@@ -169,7 +169,7 @@ def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:
     if config.validation_first and not (config.validation_paths or config.test_paths):
         first = ends[1] - ends[0]
         bounds[:2] = (first, ends[1]), (0, first)
-    for name, (start, end), is_wanted in zip(PARTS, bounds, wanted, strict=True):
+    for name, (start, end), is_wanted in zip(SPLITS, bounds, wanted, strict=True):
         if is_wanted and end - start < 2:
             few = f"has {end - start} characters and needs at least 2"
             if sum(wanted) == 1:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from charlm.corpus.corpus import PARTS, Corpus, Origin, Part, PartName
+from charlm.corpus.corpus import SPLITS, Corpus, Origin, Split, SplitName
 from charlm.corpus.vocabulary import UNKNOWN_TYPE, Vocabulary
 from charlm.errors import CorpusError, file_errors
 from charlm.files.atomic import sync
@@ -32,9 +32,9 @@ synchronised to disk before it takes its place, so a power cut leaves no part of
 _BLOCK_BYTES = 1 << 20
 """Number of bytes to read at a time."""
 
-FILES = (*(f"{name}.{kind}" for name in PARTS for kind in ("ids", "unknown")), "corpus.json")
+FILES = (*(f"{name}.{kind}" for name in SPLITS for kind in ("ids", "unknown")), "corpus.json")
 """Names of the files of a corpus in the cache."""
-SKETCHES: dict[PartName, str] = {name: f"{name}.sketch" for name in ("train", "validation")}
+SKETCHES: dict[SplitName, str] = {name: f"{name}.sketch" for name in ("train", "validation")}
 """Names of files that `provenance` may add later."""
 
 
@@ -51,9 +51,9 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
         if digest != _digest_of({key: description[key] for key in description if key != "sha256"}):
             raise InvalidDataError(f"{folder}: changed since it was written")
         vocabulary = Vocabulary.from_json(item(description, "vocabulary", dict))
-        parts: dict[PartName, Part] = {}
-        for name in PARTS:
-            lengths = item(item(description, "parts", dict), name, list)
+        splits: dict[SplitName, Split] = {}
+        for name in SPLITS:
+            lengths = item(item(description, "splits", dict), name, list)
             if list(map(type, lengths)) != [int, int]:
                 raise InvalidDataError("the lengths of a split are invalid")
             length, num_unknown = lengths
@@ -61,11 +61,11 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
             check = _IdsCheck(vocabulary, unknown)
             ids = _map(folder / f"{name}.ids", description, vocabulary.id_type, length, check)
             origin = _origin_of(*item(item(description, "origins", dict), name, list))
-            parts[name] = Part(ids, vocabulary.sizes, unknown, origin)
+            splits[name] = Split(ids, vocabulary.sizes, unknown, origin)
         hapaxes = tuple(item(description, "hapaxes", list))
         if not all(type(one) is int and 0 < one < len(vocabulary) for one in hapaxes):
             raise InvalidDataError("hapaxes are outside the vocabulary")
-        return Corpus(vocabulary, fingerprint, parts, hapaxes)
+        return Corpus(vocabulary, fingerprint, splits, hapaxes)
     except PermissionError as reason:
         raise CorpusError(
             f"{folder}: could not be read ({reason.strerror}); it belongs to another user, set "
@@ -109,15 +109,15 @@ class _IdsCheck:
 def write_description(
     folder: Path,
     vocabulary: Vocabulary,
-    parts: dict[PartName, tuple[int, int]],
-    origins: dict[PartName, Origin],
+    splits: dict[SplitName, tuple[int, int]],
+    origins: dict[SplitName, Origin],
     hapaxes: Sequence[int],
 ) -> None:
     """Write `corpus.json` beside the other files of a corpus.
 
-    `parts` gives the number of characters, and of unknown characters, of each split.
+    `splits` gives the number of characters, and of unknown characters, of each split.
     """
-    files = [folder / f"{name}.{kind}" for name in PARTS for kind in ("ids", "unknown")]
+    files = [folder / f"{name}.{kind}" for name in SPLITS for kind in ("ids", "unknown")]
     digests: dict[str, str | None] = {}
     for path in files:
         with path.open("rb") as file:
@@ -126,7 +126,7 @@ def write_description(
             sync(path)
     description = {
         "vocabulary": vocabulary.to_json(),
-        "parts": parts,
+        "splits": splits,
         "origins": {name: [origin.digest, origin.start] for name, origin in origins.items()},
         "written": {file.name: file.stat().st_mtime_ns for file in files},
         "digests": digests,

@@ -11,8 +11,8 @@ from charlm.corpus.vocabulary import Ids, Sizes, Vocabulary
 _PIECE_LENGTH = 1 << 20
 """Number of characters to count at a time."""
 
-PartName = Literal["train", "validation", "test"]
-PARTS: tuple[PartName, ...] = ("train", "validation", "test")
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Part:
+class Split:
     """A split of a text as ids, with sizes and unknown characters, which ids do not contain."""
 
     ids: Ids
@@ -60,7 +60,7 @@ class Corpus:
     vocabulary: Vocabulary
     fingerprint: str
     """Digest of the text and of every setting that changes the ids."""
-    parts: dict[PartName, Part]
+    splits: dict[SplitName, Split]
     hapaxes: tuple[int, ...]
     """Ids of the rare characters that `batches.hapax_dropout` hides: they occur fewer than twice
     `minimum_count` times in the training split (once, by default). Empty with `unit: byte`."""

@@ -15,7 +15,7 @@ _FIRST_NAMES = {"unify": "normalise"}
 
 
 def digest_of_text(paths: Sequence[str], config: CorpusConfig) -> str:
-    """Return the digest, as in `Part.origin`, of files that are read with the settings `config`."""
+    """Return the digest, as in `Split.origin`, of files read with the settings `config`."""
     digests = file_digests()
     without_builtin = config.replace(paths=tuple(paths), builtin=None)
     files = text_files(without_builtin, (paths, (), ()), digests, is_setting=False)

@@ -6,7 +6,7 @@ Characters of the text outside the vocabulary of the model become one unknown sy
 
 from charlm.config.schema import Config, CorpusConfig
 from charlm.corpus.builder import build_corpus
-from charlm.corpus.corpus import PARTS, Corpus, PartName
+from charlm.corpus.corpus import SPLITS, Corpus, SplitName
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import ConfigError, CorpusError
 
@@ -44,20 +44,20 @@ def _extended(known: Vocabulary, config: CorpusConfig) -> Vocabulary:
 
 def _check_known(corpus: Corpus, config: CorpusConfig, is_from_text: bool) -> None:
     files = {"validation": config.validation_paths, "test": config.test_paths}
-    for name in PARTS:
-        part = corpus.parts[name]
+    for name in SPLITS:
+        split = corpus.splits[name]
         # A fraction of a small text may have new characters.
         is_fraction = is_from_text and not files.get(name, True)
-        if is_fraction or part.num_unknown <= MOST_UNKNOWN_FRACTION * len(part):
+        if is_fraction or split.num_unknown <= MOST_UNKNOWN_FRACTION * len(split):
             continue
         raise CorpusError(
-            f"{part.num_unknown / len(part):.0%} of the characters of the {name} split are not in "
-            "the vocabulary, so the scores of the model would be misleading; "
+            f"{split.num_unknown / len(split):.0%} of the characters of the {name} split are not "
+            "in the vocabulary, so the scores of the model would be misleading; "
             f"{_remedy(name, config, is_from_text)}"
         )
 
 
-def _remedy(name: PartName, config: CorpusConfig, is_from_text: bool) -> str:
+def _remedy(name: SplitName, config: CorpusConfig, is_from_text: bool) -> str:
     if not is_from_text and config.vocabulary != "extend":
         return "add its characters with --set corpus.vocabulary=extend"
     if name != "train" and config.vocabulary_from == "train":

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from charlm.corpus.corpus import Corpus, Part, PartName
+from charlm.corpus.corpus import Corpus, Split, SplitName
 from charlm.corpus.provenance import LEARNT, Record, Through, Use
 from charlm.corpus.shingles import count_common
 from charlm.corpus.vocabulary import Vocabulary
@@ -85,9 +85,11 @@ class Overlap:
         }
 
 
-def overlaps(records: Sequence[Record], part: Part, vocabulary: Vocabulary) -> tuple[Overlap, ...]:
+def overlaps(
+    records: Sequence[Record], split: Split, vocabulary: Vocabulary
+) -> tuple[Overlap, ...]:
     """Return the overlaps of a text with the records that matter for its score."""
-    found = [_overlap(one, part, vocabulary) for one in records]
+    found = [_overlap(one, split, vocabulary) for one in records]
     return tuple(one for one in found if one.is_reported)
 
 
@@ -107,23 +109,23 @@ def caveats(records: Sequence[Record], found: Sequence[Overlap]) -> str:
 def warnings_of(records: Sequence[Record], corpus: Corpus) -> tuple[str, ...]:
     """Warn, before a run, of held-out splits that its teachers or initial model were trained on."""
     inherited = [one for one in records if one.through and one.use in LEARNT]
-    names: tuple[PartName, ...] = ("validation", "test")
+    names: tuple[SplitName, ...] = ("validation", "test")
     return tuple(
         f"the {name} split: {_BIAS_LABEL if overlap.is_biased else ''}{overlap.describe()}"
         for name in names
-        for overlap in overlaps(inherited, corpus.parts[name], corpus.vocabulary)
+        for overlap in overlaps(inherited, corpus.splits[name], corpus.vocabulary)
         if not overlap.is_repetition
     )
 
 
-def _overlap(record: Record, part: Part, vocabulary: Vocabulary) -> Overlap:
+def _overlap(record: Record, split: Split, vocabulary: Vocabulary) -> Overlap:
     """Compare by character ranges if the texts are the same, and by passages otherwise."""
-    start, length = part.origin.start, len(part)
-    is_same = bool(part.origin.digest) and part.origin.digest == record.digest
+    start, length = split.origin.start, len(split)
+    is_same = bool(split.origin.digest) and split.origin.digest == record.digest
     common = min(start + length, record.end) - max(start, record.start) if is_same else 0
     share, passages = max(0, common) / max(1, length), None
     if share < 1:
-        found, compared = count_common(record.sketch, part.ids, vocabulary)
+        found, compared = count_common(record.sketch, split.ids, vocabulary)
         if found / max(1, compared) > share:
             share, passages = found / compared, compared
     is_repetition = is_same and common <= 0

@@ -17,7 +17,7 @@ import numpy as np
 
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.cache import SKETCHES
-from charlm.corpus.corpus import Corpus, Part, PartName
+from charlm.corpus.corpus import Corpus, Split, SplitName
 from charlm.corpus.shingles import MOST_ANCHOR_BITS, Sketch, sketch
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.files.build_folder import built_in
@@ -82,25 +82,25 @@ class Record:
 
 def records_of(corpus: Corpus, config: CorpusConfig) -> tuple[Record, ...]:
     """Return the records of the text of a run: its training split and its validation split."""
-    uses: dict[PartName, Use] = {"train": "learnt from", "validation": "chosen on"}
+    uses: dict[SplitName, Use] = {"train": "learnt from", "validation": "chosen on"}
     return tuple(
-        _record(name_of_part(name, config), use, corpus.parts[name], _cached_sketch(corpus, name))
+        _record(name_of_split(name, config), use, corpus.splits[name], _cached_sketch(corpus, name))
         for name, use in uses.items()
-        if len(corpus.parts[name])
+        if len(corpus.splits[name])
     )
 
 
 def adaptation_record(
-    name: str, paths: tuple[str, ...], part: Part, vocabulary: Vocabulary
+    name: str, paths: tuple[str, ...], split: Split, vocabulary: Vocabulary
 ) -> Record:
     """Return the record of a text that a model was adapted to while it was scored."""
-    read = _record(name, "followed", part, sketch(part.ids, vocabulary))
+    read = _record(name, "followed", split, sketch(split.ids, vocabulary))
     return replace(read, paths=paths)
 
 
-def _record(name: str, use: Use, part: Part, its_sketch: Sketch) -> Record:
-    origin = part.origin
-    return Record(name, use, origin.digest, origin.start, origin.start + len(part), its_sketch)
+def _record(name: str, use: Use, split: Split, its_sketch: Sketch) -> Record:
+    origin = split.origin
+    return Record(name, use, origin.digest, origin.start, origin.start + len(split), its_sketch)
 
 
 def inherit(records: Iterable[Record], through: Through) -> tuple[Record, ...]:
@@ -126,9 +126,9 @@ def mark_fitted(records: Iterable[Record]) -> tuple[Record, ...]:
     )
 
 
-def name_of_part(part: PartName, config: CorpusConfig) -> str:
+def name_of_split(split: SplitName, config: CorpusConfig) -> str:
     """Return the name of the text that a split belongs to."""
-    paths = {"validation": config.validation_paths, "test": config.test_paths}.get(part, ())
+    paths = {"validation": config.validation_paths, "test": config.test_paths}.get(split, ())
     return name_of(paths or config.paths) or str(config.builtin)
 
 
@@ -139,7 +139,7 @@ def name_of(paths: Sequence[str | Path]) -> str:
     return ", ".join(names[:3]) + more
 
 
-def _cached_sketch(corpus: Corpus, name: PartName) -> Sketch:
+def _cached_sketch(corpus: Corpus, name: SplitName) -> Sketch:
     """Return the sketch of a split from the cache; compute and cache it if it is missing."""
     file = cache_folder() / "corpora" / corpus.fingerprint / SKETCHES[name]
     with suppress(OSError):
@@ -148,7 +148,7 @@ def _cached_sketch(corpus: Corpus, name: PartName) -> Sketch:
         is_whole = len(body) % 8 == 1 and hashlib.sha256(body).digest() == digest
         if is_whole and body[0] <= MOST_ANCHOR_BITS:
             return Sketch(np.frombuffer(body[1:], "<u8").astype(np.uint64), body[0])
-    made = sketch(corpus.parts[name].ids, corpus.vocabulary)
+    made = sketch(corpus.splits[name].ids, corpus.vocabulary)
     body = bytes([made.anchor_bits]) + made.hashes.astype("<u8").tobytes()
     with suppress(OSError), built_in(cache_folder()) as folder:  # it only saves time
         (folder / file.name).write_bytes(hashlib.sha256(body).digest() + body)

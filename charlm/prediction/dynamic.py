@@ -17,7 +17,7 @@ from jaxtyping import Float, Int64, Integer
 from torch import Tensor
 from torch.nn import functional as F
 
-from charlm.corpus.corpus import Part
+from charlm.corpus.corpus import Split
 from charlm.corpus.vocabulary import Ids
 from charlm.kernels.loading import computing_in
 from charlm.models.ensemble import AnyModel, Ensemble
@@ -90,9 +90,9 @@ class DynamicEvaluation:
         best = min((Rates(learning=rate) for rate in _LEARNING_RATES), key=nats_at)
         return min((replace(best, pull=pull) for pull in _PULLS), key=nats_at)
 
-    def score(self, part: Part) -> Score:
+    def score(self, split: Split) -> Score:
         """Score every character of a text but the first; raises `CorpusError` if there is none."""
-        return score_of(part, lambda: self._total_nats(part.ids))
+        return score_of(split, lambda: self._total_nats(split.ids))
 
     def _total_nats(self, ids: Ids) -> float:
         mix = self._make_mix(ids) if isinstance(self.model, Ensemble) else _first_network

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from charlm.config.schema import TrainingConfig
 from charlm.config.settings import TextPaths
-from charlm.corpus.corpus import Corpus, Part, PartName
+from charlm.corpus.corpus import Corpus, Split, SplitName
 from charlm.corpus.overlaps import caveats, overlaps
 from charlm.corpus.provenance import Record, adaptation_record, records_of
 from charlm.corpus.vocabulary import Vocabulary
@@ -21,7 +21,7 @@ from charlm.prediction.ngram_text import stored_characters, tensors_to_save
 from charlm.prediction.perplexity import Score
 from charlm.prediction.predictor import Predictor
 from charlm.prediction.scored_text import ScoredText, held_out_split, text_to_score
-from charlm.prediction.scoring import evaluate_part, num_streams, protocol
+from charlm.prediction.scoring import evaluate_split, num_streams, protocol
 from charlm.prediction.timed_scoring import TimeLimit
 from charlm.runs.checkpoint import Checkpoint, write_checkpoint
 from charlm.runs.training_text import training_corpus
@@ -34,32 +34,32 @@ def evaluate(
     predictor: Predictor,
     *,
     text: TextPaths = (),
-    part: PartName | None = None,
+    split: SplitName | None = None,
     rows: int = 1,
 ) -> Score:
     """Score a model on files, or on a split of its training text.
 
     The default is the test split, or the validation split if there is no test split; the same holds
     if the files are a copy of the training text. One row is exact. With more rows, the text is read
-    in that many parallel streams (see `scoring.evaluate_part`). The `protocol` of the score states
+    in that many parallel streams (see `scoring.evaluate_split`). The `protocol` of the score states
     the method and how much of the text the model has seen; `overlaps` has the details.
 
     Raises `CorpusError`, and `DivergenceError` if the model's output is not finite.
     """
-    return evaluate_text(predictor, text, part, rows)[1]
+    return evaluate_text(predictor, text, split, rows)[1]
 
 
 def evaluate_text(
     predictor: Predictor,
     text: TextPaths = (),
-    part: PartName | None = None,
+    split: SplitName | None = None,
     rows: int = 1,
 ) -> tuple[ScoredText, Score]:
     """Score a model as `evaluate` does; return the text, and the score."""
     checkpoint = _checkpoint_of(predictor)
-    scored = text_to_score(checkpoint, text, part)
-    score = evaluate_part(predictor.model, scored.part, rows).checked(scored.name)
-    method = protocol(num_streams(len(scored.part), rows), predictor.model.precision)
+    scored = text_to_score(checkpoint, text, split)
+    score = evaluate_split(predictor.model, scored.split, rows).checked(scored.name)
+    method = protocol(num_streams(len(scored.split), rows), predictor.model.precision)
     return scored, _with_protocol(score, method, scored, checkpoint)
 
 
@@ -67,7 +67,7 @@ def evaluate_dynamically(
     predictor: Predictor,
     *,
     text: TextPaths = (),
-    part: PartName | None = None,
+    split: SplitName | None = None,
     save: str | Path | None = None,
 ) -> tuple[ScoredText, Score, int]:
     """Score a text while training on it: every character is scored before the model learns from it.
@@ -81,16 +81,16 @@ def evaluate_dynamically(
     checkpoint = _checkpoint_of(predictor)
     if save is not None:
         check_is_new(from_user(save), "--save", CheckpointError)
-    scored = text_to_score(checkpoint, text, part)
+    scored = text_to_score(checkpoint, text, split)
     remedy = "omit --dynamic, which needs it"
     corpus = scored.corpus or training_corpus(scored.moved or checkpoint, remedy, remedy)
     records = records_of(corpus, checkpoint.config.corpus)
-    known = overlaps(records, scored.part, checkpoint.vocabulary)
+    known = overlaps(records, scored.split, checkpoint.vocabulary)
     is_validation = any(overlap.use == "chosen on" for overlap in known)
-    rates_text = None if is_validation else corpus.parts["validation"].ids
-    training_ids = corpus.parts["train"].ids
+    rates_text = None if is_validation else corpus.splits["validation"].ids
+    training_ids = corpus.splits["train"].ids
     evaluation = DynamicEvaluation(predictor.model, training_ids, rates_text=rates_text)
-    score, rates = evaluation.score(scored.part).checked(scored.name), evaluation.rates
+    score, rates = evaluation.score(scored.split).checked(scored.name), evaluation.rates
     note = f" (rate {rates.learning:g}, pull {rates.pull:g})"
     score = _with_protocol(score, "online: scored, then trained on", scored, checkpoint, note)
     if save is None:
@@ -106,9 +106,9 @@ def _adapted(
     """Return the checkpoint with a model that has learnt from the scored text."""
     vocabulary, seed = checkpoint.vocabulary, checkpoint.config.training.seed
     opening = Opening.of_passages(
-        model, choose_passages(corpus.parts["train"].ids, vocabulary, seed)
+        model, choose_passages(corpus.splits["train"].ids, vocabulary, seed)
     )
-    record = adaptation_record(scored.title, scored.paths, scored.part, vocabulary)
+    record = adaptation_record(scored.title, scored.paths, scored.split, vocabulary)
     return replace(
         checkpoint,
         weights=tensors_to_save(model, checkpoint),
@@ -125,7 +125,7 @@ def final_score(
     records: Sequence[Record],
     processes: Processes | None = None,
     limit: TimeLimit | None = None,
-) -> tuple[tuple[PartName, Score] | None, str]:
+) -> tuple[tuple[SplitName, Score] | None, str]:
     """Score the held-out split, if there is one; return its name and score, and the protocol.
 
     `records` describe the texts that the model has seen. A split that is too long for the `limit`
@@ -134,24 +134,24 @@ def final_score(
     name = held_out_split(corpus)
     if name is None:
         return None, ""
-    part, characters = corpus.parts[name], None
-    streams = whole_streams(part, training)
-    if limit is not None and len(part) > 1:
+    split, characters = corpus.splits[name], None
+    streams = whole_streams(split, training)
+    if limit is not None and len(split) > 1:
         rows = training.validation_rows
-        streams, characters = limit.choose(model, part.ids, streams, rows, processes)
-    score = evaluate_part(model, part, streams, processes, characters).checked(name)
+        streams, characters = limit.choose(model, split.ids, streams, rows, processes)
+    score = evaluate_split(model, split, streams, processes, characters).checked(name)
     method = protocol(streams, model.precision)
     if limit is not None:
-        method += limit.note(score.characters, len(part) - 1)
-    score = _with_warnings(score, method, records, part, corpus.vocabulary)
+        method += limit.note(score.characters, len(split) - 1)
+    score = _with_warnings(score, method, records, split, corpus.vocabulary)
     return (name, score), score.protocol
 
 
-def whole_streams(part: Part, training: TrainingConfig) -> int:
+def whole_streams(split: Split, training: TrainingConfig) -> int:
     """Return the number of streams in which the whole held-out split is scored after training."""
-    if len(part) <= _EXACT_LIMIT_CHARACTERS:
+    if len(split) <= _EXACT_LIMIT_CHARACTERS:
         return 1
-    return num_streams(len(part), training.validation_rows)
+    return num_streams(len(split), training.validation_rows)
 
 
 def _checkpoint_of(predictor: Predictor) -> Checkpoint:
@@ -164,18 +164,18 @@ def _with_protocol(
 ) -> Score:
     note += scored.note
     records, vocabulary = checkpoint.provenance, checkpoint.vocabulary
-    return _with_warnings(score, method, records, scored.part, vocabulary, note)
+    return _with_warnings(score, method, records, scored.split, vocabulary, note)
 
 
 def _with_warnings(
     score: Score,
     method: str,
     records: Sequence[Record],
-    part: Part,
+    split: Split,
     vocabulary: Vocabulary,
     note: str = "",
 ) -> Score:
     """Return a score with its overlaps, and with the protocol: method, note, then all warnings."""
-    found = overlaps(records, part, vocabulary)
+    found = overlaps(records, split, vocabulary)
     warnings = score.unknown_note + caveats(records, found)
     return replace(score, method=method, protocol=method + note + warnings, overlaps=found)

@@ -25,7 +25,7 @@ COUNTED = "counted_characters"
 
 def text_to_count(corpus: Corpus, characters: int = COUNT_LIMIT_CHARACTERS) -> Ids:
     """Return the part of the training split from which n-grams are counted, in memory."""
-    return np.array(corpus.parts["train"].ids[-characters:])
+    return np.array(corpus.splits["train"].ids[-characters:])
 
 
 def _counted_characters(checkpoint: Checkpoint) -> int:
@@ -85,13 +85,13 @@ def _remedy(path: Path) -> str:
 def _adapted_ids(record: Record, corpus: Corpus, checkpoint: Checkpoint, remedy: str) -> Ids:
     """Return a text that the model was adapted to: a split of the training text, or another."""
     span = (record.digest, record.start, record.end)
-    for part in corpus.parts.values():
-        if (part.origin.digest, part.origin.start, part.origin.start + len(part)) == span:
-            return np.array(part.ids)
-    part = encode_files(record.paths, checkpoint.config.corpus, checkpoint.vocabulary)
-    if (part.origin.digest, 0, len(part)) != span:
+    for split in corpus.splits.values():
+        if (split.origin.digest, split.origin.start, split.origin.start + len(split)) == span:
+            return np.array(split.ids)
+    split = encode_files(record.paths, checkpoint.config.corpus, checkpoint.vocabulary)
+    if (split.origin.digest, 0, len(split)) != span:
         raise CorpusError(
             f"{record.name}: the text has changed since the model was adapted to it; restore it, "
             f"or {remedy}"
         )
-    return np.array(part.ids)
+    return np.array(split.ids)

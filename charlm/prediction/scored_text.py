@@ -8,9 +8,9 @@ from charlm.config.paths import absolute
 from charlm.config.schema import CorpusConfig
 from charlm.config.settings import TextPaths
 from charlm.corpus.builder import encode_files
-from charlm.corpus.corpus import Corpus, Part, PartName
+from charlm.corpus.corpus import Corpus, Split, SplitName
 from charlm.corpus.overlaps import overlaps
-from charlm.corpus.provenance import name_of, name_of_part
+from charlm.corpus.provenance import name_of, name_of_split
 from charlm.errors import CorpusError
 from charlm.runs.checkpoint import Checkpoint
 from charlm.runs.training_text import (
@@ -31,7 +31,7 @@ class ScoredText:
     """A text to score, and how it was found."""
 
     name: str
-    part: Part
+    split: Split
     title: str
     """Name without folders, for the record in a model that is adapted to it."""
     paths: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class ScoredText:
     """Text to append to the protocol of the score."""
 
 
-def text_to_score(checkpoint: Checkpoint, text: TextPaths, part: PartName | None) -> ScoredText:
+def text_to_score(checkpoint: Checkpoint, text: TextPaths, split: SplitName | None) -> ScoredText:
     """Find the text that `charlm eval` scores: `text`, or a split of the training text.
 
     If `text` has the content of the training text, a split of it is scored; if it has that of a
@@ -54,15 +54,15 @@ def text_to_score(checkpoint: Checkpoint, text: TextPaths, part: PartName | None
     config = checkpoint.config.corpus
     if not files:
         corpus = training_corpus(checkpoint, TEXT_OPTION, TEXT_OPTION)
-        return _scored_split(corpus, part, config)
+        return _scored_split(corpus, split, config)
     paths = tuple(absolute(str(path), Path.cwd()) for path in files)
     name, found = name_of(files), moved_text(checkpoint, files)
     if found is None:
-        if part is not None:
-            raise _not_the_training_text(checkpoint, paths, name, part)
-    elif found[0] != "train" and part in (None, found[0]):
+        if split is not None:
+            raise _not_the_training_text(checkpoint, paths, name, split)
+    elif found[0] != "train" and split in (None, found[0]):
         return _separate_split(checkpoint, found, paths, name)
-    elif scored := _split_at(found[1], part, config):
+    elif scored := _split_at(found[1], split, config):
         is_own = found[0] == "train"
         what = "training text: its" if is_own else f"{found[0]} text of the run: the run's"
         note = f"; {name} is the {what} {scored.name} split is scored"
@@ -72,35 +72,38 @@ def text_to_score(checkpoint: Checkpoint, text: TextPaths, part: PartName | None
 
 
 def _separate_split(
-    checkpoint: Checkpoint, found: tuple[PartName, Checkpoint], paths: Sequence[str], name: str
+    checkpoint: Checkpoint, found: tuple[SplitName, Checkpoint], paths: Sequence[str], name: str
 ) -> ScoredText:
     """Return the split that a separate file is, for which the other files are not needed."""
-    split, moved = found
-    part = encode_files(paths, checkpoint.config.corpus, checkpoint.vocabulary)
-    title = f"the {split} split of {name}"
-    return ScoredText(
-        split, part, title, note=f"; {name} is the {split} text of the run", moved=moved
+    split_name, moved = found
+    split = encode_files(paths, checkpoint.config.corpus, checkpoint.vocabulary)
+    title, note = (
+        f"the {split_name} split of {name}",
+        f"; {name} is the {split_name} text of the run",
     )
+    return ScoredText(split_name, split, title, note=note, moved=moved)
 
 
-def _split_at(moved: Checkpoint, part: PartName | None, config: CorpusConfig) -> ScoredText | None:
+def _split_at(
+    moved: Checkpoint, split: SplitName | None, config: CorpusConfig
+) -> ScoredText | None:
     """Return a split of a text that may have moved; None if there is nothing held out in it."""
     corpus = corpus_at_paths(moved, TEXT_OPTION, TEXT_OPTION)
     if corpus.fingerprint != moved.fingerprint:
-        if part is None:
+        if split is None:
             return None
         raise changed_text_error(corpus, moved, TEXT_OPTION, TEXT_OPTION)
-    if part is None and held_out_split(corpus) is None:
+    if split is None and held_out_split(corpus) is None:
         return None
-    return _scored_split(corpus, part, config)
+    return _scored_split(corpus, split, config)
 
 
 def _not_the_training_text(
-    checkpoint: Checkpoint, paths: Sequence[str], name: str, part: PartName
+    checkpoint: Checkpoint, paths: Sequence[str], name: str, split: SplitName
 ) -> CorpusError:
-    """Return the error for `--part` with another text, or with a changed training text."""
+    """Return the error for `--split` with another text, or with a changed training text."""
     config = checkpoint.config.corpus
-    remedy = "omit --part to score all of it as a new text"
+    remedy = "omit --split to score all of it as a new text"
     places = (config.paths, config.validation_paths, config.test_paths)
     if _resolved(paths) in map(_resolved, places):
         return CorpusError(
@@ -116,7 +119,7 @@ def _not_the_training_text(
                 "training text as it was"
             )
     return CorpusError(
-        f"--part {part} needs the training text, and {name} is another text; omit --part, or "
+        f"--split {split} needs the training text, and {name} is another text; omit --split, or "
         "name the training text"
     )
 
@@ -125,17 +128,18 @@ def _resolved(paths: Sequence[str]) -> set[Path]:
     return {Path(path).resolve() for path in paths}
 
 
-def _scored_split(corpus: Corpus, part: PartName | None, config: CorpusConfig) -> ScoredText:
-    name = part or held_out_split(corpus)
-    if name is None or not len(corpus.parts[name]):
+def _scored_split(corpus: Corpus, split: SplitName | None, config: CorpusConfig) -> ScoredText:
+    name = split or held_out_split(corpus)
+    if name is None or not len(corpus.splits[name]):
         raise CorpusError(
-            f"the training text has no {part or 'held-out'} split; name a text to score with --text"
+            f"the training text has no {split or 'held-out'} split; name a text to score with "
+            "--text"
         )
-    title = f"the {name} split of {name_of_part(name, config)}"
-    return ScoredText(name, corpus.parts[name], title, corpus=corpus)
+    title = f"the {name} split of {name_of_split(name, config)}"
+    return ScoredText(name, corpus.splits[name], title, corpus=corpus)
 
 
-def held_out_split(corpus: Corpus) -> PartName | None:
+def held_out_split(corpus: Corpus) -> SplitName | None:
     """Return the split to score a model on: test, else validation, else None."""
-    names: tuple[PartName, ...] = ("test", "validation")
-    return next((name for name in names if len(corpus.parts[name])), None)
+    names: tuple[SplitName, ...] = ("test", "validation")
+    return next((name for name in names if len(corpus.splits[name])), None)

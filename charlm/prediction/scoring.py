@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from charlm.corpus.batch_iterator import Batch
-from charlm.corpus.corpus import Part
+from charlm.corpus.corpus import Split
 from charlm.corpus.vocabulary import Ids
 from charlm.distributed.processes import Processes
 from charlm.errors import CorpusError
@@ -76,9 +76,9 @@ def protocol(streams: int, precision: Precision) -> str:
     return f"approximate: {streams} streams, {context}{products}"
 
 
-def evaluate_part(
+def evaluate_split(
     model: AnyModel,
-    part: Part,
+    split: Split,
     rows: int = 1,
     processes: Processes | None = None,
     characters: int | None = None,
@@ -92,27 +92,27 @@ def evaluate_part(
     in streams spread evenly over it. `processes` share the streams. Raises `CorpusError` for a
     text of fewer than two characters.
     """
-    streams = Streams.of(len(part), rows, characters)
-    score = score_of(part, lambda: _total_nats(model, part.ids, streams, processes), streams)
+    streams = Streams.of(len(split), rows, characters)
+    score = score_of(split, lambda: _total_nats(model, split.ids, streams, processes), streams)
     return replace(score, precision=_precision_of(model, streams))
 
 
-def score_of(part: Part, total: Callable[[], float], streams: Streams | None = None) -> Score:
+def score_of(split: Split, total: Callable[[], float], streams: Streams | None = None) -> Score:
     """Return the score of a text, or of streams of it, whose nats `total` computes.
 
     Raises `CorpusError` for a text of fewer than two characters.
     """
-    if len(part) < 2:
-        raise CorpusError(f"a text of {len(part)} characters has none to predict; give more text")
-    spans = streams.spans if streams is not None else [(1, len(part))]
-    measures = [part.measure(start, end) for start, end in spans]
+    if len(split) < 2:
+        raise CorpusError(f"a text of {len(split)} characters has none to predict; give more text")
+    spans = streams.spans if streams is not None else [(1, len(split))]
+    measures = [split.measure(start, end) for start, end in spans]
     characters = sum(end - start for start, end in spans)
     return Score(
         total(),
         characters,
         bytes=sum(size for size, _ in measures),
         unknown_characters=sum(unknown for _, unknown in measures),
-        origin=part.origin,
+        origin=split.origin,
     )
 
 

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from charlm.config.load import load_config, make_config
 from charlm.config.schema import Config
-from charlm.corpus.provenance import name_of_part
+from charlm.corpus.provenance import name_of_split
 from charlm.errors import CharlmError, ConfigError, file_errors
 from charlm.files.untrusted import InvalidDataError, item
 from charlm.runs.checkpoint_header import open_file, read_entries, step_of
@@ -50,7 +50,7 @@ class ListedRun:
     @property
     def text(self) -> str:
         """Name of the training text; "" if it is unknown."""
-        return name_of_part("train", self.config.corpus) if self.config is not None else ""
+        return name_of_split("train", self.config.corpus) if self.config is not None else ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the run as a JSON object; what is unknown is null."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from charlm.config.paths import absolute
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.cache import cached_corpus
-from charlm.corpus.corpus import Corpus, PartName
+from charlm.corpus.corpus import Corpus, SplitName
 from charlm.corpus.files import find_files
 from charlm.corpus.fingerprints import digest_of_text, fingerprint_of
 from charlm.corpus.provenance import Record
@@ -18,7 +18,7 @@ from charlm.runs.checkpoint import Checkpoint
 
 TEXT_OPTION = "name a copy of it with --text"
 """Remedy for a missing training text, where `--text` takes its new path."""
-_PATH_KEYS: dict[PartName, str] = {
+_PATH_KEYS: dict[SplitName, str] = {
     "train": "paths",
     "validation": "validation_paths",
     "test": "test_paths",
@@ -85,8 +85,8 @@ def changed_text_error(
     config = checkpoint.config.corpus
     digests = {record.digest for record in run_records(checkpoint)}
     key = "paths"
-    if corpus.parts["train"].origin.digest in digests:
-        if config.validation_paths and corpus.parts["validation"].origin.digest not in digests:
+    if corpus.splits["train"].origin.digest in digests:
+        if config.validation_paths and corpus.splits["validation"].origin.digest not in digests:
             key = "validation_paths"
         elif config.test_paths:
             key = "test_paths"
@@ -105,7 +105,7 @@ def with_paths(checkpoint: Checkpoint, files: Sequence[str | Path]) -> Checkpoin
 
 def moved_text(
     checkpoint: Checkpoint, files: Sequence[str | Path]
-) -> tuple[PartName, Checkpoint] | None:
+) -> tuple[SplitName, Checkpoint] | None:
     """Find which text of the run some files are, by content; return None for another text.
 
     "train" is the text of `corpus.paths`; the other names are those of separate files. With the
@@ -124,16 +124,16 @@ def moved_text(
     return None
 
 
-def _digests(checkpoint: Checkpoint, name: PartName) -> set[str]:
+def _digests(checkpoint: Checkpoint, name: SplitName) -> set[str]:
     """Return the digests of the text of a split, from the checkpoint and the cache."""
     uses = {"train": ["learnt from"], "validation": ["chosen on", "fitted on"]}.get(name, [])
     digests = {record.digest for record in run_records(checkpoint) if record.use in uses}
     if name == "test" and (cached := cached_corpus(checkpoint.fingerprint)) is not None:
-        digests.add(cached.parts[name].origin.digest)
+        digests.add(cached.splits[name].origin.digest)
     return digests
 
 
-def _is_same_text(moved: Checkpoint, name: PartName) -> bool:
+def _is_same_text(moved: Checkpoint, name: SplitName) -> bool:
     """Return whether the corpus has the fingerprint of the run with this text as its test text.
 
     The checkpoint has no digest of the test text alone.

@@ -73,7 +73,7 @@ def advise(
     if config.model.tie_weights and "model.embedding_size" in settled:
         settled.add("model.hidden_size")
     choose = partial(_choose, settled=settled)
-    characters, budget = len(corpus.parts["train"]), seconds or config.training.budget or 600.0
+    characters, budget = len(corpus.splits["train"]), seconds or config.training.budget or 600.0
     is_compiled = can_compile(config)
     cell = {"cell": "mogrifier" if is_compiled else "lstm"}
     defaults = ModelConfig().model_dump(exclude={"hidden_size", "embedding_size"})
@@ -92,7 +92,7 @@ def advise(
 
     if not config.ensemble.is_wanted or any(key.startswith("ensemble.") for key in settled):
         # Without the kernels, n-grams are slow; without validation, their weights are not fitted.
-        has_ngrams = is_compiled and len(corpus.parts["validation"]) > 1
+        has_ngrams = is_compiled and len(corpus.splits["validation"]) > 1
         epochs = budget * size_in(budget)[1] / characters
         # The members share a time, so an ensemble needs one.
         epochs = min(epochs, set_epochs or math.inf) if is_timed else 0.0
@@ -220,8 +220,8 @@ def choose_columns(characters: int) -> int:
 def choose_interval(config: Config, corpus: Corpus, epochs: float) -> int:
     """Return the number of steps between validations, which take a small part of the time."""
     batches, limit = config.batches, config.training.validation_characters
-    read = epochs * len(corpus.parts["train"])
-    scored = min(len(corpus.parts["validation"]), limit or math.inf)
+    read = epochs * len(corpus.splits["train"])
+    scored = min(len(corpus.splits["validation"]), limit or math.inf)
     least = max(read / _MAX_VALIDATIONS, scored / (_SCORING_SPEEDUP * _VALIDATION_FRACTION))
     return max(1, math.ceil(least / (batches.batch_size * batches.sequence_length)))
 

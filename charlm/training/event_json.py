@@ -80,7 +80,7 @@ def to_json(event: SeriesEvent) -> tuple[str, dict[str, Any]]:
 
 
 def _start(event: Started) -> dict[str, Any]:
-    parts = event.corpus.parts
+    splits = event.corpus.splits
     return {
         "step": event.resumed_at,
         "progress": event.progress,
@@ -88,7 +88,7 @@ def _start(event: Started) -> dict[str, Any]:
         "best_loss": event.best_loss,
         "parameters": event.model.num_parameters,
         "vocabulary": len(event.corpus.vocabulary),
-        "characters": {name: len(part) for name, part in parts.items()},
+        "characters": {name: len(split) for name, split in splits.items()},
         "device": event.model.device.type,
         "precision": event.model.precision,
         "threads": event.compute.threads,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from charlm.config.schema import Config
-from charlm.corpus.corpus import Corpus, PartName
+from charlm.corpus.corpus import Corpus, SplitName
 from charlm.formatting import count, duration, html_table
 from charlm.kernels.compute import Compute
 from charlm.models.language_model import LanguageModel
@@ -167,7 +167,7 @@ class Finished:
     best_step: int
     best_loss: float | None
     """Nats per character of the validation split; a mixture was fitted on it."""
-    held_out: tuple[PartName, Score] | None
+    held_out: tuple[SplitName, Score] | None
     """The held-out split, test rather than validation, and its score; None if both are empty."""
     protocol: str
     """How the held-out split was scored."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from charlm.config.schema import Config
-from charlm.corpus.corpus import Corpus, Part
+from charlm.corpus.corpus import Corpus, Split
 from charlm.corpus.provenance import mark_fitted, merge
 from charlm.errors import CorpusError
 from charlm.models.device import choose_device
@@ -24,7 +24,7 @@ from charlm.prediction.ngram_text import (
     text_to_count,
 )
 from charlm.prediction.predictor import Predictor
-from charlm.prediction.scoring import evaluate_part
+from charlm.prediction.scoring import evaluate_split
 from charlm.prediction.timed_scoring import TimeLimit
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint
 from charlm.runs.finding import checkpoint_to_use
@@ -60,7 +60,7 @@ def mix_members(
     device = choose_device(config.training.device)
     models = [checkpoint.make_model(device) for checkpoint in checkpoints]
     members = [model for model in models if isinstance(model, LanguageModel)]
-    train, validation = corpus.parts["train"].ids, corpus.parts["validation"]
+    train, validation = corpus.splits["train"].ids, corpus.splits["validation"]
     plan = MixingPlan()
     if end < math.inf:
         rates = measured_rates(members, config, corpus, clock)
@@ -155,11 +155,11 @@ def corpus_of_members(config: Config, checkpoint: Checkpoint) -> Corpus:
 
 
 def _validation_losses(
-    models: Sequence[AnyModel], validation: Part, rows: int, characters: int | None
+    models: Sequence[AnyModel], validation: Split, rows: int, characters: int | None
 ) -> list[float | None]:
     """Score models on the same characters of the validation split; None where there is none."""
     return [
-        evaluate_part(model, validation, rows, characters=characters).nats_per_character
+        evaluate_split(model, validation, rows, characters=characters).nats_per_character
         if len(validation) > 1
         else None
         for model in models

@@ -65,8 +65,8 @@ def measured_rates(
     members: Sequence[LanguageModel], config: Config, corpus: Corpus, clock: CommandClock
 ) -> MixingRates:
     """Measure how fast an ensemble of these members is, on a piece of the text."""
-    train = np.array(corpus.parts["train"].ids[-_PROBE_CHARACTERS:])
-    validation = corpus.parts["validation"].ids
+    train = np.array(corpus.splits["train"].ids[-_PROBE_CHARACTERS:])
+    validation = corpus.splits["validation"].ids
     start = clock.seconds()
     ensemble = Ensemble(members, config.ensemble.ngram_order or 0, train).eval()
     counting = _rate(len(train), clock.seconds() - start) / _COUNTING_SLOWDOWN
@@ -79,7 +79,7 @@ def measured_rates(
         ensemble.fit(train, piece)
         fitting = _rate(len(piece) + CONTEXT_CHARACTERS, clock.seconds() - start)
     name = held_out_split(corpus)
-    streams = whole_streams(corpus.parts[name], config.training) if name else rows
+    streams = whole_streams(corpus.splits[name], config.training) if name else rows
     scoring = scoring_rate(ensemble, train, streams, clock.seconds)
     return MixingRates(counting, fitting, validating, scoring)
 
@@ -94,9 +94,9 @@ def needed_seconds(
     # The networks alone take as long as the ensemble, or less.
     seconds += 2 * reading_seconds(validated, rows, rates.validating)
     if name := held_out_split(corpus):
-        part = corpus.parts[name]
-        streams = whole_streams(part, config.training)
-        seconds += min(reading_seconds(len(part), streams, rates.scoring), most_for_score)
+        split = corpus.splits[name]
+        streams = whole_streams(split, config.training)
+        seconds += min(reading_seconds(len(split), streams, rates.scoring), most_for_score)
     return seconds / (1 - _TAIL_SHARE)
 
 
@@ -154,8 +154,8 @@ class EnsembleTime:
         start, left = self.clock.end_lap(), budget - self._mixing
         self._start = min(start, OVERHEAD_SHARE * left)
         size, order = self.config.ensemble.size, self.config.ensemble.ngram_order
-        parts = map(rough_duration, (start, left - self._start, self._mixing))
-        start_text, training_text, mixing_text = parts
+        splits = map(rough_duration, (start, left - self._start, self._mixing))
+        start_text, training_text, mixing_text = splits
         return (
             f"time: of {rough_duration(budget)}, {start_text} to start, about {training_text} to "
             f"train {count(size, 'network')}, {mixing_text} to "
@@ -191,9 +191,9 @@ class EnsembleTime:
 
 def _most(config: Config, corpus: Corpus) -> tuple[int, int, int]:
     """Return how many characters are counted, fitted to and validated on without a limit."""
-    validation = max(1, len(corpus.parts["validation"]) - 1)
+    validation = max(1, len(corpus.splits["validation"]) - 1)
     validated = min(validation, config.training.validation_characters or validation)
-    counted = min(len(corpus.parts["train"]), COUNT_LIMIT_CHARACTERS)
+    counted = min(len(corpus.splits["train"]), COUNT_LIMIT_CHARACTERS)
     return counted, min(validation, FIT_LIMIT_CHARACTERS), validated
 
 

@@ -98,7 +98,7 @@ class _Series:
                 checked.add(key)
                 corpus = network_run.corpus_to_train_on(run.config)
                 if not self._auto:  # which fits the batches to the text
-                    make_batches(corpus.parts["train"].ids, run.config.batches, seed=0)
+                    make_batches(corpus.splits["train"].ids, run.config.batches, seed=0)
 
     def _check_resumable(self, run: SeriesRun) -> None:
         """Raise `RunError` for a folder with other settings, `CorpusError` for another text."""

@@ -59,7 +59,7 @@ class TrainingState:
         torch.set_num_threads(self.most_threads)
         device = choose_device(training.device)
         model = LanguageModel(config.model, len(corpus.vocabulary))
-        train, share = corpus.parts["train"].ids, processes.share
+        train, share = corpus.splits["train"].ids, processes.share
         self._frequencies = estimate_frequencies(train, len(corpus.vocabulary))
         model.initialize(torch.Generator().manual_seed(training.seed), self._frequencies)
         self.model = model.to(device)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from charlm.corpus.corpus import Part
+from charlm.corpus.corpus import Split
 from charlm.formatting import rough_duration
 from charlm.prediction.evaluation import whole_streams
 from charlm.prediction.scored_text import held_out_split
@@ -114,7 +114,7 @@ class TimeBudget:
     def _measured_end(self, budget: float, is_new: bool) -> float:
         """Measure what the end takes: the last validation, the final score, samples and files."""
         corpus, training = self.state.corpus, self.state.config.training
-        validation, counters = corpus.parts["validation"], self.state.counters
+        validation, counters = corpus.splits["validation"], self.state.counters
         began_at = self.clock.seconds()
         draw_sample(self.state)
         self._tail_seconds = tail_seconds(budget, self.clock.seconds() - began_at)
@@ -128,22 +128,22 @@ class TimeBudget:
                 counters.validation_characters = fitting
             seconds += reading_seconds(counters.validation_characters or most, streams, rate)
         name = held_out_split(corpus)
-        if self.scores_at_end and name is not None and len(part := corpus.parts[name]) > 1:
-            streams = whole_streams(part, training)
-            whole = reading_seconds(len(part) - 1, streams, self._rate(part, streams))
+        if self.scores_at_end and name is not None and len(split := corpus.splits[name]) > 1:
+            streams = whole_streams(split, training)
+            whole = reading_seconds(len(split) - 1, streams, self._rate(split, streams))
             seconds += min(whole, SCORING_SHARE * budget)
         return seconds
 
-    def _rate(self, part: Part, streams: int) -> float:
+    def _rate(self, split: Split, streams: int) -> float:
         state = self.state
-        return scoring_rate(state.model, part.ids, streams, self.clock.seconds, state.processes)
+        return scoring_rate(state.model, split.ids, streams, self.clock.seconds, state.processes)
 
     def _describe(self, start: float, training: float) -> str:
-        parts = (start, training, self._end_seconds)
+        splits = (start, training, self._end_seconds)
         whole = rough_duration(self.budget or 0.0)
         if self.state.trainer.step:
-            whole = f"the {rough_duration(sum(parts))} left of {whole}"
-        start_text, training_text, end_text = map(rough_duration, parts)
+            whole = f"the {rough_duration(sum(splits))} left of {whole}"
+        start_text, training_text, end_text = map(rough_duration, splits)
         line = (
             f"time: of {whole}, {start_text} to start, about {training_text} to train, {end_text} "
             "for the last validation and the score"

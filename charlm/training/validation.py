@@ -6,7 +6,7 @@ from charlm.errors import DivergenceError
 from charlm.prediction.generation import encode_prefix, generate_bytes
 from charlm.prediction.perplexity import Score
 from charlm.prediction.predictor import Predictor
-from charlm.prediction.scoring import evaluate_part
+from charlm.prediction.scoring import evaluate_split
 from charlm.training.state import TrainingState
 
 
@@ -15,13 +15,13 @@ def validation_score(state: TrainingState) -> Score | None:
 
     Raises `DivergenceError` for a loss that is not finite.
     """
-    training, split = state.config.training, state.corpus.parts["validation"]
+    training, split = state.config.training, state.corpus.splits["validation"]
     if not len(split):
         return None
     streams = training.validation_rows
     characters = state.counters.validation_characters or training.validation_characters
     with state.all_threads():
-        score = evaluate_part(state.model, split, streams, state.processes, characters)
+        score = evaluate_split(state.model, split, streams, state.processes, characters)
     if not math.isfinite(score.nats):
         raise DivergenceError(f"step {state.trainer.step}: the validation loss is {score.nats}")
     return score

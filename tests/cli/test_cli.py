@@ -102,10 +102,10 @@ def test_eval_scores_splits_files_and_input(trained: Path, tmp_path: Path) -> No
     bits = of_file["nats_per_character"] * of_file["characters"] / math.log(2)
     bits += of_file["unknown_characters"] * math.log2(0x110000)
     assert of_file["bits_per_byte"] == pytest.approx(bits / size)
-    table = run("eval", trained, "--part", "validation")
+    table = run("eval", trained, "--split", "validation")
     assert "perplexity" in table.stdout
     assert "exact" in table.stdout
-    assert "approximate" in run("eval", trained, "--part", "train", "--rows", 2).stdout
+    assert "approximate" in run("eval", trained, "--split", "train", "--rows", 2).stdout
 
 
 def test_newest_run_is_the_default(trained: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Settings do what they say: durations, limits, texts, names, and what a person types."""
 
+import json
 import re
 import shutil
 from collections import Counter

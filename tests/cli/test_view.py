@@ -345,7 +345,7 @@ def test_eval_says_what_was_learnt_by_heart(tmp_path: Path) -> None:
     log = (last.parent.parent / "metrics.jsonl").read_text("utf-8").splitlines()
     losses = [loss for line in log if (loss := json.loads(line).get("epoch_loss"))]
     assert note and note[1] == f"{math.exp(losses[-1]):.1f}"
-    for options in (("--part", "train"), ("--text", other), ("--dynamic",)):
+    for options in (("--split", "train"), ("--text", other), ("--dynamic",)):
         assert "by heart" not in run("eval", last, *options).stdout
 
 
@@ -355,7 +355,7 @@ def test_a_run_without_split_scores_what_it_read(text_file: Path, tmp_path: Path
     runs = ("--runs", tmp_path, "--name", "whole")
     result = run("train", "quickstart", "--text", text_file, *runs, *SMALL, *settings)
     command = result.stderr.splitlines()[-1].strip()
-    assert command == f"charlm eval {tmp_path / 'whole'} --part train"
+    assert command == f"charlm eval {tmp_path / 'whole'} --split train"
     assert run(*shlex.split(command)[1:]).exit_code == 0
 
 

@@ -25,7 +25,7 @@ from support.corpora import (
 )
 
 from charlm.corpus.builder import build_corpus, encode_files
-from charlm.corpus.corpus import PARTS
+from charlm.corpus.corpus import SPLITS
 from charlm.corpus.decoding import read_symbols
 from charlm.corpus.vocabulary import Symbols, Vocabulary, code_points
 from charlm.errors import CorpusError
@@ -42,7 +42,7 @@ def test_ids_take_few_bytes(num_characters: int, size: int, tmp_path: Path) -> N
     path = tmp_path / "text"
     path.write_text(text, "utf-8", newline="")
     corpus = build_corpus(config_of(path, split=WHOLE))
-    ids = corpus.parts["train"].ids
+    ids = corpus.splits["train"].ids
     assert ids.dtype.kind == "u"
     assert ids.dtype.itemsize == size
     assert len(corpus.vocabulary) == num_characters + 1
@@ -95,7 +95,7 @@ def test_the_splits_join_to_the_text(
         patch.setattr("charlm.corpus.decoding._BLOCK_BYTES", piece)
         corpus = build_corpus(config_of(path, split=split, vocabulary_from="all"))
     assert decoded(corpus) == text
-    for part in corpus.parts.values():
+    for part in corpus.splits.values():
         stretch = corpus.vocabulary.decode(part.ids)
         assert part.measure(0, len(part)) == (len(stretch.encode()), 0)
         assert part.measure(0, 1) == (len(stretch[:1].encode()), 0)
@@ -108,11 +108,11 @@ def test_the_parts_of_bytes_join_to_the_file(data: bytes, scratch: Path) -> None
     path = scratch / "text"
     path.write_bytes(data)
     corpus = build_corpus(config_of(path, unit="byte", split=(0.5, 0.25, 0.25)))
-    assert bytes(np.concatenate([corpus.parts[name].ids for name in PARTS]).tolist()) == data
+    assert bytes(np.concatenate([corpus.splits[name].ids for name in SPLITS]).tolist()) == data
     assert len(corpus.vocabulary) == 256
-    for part in corpus.parts.values():
+    for part in corpus.splits.values():
         assert part.measure(0, len(part)) == (len(part), 0)
-    assert sum(part.num_unknown for part in corpus.parts.values()) == 0
+    assert sum(part.num_unknown for part in corpus.splits.values()) == 0
 
 
 @given(
@@ -130,7 +130,7 @@ def test_rare_characters_share_a_symbol(text: str, minimum_count: int, scratch: 
     assert set(map(chr, corpus.vocabulary.symbols)) == set(text) - rare
     shown = "".join("\N{REPLACEMENT CHARACTER}" if c in rare else c for c in text)
     assert decoded(corpus) == shown
-    part = corpus.parts["train"]
+    part = corpus.splits["train"]
     assert part.num_unknown == sum(character in rare for character in text)
     assert part.measure(0, len(text)) == (len(text.encode()), part.num_unknown)
 
@@ -169,10 +169,10 @@ def test_what_the_vocabulary_is_counted_on(
     path.write_text("a" * 90 + "ab" * 2 + "a" + "c" * 5)
     of_train = build_corpus(config_of(path))
     assert of_train.vocabulary.symbols == (ord("a"),)
-    assert [of_train.parts[name].num_unknown for name in PARTS] == [0, 2, 5]
+    assert [of_train.splits[name].num_unknown for name in SPLITS] == [0, 2, 5]
     of_all = build_corpus(config_of(path, vocabulary_from="all"))
     assert of_all.vocabulary.symbols == (ord("a"), ord("b"), ord("c"))
-    assert [of_all.parts[name].num_unknown for name in PARTS] == [0, 0, 0]
+    assert [of_all.splits[name].num_unknown for name in SPLITS] == [0, 0, 0]
 
 
 def test_an_existing_vocabulary_is_used_as_it_is(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_an_existing_vocabulary_is_used_as_it_is(tmp_path: Path) -> None:
     vocabulary = Vocabulary((ord("a"), ord("b"), ord("z")))
     corpus = build_corpus(config_of(path, minimum_count=1000), vocabulary)
     assert corpus.vocabulary == vocabulary
-    assert [corpus.parts[name].num_unknown for name in PARTS] == [27, 1, 2]
+    assert [corpus.splits[name].num_unknown for name in SPLITS] == [27, 1, 2]
     assert decoded(corpus) == ("abcabcabca" * 10).replace("c", "\N{REPLACEMENT CHARACTER}")
 
 

@@ -19,7 +19,7 @@ from support.corpora import (
 from support.texts import CACHED_TEXT
 
 from charlm.corpus.builder import build_corpus
-from charlm.corpus.corpus import PARTS
+from charlm.corpus.corpus import SPLITS
 from charlm.corpus.vocabulary import Vocabulary
 
 VARIANTS: list[dict[str, Any]] = [
@@ -106,7 +106,7 @@ def test_a_change_of_the_same_size_and_time(cached_text: Path, cache: Path) -> N
 
 def test_cached_ids_are_mapped_and_not_read(cached_text: Path, cache: Path) -> None:
     for _ in range(2):
-        for part in build_corpus(config_of(cached_text)).parts.values():
+        for part in build_corpus(config_of(cached_text)).splits.values():
             assert isinstance(part.ids, np.memmap)
 
 
@@ -120,7 +120,7 @@ def test_packed_bytes_are_another_text(tmp_path: Path, cache: Path) -> None:
     plain.write_bytes(data)
     packed.write_bytes(data)
     lengths = [
-        sum(map(len, build_corpus(config_of(path, unit="byte")).parts.values()))
+        sum(map(len, build_corpus(config_of(path, unit="byte")).splits.values()))
         for path in (plain, packed)
     ]
     assert lengths == [len(data), len(CACHED_TEXT.encode())]
@@ -173,7 +173,7 @@ def _swapped(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("limit", [None, 100])
-@pytest.mark.parametrize("name", [*(f"{part}.ids" for part in PARTS), "corpus.json"])
+@pytest.mark.parametrize("name", [*(f"{part}.ids" for part in SPLITS), "corpus.json"])
 def test_another_content_is_encoded_again(
     name: str, limit: int | None, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,7 +206,7 @@ def test_a_cache_entry_without_digests(cached_text: Path, cache: Path) -> None:
     expected = build_corpus(config_of(cached_text))
     file = cache / "corpora" / expected.fingerprint / "corpus.json"
     about = json.loads(file.read_text())
-    file.write_text(json.dumps({k: about[k] for k in ("vocabulary", "parts", "written")}))
+    file.write_text(json.dumps({k: about[k] for k in ("vocabulary", "splits", "written")}))
     assert facts(build_corpus(config_of(cached_text))) == facts(expected)
     assert "sha256" in json.loads(file.read_text())
 
@@ -227,7 +227,7 @@ def test_unguarded_ids_are_on_the_disk_first(
     corpus = build_corpus(config_of(cached_text))
     sizes = [
         (f"{name}.{kind}", array.nbytes)
-        for name, part in corpus.parts.items()
+        for name, part in corpus.splits.items()
         for kind, array in (("ids", part.ids), ("unknown", part.unknown))
     ]
     assert synced == [(name, size) for name, size in sizes if size > limit]
@@ -239,10 +239,10 @@ FORGED: dict[str, Callable[[dict[str, Any]], object]] = {
     "a hapax in halves": lambda about: about.update(hapaxes=[1.5]),
     "a hapax beyond the vocabulary": lambda about: about.update(hapaxes=[10**6]),
     "a smaller vocabulary": lambda about: about["vocabulary"].update(symbols=[10, 97]),
-    "more unknown than there are": lambda about: about["parts"]["test"].__setitem__(1, 999),
-    "an unknown less": lambda about: about["parts"]["test"].__setitem__(1, -1),
-    "a true count": lambda about: about["parts"]["test"].__setitem__(1, False),
-    "a character less": lambda about: about["parts"]["test"].__setitem__(0, 1),
+    "more unknown than there are": lambda about: about["splits"]["test"].__setitem__(1, 999),
+    "an unknown less": lambda about: about["splits"]["test"].__setitem__(1, -1),
+    "a true count": lambda about: about["splits"]["test"].__setitem__(1, False),
+    "a character less": lambda about: about["splits"]["test"].__setitem__(0, 1),
 }
 
 

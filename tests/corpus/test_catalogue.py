@@ -24,7 +24,7 @@ from charlm.config.schema import CorpusConfig
 from charlm.corpus import catalogue, downloads
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.catalogue import BUILTIN, DownloadableText
-from charlm.corpus.corpus import PARTS
+from charlm.corpus.corpus import SPLITS
 from charlm.errors import CorpusError
 from charlm.files import cache_record
 
@@ -172,7 +172,7 @@ def test_every_built_in_text_is_here(name: str) -> None:
 def test_a_built_in_text_makes_a_corpus(name: str) -> None:
     corpus = build_corpus(CorpusConfig(builtin=name))
     expected = b"".join(path.read_bytes() for path in catalogue.files_of(name)).decode()
-    assert sum(len(corpus.parts[part]) for part in PARTS) == len(expected)
+    assert sum(len(corpus.splits[part]) for part in SPLITS) == len(expected)
 
 
 def test_the_lyrics_are_chinese() -> None:
@@ -391,7 +391,7 @@ def test_a_download_is_kept(
     assert kept == catalogue.download_path("tale")
     assert names_in(folder) == [kept.name]
     corpus = build_corpus(CorpusConfig(builtin="tale"))
-    assert sum(len(part) for part in corpus.parts.values()) == len(TEXT.decode())
+    assert sum(len(part) for part in corpus.splits.values()) == len(TEXT.decode())
 
 
 def test_pieces_are_reported_as_they_arrive(

@@ -16,7 +16,7 @@ from charlm.config.load import load_config, override
 from charlm.config.schema import Config, CorpusConfig
 from charlm.corpus import text_files
 from charlm.corpus.builder import build_corpus, encode_files
-from charlm.corpus.corpus import PARTS
+from charlm.corpus.corpus import SPLITS
 from charlm.corpus.encodings import shown_encoding
 from charlm.corpus.fingerprints import digest_of_text
 from charlm.corpus.legacy_encodings import readings
@@ -44,7 +44,7 @@ def written(path: Path, data: bytes) -> Path:
 
 def text_of(config: CorpusConfig) -> str:
     corpus = build_corpus(config)
-    return "".join(corpus.vocabulary.decode(corpus.parts[name].ids) for name in PARTS)
+    return "".join(corpus.vocabulary.decode(corpus.splits[name].ids) for name in SPLITS)
 
 
 @pytest.mark.parametrize(("encoding", "language"), CASES)
@@ -198,7 +198,7 @@ def test_standard_input_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
     config = CorpusConfig(paths=("-",), split=(1.0, 0.0, 0.0))
     with pytest.warns(CorpusWarning, match=r"^standard input: read as Windows-1252$"):
         corpus = build_corpus(config)
-    assert corpus.vocabulary.decode(corpus.parts["train"].ids) == SENTENCES["German"] * 9
+    assert corpus.vocabulary.decode(corpus.splits["train"].ids) == SENTENCES["German"] * 9
     assert corpus.encodings == {}
 
 

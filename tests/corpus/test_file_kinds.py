@@ -90,7 +90,7 @@ def test_wide_text_is_refused(encoding: str, declared: str, tmp_path: Path) -> N
         build_corpus(CorpusConfig(paths=(str(path),), encoding=declared))
     assert str(caught.value).endswith(f"--set corpus.encoding={encoding}")
     corpus = build_corpus(CorpusConfig(paths=(str(path),), encoding=encoding))
-    assert sum(map(len, corpus.parts.values())) == len(TEXT)
+    assert sum(map(len, corpus.splits.values())) == len(TEXT)
 
 
 @pytest.mark.parametrize("declared", ["utf-8", "latin-1", "cp1252"])
@@ -196,7 +196,7 @@ def test_bytes_may_be_those_of_any_file(tmp_path: Path) -> None:
     for make, _, _ in FILES.values():
         path.write_bytes(make())
         corpus = build_corpus(CorpusConfig(paths=(str(path),), unit="byte"))
-        assert sum(map(len, corpus.parts.values())) == len(make())
+        assert sum(map(len, corpus.splits.values())) == len(make())
 
 
 def test_a_picture_in_a_folder(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_picture_in_a_folder(tmp_path: Path) -> None:
     name, pattern = shlex.split(option)
     assert name == "--text"
     corpus = build_corpus(CorpusConfig(paths=(pattern,)))
-    assert sum(map(len, corpus.parts.values())) == 3 * len(TEXT)
+    assert sum(map(len, corpus.splits.values())) == 3 * len(TEXT)
 
 
 def test_another_encoding_in_a_folder(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_japanese_in_seven_bits_is_refused(escape: str, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"--set corpus\.encoding=iso2022_jp$"):
         build_corpus(CorpusConfig(paths=(str(path),), encoding="utf-8"))
     corpus = build_corpus(CorpusConfig(paths=(str(path),), encoding="iso2022_jp"))
-    assert sum(map(len, corpus.parts.values())) == 30 * len(SENTENCES[7])
+    assert sum(map(len, corpus.splits.values())) == 30 * len(SENTENCES[7])
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])

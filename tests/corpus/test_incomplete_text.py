@@ -95,7 +95,7 @@ def test_a_file_named_twice_is_read_once(folder: Path, again: str) -> None:
     paths = (str(folder / "a.txt"), str(folder / again))
     with pytest.warns(CorpusWarning, match=r"named more than once.*; read only once"):
         corpus = build_corpus(CorpusConfig(paths=paths))
-    assert sum(len(part) for part in corpus.parts.values()) == 22 * 20
+    assert sum(len(part) for part in corpus.splits.values()) == 22 * 20
 
 
 def test_files_passed_over_are_named(folder: Path) -> None:

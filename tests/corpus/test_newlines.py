@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from charlm.config.load import make_config, override
 from charlm.config.schema import Config, CorpusConfig
 from charlm.corpus.builder import build_corpus, encode_files
-from charlm.corpus.corpus import PARTS
+from charlm.corpus.corpus import SPLITS
 from charlm.corpus.decoding import as_read
 from charlm.corpus.newlines import LineEnds, converted
 from charlm.errors import CorpusWarning
@@ -35,7 +35,7 @@ def written(path: Path, text: str) -> Path:
 
 def text_of(config: CorpusConfig) -> str:
     corpus = build_corpus(config)
-    return "".join(corpus.vocabulary.decode(corpus.parts[name].ids) for name in PARTS)
+    return "".join(corpus.vocabulary.decode(corpus.splits[name].ids) for name in SPLITS)
 
 
 @given(pieces=st.lists(st.text(st.sampled_from("a\r\n\r\n"), max_size=5)))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.corpora import MARK, WHOLE, config_of
 
 from charlm.corpus.builder import build_corpus
-from charlm.corpus.corpus import PARTS
+from charlm.corpus.corpus import SPLITS
 from charlm.errors import CorpusError
 
 
@@ -42,7 +42,7 @@ def test_no_split_is_too_short(
     path.write_text("x" * length)
     ends = [int(fractions[0] * length), int(until_test * length), length]
     expected = [end - start for start, end in zip([0, *ends], ends, strict=False)]
-    wanted = zip(PARTS, expected, fractions, strict=True)
+    wanted = zip(SPLITS, expected, fractions, strict=True)
     short = [name for name, size, fraction in wanted if fraction and size < 2]
     if short:
         problem = short[0] if length else "empty"
@@ -50,7 +50,7 @@ def test_no_split_is_too_short(
             build_corpus(config_of(path, split=fractions))
     else:
         corpus = build_corpus(config_of(path, split=fractions))
-        assert [len(corpus.parts[name]) for name in PARTS] == expected
+        assert [len(corpus.splits[name]) for name in SPLITS] == expected
 
 
 @pytest.mark.parametrize("unit", ["character", "byte"])
@@ -63,27 +63,27 @@ def test_validation_may_come_first(tmp_path: Path, unit: str, character: str) ->
     about = {"split": (0.7, 0.1, 0.2), "vocabulary_from": "all", "unit": unit}
     usual = build_corpus(config_of(path, **about))
     first = build_corpus(config_of(path, **about, validation_first=True))
-    ids = [first.parts[name].ids for name in ("validation", "train", "test")]
+    ids = [first.splits[name].ids for name in ("validation", "train", "test")]
     assert first.vocabulary.decode(np.concatenate(ids)) == text
-    assert len(first.parts["validation"]) == len(usual.parts["validation"])
-    assert first.parts["test"].ids.tolist() == usual.parts["test"].ids.tolist()
+    assert len(first.splits["validation"]) == len(usual.splits["validation"])
+    assert first.splits["test"].ids.tolist() == usual.splits["test"].ids.tolist()
 
 
-@pytest.mark.parametrize("given_parts", [("validation",), ("test",), ("validation", "test")])
-def test_separate_files_replace_the_split(given_parts: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("given_splits", [("validation",), ("test",), ("validation", "test")])
+def test_separate_files_replace_the_split(given_splits: tuple[str, ...], tmp_path: Path) -> None:
     """Separate files take the place of the split."""
     texts = {"train": "abcd" * 10, "validation": "abe" * 3, "test": "abf" * 2}
     paths = {name: tmp_path / name for name in texts}
     for name, path in paths.items():
         path.write_text(texts[name])
-    keys = {f"{name}_paths": (str(paths[name]),) for name in given_parts}
+    keys = {f"{name}_paths": (str(paths[name]),) for name in given_splits}
     corpus = build_corpus(config_of(paths["train"], **keys))
-    lengths = {name: len(texts[name]) for name in ("train", *given_parts)}
-    assert {name: len(part) for name, part in corpus.parts.items() if len(part)} == lengths
+    lengths = {name: len(texts[name]) for name in ("train", *given_splits)}
+    assert {name: len(part) for name, part in corpus.splits.items() if len(part)} == lengths
     assert corpus.vocabulary.symbols == tuple(map(ord, "abcd"))
     unknown = {"train": 0, "validation": 3, "test": 2}
-    for name in given_parts:
-        part = corpus.parts["validation" if name == "validation" else "test"]
+    for name in given_splits:
+        part = corpus.splits["validation" if name == "validation" else "test"]
         assert part.num_unknown == unknown[name]
         assert part.measure(0, len(part)) == (len(texts[name]), unknown[name])
 
@@ -103,7 +103,7 @@ def test_max_characters_and_separate_files(tmp_path: Path) -> None:
             max_characters=10,
         )
     )
-    assert [len(corpus.parts[name]) for name in PARTS] == [10, 50, 40]
+    assert [len(corpus.splits[name]) for name in SPLITS] == [10, 50, 40]
 
 
 @pytest.mark.parametrize("text", ["", MARK])

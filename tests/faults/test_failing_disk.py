@@ -162,8 +162,8 @@ def test_failing_cache_keeps_no_half_corpus(
         assert kept is not None or not (cache / "corpora" / whole.fingerprint).exists()
         built = build_corpus(CorpusConfig(paths=(str(text_file),)))
         assert built.fingerprint == whole.fingerprint
-        for name, part in whole.parts.items():
-            assert np.array_equal(built.parts[name].ids, part.ids)
+        for name, part in whole.splits.items():
+            assert np.array_equal(built.splits[name].ids, part.ids)
         if not has_failed:
             assert call > 3
             return

@@ -282,7 +282,7 @@ def test_validation_that_is_not_finite(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A validation loss that is not finite ends the run and is never the best."""
-    monkeypatch.setattr(validation, "evaluate_part", lambda *_: Score(math.nan, 1, 1, 0))
+    monkeypatch.setattr(validation, "evaluate_split", lambda *_: Score(math.nan, 1, 1, 0))
     with pytest.raises(DivergenceError, match=r"step 3: the validation loss is nan.*last"):
         train_here(text_file, tmp_path, "training.steps=3", name="run")
     assert not RunFolder(tmp_path / "run").best.exists()

@@ -133,7 +133,7 @@ from charlm.config.schema import CorpusConfig
 from charlm.corpus.builder import build_corpus
 start = time.perf_counter()
 corpus = build_corpus(CorpusConfig(paths=(sys.argv[1],)))
-assert len(corpus.parts["train"]) > 1e6
+assert len(corpus.splits["train"]) > 1e6
 print(time.perf_counter() - start)
 """
 

@@ -191,7 +191,7 @@ LACKING = {
     "the state": ("charlm.training.state.LanguageModel.initialize", "none"),
     "the first save": ("charlm.training.rollback.Rollback.save", "none"),
     "a step": ("charlm.training.trainer.Trainer.take_step", "none"),
-    "a validation": ("charlm.training.validation.evaluate_part", "kept"),
+    "a validation": ("charlm.training.validation.evaluate_split", "kept"),
     "a sample": ("charlm.training.validation.generate_bytes", "kept"),
     "the final score": ("charlm.training.loop.final_score", "kept"),
 }

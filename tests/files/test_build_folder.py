@@ -45,7 +45,7 @@ def read_together(*arguments):
 builder.read_symbols = read_together
 built = builder.build_corpus(CorpusConfig(paths=(text,)))
 digest = hashlib.sha256()
-for part in built.parts.values():
+for part in built.splits.values():
     digest.update(built.vocabulary.decode(part.ids).encode())
 print(built.fingerprint, digest.hexdigest())
 """

@@ -34,7 +34,7 @@ from charlm.config.schema import Config, CorpusConfig, ModelConfig
 from charlm.corpus import catalogue as texts
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.cache import FILES, SKETCHES
-from charlm.corpus.corpus import PARTS, Corpus
+from charlm.corpus.corpus import SPLITS, Corpus
 from charlm.corpus.provenance import records_of
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.files import measurements
@@ -143,7 +143,7 @@ class Targets:
         about = json.loads((folder / "corpus.json").read_text())
         del about["sha256"]
         change(data, about)
-        names = [f"{name}.{kind}" for name in PARTS for kind in ("ids", "unknown")]
+        names = [f"{name}.{kind}" for name in SPLITS for kind in ("ids", "unknown")]
         path = folder / data.draw(st.sampled_from(names))
         path.write_bytes(data.draw(damages(path.read_bytes()) | st.just(path.read_bytes())))
         if isinstance(digests := about.get("digests"), dict):
@@ -304,14 +304,14 @@ def encodable(name: str) -> bool:
 
 
 def texts_of(corpus: Corpus) -> list[str]:
-    return [corpus.vocabulary.decode(part.ids) for part in corpus.parts.values()]
+    return [corpus.vocabulary.decode(part.ids) for part in corpus.splits.values()]
 
 
 def use_corpus(corpus: Corpus) -> None:
     """Read all ids, teach the unknown sign as training does, and score."""
     texts_of(corpus)
     assert all(0 < int(one) < len(corpus.vocabulary) for one in corpus.hapaxes)
-    for part in corpus.parts.values():
+    for part in corpus.splits.values():
         if len(part) > 1:  # as whoever scores one asks
             size, unknown = part.measure(1, len(part))
             assert Score(1.0, len(part) - 1, size, unknown).bits_per_byte > 0

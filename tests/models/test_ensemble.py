@@ -226,7 +226,7 @@ def test_ensemble_is_used_as_one_model(text_file: Path, tmp_path: Path) -> None:
     assert "was also adapted to the test split of text.txt" in " ".join(shown.split())
     again = CliRunner().invoke(app, ["eval", str(saved), "--dynamic", "--save", str(saved)])
     assert "exists already" in again.output
-    shown = charlm("eval", tmp_path / "both", "--part", "validation").stdout
+    shown = charlm("eval", tmp_path / "both", "--split", "validation").stdout
     assert "the mixture was fitted on all of it" in " ".join(shown.split())
     assert "fitted" not in charlm("eval", tmp_path / "both").stdout
 
@@ -305,7 +305,7 @@ def test_standard_input_cannot_be_read_twice() -> None:
     [
         (["--dynamic", "--rows", "2"], "--dynamic cannot be combined with --rows"),
         (["--save", "file"], "--save requires --dynamic"),
-        (["--text", __file__, "--part", "test"], "is another text; omit --part"),
+        (["--text", __file__, "--split", "test"], "is another text; omit --split"),
         (["--dynamic", "--save", "missing/file"], "no such folder"),
         (["--dynamic", "--save", "."], "exists already"),
     ],

@@ -16,7 +16,7 @@ from charlm.corpus.builder import build_corpus
 from charlm.models.ensemble import Ensemble
 from charlm.models.ngrams import make_ngrams
 from charlm.prediction.dynamic import DynamicEvaluation, Rates
-from charlm.prediction.scoring import evaluate_part, total_nats
+from charlm.prediction.scoring import evaluate_split, total_nats
 from charlm.runs.checkpoint import read_checkpoint
 
 SETTINGS = [
@@ -32,9 +32,9 @@ def test_members_and_mixture_have_one_text(tmp_path: Path) -> None:
     settings.append("training.validation_rows=2")
     finished = charlm.train(text=path, runs=tmp_path, settings=settings)
     folder = finished.folder.path
-    part = build_corpus(read_checkpoint(finished.folder.best).config.corpus).parts["validation"]
+    part = build_corpus(read_checkpoint(finished.folder.best).config.corpus).splits["validation"]
     losses = [
-        evaluate_part(charlm.load(where).model, part, 2, characters=600).nats_per_character
+        evaluate_split(charlm.load(where).model, part, 2, characters=600).nats_per_character
         for where in (folder / "member-1", folder / "member-2", folder)
     ]
     assert [one.best_loss for one in finished.networks] == pytest.approx(losses[:2], rel=1e-6)

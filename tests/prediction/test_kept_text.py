@@ -122,7 +122,9 @@ def test_adapted_text_is_counted_again(
     models = [one.model for one in found]
     assert all(isinstance(model, Ensemble) for model in models)
     np.testing.assert_array_equal(models[0].counted, models[1].counted)
-    assert evaluate(found[0], part="validation").nats == evaluate(found[1], part="validation").nats
+    assert (
+        evaluate(found[0], split="validation").nats == evaluate(found[1], split="validation").nats
+    )
 
 
 def test_adapted_text_is_counted_in_memory(

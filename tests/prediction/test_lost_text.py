@@ -66,7 +66,7 @@ def test_a_lost_file_of_a_split_has_a_remedy(folder: Path, part: str, file: str)
         (lambda: resume(run), RESUME.format(part)),
         (lambda: resume(run, text=text), RESUME.format(part)),
         (lambda: evaluate(load(run)), EVAL),
-        (lambda: evaluate(load(run), text=text, part="validation"), EVAL),
+        (lambda: evaluate(load(run), text=text, split="validation"), EVAL),
         (lambda: evaluate(load(run), text=text), EVAL),
     ]
     for action, remedy in actions:
@@ -75,7 +75,7 @@ def test_a_lost_file_of_a_split_has_a_remedy(folder: Path, part: str, file: str)
         assert "?," not in said
         assert ("? If not, " in said) == ("did you mean" in said)
     resume(run, settings=[f"corpus.{part}_paths={folder / 'moved' / file}"])
-    assert evaluate(load(run), part="validation").nats > 0
+    assert evaluate(load(run), split="validation").nats > 0
 
 
 @pytest.mark.parametrize("cache", ["cached", "new cache"])
@@ -85,16 +85,16 @@ def test_a_moved_file_of_a_split_is_scored(
 ) -> None:
     """`eval --text` recognises its content, and says which split it is."""
     run, moved = folder / "runs" / "sep", folder / f"moved-{file}"
-    before = evaluate(load(run), part=part)
+    before = evaluate(load(run), split=part)
     (folder / file).rename(moved)
     if cache != "cached":
         monkeypatch.setenv("CHARLM_CACHE", str(folder / "empty"))
     for wanted in (None, part):
-        found = evaluate(load(run), text=moved, part=wanted)
+        found = evaluate(load(run), text=moved, split=wanted)
         assert (found.nats, found.overlaps) == (before.nats, before.overlaps)
         assert f"; {moved.name} is the {part} text of the run" in found.protocol
     other: Any = "test" if part == "validation" else "validation"
-    assert evaluate(load(run), text=moved, part=other).nats > 0
+    assert evaluate(load(run), text=moved, split=other).nats > 0
     code, said = invoke("eval", run, "--text", moved)
     assert code == 0 and f"text {part} " in said
     code, said = invoke("eval", run, "--text", moved, "--dynamic")
@@ -105,12 +105,12 @@ def test_a_moved_file_of_a_split_is_scored(
 def test_a_split_needs_no_other_file(folder: Path, part: Any, file: str) -> None:
     """All files may have moved: the text of a split is enough to score it."""
     run = folder / "runs" / "sep"
-    before = evaluate(load(run), part=part).nats
+    before = evaluate(load(run), split=part).nats
     (folder / "moved").mkdir()
     for name in ("novel.txt", "v.txt", "e.txt"):
         (folder / name).rename(folder / "moved" / name)
     moved = folder / "moved" / file
-    assert evaluate(load(run), text=moved, part=part).nats == before
+    assert evaluate(load(run), text=moved, split=part).nats == before
     code, said = invoke("eval", run, "--text", moved, "--dynamic")
     assert code == 1 and said.endswith("omit --dynamic, which needs it")
 
@@ -122,15 +122,15 @@ def test_a_changed_file_of_a_split_is_named(folder: Path, part: str, file: str) 
     run = folder / "runs" / "sep"
     actions: list[tuple[Callable[[], object], str]] = [
         (lambda: resume(run), RESUME.format(part)),
-        (lambda: evaluate(load(run), text=folder / "novel.txt", part="validation"), EVAL),
+        (lambda: evaluate(load(run), text=folder / "novel.txt", split="validation"), EVAL),
     ]
     for action, remedy in actions:
         said = refusal(action)
         assert said.startswith(f"{folder / file}: the text has changed")
         assert said.endswith(f"restore it, or {remedy}")
     assert "of the run" not in evaluate(load(run), text=folder / file).protocol
-    said = refusal(lambda: evaluate(load(run), text=folder / file, part="test"))
-    assert said.startswith(f"{file} has changed since the model was trained on it; omit --part")
+    said = refusal(lambda: evaluate(load(run), text=folder / file, split="test"))
+    assert said.startswith(f"{file} has changed since the model was trained on it; omit --split")
 
 
 def test_lost_text_with_similar_names(folder: Path) -> None:
@@ -146,15 +146,15 @@ def test_split_of_a_changed_text(folder: Path) -> None:
     text, run = folder / "novel.txt", folder / "runs" / "one"
     text.write_text(words(0, 1500) + words(8, 300), encoding="utf-8")
     copy = shutil.copy(text, folder / "longer.txt")
-    said = refusal(lambda: evaluate(load(run), text=text, part="test"))
+    said = refusal(lambda: evaluate(load(run), text=text, split="test"))
     assert said == (
-        "novel.txt has changed since the model was trained on it; omit --part to score all of it "
+        "novel.txt has changed since the model was trained on it; omit --split to score all of it "
         "as a new text, or restore it"
     )
-    said = refusal(lambda: evaluate(load(run), text=copy, part="test"))
-    assert said.startswith("longer.txt repeats the training text, but differs from it; omit --part")
-    said = refusal(lambda: evaluate(load(run), text=folder / "e.txt", part="test"))
-    assert said.startswith("--part test needs the training text, and e.txt is another text")
+    said = refusal(lambda: evaluate(load(run), text=copy, split="test"))
+    assert said.startswith("longer.txt repeats the training text, but differs from it; omit --")
+    said = refusal(lambda: evaluate(load(run), text=folder / "e.txt", split="test"))
+    assert said.startswith("--split test needs the training text, and e.txt is another text")
     assert evaluate(load(run), text=text).nats > 0
 
 

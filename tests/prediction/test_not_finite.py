@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from charlm.config.schema import Config, GenerationConfig, ModelConfig
-from charlm.corpus.corpus import Part
+from charlm.corpus.corpus import Split
 from charlm.corpus.vocabulary import UNKNOWN_TYPE, Vocabulary
 from charlm.errors import DivergenceError
 from charlm.models.ensemble import AnyModel, Ensemble
@@ -111,9 +111,9 @@ def test_choosing_needs_finite_logits(bad: float, settings: dict[str, Any]) -> N
         choose(torch.tensor([[0.0, 1.0], [0.0, bad]]), config, uniforms)
 
 
-def part_of_letters() -> Part:
+def part_of_letters() -> Split:
     ids = LETTERS.encode_text("abcdefgh" * 80)
-    return Part(ids, LETTERS.sizes, np.zeros(0, UNKNOWN_TYPE))
+    return Split(ids, LETTERS.sizes, np.zeros(0, UNKNOWN_TYPE))
 
 
 @pytest.mark.parametrize("rows", [1, 2])

@@ -204,9 +204,9 @@ def test_adapted_model_has_new_opening(tmp_path: Path) -> None:
     run = train(tmp_path / "text", tmp_path, "training.steps=4")
     saved = tmp_path / "adapted"
     before = charlm.load(run.path)
-    evaluation.evaluate_dynamically(before, part="test", save=saved)
+    evaluation.evaluate_dynamically(before, split="test", save=saved)
     after = charlm.load(saved)
-    ids = training_text.training_corpus(read_checkpoint(run.best)).parts["train"].ids
+    ids = training_text.training_corpus(read_checkpoint(run.best)).splits["train"].ids
     passages = choose_passages(ids, after.vocabulary, 0)
     again, kept = Opening.of_passages(after.model, passages), after.opening
     assert again is not None

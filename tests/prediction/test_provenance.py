@@ -58,13 +58,13 @@ def test_held_out_split_has_no_warning(folder: Path) -> None:
 
 @pytest.mark.parametrize("place", ["o.txt", "../{}/o.txt", "copy.txt"])
 def test_copy_of_training_text(folder: Path, place: str) -> None:
-    """The part that is meant is scored, whatever the path is, and `--part` may name another."""
+    """The part that is meant is scored, whatever the path is, and `--split` may name another."""
     text = folder / place.format(folder.name)
     found, own = score(folder, "run", text=text), score(folder, "run")
     assert (found.nats, found.characters) == (own.nats, own.characters)
     assert f"{text.name} is the training text: its test split is scored" in found.protocol
-    validation = score(folder, "run", text=text, part="validation")
-    assert validation.nats == score(folder, "run", part="validation").nats
+    validation = score(folder, "run", text=text, split="validation")
+    assert validation.nats == score(folder, "run", split="validation").nats
 
 
 def test_moved_text_is_scored(tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def test_separate_files_are_separate_texts(tmp_path: Path) -> None:
 
 
 def test_a_part_of_another_text_is_refused(folder: Path) -> None:
-    with pytest.raises(CorpusError, match=r"other\.txt is another text; omit --part"):
-        score(folder, "run", text=folder / "other.txt", part="train")
+    with pytest.raises(CorpusError, match=r"other\.txt is another text; omit --split"):
+        score(folder, "run", text=folder / "other.txt", split="train")
 
 
 def test_changed_text_reports_overlap(folder: Path) -> None:
@@ -123,9 +123,9 @@ def test_passage_is_found_in_another_file(folder: Path) -> None:
 
 def test_use_of_each_split_is_reported(folder: Path) -> None:
     """A score reports which split was trained on and which was selected on."""
-    trained = score(folder, "run", part="train").protocol
+    trained = score(folder, "run", split="train").protocol
     assert trained.endswith(f"; {BIASED}the model was trained on all of it (o.txt)")
-    chosen = score(folder, "run", part="validation").protocol
+    chosen = score(folder, "run", split="validation").protocol
     assert chosen.endswith("; the checkpoint was selected on all of it (o.txt)")
 
 
@@ -167,7 +167,9 @@ def test_teacher_is_not_reported_twice(folder: Path) -> None:
     settings = (*TINY, f"training.teachers={folder / 'runs' / 'run'}")
     begin(folder, "same", settings=settings)
     for part in ("train", "validation"):
-        assert score(folder, "same", part=part).protocol == score(folder, "run", part=part).protocol
+        assert (
+            score(folder, "same", split=part).protocol == score(folder, "run", split=part).protocol
+        )
 
 
 def test_initial_model_is_reported(folder: Path) -> None:
@@ -193,8 +195,8 @@ def test_ensemble_has_records_of_members(folder: Path) -> None:
     """An ensemble has the records of its members."""
     settings = (*TINY, "ensemble.members=2", "ensemble.ngram_order=2")
     assert begin(folder, "two", settings=settings) == "exact: state carried through the whole text"
-    assert BIASED in score(folder, "two", part="train").protocol
-    fitted = score(folder, "two", part="validation").protocol
+    assert BIASED in score(folder, "two", split="train").protocol
+    fitted = score(folder, "two", split="validation").protocol
     assert fitted.endswith("; the mixture was fitted on all of it (o.txt)")
     assert len(load(folder / "runs" / "two").checkpoint.provenance) == 2  # type: ignore[union-attr]
 

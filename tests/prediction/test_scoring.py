@@ -8,15 +8,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.scoring import VOCABULARY, a_part, make_model, random_ids
+from support.scoring import VOCABULARY, a_split, make_model, random_ids
 
-from charlm.corpus.corpus import Part
+from charlm.corpus.corpus import Split
 from charlm.corpus.vocabulary import UNKNOWN_TYPE
 from charlm.errors import CorpusError
 from charlm.models.language_model import LanguageModel
 from charlm.prediction import scoring
 from charlm.prediction.perplexity import Score
-from charlm.prediction.scoring import WARM_UP, Streams, evaluate_part, total_nats
+from charlm.prediction.scoring import WARM_UP, Streams, evaluate_split, total_nats
 
 
 def one_by_one(model: LanguageModel, ids: np.ndarray) -> float:
@@ -135,7 +135,7 @@ def test_the_first_character_counts_nowhere() -> None:
     ids = np.array([0, 4, 3, 0, 3], np.uint8)
     sizes = np.array([0, 1, 1, 3, 2, *[1] * 6], np.uint8)
     unknown = np.array([(0, 4), (3, 2)], UNKNOWN_TYPE)
-    score = evaluate_part(make_model(), Part(ids, sizes, unknown))
+    score = evaluate_split(make_model(), Split(ids, sizes, unknown))
     assert (score.characters, score.bytes, score.unknown_characters) == (4, 2 + 3 + 2 + 3, 1)
 
 
@@ -143,4 +143,4 @@ def test_the_first_character_counts_nowhere() -> None:
 def test_too_short_text_is_refused(length: int) -> None:
     """A text without a second character cannot be scored."""
     with pytest.raises(CorpusError, match="none to predict"):
-        evaluate_part(make_model(), a_part(random_ids(length)))
+        evaluate_split(make_model(), a_split(random_ids(length)))

@@ -12,7 +12,7 @@ from charlm.config.schema import Config, CorpusConfig, ModelConfig
 from charlm.corpus import cache
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.cache import cached_corpus
-from charlm.corpus.corpus import PARTS
+from charlm.corpus.corpus import SPLITS
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError
 from charlm.models.language_model import LanguageModel
@@ -86,7 +86,7 @@ def test_checked_ids_are_mapped(
     """A file of ids that replaces the checked one is not mapped."""
     monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
     built = build_corpus(CorpusConfig(paths=(str(text_file),)))
-    expected = {name: built.parts[name].ids.tolist() for name in PARTS}
+    expected = {name: built.splits[name].ids.tolist() for name in SPLITS}
     folder = tmp_path / "cache" / "corpora" / built.fingerprint
     true_digest = cache._digest_of_file
 
@@ -101,7 +101,7 @@ def test_checked_ids_are_mapped(
     monkeypatch.setattr(cache, "_digest_of_file", digest_of_file)
     cached = cached_corpus(built.fingerprint)
     assert cached is not None
-    assert {name: cached.parts[name].ids.tolist() for name in PARTS} == expected
+    assert {name: cached.splits[name].ids.tolist() for name in SPLITS} == expected
 
 
 def test_newest_run_while_files_vanish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from charlm.config.schema import CorpusConfig
-from charlm.corpus.corpus import PARTS, Corpus, Part
+from charlm.corpus.corpus import SPLITS, Corpus, Split
 from charlm.corpus.decoding import read_symbols
 from charlm.corpus.vocabulary import Symbols
 
@@ -49,16 +49,16 @@ def read(*files: Path, block: int | None = None, **keys: Any) -> str:
 
 def decoded(corpus: Corpus) -> str:
     """Join the splits of a corpus to its text."""
-    return "".join(corpus.vocabulary.decode(corpus.parts[name].ids) for name in PARTS)
+    return "".join(corpus.vocabulary.decode(corpus.splits[name].ids) for name in SPLITS)
 
 
 def facts(corpus: Corpus) -> tuple[Any, ...]:
     """All that is known of a corpus but its fingerprint."""
 
-    def of_part(part: Part) -> tuple[Any, ...]:
+    def of_split(part: Split) -> tuple[Any, ...]:
         return part.ids.tolist(), part.unknown.tolist(), part.measure(0, len(part))
 
-    parts = (of_part(corpus.parts[name]) for name in PARTS)
+    parts = (of_split(corpus.splits[name]) for name in SPLITS)
     return corpus.vocabulary, corpus.hapaxes, *parts
 
 

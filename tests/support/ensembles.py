@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from charlm.config.schema import ModelConfig
-from charlm.corpus.corpus import Part
+from charlm.corpus.corpus import Split
 from charlm.corpus.vocabulary import UNKNOWN_TYPE
 from charlm.models.language_model import LanguageModel
 
@@ -26,5 +26,5 @@ def make_member(seed: int) -> LanguageModel:
     return model.eval()
 
 
-def part_of(ids: np.ndarray) -> Part:
-    return Part(ids.astype(np.uint8), np.ones(SIZE, np.uint8), np.zeros(0, UNKNOWN_TYPE))
+def part_of(ids: np.ndarray) -> Split:
+    return Split(ids.astype(np.uint8), np.ones(SIZE, np.uint8), np.zeros(0, UNKNOWN_TYPE))

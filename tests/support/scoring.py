@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from charlm.config.schema import ModelConfig
-from charlm.corpus.corpus import Part
+from charlm.corpus.corpus import Split
 from charlm.corpus.vocabulary import UNKNOWN_TYPE
 from charlm.models.language_model import LanguageModel
 
@@ -22,5 +22,5 @@ def random_ids(length: int) -> np.ndarray:
     return np.random.default_rng(length).integers(0, VOCABULARY, length).astype(np.uint8)
 
 
-def a_part(ids: np.ndarray) -> Part:
-    return Part(ids, np.ones(VOCABULARY, np.uint8), np.zeros(0, UNKNOWN_TYPE))
+def a_split(ids: np.ndarray) -> Split:
+    return Split(ids, np.ones(VOCABULARY, np.uint8), np.zeros(0, UNKNOWN_TYPE))

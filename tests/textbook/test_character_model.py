@@ -14,13 +14,13 @@ from torch.nn import functional as F
 
 from charlm.config.schema import Config, ModelConfig, TrainingConfig
 from charlm.corpus.batches import RandomBatches, SequentialBatches
-from charlm.corpus.corpus import Part
+from charlm.corpus.corpus import Split
 from charlm.corpus.vocabulary import UNKNOWN_TYPE, Ids, Vocabulary, code_points
 from charlm.models.language_model import LanguageModel
 from charlm.prediction.generation import generate
 from charlm.prediction.perplexity import perplexity
 from charlm.prediction.predictor import Predictor
-from charlm.prediction.scoring import evaluate_part
+from charlm.prediction.scoring import evaluate_split
 from charlm.training.trainer import Trainer
 
 # 5. 6.2.3: a character-level language model of 想要有直升机
@@ -111,12 +111,12 @@ def test_6_4_bounds_of_perplexity() -> None:
     model = LanguageModel(ModelConfig(cell="rnn", hidden_size=8, embedding_size=None), 50)
     for parameter in model.parameters():
         nn.init.zeros_(parameter)
-    text = Part(np.full(200, 3), np.ones(50, np.uint8), np.zeros(0, UNKNOWN_TYPE))
-    assert evaluate_part(model, text).perplexity == pytest.approx(50)  # zero logits
+    text = Split(np.full(200, 3), np.ones(50, np.uint8), np.zeros(0, UNKNOWN_TYPE))
+    assert evaluate_split(model, text).perplexity == pytest.approx(50)  # zero logits
     model.b_q.data[3] = 1000.0  # sure, and right
-    assert evaluate_part(model, text).perplexity == 1.0
+    assert evaluate_split(model, text).perplexity == 1.0
     model.b_q.data[4] = 2000.0  # sure, and wrong
-    assert evaluate_part(model, text).perplexity == math.inf
+    assert evaluate_split(model, text).perplexity == math.inf
 
 
 def test_6_4_definition_of_perplexity(
@@ -126,8 +126,8 @@ def test_6_4_definition_of_perplexity(
     ids = torch.tensor(phrase.tolist())
     logits, _ = small_model(ids[:-1].unsqueeze(1), small_model.initial_state(1))
     mean = F.cross_entropy(logits[:, 0], ids[1:]).item()
-    text = Part(phrase, vocabulary.sizes, np.zeros(0, UNKNOWN_TYPE))
-    assert evaluate_part(small_model, text).perplexity == pytest.approx(math.exp(mean))
+    text = Split(phrase, vocabulary.sizes, np.zeros(0, UNKNOWN_TYPE))
+    assert evaluate_split(small_model, text).perplexity == pytest.approx(math.exp(mean))
     assert perplexity(mean) == math.exp(mean)
 
 

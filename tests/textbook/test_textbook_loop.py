@@ -35,7 +35,7 @@ def start_of(config: Config, dtype: torch.dtype) -> tuple[LanguageModel, Batches
     corpus = build_corpus(config.corpus)
     model = LanguageModel(config.model, len(corpus.vocabulary))
     model.initialize(torch.Generator().manual_seed(0))
-    return model.to(dtype), make_batches(corpus.parts["train"].ids, config.batches, seed=0)
+    return model.to(dtype), make_batches(corpus.splits["train"].ids, config.batches, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -141,10 +141,10 @@ def test_6_4_training_lowers_perplexity(sampling: str) -> None:
     vocabulary_size = len(corpus.vocabulary)
     model = LanguageModel(config.model, vocabulary_size)
     model.initialize(torch.Generator().manual_seed(config.training.seed))
-    batches = make_batches(corpus.parts["train"].ids, config.batches, config.training.seed)
+    batches = make_batches(corpus.splits["train"].ids, config.batches, config.training.seed)
     reports = list(Trainer(model, batches, config.training, clock=lambda: 0.0))
     perplexities = [epoch_perplexity(reports, epoch) for epoch in (1, 2, 3, 4)]
-    assert len(corpus.parts["train"]) == 10_000
+    assert len(corpus.splits["train"]) == 10_000
     assert math.exp(reports[0].loss) == pytest.approx(vocabulary_size, rel=0.05)
     assert all(later < earlier for earlier, later in pairwise(perplexities))
     assert perplexities[-1] < vocabulary_size / 2

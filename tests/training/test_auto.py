@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from charlm.cli.main import app
 from charlm.config.load import load_config
 from charlm.config.schema import Config, EnsembleConfig, TrainingConfig
-from charlm.corpus.corpus import Corpus, Part, PartName
+from charlm.corpus.corpus import Corpus, Split, SplitName
 from charlm.corpus.vocabulary import UNKNOWN_TYPE, Vocabulary
 from charlm.kernels import compiler
 from charlm.training import auto
@@ -56,12 +56,12 @@ def test_a_short_text_is_read_in_fewer_columns(characters: int) -> None:
 
 
 def a_corpus(characters: int, validation: int = 1000, symbols: int = 50) -> Corpus:
-    def part(length: int) -> Part:
-        return Part(
+    def part(length: int) -> Split:
+        return Split(
             np.ones(length, np.uint8), np.ones(symbols, np.uint8), np.zeros(0, UNKNOWN_TYPE)
         )
 
-    parts: dict[PartName, Part] = {
+    parts: dict[SplitName, Split] = {
         "train": part(characters),
         "validation": part(validation),
         "test": part(1000),

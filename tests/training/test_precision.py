@@ -154,7 +154,7 @@ def test_a_score_in_bfloat16_says_so(
         *("--set=training.steps=2", "--set", f"training.precision={precision}"),
     )
     run = result.stdout.strip()
-    options = ["--rows", rows, "--part", "train"]
+    options = ["--rows", rows, "--split", "train"]
     said = json.loads(command("eval", run, *options, "--json").stdout)["protocol"]
     assert ("products in bfloat16" in said) == is_said
     assert ("in bfloat16" in " ".join(command("eval", run, *options).stdout.split())) == is_said

@@ -124,7 +124,7 @@ def test_averages_predict_and_change_no_loss(text_file: Path, tmp_path: Path) ->
         assert torch.equal(tensors[f"weights.{name}"], tensor)
     scores = [line["validation_loss"] for line in lines(run) if "validation_loss" in line]
     for path in (run.last, run.best):
-        score = charlm.evaluate(charlm.load(path), part="validation").nats_per_character
+        score = charlm.evaluate(charlm.load(path), split="validation").nats_per_character
         assert score == pytest.approx(min(scores), rel=1e-4)
         assert not torch.equal(weights(path)["b_q"], weights(plain.last)["b_q"])
 
@@ -256,7 +256,7 @@ def test_validation_scores_the_whole_split(text_file: Path, tmp_path: Path) -> N
         "training.steps=5",
         on_event=lambda event: seen.append(event) if isinstance(event, Validated) else None,
     )
-    whole = charlm.evaluate(charlm.load(run.path), part="validation")
+    whole = charlm.evaluate(charlm.load(run.path), split="validation")
     assert [event.score.characters for event in seen] == [whole.characters]
     assert seen[0].score.nats == pytest.approx(whole.nats, rel=1e-4)
 
@@ -285,10 +285,10 @@ def test_best_and_last_checkpoint(text_file: Path, tmp_path: Path) -> None:
         "training.schedule=constant",
     )
     of_step = {r["step"]: r["validation_loss"] for r in lines(run) if "validation_loss" in r}
-    assert charlm.evaluate(charlm.load(run.best), part="validation").nats_per_character == (
+    assert charlm.evaluate(charlm.load(run.best), split="validation").nats_per_character == (
         pytest.approx(min(of_step.values()), rel=1e-4)
     )
-    assert charlm.evaluate(charlm.load(run.last), part="validation").nats_per_character == (
+    assert charlm.evaluate(charlm.load(run.last), split="validation").nats_per_character == (
         pytest.approx(of_step[60], rel=1e-4)
     )
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from support.commands import SMALL, run
-from support.scoring import a_part, make_model, random_ids
+from support.scoring import a_split, make_model, random_ids
 
 import charlm
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.builder import build_corpus
 from charlm.models.language_model import LanguageModel
-from charlm.prediction.scoring import WARM_UP, Streams, evaluate_part
+from charlm.prediction.scoring import WARM_UP, Streams, evaluate_split
 from charlm.training.events import Event, Validated
 
 
@@ -38,7 +38,7 @@ def test_streams_read_what_precedes_them(size: int, characters: int | None) -> N
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(4)  # so that the state remembers, and a false one is seen
-    score = evaluate_part(model, a_part(ids), 3, characters=characters)
+    score = evaluate_split(model, a_split(ids), 3, characters=characters)
     expected = 0.0
     length = 900 // 3 if characters == 900 else -(-(size - 1) // 3)
     step = (size - 1) // 3 if characters == 900 else length
@@ -57,12 +57,12 @@ def test_bytes_and_unknowns_of_streams(tmp_path: Path) -> None:
     validation.write_text(text, "utf-8")
     keys = {"paths": (str(training),), "validation_paths": (str(validation),)}
     corpus = build_corpus(CorpusConfig.model_validate(keys))
-    part = corpus.parts["validation"]
+    part = corpus.splits["validation"]
     cut = Streams.of(len(text), 7, 4000)
     scored = "".join(text[start:end] for start, end in cut.spans)
     assert len(cut) == 7
     model = make_model()
-    score = evaluate_part(model, part, 7, characters=4000)
+    score = evaluate_split(model, part, 7, characters=4000)
     assert score.characters == len(scored)
     assert score.bytes == len(scored.encode())
     assert score.unknown_characters == scored.count("Ж")
@@ -97,7 +97,7 @@ def test_validation_equals_the_plain_loop(tmp_path: Path) -> None:
     finished = charlm.train(text=path, runs=tmp_path, settings=settings, on_event=note)
     predictor = charlm.load(finished.folder.path)
     assert predictor.checkpoint is not None
-    ids = build_corpus(predictor.config.corpus).parts["validation"].ids
+    ids = build_corpus(predictor.config.corpus).splits["validation"].ids
     starts = (np.arange(4) * ((len(ids) - 1) // 4)).tolist()
     model = predictor.model
     assert isinstance(model, LanguageModel)
