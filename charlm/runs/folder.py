@@ -55,6 +55,9 @@ class RunFolder(RunPaths):
         self.is_writer = is_writer
         self.logs = logs or Logs(path, is_writer=is_writer)
 
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
     @property
     def metrics(self) -> Path:
         return self.logs.metrics

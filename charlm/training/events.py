@@ -1,7 +1,7 @@
 """The events of training, for the console and for programs that call `charlm.train`."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +50,10 @@ class Started:
     """Everything is ready for the first step, or for the next one of a resumed run."""
 
     folder: RunFolder
-    config: Config
-    corpus: Corpus
-    compute: Compute
-    model: LanguageModel
+    config: Config = field(repr=False)
+    corpus: Corpus = field(repr=False)
+    compute: Compute = field(repr=False)
+    model: LanguageModel = field(repr=False)
     resumed_at: int
     """Steps that a resumed run had taken; 0 for a new one."""
     progress: float

@@ -45,3 +45,13 @@ def test_a_sample_tells_the_loss_of_its_epoch(text_file: Path, tmp_path: Path) -
     samples = [event for event in events if isinstance(event, Sampled)]
     assert [x.training_loss for x in samples if x.epochs.is_integer()] == expected
     assert len(expected) == 2 and len(samples) > 2
+
+
+def test_events_can_be_printed(text_file: Path, tmp_path: Path) -> None:
+    """With `on_event=print`, no event prints the text, the config or the weights."""
+    events: list[Event] = []
+    settings = ["training.steps=2", "training.validate_every=1", "ensemble.members=1"]
+    run = train(text_file, tmp_path, *settings, "ensemble.ngram_order=2", on_event=events.append)
+    assert len({type(event) for event in events}) > 6
+    assert repr(run) == f"RunFolder({str(run.path)!r})"
+    assert {type(event): len(repr(event)) for event in events if len(repr(event)) > 700} == {}
