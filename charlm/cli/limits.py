@@ -1,30 +1,25 @@
-"""The limits of training: how they are shown, and the one that charlm chooses."""
+"""Tell for how long charlm trains."""
 
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from charlm.config.schema import Config, TrainingConfig
-from charlm.files.strict_yaml import NULL
 from charlm.formatting import count, option_duration, rough_duration
 from charlm.training.time_shares import MIXING_SHARE, SCORING_SHARE
 
-DEFAULT_BUDGET = "5m"
-"""Time of a training, with its score, if neither a config nor the user sets a limit."""
-_LIMITS = ("training.epochs", "training.steps", "training.budget")
+_MOST_NAMED_TEXTS = 3
+"""Number of texts that a message names; it counts the rest."""
 
 
-def with_limit(settings: Sequence[str], swept: Collection[str] = ()) -> list[str]:
-    """Return settings that set a limit of training: their own, or the default budget.
-
-    A limit of epochs or steps replaces the budget of the config; a budget can be set beside it.
-    `swept` are the keys that get their values later.
-    """
-    given = {key.strip(): value.strip() for key, _, value in (s.partition("=") for s in settings)}
-    if "training.budget" in {*given, *swept}:
-        return [*settings]
-    given |= dict.fromkeys(swept, "swept")
-    is_limited = any(not re.fullmatch(NULL, given.get(key, "null")) for key in _LIMITS)
-    return [f"training.budget={'null' if is_limited else DEFAULT_BUDGET}", *settings]
+def announcement(texts: Sequence[str], config: Config) -> list[str]:
+    """Return what charlm does with a text without a config, for how long, and how to stop."""
+    shown = ", ".join(texts[:_MOST_NAMED_TEXTS])
+    more = len(texts) - _MOST_NAMED_TEXTS
+    what = f"{shown} and {count(more, 'more text')}" if more > 0 else shown
+    return [
+        f"charlm chooses a model for {what or config.corpus.builtin}, and trains it for at most "
+        f"{describe_limits(config.training)}; --budget sets another time",
+        "Ctrl-C stops earlier and saves the model; --resume continues the training",
+    ]
 
 
 def describe_limits(training: TrainingConfig, member_budget: float | None = None) -> str:

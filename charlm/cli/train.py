@@ -14,6 +14,9 @@ from charlm.distributed.launch import launched
 from charlm.errors import CharlmError
 from charlm.training.command_clock import CommandClock
 
+Show = Callable[[Any], None]
+"""Receives the events of a training, or of a series; their types load torch."""
+
 
 @with_setting_options
 def train(
@@ -90,54 +93,63 @@ def train(
     stops; continue with --resume.
     """
     clock = CommandClock()
-    from charlm.cli.limits import describe_time, with_limit
-    from charlm.cli.training_inputs import announcement, sort_inputs
-    from charlm.config.load import check_keys, load_config, to_yaml
+    from charlm.cli.limits import announcement, describe_time
+    from charlm.config.load import check_keys, to_yaml
     from charlm.corpus.early_check import check_text
     from charlm.files.locations import from_user
     from charlm.runs.names import check_is_free
     from charlm.runs.paths import RunPaths
+    from charlm.training.inputs import Inputs
 
     if resume is not None and str(resume).startswith("-"):
         raise CharlmError(f"--resume needs a run folder, not {resume}")
     series = series_arguments(seeds, sweep or ())
     if series and (resume is not None or print_config):
         raise CharlmError("--seeds and --sweep cannot be combined with --resume or --print-config")
-    config, texts = sort_inputs(inputs or ())
-    texts, settings = [*texts, *(text or ())], set_ or []
+    swept = series.get("sweep", ())
+    given = Inputs.of(inputs or (), text or (), set_ or (), auto or None, swept)
     if resume is not None:
-        if (config, name, auto, print_config) != (None, None, False, False):
+        if given.has_config or (name, auto, print_config) != (None, False, False):
             raise CharlmError(
                 "--resume cannot be combined with CONFIG, --name, --auto or --print-config"
             )
         RunPaths(from_user(resume)).check_exists()
-        check_keys(settings)
-        _run(
-            lambda start, view: start.resume(
-                resume, text=texts, settings=settings, on_event=view, clock=clock
-            ),
-            _Output(json_, quiet),
-        )
+        check_keys(set_ or ())
+        run = resume
+
+        def continue_run(show: Show) -> None:
+            from charlm.training import start
+
+            start.resume(run, text=given.texts, settings=set_ or (), on_event=show, clock=clock)
+
+        _run(continue_run, _Output(json_, quiet))
         return
-    is_chosen = auto or (config is None and bool(texts))
-    if is_chosen and print_config:
+    if given.is_chosen and print_config:
         raise CharlmError(
             "--print-config needs a CONFIG, such as quickstart, and no --auto: otherwise charlm "
             "chooses the settings when training begins"
         )
-    if is_chosen and config is None:
-        settings = with_limit(settings, series.get("sweep", ()))
-    about: Any = {"text": texts, "settings": settings, "name": name, "runs": runs}
-    about |= {"auto": is_chosen}
     if series:
-        _run(
-            lambda start, view: _train_series(
-                config or "quickstart", **series, **about, on_event=view
-            ),
-            _Output(json_, quiet, is_series=True),
-        )
+
+        def begin_series(show: Show) -> None:
+            from charlm.training.series import train_series
+
+            finished = train_series(
+                given.config,
+                **series,
+                text=given.texts,
+                settings=given.settings,
+                name=name,
+                runs=runs,
+                auto=given.is_chosen,
+                on_event=show,
+            )
+            if finished.failed:  # a run diverged, which has been printed
+                raise typer.Exit(1)
+
+        _run(begin_series, _Output(json_, quiet, is_series=True))
         return
-    resolved = load_config(config or "quickstart", settings, texts)
+    resolved = given.resolve()
     if print_config:
         print(to_yaml(resolved), end="")
         if resolved.training.budget is not None and not quiet:
@@ -149,21 +161,23 @@ def train(
         if name is not None:
             check_is_free(from_user(runs), name)
         check_text(resolved.corpus)
-    _run(
-        lambda start, view: start.train(
-            config or "quickstart", **about, on_event=view, clock=clock
-        ),
-        _Output(json_, quiet),
-        [] if quiet or not is_chosen else announcement(texts, resolved),
-    )
 
+    def begin_run(show: Show) -> None:
+        from charlm.training import start
 
-def _train_series(*arguments: Any, **options: Any) -> None:
-    """Train a series; exit with code 1 if a run diverged, which has been printed."""
-    from charlm.training.series import train_series
+        start.train(
+            given.config,
+            text=given.texts,
+            settings=given.settings,
+            name=name,
+            runs=runs,
+            auto=given.is_chosen,
+            on_event=show,
+            clock=clock,
+        )
 
-    if train_series(*arguments, **options).failed:
-        raise typer.Exit(1)
+    first_lines = [] if quiet or not given.is_chosen else announcement(given.texts, resolved)
+    _run(begin_run, _Output(json_, quiet), first_lines)
 
 
 class _Output(NamedTuple):
@@ -175,11 +189,11 @@ class _Output(NamedTuple):
 
 
 def _run(
-    begin: Callable[[Any, Callable[[Any], None]], object],
+    begin: Callable[[Show], None],
     output: _Output,
     first_lines: Sequence[str] = (),
 ) -> None:
-    """Train; `begin` gets the module that trains and the receiver of events."""
+    """Train; `begin` gets the receiver of events."""
     has_steps = False
 
     def show(event: Any) -> None:
@@ -198,7 +212,6 @@ def _run(
         from charlm.cli.json_events import JsonEvents
         from charlm.cli.progress import TrainingView
         from charlm.cli.series import SeriesView
-        from charlm.training import start
         from charlm.training.events import Stepped, Stopping
 
         make_view = SeriesView if output.is_series else TrainingView
@@ -206,7 +219,7 @@ def _run(
         events = JsonEvents(view) if output.json else None
         receive = events or view
         with closing(view), events.reporting_errors() if events else nullcontext():
-            begin(start, show)
+            begin(show)
     except KeyboardInterrupt:
         if not has_steps and not output.quiet:
             print_message("stopped before the first step; nothing was saved")

@@ -18,6 +18,7 @@ from charlm.runs.names import check_name
 from charlm.runs.training_text import training_corpus
 from charlm.training import ensemble_run, network_run, start
 from charlm.training.events import Finished
+from charlm.training.inputs import Inputs
 from charlm.training.launch_rules import check_text_can_be_read_again
 from charlm.training.resume_rules import changeable_settings, check_resumable, check_same
 from charlm.training.series_events import RunBegins, RunFailed, SeriesBegins, SeriesEvent
@@ -49,6 +50,8 @@ def train_series(
     no result, and the next one begins.
     """
     text = (text,) if isinstance(text, str | Path) else tuple(text)
+    named = config if isinstance(config, Config) else str(config)
+    stem = Inputs(named, tuple(map(str, text)), (), auto).stem
     planned = plan_series(
         config,
         text=text,
@@ -56,7 +59,7 @@ def train_series(
         seeds=seeds,
         sweep=sweep or {},
         folder=from_user(runs),
-        stem=name or start._stem(config, text, auto),
+        stem=name or stem,
     )
     series = _Series(planned, text, auto)
     series.check()

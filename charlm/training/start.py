@@ -1,15 +1,17 @@
 """Start training and resume it: the Python interface of `charlm train`."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from os import PathLike
 from pathlib import Path
+from typing import Unpack
 
 import torch
 
-from charlm.config.load import load_config, override, relocate
+from charlm.config.load import relocate
 from charlm.config.schema import Config
 from charlm.config.settings import TextPaths
+from charlm.config.shortcuts import Shortcuts, with_shortcuts
 from charlm.corpus.builder import build_corpus
 from charlm.distributed.joining import joined_processes
 from charlm.distributed.launch import launch_name, launched
@@ -19,13 +21,14 @@ from charlm.errors import ConfigError, memory_errors
 from charlm.files.locations import from_user
 from charlm.runs.creation import create_run_folder
 from charlm.runs.folder import RunFolder
-from charlm.runs.names import check_is_free, name_from_text
+from charlm.runs.names import check_is_free
 from charlm.training import network_run
 from charlm.training.auto import advise
 from charlm.training.calibration import choose_precision
 from charlm.training.command_clock import CommandClock
 from charlm.training.ensemble_run import check_text, train_members
 from charlm.training.events import Advised, Event, Finished
+from charlm.training.inputs import Inputs
 from charlm.training.launch_rules import AUTO, check_launch, check_text_can_be_read_again
 from charlm.training.member_logs import locked_folder
 from charlm.training.mixing_time import expected_training_seconds
@@ -33,45 +36,46 @@ from charlm.training.resume_rules import check_resumable, check_same
 
 
 def train(
-    config: str | Path | Config = "quickstart",
-    *,
+    *inputs: str | PathLike[str] | Config,
     text: TextPaths = (),
     settings: Iterable[str] = (),
     name: str | None = None,
-    runs: str | Path = "runs",
-    auto: bool = False,
+    runs: str | PathLike[str] = "runs",
+    auto: bool | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
     clock: CommandClock | None = None,
+    **shortcuts: Unpack[Shortcuts],
 ) -> Finished:
-    """Train a model in a new run folder, `runs/name`.
+    """Train a model in a new run folder, `runs/name`, as `charlm train` does; print nothing.
 
-    Without `name`, runs are numbered under the name of the text, or of the config without a text.
-    `config` is a name or a file, and `settings` (`section.key=value`) change it. `text` (files,
-    folders, globs) replaces the text of the config before the settings apply. With `auto`, charlm
-    chooses model, batches and schedule for the text, except what the settings set. `on_event` gets
-    each event; if it raises an exception, training saves after the step and raises it. A time
-    budget counts from the start of `clock`, or else from this call.
+    `inputs` are texts (files, folders, globs, "-") and at most one config (the name of a shipped
+    one, a .yaml file or a `Config`), in any order. For a text without a config, charlm chooses
+    model, batches and schedule, except what is set: for 5 minutes, or until the limit that is set.
+    Without a text, it trains on that of the config (default: "quickstart").
+
+    `text` names texts, too, `auto` decides whether charlm chooses, and `settings`
+    (`section.key=value`) set keys of the config. Short names of keys are `budget`, `epochs`,
+    `steps`, `learning_rate`, `batch_size`, `sequence_length`, `seed`, `deterministic`, `cell`,
+    `layers`, `hidden_size` and `dropout`. Without `name`, runs are numbered under the name of the
+    text, or of the config without a text. `on_event` gets each event; if it raises an exception,
+    training saves after the step and raises it. A time budget counts from the start of `clock`, or
+    else from this call.
 
     Raises `CharlmError`. On Ctrl-C it saves and raises `KeyboardInterrupt`. The processes of a
     `torchrun` launch train one model together; after a restart they resume the run.
     """
     clock = clock or CommandClock()
-    text = [text] if isinstance(text, str | Path) else list(text)
-    stem = _stem(config, text, auto)
-    settings, runs = list(settings), from_user(runs)
-    if isinstance(config, Config):
-        resolved = override(config, settings, text)
-    else:
-        resolved = load_config(config, settings, text)
-    check_launch(resolved, name, auto)
+    given = Inputs.of(inputs, text, with_shortcuts(settings, shortcuts), auto)
+    resolved, runs, stem = given.resolve(), from_user(runs), given.stem
+    check_launch(resolved, name, given.is_chosen)
     with _restore_threads(), joined_processes() as processes, _memory_errors(resolved):
         emit = on_event if processes.is_first else _ignore
         if name is not None and _is_restarted(runs / name, processes):
             return _resume(runs / name, processes, emit, clock, expected=resolved)
-        if auto:
+        if given.is_chosen:
             if name is not None:
                 check_is_free(runs, name)  # before the advice, which takes seconds
-            resolved = _advised(resolved, settings, emit, clock)
+            resolved = _advised(resolved, given.settings, emit, clock)
         if resolved.ensemble.is_wanted:
             check_text_can_be_read_again(resolved, "an ensemble")
             resolved = network_run.check_text(resolved)
@@ -94,14 +98,6 @@ def train(
         return network_run.train_network(resolved, make_folder, processes, emit, clock)
 
 
-def _stem(config: str | Path | Config, text: Sequence[str | Path], auto: bool) -> str:
-    """Return the name, without a number, of the runs of a text, or else of a config."""
-    if text:
-        return name_from_text(text)
-    stem = "run" if isinstance(config, Config) else Path(config).stem
-    return "auto" if auto and stem == "quickstart" else stem  # charlm replaces all its settings
-
-
 def resume(
     run: str | PathLike[str],
     *,
@@ -109,16 +105,18 @@ def resume(
     settings: Iterable[str] = (),
     on_event: Callable[[Event], None] = lambda event: None,
     clock: CommandClock | None = None,
+    **shortcuts: Unpack[Shortcuts],
 ) -> Finished:
     """Resume a run from its last checkpoint, with the same results as without the stop.
 
     The settings are those of the checkpoint; changes of `config.yaml` are ignored and reported.
     `text` gives the new path of a text that has moved; the settings `corpus.validation_paths` and
     `corpus.test_paths` give those of separate files. Settings may also change the limits of
-    training, and how often it logs, validates and saves. Raises `RunError` if a setting changes
-    anything that finished steps depend on, and `CorpusError` for another text.
+    training, and how often it logs, validates and saves; the short names are those of `train`.
+    Raises `RunError` if a setting changes anything that finished steps depend on, and `CorpusError`
+    for another text.
     """
-    clock = clock or CommandClock()
+    clock, settings = clock or CommandClock(), with_shortcuts(settings, shortcuts)
     with _restore_threads(), joined_processes() as processes:
         emit = on_event if processes.is_first else _ignore
         return _resume(from_user(run), processes, emit, clock, text=text, settings=settings)

@@ -597,7 +597,7 @@ def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     (folder / "text.txt").write_text(TEXT, "utf-8")
     settings = ["training.steps=8", "ensemble.members=2", "ensemble.ngram_order=2"]
     return charlm.train(
-        text=folder / "text.txt", runs=folder, name="run", settings=[*TINY, *settings]
+        "quickstart", text=folder / "text.txt", runs=folder, name="run", settings=[*TINY, *settings]
     )
 
 

@@ -309,10 +309,12 @@ def stop_within_a_step(trainer, batch):
 
 small = ["model.hidden_size=8", "training.steps=6", "training.log_every=1", "generation.length=5"]
 small += ["training.device=cpu", "training.precision=float32", "training.threads=1"]
-whole = charlm.train(text="text", name="whole", settings=small).folder
+whole = charlm.train("quickstart", text="text", name="whole", settings=small).folder
 charlm.training.trainer.Trainer._forward_and_backward = stop_within_a_step
 really = time.perf_counter()
-stopped = charlm.train(text="text", name="run", settings=small, on_event=events.append).folder
+stopped = charlm.train(
+    "quickstart", text="text", name="run", settings=small, on_event=events.append
+).folder
 really = time.perf_counter() - really
 charlm.training.trainer.Trainer._forward_and_backward = forward_and_backward
 [pause] = [event for event in events if isinstance(event, Paused)]
@@ -331,7 +333,9 @@ def stop_within_a_budget(event):
         stop_for(3.0)
 
 budget = ["training.budget=2", *small[:1], *small[2:], "training.validate_every=null"]
-end = charlm.train(text="text", name="budget", settings=budget, on_event=stop_within_a_budget)
+end = charlm.train(
+    "quickstart", text="text", name="budget", settings=budget, on_event=stop_within_a_budget
+)
 assert end.step > 4, end.step
 print("no time lost")
 """

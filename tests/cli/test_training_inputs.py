@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from support.commands import command, refused, run
 from support.texts import TEXT
 
-from charlm.cli.limits import DEFAULT_BUDGET, with_limit
-from charlm.cli.training_inputs import sort_inputs
 from charlm.config.load import config_names, load_config
 from charlm.training import auto
+from charlm.training.inputs import DEFAULT_BUDGET, sort_inputs, with_limit
 
 TEXTS = ("novel.txt", "My Novel.txt", "poems", "-", "more/*.txt", "~nobody.txt")
 

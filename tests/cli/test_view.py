@@ -62,7 +62,12 @@ def watch(
         patch.setenv("COLUMNS", str(columns))
         view = TrainingView(clock=Clock(seconds))
         finished = charlm.train(
-            text=text, runs=runs, name="run", settings=[*TINY, *settings], on_event=view
+            "quickstart",
+            text=text,
+            runs=runs,
+            name="run",
+            settings=[*TINY, *settings],
+            on_event=view,
         )
     return out.written, err.written, finished
 
@@ -161,7 +166,9 @@ def started(text_file: Path, tmp_path: Path) -> Iterator[Any]:
     """The first event of a training."""
     events: list[Event] = []
     settings = [*TINY, "training.steps=1"]
-    charlm.train(text=text_file, runs=tmp_path, settings=settings, on_event=events.append)
+    charlm.train(
+        "quickstart", text=text_file, runs=tmp_path, settings=settings, on_event=events.append
+    )
     return iter(events)
 
 

@@ -62,9 +62,10 @@ def test_what_was_known_is_predicted_as_before(keys: dict[str, Any], tmp_path: P
     small += [f"model.{key}={json.dumps(value)}" for key, value in keys.items()]
     about: Any = {"runs": tmp_path, "on_event": lambda event: None}
     base = charlm.train(
-        text=base_text, name="base", settings=[*small, "training.steps=30"], **about
+        "quickstart", text=base_text, name="base", settings=[*small, "training.steps=30"], **about
     ).folder.path
     tuned = charlm.train(
+        "quickstart",
         text=text,
         name="tuned",
         settings=[
@@ -234,9 +235,9 @@ def test_an_extending_run_is_resumed_exactly(latin: Path, cyrillic: Path, tmp_pa
     settings = [setting.removeprefix("--set=") for setting in (*SMALL, EXTEND)]
     settings += [f"training.start_from={latin}", "training.steps=12", "training.save_every=5"]
     about: Any = {"text": cyrillic, "runs": tmp_path, "settings": settings}
-    whole = charlm.train(**about, name="whole").folder
+    whole = charlm.train("quickstart", **about, name="whole").folder
     with pytest.raises(PowerLossError):
-        charlm.train(**about, name="broken", on_event=crash_at(8))
+        charlm.train("quickstart", **about, name="broken", on_event=crash_at(8))
     broken = charlm.resume(tmp_path / "broken").folder
     assert_same_weights(broken.last, whole.last)
     assert_same_weights(broken.best, whole.best)

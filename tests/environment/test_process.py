@@ -47,7 +47,7 @@ import charlm
 check("import charlm")
 small = ["model.hidden_size=8", "training.steps=3", "generation.length=5"]
 small += ["training.threads=1", "training.deterministic=true", "training.device=cpu"]
-charlm.train(text="text", name="run", settings=small)
+charlm.train("quickstart", text="text", name="run", settings=small)
 check("train")
 def fail(event):
     raise ZeroDivisionError

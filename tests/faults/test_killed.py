@@ -255,6 +255,7 @@ def test_a_budget_is_not_given_twice(
     ended: Any = pytest.raises(KeyboardInterrupt if saves else PowerLossError)
     with ended:
         charlm.train(
+            "quickstart",
             text=text_file,
             runs=tmp_path,
             name="run",

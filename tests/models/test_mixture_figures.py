@@ -30,7 +30,7 @@ def test_members_and_mixture_have_one_text(tmp_path: Path) -> None:
     (path := tmp_path / "text").write_text("rain and snow\n" * 100 + "trains, doors\n" * 100)
     settings = [*SETTINGS, "ensemble.members=2", "training.validation_characters=600"]
     settings.append("training.validation_rows=2")
-    finished = charlm.train(text=path, runs=tmp_path, settings=settings)
+    finished = charlm.train("quickstart", text=path, runs=tmp_path, settings=settings)
     folder = finished.folder.path
     part = build_corpus(read_checkpoint(finished.folder.best).config.corpus).splits["validation"]
     losses = [
@@ -67,7 +67,7 @@ def test_mixture_is_fitted_with_true_context(
 
     monkeypatch.setattr(Ensemble, "fit", fit)
     kept = [setting.replace("VALIDATION", str(other)) for setting in settings]
-    charlm.train(text=path, runs=tmp_path, settings=[*SETTINGS, *kept])
+    charlm.train("quickstart", text=path, runs=tmp_path, settings=[*SETTINGS, *kept])
     assert given == [420 if precedes else 0]
 
 
@@ -132,7 +132,7 @@ def test_dynamic_evaluation_has_no_context(
 def test_counted_ids_are_checked_on_loading(tmp_path: Path) -> None:
     (path := tmp_path / "text").write_text("rain and snow\n" * 60)
     checkpoint = read_checkpoint(
-        charlm.train(text=path, runs=tmp_path, settings=SETTINGS).folder.best
+        charlm.train("quickstart", text=path, runs=tmp_path, settings=SETTINGS).folder.best
     )
     tensors = dict(checkpoint.weights)
     tensors["counted"] = torch.tensor([1, 2, -2, 1], dtype=torch.int32)

@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kept")
     (folder / "o.txt").write_text(words(1), encoding="utf-8")
     (folder / "other.txt").write_text(words(2, 500), encoding="utf-8")
-    train(text=folder / "o.txt", name="with", runs=folder, settings=NGRAMS)
+    train("quickstart", text=folder / "o.txt", name="with", runs=folder, settings=NGRAMS)
     shutil.copytree(folder / "with", folder / "without")  # to train twice may differ in a bit
     resume(folder / "without", settings=["ensemble.keep_text=false"])
     return folder
@@ -73,7 +73,7 @@ def test_only_reported_text_is_stored(tmp_path: Path, order: str) -> None:
     text = tmp_path / "o.txt"
     text.write_text(words(1), encoding="utf-8")
     settings = (*TINY, "ensemble.members=2", f"ensemble.ngram_order={order}")
-    finished = train(text=text, name="run", runs=tmp_path, settings=settings)
+    finished = train("quickstart", text=text, name="run", runs=tmp_path, settings=settings)
     is_kept = finished.kept_characters > 0
     assert is_kept is (order == "2")
     assert holds_text(finished.folder.best, words(1)) is is_kept
@@ -92,7 +92,7 @@ def test_lost_text_names_members(tmp_path: Path) -> None:
     """The error for a missing text names the members, which need no text."""
     text = tmp_path / "o.txt"
     text.write_text(words(3), encoding="utf-8")
-    train(text=text, name="run", runs=tmp_path, settings=WITHOUT)
+    train("quickstart", text=text, name="run", runs=tmp_path, settings=WITHOUT)
     before = evaluate(load(tmp_path / "run")).nats
     text.rename(tmp_path / "moved.txt")
     run = tmp_path / "run"

@@ -36,7 +36,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = {"validation": "v.txt", "test": "e.txt"}
     separate = [f"corpus.{part}_paths={folder / name}" for part, name in files.items()]
     for name, settings in (("sep", (*TINY, *separate)), ("one", TINY), ("bare", WITHOUT)):
-        train(text=folder / "novel.txt", name=name, runs=folder / "runs", settings=settings)
+        train(
+            "quickstart",
+            text=folder / "novel.txt",
+            name=name,
+            runs=folder / "runs",
+            settings=settings,
+        )
     return folder
 
 

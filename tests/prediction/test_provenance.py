@@ -38,7 +38,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def begin(folder: Path, name: str, text: str = "o.txt", settings: tuple[str, ...] = TINY) -> str:
     """Train a run, and return the protocol of its final score."""
-    finished = train(text=folder / text, name=name, runs=folder / "runs", settings=settings)
+    finished = train(
+        "quickstart", text=folder / text, name=name, runs=folder / "runs", settings=settings
+    )
     return finished.protocol
 
 
@@ -156,7 +158,9 @@ def test_leak_is_reported_before_training(folder: Path, other: str, is_said: boo
         said.extend(event.warnings if isinstance(event, Started) else ())
 
     settings = (*TINY, f"training.teachers={folder / 'runs' / other}")
-    train(text=folder / "o.txt", runs=folder / "runs", settings=settings, on_event=note)
+    train(
+        "quickstart", text=folder / "o.txt", runs=folder / "runs", settings=settings, on_event=note
+    )
     why = f"{BIASED}a teacher was trained on all of it (o.txt)"
     expected = [f"the {name} split: {why}" for name in ("validation", "test")]
     assert said == (expected if is_said else [])

@@ -17,7 +17,7 @@ from charlm.config.load import load_config
 from charlm.config.schema import Config
 from charlm.runs.creation import create_run_folder
 from charlm.runs.names import name_from_text
-from charlm.training.start import _stem
+from charlm.training.inputs import Inputs
 
 
 @pytest.mark.parametrize(
@@ -82,11 +82,15 @@ def test_runs_are_numbered_under_their_text(text_file: Path, tmp_path: Path) -> 
     folders = [train(text_file, runs, "training.steps=1").path for _ in range(2)]
     assert folders == [runs / "text-1", runs / "text-2"]
     assert train(text_file, runs, "training.steps=1", name="mine").path == runs / "mine"
-    assert _stem("textbook-random", [], False) == "textbook-random"
-    assert _stem("configs/my.yaml", [], False) == "my"
-    assert _stem("quickstart", [], True) == "auto"
-    assert _stem("quickstart", ["novel.txt"], True) == "novel"
-    assert _stem(load_config(), ["novel.txt"], False) == "novel"
+    for config, texts, is_chosen, stem in (
+        ("textbook-random", (), False, "textbook-random"),
+        ("configs/my.yaml", (), False, "my"),
+        ("quickstart", (), True, "auto"),
+        ("quickstart", ("novel.txt",), True, "novel"),
+        (load_config(), ("novel.txt",), False, "novel"),
+        (load_config(), (), False, "run"),
+    ):
+        assert Inputs(config, texts, (), is_chosen).stem == stem
 
 
 def test_no_two_runs_share_a_name(tmp_path: Path) -> None:

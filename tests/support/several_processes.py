@@ -89,16 +89,16 @@ def trained_by_one_and_two(parent: Path) -> Path:
     }
     for name in KINDS:
         about: Any = {"text": text, "runs": folder / "one", "settings": [*SETTINGS, *kinds[name]]}
-        charlm.train(**about, name=name)
+        charlm.train("quickstart", **about, name=name)
     with pytest.raises(PowerLossError):
-        runs, ends = folder / "two", crash_at(8)
-        charlm.train(text=text, runs=runs, name="taken-up", settings=SETTINGS, on_event=ends)
+        about = {"runs": folder / "two", "name": "taken-up", "on_event": crash_at(8)}
+        charlm.train("quickstart", text=text, settings=SETTINGS, **about)
     program = folder / "program.py"
     program.write_text(
         "import charlm\n"
         f"for name, kind in {kinds!r}.items():\n"
         f"    about = {{'text': {str(text)!r}, 'runs': {str(folder / 'two')!r}}}\n"
-        f"    charlm.train(**about, name=name, settings=[*{SETTINGS!r}, *kind])\n"
+        f"    charlm.train('quickstart', **about, name=name, settings=[*{SETTINGS!r}, *kind])\n"
         f"charlm.resume({str(folder / 'two' / 'taken-up')!r})\n",
         "utf-8",
     )

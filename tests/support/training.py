@@ -29,7 +29,9 @@ class PowerLossError(BaseException):
 
 
 def train(text: Path, runs: Path, *settings: str, **options: Any) -> RunFolder:
-    finished = charlm.train(text=text, runs=runs, settings=[*TINY, *settings], **options)
+    finished = charlm.train(
+        "quickstart", text=text, runs=runs, settings=[*TINY, *settings], **options
+    )
     return RunFolder(finished.folder.path)
 
 

@@ -108,7 +108,12 @@ def test_resumed_student_equals(text_file: Path, tmp_path: Path, sampling: str) 
         on_event = crash_at(18 if name == "broken" else 0)
         try:
             charlm.train(
-                text=text_file, runs=tmp_path, name=name, settings=settings, on_event=on_event
+                "quickstart",
+                text=text_file,
+                runs=tmp_path,
+                name=name,
+                settings=settings,
+                on_event=on_event,
             )
         except PowerLossError:
             charlm.resume(tmp_path / name)
@@ -203,7 +208,12 @@ def test_resumed_ensemble_with_student(text_file: Path, tmp_path: Path) -> None:
 
         try:
             done = charlm.train(
-                text=text_file, runs=tmp_path, name=name, settings=settings, on_event=stop
+                "quickstart",
+                text=text_file,
+                runs=tmp_path,
+                name=name,
+                settings=settings,
+                on_event=stop,
             )
         except PowerLossError:
             done = charlm.resume(tmp_path / name)
@@ -221,7 +231,7 @@ def test_ensemble_with_student_is_extended(text_file: Path, tmp_path: Path) -> N
     """
     settings = [*SMALL_SETTINGS, "ensemble.members=2", "ensemble.student=0.3", "training.steps=4"]
     longer = ["training.steps=8"]
-    charlm.train(text=text_file, runs=tmp_path, name="whole", settings=settings)
+    charlm.train("quickstart", text=text_file, runs=tmp_path, name="whole", settings=settings)
     shutil.copytree(tmp_path / "whole", tmp_path / "broken")
     whole = charlm.resume(tmp_path / "whole", settings=longer)
     assert whole.step == 3 * 8

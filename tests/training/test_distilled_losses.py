@@ -81,7 +81,9 @@ def test_distilled_run_logs_both_losses(text_file: Path, tmp_path: Path) -> None
     settings = [setting.removeprefix("--set=") for setting in SMALL]
     settings += [f"training.teachers={teacher}", "training.teacher_share=0.9", "training.epochs=2"]
     settings += ["training.learning_rate=0.05", "training.warmup_steps=0", "training.log_every=7"]
-    finished = charlm.train(text=text_file, runs=tmp_path, settings=settings, on_event=note)
+    finished = charlm.train(
+        "quickstart", text=text_file, runs=tmp_path, settings=settings, on_event=note
+    )
     assert isinstance(finished, Finished)
 
     log = (finished.folder.path / "metrics.jsonl").read_text().splitlines()

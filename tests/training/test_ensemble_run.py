@@ -63,7 +63,7 @@ def test_members_of_different_texts_are_kept(tmp_path: Path) -> None:
     wanted = (*TINY, "ensemble.members=2")
     run = tmp_path / "run"
     with pytest.raises(CorpusError, match=r"restore the text of member-1, move member-2 to "):
-        train(text=text, name="run", runs=tmp_path, settings=wanted, on_event=change)
+        train("quickstart", text=text, name="run", runs=tmp_path, settings=wanted, on_event=change)
     text.write_text(first, encoding="utf-8")
     shutil.move(run / "member-2", tmp_path / "moved")
     assert resume(run).step == 4
@@ -81,7 +81,9 @@ def test_members_keep_their_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         )
         limit = f"training.steps={steps}"
         if steps == 2:
-            run = train(text=text, runs=tmp_path, settings=[*settings, limit]).folder.path
+            run = train(
+                "quickstart", text=text, runs=tmp_path, settings=[*settings, limit]
+            ).folder.path
         else:
             (run / "checkpoints" / "best.safetensors").unlink()
             resume(run, settings=[limit])

@@ -39,7 +39,9 @@ def test_a_sample_tells_the_loss_of_its_epoch(text_file: Path, tmp_path: Path) -
     events: list[Event] = []
     settings = [*TINY, "training.epochs=2", "batches.random_offset=false"]
     settings += ["batches.batch_size=16", "training.validate_every=1", "corpus.split=[1,0,0]"]
-    run = charlm.train(text=text_file, runs=tmp_path, settings=settings, on_event=events.append)
+    run = charlm.train(
+        "quickstart", text=text_file, runs=tmp_path, settings=settings, on_event=events.append
+    )
     log = [json.loads(line) for line in run.folder.metrics.read_text("utf-8").splitlines()]
     expected = [line["epoch_loss"] for line in log if "epoch_loss" in line]
     samples = [event for event in events if isinstance(event, Sampled)]

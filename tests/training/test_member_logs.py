@@ -81,7 +81,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(text: Path) -> Path:
     """A run that nothing has ended."""
-    train(text=text, name="whole", runs=text.parent, settings=SETTINGS)
+    train("quickstart", text=text, name="whole", runs=text.parent, settings=SETTINGS)
     return text.parent / "whole"
 
 
@@ -99,7 +99,7 @@ def test_logs_are_the_same_after_a_crash(
     """The logs grow during training; after a crash and resuming, each line is there once."""
     with pytest.raises(Killed):
         about: Any = {"name": "cut", "runs": tmp_path, "settings": SETTINGS}
-        train(text=text, on_event=after(member, validations), **about)
+        train("quickstart", text=text, on_event=after(member, validations), **about)
     check_logs(tmp_path / "cut")
     resume(tmp_path / "cut")
     check_logs(tmp_path / "cut")
@@ -238,6 +238,6 @@ def test_a_run_may_be_named_like_a_member(config: str, tmp_path: Path) -> None:
     """It lies beside a config, of charlm or not, and in no run folder."""
     (text := tmp_path / "o.txt").write_text(words(1), "utf-8")
     (tmp_path / "config.yaml").write_text(config)
-    run = train(text=text, name="member-1", runs=tmp_path, settings=TINY).folder.path
+    run = train("quickstart", text=text, name="member-1", runs=tmp_path, settings=TINY).folder.path
     assert resume(run, settings=["training.steps=4"]).step == 4
     assert not (tmp_path / "metrics.jsonl").exists()

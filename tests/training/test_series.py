@@ -53,7 +53,7 @@ def test_each_run_is_an_ordinary_one(text: Path) -> None:
     last = finished.results[-1].finished
     assert last is not None
     settings = [*TINY, "model.cell=lstm", "training.seed=3"]
-    alone = train(text=text, runs=text.parent / "alone", settings=settings)
+    alone = train("quickstart", text=text, runs=text.parent / "alone", settings=settings)
     assert_same_weights(last.folder.best, alone.folder.best)
     assert last.held_out == alone.held_out
 

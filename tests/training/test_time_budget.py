@@ -66,6 +66,7 @@ class Machine:
         clock = CommandClock()
         self.now += starts
         return charlm.train(
+            "quickstart",
             text=text,
             runs=runs,
             settings=[*TINY, *HELD_OUT, *settings],
@@ -182,7 +183,14 @@ def test_a_stop_and_a_resumption_share_a_budget(
 
     settings = [*TINY, *HELD_OUT, "training.budget=60s"]
     with pytest.raises(StopError):
-        charlm.train(text=long_text, runs=tmp_path, name="run", settings=settings, on_event=stop)
+        charlm.train(
+            "quickstart",
+            text=long_text,
+            runs=tmp_path,
+            name="run",
+            settings=settings,
+            on_event=stop,
+        )
     charlm.resume(tmp_path / "run", on_event=here)
     assert here.now == pytest.approx(60, abs=6)
 

@@ -132,7 +132,9 @@ def test_averages_predict_and_change_no_loss(text_file: Path, tmp_path: Path) ->
 def test_average_without_held_out_text(text_file: Path, tmp_path: Path) -> None:
     """A run without held-out text samples with the average and gives it to fine-tuning."""
     settings = ["training.steps=9", "corpus.split=[1, 0, 0]", "training.average=0.9"]
-    finished = charlm.train(text=text_file, runs=tmp_path, settings=[*TINY, *settings])
+    finished = charlm.train(
+        "quickstart", text=text_file, runs=tmp_path, settings=[*TINY, *settings]
+    )
     samples = finished.folder.samples.read_text("utf-8")
     assert finished.sample in samples, "the same weights wrote both"
     tuned = train(

@@ -72,7 +72,9 @@ def test_unknown_first_character(tmp_path: Path) -> None:
     """Of `éab`, the model predicts a and b: none of them is unknown."""
     (training := tmp_path / "training").write_text("ab" * 500)
     settings = [setting.removeprefix("--set=") for setting in SMALL]
-    finished = charlm.train(text=training, runs=tmp_path, settings=[*settings, "training.steps=2"])
+    finished = charlm.train(
+        "quickstart", text=training, runs=tmp_path, settings=[*settings, "training.steps=2"]
+    )
     (other := tmp_path / "other").write_text("éab", "utf-8")
     result = run("eval", finished.folder.path, "--text", other, "--json")
     score = json.loads(result.stdout)
@@ -94,7 +96,9 @@ def test_validation_equals_the_plain_loop(tmp_path: Path) -> None:
         if isinstance(event, Validated):
             seen.append(event)
 
-    finished = charlm.train(text=path, runs=tmp_path, settings=settings, on_event=note)
+    finished = charlm.train(
+        "quickstart", text=path, runs=tmp_path, settings=settings, on_event=note
+    )
     predictor = charlm.load(finished.folder.path)
     assert predictor.checkpoint is not None
     ids = build_corpus(predictor.config.corpus).splits["validation"].ids
