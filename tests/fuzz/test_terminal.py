@@ -105,7 +105,7 @@ IN_A_LINE = pictured(" ".join(ORDERS.splitlines()))
         (("train", "quickstart", "--text", f"no{ORDERS}where"), f"no{IN_A_LINE}where"),
         (("train", f"no{ORDERS}config"), f"no{IN_A_LINE}config"),
         (("train", "--set", f"model.cell={ORDERS}"), r"\x00\x01"),  # written as Python does
-        (("train", "one", f"two{ORDERS}many"), r"\x19\x1a\x1b"),
+        (("data", "get", "one", f"two{ORDERS}many"), r"\x19\x1a\x1b"),
         (("data", "get", f"no{ORDERS}text"), f"no{IN_A_LINE}text"),
     ],
 )
@@ -141,7 +141,7 @@ def test_samples_and_tables_give_no_orders(stream: str, text_file: Path, tmp_pat
         ("train", "--no\u202esuch"),
         ("--no\u202esuch",),
         ("no\u202ecommand",),
-        ("train", "one", "two\u202emany"),
+        ("data", "get", "one", "two\u202emany"),
         ("generate", "no\u202erun"),
         ("data", "get", "no\u202etext"),
     ],
