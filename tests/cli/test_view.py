@@ -23,6 +23,7 @@ from charlm.cli.console import PlainConsole
 from charlm.cli.progress import TrainingView
 from charlm.cli.samples import Samples
 from charlm.cli.tables import show_texts
+from charlm.cli.transfer import TransferView
 from charlm.runs.folder import RunFolder
 from charlm.training.events import Event, Finished, NetworkBegins, Sampled, Stepped, StopRequested
 from charlm.training.step_result import StepResult
@@ -376,3 +377,19 @@ def test_tables_have_no_blanks_at_their_ends(monkeypatch: pytest.MonkeyPatch) ->
         lines = CODE.sub("", out.written).splitlines()
         assert len(lines) == (5 if is_terminal else 3)
         assert all(line == line.rstrip() for line in lines)
+
+
+@pytest.mark.parametrize("columns", [30, 80])
+def test_a_download_shows_what_arrived(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its line fits, reaches the size of the text, and is erased at the end."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(sys, "stderr", err := Screen())
+    view = TransferView("faust", 2_000_000, clock=Clock(1.0))
+    for _ in range(20):
+        view(100_000)
+    view.close()
+    lines = drawn(err.written)
+    assert len(lines) == 20 and all(cell_len(line) < columns for line in lines)
+    assert "0.1 of 2.0 MB" in lines[0] and "2.0 of 2.0 MB" in lines[-1]
+    assert (f"{'█' * 20}  2.0 of 2.0 MB  faust" in lines[-1]) == (columns == 80)
+    assert "".join(shown(err.written, columns)) == ""
