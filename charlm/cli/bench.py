@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from charlm.cli.json_errors import FailedCheckError
-from charlm.cli.options import ConfigName, Json, Settings, Texts
+from charlm.cli.options import MEASUREMENT, ConfigName, Json, Settings, Texts
 from charlm.errors import CharlmError, file_errors
 from charlm.files.locations import from_user
 from charlm.formatting import count
@@ -17,17 +17,36 @@ def bench(
     config: ConfigName = "quickstart",
     text: Texts = None,
     set_: Settings = None,
-    seconds: Annotated[float, typer.Option(min=0.001, help="Seconds for each measurement.")] = 0.5,
+    seconds: Annotated[
+        float,
+        typer.Option(
+            metavar="N",
+            min=0.001,
+            help="Seconds for each measurement.",
+            rich_help_panel=MEASUREMENT,
+        ),
+    ] = 0.5,
     cells: Annotated[
-        bool, typer.Option(help="Also measure every cell at three sizes (some minutes).")
+        bool,
+        typer.Option(
+            help="Also measure every cell at three sizes (some minutes).",
+            show_default=False,
+            rich_help_panel=MEASUREMENT,
+        ),
     ] = True,
     sweep: Annotated[
-        bool, typer.Option("--sweep", help="Measure how the cost grows with each size instead.")
+        bool,
+        typer.Option(
+            "--sweep",
+            help="Measure how the cost grows with each size instead.",
+            rich_help_panel=MEASUREMENT,
+        ),
     ] = False,
     check: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
+            rich_help_panel=MEASUREMENT,
             help="Fail if a ratio is more than 15 % below that in a file saved with --json.",
         ),
     ] = None,

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
+from charlm.cli.group import HelpCommand, HelpGroup
 from charlm.cli.options import Quiet
 from charlm.cli.terminal import for_terminal
 
-data = typer.Typer(help="Texts by name: built-in and downloadable ones.", no_args_is_help=True)
+data = typer.Typer(help="Texts by name: built-in and downloadable ones.", cls=HelpGroup)
 
 
-@data.command("list")
+@data.command("list", cls=HelpCommand)
 def data_list() -> None:
     """List the texts available by name, and which are on this machine."""
     from charlm.cli.tables import show_texts
@@ -26,7 +27,7 @@ def data_list() -> None:
     show_texts(rows, cache_folder())
 
 
-@data.command("get")
+@data.command("get", cls=HelpCommand)
 def data_get(
     name: Annotated[str, typer.Argument(help="A name from `charlm data list`.")],
     source: Annotated[
@@ -50,7 +51,7 @@ def data_get(
         view.close()
 
 
-@data.command("clear")
+@data.command("clear", cls=HelpCommand)
 def data_clear() -> None:
     """Delete what charlm wrote to the cache: texts, encoded texts, kernels, measurements."""
     from charlm.cli.clearing import clear_cache

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from charlm.cli.options import Device, DeviceOption, Json, Quiet, RunPaths, Runs, Split, Texts
+from charlm.cli.options import (
+    SCORING,
+    TEXT,
+    Device,
+    DeviceOption,
+    Json,
+    Quiet,
+    RunPaths,
+    Runs,
+    Split,
+    Texts,
+)
 from charlm.errors import CharlmError
 
 if TYPE_CHECKING:
@@ -19,23 +30,37 @@ def evaluate(
     run: RunPaths = None,
     text: Texts = None,
     split: Annotated[
-        Split | None, typer.Option(help="Split of the training text to score (default: test).")
+        Split | None,
+        typer.Option(
+            metavar="NAME",
+            help="Split of the training text to score: train, validation or test (default).",
+            rich_help_panel=TEXT,
+        ),
     ] = None,
     rows: Annotated[
         int,
         typer.Option(
-            min=1, help="Streams to score in parallel; more than 1 is faster but approximate."
+            metavar="N",
+            min=1,
+            help="Streams to score in parallel; more than 1 is faster but approximate.",
+            rich_help_panel=SCORING,
         ),
     ] = 1,
     dynamic: Annotated[
         bool,
         typer.Option(
-            "--dynamic", help="Dynamic evaluation: train on each segment after scoring it."
+            "--dynamic",
+            help="Dynamic evaluation: train on each segment after scoring it.",
+            rich_help_panel=SCORING,
         ),
     ] = False,
     save: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="With --dynamic: write the adapted model to a new file."),
+        typer.Option(
+            metavar="FILE",
+            help="With --dynamic: write the adapted model to a new file.",
+            rich_help_panel=SCORING,
+        ),
     ] = None,
     json_: Json = False,
     device: DeviceOption = Device.auto,

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charlm.cli.arguments import ESCAPES_HELP, expand_escapes
-from charlm.cli.options import Device, DeviceOption, Quiet, RunPath, Runs, Unknown
+from charlm.cli.options import (
+    OUTPUT,
+    SAMPLING,
+    TEXT,
+    Device,
+    DeviceOption,
+    Quiet,
+    RunPath,
+    Runs,
+    Unknown,
+)
 from charlm.cli.text_output import TextOutput
 from charlm.errors import CharlmError
 from charlm.files.locations import from_user
@@ -19,47 +29,112 @@ if TYPE_CHECKING:
 def generate(
     run: RunPath = None,
     prefix: Annotated[
-        str | None, typer.Option(help="Text to continue, taken literally; see --prefix-file.")
+        str | None,
+        typer.Option(
+            "--prefix",
+            "-p",
+            metavar="TEXT",
+            help="Text to continue, taken literally.",
+            rich_help_panel=TEXT,
+        ),
     ] = None,
     prefix_file: Annotated[
         Path | None,
-        typer.Option(help="File with the prefix: UTF-8, or any bytes for a byte model."),
+        typer.Option(
+            metavar="FILE",
+            help="File with the prefix: UTF-8, or any bytes for a byte model.",
+            rich_help_panel=TEXT,
+        ),
     ] = None,
-    length: Annotated[int | None, typer.Option(help="Characters to generate.")] = None,
+    length: Annotated[
+        int | None,
+        typer.Option(
+            "--length",
+            "-n",
+            metavar="N",
+            help="Characters to generate (default: 300, or that of the config).",
+            rich_help_panel=TEXT,
+        ),
+    ] = None,
     temperature: Annotated[
-        float | None, typer.Option(help="Below 1 less random, above 1 more random; 0 is greedy.")
+        float | None,
+        typer.Option(
+            "--temperature",
+            "-t",
+            metavar="X",
+            help="Below 1 less random, above 1 more random; 0 is greedy.",
+            rich_help_panel=SAMPLING,
+        ),
     ] = None,
     top_k: Annotated[
-        int | None, typer.Option(help="Sample from the k likeliest characters only.")
+        int | None,
+        typer.Option(
+            metavar="K",
+            help="Sample from the K likeliest characters only.",
+            rich_help_panel=SAMPLING,
+        ),
     ] = None,
     top_p: Annotated[
         float | None,
         typer.Option(
-            help="Sample from the likeliest characters that together have this probability."
+            metavar="P",
+            help="Sample from the likeliest characters that together have this probability.",
+            rich_help_panel=SAMPLING,
         ),
     ] = None,
     min_p: Annotated[
         float | None,
-        typer.Option(help="Drop characters less likely than this fraction of the likeliest one."),
+        typer.Option(
+            metavar="P",
+            help="Drop characters less likely than this fraction of the likeliest one.",
+            rich_help_panel=SAMPLING,
+        ),
     ] = None,
     greedy: Annotated[
-        bool | None, typer.Option("--greedy", help="Always choose the likeliest character.")
+        bool | None,
+        typer.Option(
+            "--greedy", help="Always choose the likeliest character.", rich_help_panel=SAMPLING
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Random seed: the same seed gives the same text.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Random seed: the same seed gives the same text.",
+            rich_help_panel=SAMPLING,
+        ),
     ] = None,
     num_samples: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Number of texts to generate.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=10_000,
+            help="Number of texts to generate.",
+            rich_help_panel=TEXT,
+        ),
     ] = 1,
     stop: Annotated[
-        str | None, typer.Option(metavar="TEXT", help=f"Stop before this text. {ESCAPES_HELP}")
+        str | None,
+        typer.Option(
+            metavar="TEXT", help=f"Stop before this text. {ESCAPES_HELP}", rich_help_panel=TEXT
+        ),
     ] = None,
     unknown: Annotated[
-        Unknown, typer.Option(help="What to do with unknown characters of the prefix.")
+        Unknown,
+        typer.Option(
+            metavar="NAME",
+            help="What to do with unknown characters of the prefix: error, skip or map.",
+            rich_help_panel=TEXT,
+        ),
     ] = Unknown.error,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the text, and only the text, to a new file."),
+        typer.Option(
+            metavar="FILE",
+            help="Write the text, and only the text, to a new file.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     device: DeviceOption = Device.auto,
     runs: Runs = Path("runs"),

@@ -1,6 +1,8 @@
 """The command group: where errors become one line and an exit code."""
 
 import io
+import os
+import shlex
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -8,11 +10,13 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, TextIO
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from charlm.cli.arguments import expand_text_lists, flags_of, name_options, refuse_empty
 from charlm.cli.json_errors import asks_for_json, print_json_error
+from charlm.cli.options import OTHER
 from charlm.cli.terminal import RAW_BYTES, for_terminal
+from charlm.cli.unknown_options import describe_unknown_option
 from charlm.distributed.launch import launched
 from charlm.errors import CharlmError, CharlmWarning, ProcessError
 from charlm.signals import end_on_request
@@ -21,26 +25,67 @@ _UsageError: type[Any] = typer.BadParameter.__mro__[1]  # typer does not export 
 
 
 @contextmanager
-def _escape_usage_errors(arguments: Sequence[str] = ()) -> Iterator[None]:
-    """Escape control characters in usage errors, which quote the command line.
+def _usage_errors(arguments: Sequence[str] = ()) -> Iterator[None]:
+    """Print a usage error as one line, and exit with code 2.
 
-    With `--json` among the arguments, print them as JSON, too.
+    With `--json` among the arguments, print it as JSON, too.
     """
     try:
         yield
     except _UsageError as error:
+        message = error.format_message()
+        if type(error).__name__ == "NoSuchOption" and error.ctx is not None:
+            message = describe_unknown_option(error.option_name, error.ctx.command, arguments)
         if asks_for_json(arguments):
-            print_json_error(error.format_message(), error)
-        error.message = for_terminal(error.message, sys.stderr)
-        raise
+            print_json_error(message, error)
+        line = " ".join(message.split())
+        print(f"charlm: {for_terminal(line, sys.stderr)}", file=sys.stderr)
+        raise typer.Exit(2) from None
 
 
-class CommandGroup(TyperGroup):
+class HelpCommand(TyperCommand):
+    """A command whose help says nothing about Python's types."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """Return the parameters, with what their help shows."""
+        return _without_types(super().get_params(ctx))
+
+
+def _without_types(parameters: list[Any]) -> list[Any]:
+    """Return parameters as the help shows them: without types, and the other ones last."""
+    has_others = any(getattr(one, "rich_help_panel", None) == OTHER for one in parameters)
+    parameters[-1].rich_help_panel = OTHER if has_others else None  # that of --help
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""  # instead of <bool>
+        if parameter.param_type_name == "argument":
+            parameter.display_type_rich = lambda ctx: None  # instead of <list[str]>
+    return sorted(parameters, key=lambda one: getattr(one, "rich_help_panel", None) == OTHER)
+
+
+class HelpGroup(TyperGroup):
+    """A group of commands that prints its help if it is called without arguments."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """Return the parameters, with what their help shows."""
+        return _without_types(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Parse the options before the command."""
+        return super().parse_args(ctx, args or ["--help"] * (not ctx.resilient_parsing))
+
+
+class CommandGroup(HelpGroup):
     """Prints a user's error as one line on standard error and exits with code 1."""
 
     def resolve_command(self, ctx: Any, args: Any) -> Any:
         """Find the command; only `train` can run in several processes."""
+        if args[0] not in self.commands and os.path.exists(args[0]):  # noqa: PTH110 - never raises
+            what = shlex.quote(args[0])
+            raise CharlmError(f"{args[0]}: not a command; train on it with `charlm train {what}`")
         name, command, arguments = super().resolve_command(ctx, args)
+        if ctx.resilient_parsing:  # of an incomplete command line, to complete it
+            return name, command, arguments
         refuse_empty(arguments, flags_of(command))
         ctx.meta["arguments"] = arguments
         if launched().size > 1 and name != "train":
@@ -49,7 +94,7 @@ class CommandGroup(TyperGroup):
 
     def make_context(self, *arguments: Any, **extra: Any) -> Any:
         """Parse the options before the command."""
-        with _escape_usage_errors():
+        with _usage_errors():
             return super().make_context(*arguments, **extra)
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
@@ -65,7 +110,7 @@ class CommandGroup(TyperGroup):
         # One of several processes must not end alone: the others would wait for it.
         ending = end_on_request() if launched().size == 1 else nullcontext()
         try:
-            with ending, _show_warnings(), _escape_usage_errors(ctx.meta["given"]):
+            with ending, _show_warnings(), _usage_errors(ctx.meta["given"]):
                 return super().invoke(ctx)
         except CharlmError as error:
             # The first process on each machine prints: a file may be missing on one machine only.

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-TEXT, SERIES, OUTPUT, OTHER = "Text", "Several runs", "Output", "Other"
+from charlm.cli.completion import complete_config, complete_run, complete_setting
+
+TEXT, SERIES, OUTPUT, OTHER, SAMPLING, SCORING, MEASUREMENT = (
+    "Text",
+    "Several runs",
+    "Output",
+    "Other",
+    "Sampling",
+    "Scoring",
+    "Measurement",
+)
 """Panels of the help, in which options stand together."""
 
 
@@ -36,17 +46,28 @@ class Unknown(StrEnum):
 
 
 ConfigName = Annotated[
-    str, typer.Argument(metavar="[CONFIG]", help="Name of a shipped config, or a YAML file.")
+    str,
+    typer.Argument(
+        metavar="CONFIG",
+        help="Name of a shipped config, or a YAML file.",
+        autocompletion=complete_config,
+    ),
 ]
 RunPath = Annotated[
     Path | None,
-    typer.Argument(metavar="[RUN|CHECKPOINT]", help="Default: the newest run below --runs."),
+    typer.Argument(
+        metavar="RUN|CHECKPOINT",
+        help="A run folder or a checkpoint (default: the newest run below --runs).",
+        autocompletion=complete_run,
+    ),
 ]
 RunPaths = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[RUN|CHECKPOINT]...",
-        help="Several are compared in a table. Default: the newest run below --runs.",
+        metavar="RUN|CHECKPOINT",
+        help="Run folders or checkpoints; several are compared in a table (default: the newest "
+        "run below --runs).",
+        autocompletion=complete_run,
     ),
 ]
 Runs = Annotated[
@@ -68,7 +89,8 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Set any key of the config: section.key=value. Repeatable.",
+        help="Set any key of the config, such as model.tie_weights=true. Repeatable.",
+        autocompletion=complete_setting,
         rich_help_panel=OTHER,
     ),
 ]
@@ -90,4 +112,12 @@ Quiet = Annotated[
         "about the text, and errors.",
     ),
 ]
-DeviceOption = Annotated[Device, typer.Option(help="Device to compute on.")]
+DeviceOption = Annotated[
+    Device,
+    typer.Option(
+        metavar="NAME",
+        help="Device to compute on: auto, cpu, cuda or mps.",
+        show_default=False,
+        rich_help_panel=OTHER,
+    ),
+]

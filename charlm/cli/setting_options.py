@@ -21,8 +21,15 @@ class SettingOption(NamedTuple):
 
 
 _TRAINING, _MODEL = "Training", "Model"
+"""Panels of the help."""
 
 SETTING_OPTIONS = {
+    "--cell": SettingOption("model.cell", "NAME", "rnn, gru, lstm or mogrifier.", _MODEL),
+    "--layers": SettingOption("model.num_layers", "N", "Number of layers.", _MODEL),
+    "--hidden-size": SettingOption("model.hidden_size", "N", "Units of a layer.", _MODEL),
+    "--dropout": SettingOption(
+        "model.dropout", "P", "Probability of dropping a unit, from 0 to below 1.", _MODEL
+    ),
     "--budget": SettingOption(
         "training.budget",
         "TIME",
@@ -55,14 +62,12 @@ SETTING_OPTIONS = {
         "threads. A budget depends on the clock: use --epochs or --steps instead.",
         _TRAINING,
     ),
-    "--cell": SettingOption("model.cell", "NAME", "rnn, gru, lstm or mogrifier.", _MODEL),
-    "--layers": SettingOption("model.num_layers", "N", "Number of layers.", _MODEL),
-    "--hidden-size": SettingOption("model.hidden_size", "N", "Units of a layer.", _MODEL),
-    "--dropout": SettingOption(
-        "model.dropout", "P", "Probability of dropping a unit, from 0 to below 1.", _MODEL
-    ),
 }
 """Each option of `train` that sets a key, in the order of the help."""
+
+
+_NUM_TEXT_PARAMETERS = 3
+"""Number of parameters of `train` that name the text: the help has them before these options."""
 
 
 def with_setting_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -79,9 +84,10 @@ def with_setting_options(command: Callable[..., None]) -> Callable[..., None]:
         command(**arguments | {"set_": merge_settings(given, arguments["set_"] or ())})
 
     signature = inspect.signature(command)
+    own = [*signature.parameters.values()]
     added = [_parameter(name, SETTING_OPTIONS[option], option) for name, option in names.items()]
     vars(run)["__signature__"] = signature.replace(
-        parameters=[*signature.parameters.values(), *added]
+        parameters=[*own[:_NUM_TEXT_PARAMETERS], *added, *own[_NUM_TEXT_PARAMETERS:]]
     )
     return run
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from charlm.cli.completion import complete_input, complete_run
 from charlm.cli.options import OTHER, OUTPUT, SERIES, TEXT, Quiet, Runs, Settings, Texts
 from charlm.cli.setting_options import with_setting_options
 from charlm.cli.sweeps import series_arguments
@@ -23,10 +24,11 @@ def train(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TEXT|CONFIG]...",
-            help="Texts (files, folders, globs, - for standard input), or a config: a shipped "
-            "name or a .yaml file; or both. Without a config, charlm chooses the settings for "
-            "the text; without a text, it trains on the config's. Default: quickstart.",
+            metavar="TEXT|CONFIG",
+            help="Texts (files, folders, globs, - for standard input), and at most one config (a "
+            "shipped name, or a .yaml file). Without a config, charlm chooses the settings for "
+            "the text. Without both it trains the config quickstart.",
+            autocompletion=complete_input,
         ),
     ] = None,
     text: Texts = None,
@@ -59,6 +61,7 @@ def train(
     name: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="Name of the run folder in --runs (default: that of the text, or of the config "
             "without one, with a number).",
             rich_help_panel=OUTPUT,
@@ -68,7 +71,10 @@ def train(
     resume: Annotated[
         Path | None,
         typer.Option(
-            metavar="RUN", help="Resume a run from its last checkpoint.", rich_help_panel=OUTPUT
+            metavar="RUN",
+            help="Resume a run from its last checkpoint.",
+            rich_help_panel=OUTPUT,
+            autocompletion=complete_run,
         ),
     ] = None,
     print_config: Annotated[
@@ -89,8 +95,8 @@ def train(
 ) -> None:
     """Train a model on a text.
 
-    All results go to a run folder below runs/, whose path is printed last. Ctrl-C saves and
-    stops; continue with --resume.
+    All results go to a run folder below runs/, whose path is printed last.
+    Ctrl-C saves and stops; --resume continues.
     """
     clock = CommandClock()
     from charlm.cli.limits import announcement, describe_time

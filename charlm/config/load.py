@@ -46,13 +46,19 @@ def load_config(
     return make_config(apply_settings(keys, settings, text), str(source))
 
 
+def config_keys() -> list[str]:
+    """Return all keys of a config as `section.key`."""
+    return [
+        f"{section}.{key}"
+        for section, field in Config.model_fields.items()
+        for key in getattr(field.annotation, "model_fields", {})
+    ]
+
+
 def check_keys(settings: Iterable[str]) -> None:
     """Raise `ConfigError` for a setting of an unknown key, whatever its value and the config."""
     for setting in settings:
-        name = setting.partition("=")[0].strip()
-        section, _, key = name.partition(".")
-        field = Config.model_fields.get(section)
-        if field is None or key not in field.annotation.model_fields:  # type: ignore[union-attr]
+        if setting.partition("=")[0].strip() not in config_keys():
             override(Config(), [setting])
 
 

@@ -10,7 +10,7 @@ from support.commands import refused, run
 from charlm.bench import benchmark
 from charlm.bench.figures import Benchmark
 from charlm.cli import streams
-from charlm.prediction import predictor
+from charlm.runs import finding
 
 COMMANDS = ("eval", "bench")
 
@@ -61,7 +61,7 @@ def test_bugs_are_no_json(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object, **options: object) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(predictor, "load", fail)
+    monkeypatch.setattr(finding, "checkpoint_of", fail)
     result = run("eval", "--json")
     assert isinstance(result.exception, ValueError)
     assert result.stdout == ""

@@ -253,9 +253,10 @@ def test_without_home_asks_for_the_cache(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_lack_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A command without enough memory fails with one line."""
     monkeypatch.setattr("charlm.prediction.predictor.load", lambda *_, **__: torch.empty(1 << 45))
+    (tmp_path / "model").touch()
     messages, err = stream()
     with monkeypatch.context() as patch:
-        assert charlm_with(patch, ["generate", str(tmp_path)], stream()[1], err) == 1
+        assert charlm_with(patch, ["generate", str(tmp_path / "model")], stream()[1], err) == 1
     assert "charlm: not enough memory" in messages.held.decode()
     assert messages.held.count(b"\n") == 1
 
