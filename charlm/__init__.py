@@ -1,10 +1,11 @@
 """charlm: character-level recurrent language models on your own text, on the machine you have.
 
->>> from charlm import evaluate, generate_text, load, train
->>> train("quickstart", text="novel.txt", name="novel")
->>> model = load("runs/novel")
->>> evaluate(model).perplexity
->>> generate_text(model, "Once upon a time", temperature=0.8)
+>>> import charlm
+>>> run = charlm.train("novel.txt", budget="5m", seed=0).run
+>>> model = charlm.load(run)
+>>> charlm.evaluate(model).perplexity
+>>> charlm.generate_text(model, "The rain", temperature=0.8)
+>>> charlm.score_text(model, "The rain").bits
 """
 
 from importlib import import_module
