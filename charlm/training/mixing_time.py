@@ -21,7 +21,7 @@ from charlm.prediction.scoring import num_streams
 from charlm.prediction.timed_scoring import characters_in, reading_seconds, scoring_rate
 from charlm.training.command_clock import CommandClock
 from charlm.training.time_budget import KeptTime
-from charlm.training.time_shares import MIXING_SHARE, OVERHEAD_SHARE, SCORING_SHARE
+from charlm.training.time_shares import END_SHARE, MIXING_SHARE, SCORING_SHARE, START_SHARE
 
 _COUNTING_SHARE, _FITTING_SHARE, _COMPARING_SHARE = 0.25, 0.2, 0.15
 """Largest fractions of the time kept for the mixture: for counting, for fitting weights, and for
@@ -128,7 +128,7 @@ def expected_training_seconds(config: Config, corpus: Corpus, used: float) -> fl
     """
     budget = config.training.budget or 0.0
     left = budget - used - kept_seconds(_EXPECTED_RATES, config, corpus, budget)
-    return max(left, OVERHEAD_SHARE * (1 - MIXING_SHARE) * budget)
+    return max(left, (1 - START_SHARE) * (1 - END_SHARE) * budget)
 
 
 class EnsembleTime:
@@ -151,11 +151,13 @@ class EnsembleTime:
         self._mixing = self._needed_seconds(budget)
         if not is_new:
             return ""
-        start, left = self.clock.end_lap(), budget - self._mixing
-        self._start = min(start, OVERHEAD_SHARE * left)
+        start = self.clock.end_lap()
+        self._start = min(start, START_SHARE * budget)
+        left = budget - self._start
+        self._mixing = min(self._mixing, END_SHARE * left)
         size, order = self.config.ensemble.size, self.config.ensemble.ngram_order
-        splits = map(rough_duration, (start, left - self._start, self._mixing))
-        start_text, training_text, mixing_text = splits
+        parts = map(rough_duration, (start, left - self._mixing, self._mixing))
+        start_text, training_text, mixing_text = parts
         return (
             f"time: of {rough_duration(budget)}, {start_text} to start, about {training_text} to "
             f"train {count(size, 'network')}, {mixing_text} to "

@@ -18,9 +18,10 @@ from charlm.prediction.timed_scoring import (
 from charlm.training.command_clock import CommandClock
 from charlm.training.state import TrainingState
 from charlm.training.time_shares import (
+    END_SHARE,
     LEAST_SCORING_SHARE,
-    OVERHEAD_SHARE,
     SCORING_SHARE,
+    START_SHARE,
     TAIL_SHARE,
     VALIDATION_SHARE,
 )
@@ -79,16 +80,17 @@ class TimeBudget:
         left = state.trainer.budget - counters.elapsed
         with state.all_threads():
             self._end_seconds = self._measured_end(budget, is_new)
+        start = state.processes.run_on_first(self.clock.end_lap)
+        counted_start = min(start, START_SHARE * left)
+        counters.overhead += counted_start
+        left -= counted_start
         if is_new:
-            self._end_seconds = min(self._end_seconds, OVERHEAD_SHARE * left)
+            self._end_seconds = min(self._end_seconds, END_SHARE * left)
             counters.overhead += self._end_seconds
             left -= self._end_seconds
-        start = state.processes.run_on_first(self.clock.end_lap)
-        counted_start = min(start, OVERHEAD_SHARE * left)
-        counters.overhead += counted_start
         self._overhead = counters.overhead
         state.trainer.budget = self._training_seconds(budget)
-        return self._describe(start, left - counted_start) if self.scores_at_end else ""
+        return self._describe(start, left) if self.scores_at_end else ""
 
     def end(self) -> None:
         """End the training time; keep time for another end, of a run that is extended later."""

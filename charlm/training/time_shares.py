@@ -10,6 +10,6 @@ TAIL_SHARE = 0.15
 """For the end of a command besides scores."""
 LEAST_SCORING_SHARE = 0.05
 """For the final score if training took longer than planned."""
-OVERHEAD_SHARE = 0.5
-"""Of what is left: for the start of a command, and for its end. A slower machine exceeds the
-budget, so that the network learns something."""
+START_SHARE, END_SHARE = 0.6, 0.4
+"""Of what is left: for the start of a command, then for its end. On a slower machine the command
+exceeds its budget, so that the network learns something."""
