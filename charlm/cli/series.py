@@ -46,7 +46,7 @@ class SeriesView:
                 self._messages.print(_describe_result(event))
             case Stopping():
                 self.close()
-                self._messages.print("stopped and saved; the same command continues the series")
+                self._messages.print(f"saved at the last step in {event.folder.path}")
             case SeriesFinished():
                 self._show_results(event)
             case _:

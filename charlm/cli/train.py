@@ -227,6 +227,10 @@ def _run(
         with closing(view), events.reporting_errors() if events else nullcontext():
             begin(show)
     except KeyboardInterrupt:
-        if not has_steps and not output.quiet:
-            print_message("stopped before the first step; nothing was saved")
+        if output.is_series:
+            message = "stopped; the same command continues the series"
+        else:
+            message = "" if has_steps else "stopped before the first step; nothing was saved"
+        if message and not output.quiet:
+            print_message(message)
         raise

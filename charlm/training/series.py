@@ -52,6 +52,8 @@ def train_series(
     text = (text,) if isinstance(text, str | Path) else tuple(text)
     named = config if isinstance(config, Config) else str(config)
     stem = Inputs(named, tuple(map(str, text)), (), auto).stem
+    if name is not None:
+        check_name(name)
     planned = plan_series(
         config,
         text=text,
@@ -94,7 +96,6 @@ class _Series:
             if _exists(run):
                 self._check_resumable(run)
                 continue
-            check_name(run.path.name)
             read = run.config.model_dump_json(include={"corpus", "batches"})
             key = read, run.config.training.start_from
             if key not in checked:

@@ -18,6 +18,9 @@ MAX_RUNS = 1000
 _MAX_NAME_CHARACTERS = 40
 """Number of characters of a setting that the name of a run contains."""
 
+_MAX_NAME_BYTES = 240
+"""Length of a name without its number; a file name has at most 255 bytes."""
+
 
 @dataclass(frozen=True)
 class SeriesRun:
@@ -106,6 +109,8 @@ def _names(stem: str, variant: Sequence[tuple[str, str]], seed: int | None) -> I
     """Yield names for a run; the later ones are for settings that look alike in a name."""
     values = [_plain(f"{key.rpartition('.')[2]}-{value}") for key, value in variant]
     name = "-".join([stem, *values, *([] if seed is None else [f"s{seed}"])])
+    if len(data := name.encode("utf-8", "surrogatepass")) > _MAX_NAME_BYTES:
+        name = data[:_MAX_NAME_BYTES].decode("utf-8", "ignore")
     yield name
     for number in range(2, MAX_RUNS + 2):
         yield f"{name}-{number}"

@@ -99,7 +99,7 @@ def test_charlm_chooses_for_a_series(text_file: Path) -> None:
     about = ("--sweep", "training.budget=0.2s,0.3s", "--set=model.hidden_size=8", *small)
     result = run("train", text_file, "--sweep", "model.cell=gru,lstm", *about)
     assert result.exit_code == 0, result.output
-    assert "0.5s" not in result.stderr and "for at most 1s in all" in result.stderr
+    assert "for at most 1s in all" in result.stderr
     assert result.stdout.count("text-cell-") >= 4
 
 
@@ -136,7 +136,7 @@ def test_ctrl_c_stops_the_series(text_file: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Trainer, "take_step", interrupted)
     stopped = train(text_file, "--seeds=0-2")
     assert stopped.exit_code == 130 and stopped.stdout == ""
-    assert "the same command continues the series" in stopped.stderr
+    assert stopped.stderr.endswith("stopped; the same command continues the series\n")
     assert {path.name for path in (text_file.parent / "runs").glob("text*")} == {
         "text-s0",
         "text-s1",

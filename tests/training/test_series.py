@@ -74,6 +74,13 @@ def test_alike_values_have_names_of_their_own(text: Path) -> None:
     assert folders(text) == ["x-prefix-a-b", "x-prefix-a-b-2"]
 
 
+def test_long_names_are_cut(text: Path) -> None:
+    """A name that is too long for a folder is cut, and numbered where two become the same."""
+    sweep = {"generation.prefix": ["a", "b"]}
+    cells(text, seeds=(), sweep=sweep, name="é" * 119)
+    assert folders(text) == ["é" * 119 + "-p", "é" * 119 + "-p-2"]
+
+
 def steps_of(events: list[SeriesEvent]) -> list[tuple[str, int]]:
     """Return the steps taken, with the name of the run."""
     steps, name = [], ""
@@ -142,6 +149,8 @@ def test_a_higher_limit_extends_all(text: Path) -> None:
         ({"seeds": [], "sweep": {}}, "needs seeds, or a key"),
         ({"settings": ["training.seed=1"]}, "both give seeds"),
         ({"name": ".hidden"}, "must not begin with a dot"),
+        ({"name": "\ud800"}, "should be the name of a folder"),
+        ({"name": "a/b"}, "should be the name of a folder"),
         ({"text": "-"}, "reads the text more than once"),
     ],
 )
