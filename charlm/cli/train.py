@@ -1,22 +1,21 @@
 """The `train` command."""
 
-from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from charlm.cli.completion import complete_input, complete_run
 from charlm.cli.options import OTHER, OUTPUT, SERIES, TEXT, Quiet, Runs, Settings, Texts
+from charlm.cli.run_training import Output, Show, run_training
 from charlm.cli.setting_options import with_setting_options
 from charlm.cli.sweeps import series_arguments
 from charlm.distributed.launch import launched
 from charlm.errors import CharlmError
 from charlm.training.command_clock import CommandClock
 
-Show = Callable[[Any], None]
-"""Receives the events of a training, or of a series; their types load torch."""
+if TYPE_CHECKING:
+    from charlm.config.schema import Config
 
 
 @with_setting_options
@@ -101,9 +100,7 @@ def train(
     clock = CommandClock()
     from charlm.cli.limits import announcement, describe_time
     from charlm.config.load import check_keys, to_yaml
-    from charlm.corpus.early_check import check_text
     from charlm.files.locations import from_user
-    from charlm.runs.names import check_is_free
     from charlm.runs.paths import RunPaths
     from charlm.training.inputs import Inputs
 
@@ -128,7 +125,7 @@ def train(
 
             start.resume(run, text=given.texts, settings=set_ or (), on_event=show, clock=clock)
 
-        _run(continue_run, _Output(json_, quiet))
+        run_training(continue_run, Output(json_, quiet))
         return
     if given.is_chosen and print_config:
         raise CharlmError(
@@ -153,7 +150,7 @@ def train(
             if finished.failed:  # a run diverged, which has been printed
                 raise typer.Exit(1)
 
-        _run(begin_series, _Output(json_, quiet, is_series=True))
+        run_training(begin_series, Output(json_, quiet, is_series=True))
         return
     resolved = given.resolve()
     if print_config:
@@ -163,10 +160,7 @@ def train(
 
             print_message(describe_time(resolved))
         return
-    if launched().size == 1 and not launched().max_restarts:
-        if name is not None:
-            check_is_free(from_user(runs), name)
-        check_text(resolved.corpus)
+    _check_early(resolved, name, runs, is_chosen=given.is_chosen)
 
     def begin_run(show: Show) -> None:
         from charlm.training import start
@@ -183,54 +177,19 @@ def train(
         )
 
     first_lines = [] if quiet or not given.is_chosen else announcement(given.texts, resolved)
-    _run(begin_run, _Output(json_, quiet), first_lines)
+    run_training(begin_run, Output(json_, quiet), first_lines)
 
 
-class _Output(NamedTuple):
-    """What is printed."""
+def _check_early(config: "Config", name: str | None, runs: Path, *, is_chosen: bool) -> None:
+    """Raise `CharlmError` for a name or a text that cannot be used, before torch is imported."""
+    from charlm.corpus.early_check import check_text
+    from charlm.files.locations import from_user
+    from charlm.runs.names import check_is_free
+    from charlm.training.standard_input import AUTO, check_text_can_be_read_again
 
-    json: bool
-    quiet: bool
-    is_series: bool = False
-
-
-def _run(
-    begin: Callable[[Show], None],
-    output: _Output,
-    first_lines: Sequence[str] = (),
-) -> None:
-    """Train; `begin` gets the receiver of events."""
-    has_steps = False
-
-    def show(event: Any) -> None:
-        nonlocal has_steps
-        has_steps = has_steps or isinstance(event, Stepped | Stopping)
-        receive(event)
-
-    from charlm.cli.console import print_message
-    from charlm.kernels import compiler
-
-    try:
-        if launched().local_rank == 0:
-            for line in first_lines:
-                print_message(line)
-            compiler.begin()  # it runs while torch loads
-        from charlm.cli.json_events import JsonEvents
-        from charlm.cli.progress import TrainingView
-        from charlm.cli.series import SeriesView
-        from charlm.training.events import Stepped, Stopping
-
-        make_view = SeriesView if output.is_series else TrainingView
-        view: Any = make_view(output.quiet, only_messages=output.json)
-        events = JsonEvents(view) if output.json else None
-        receive = events or view
-        with closing(view), events.reporting_errors() if events else nullcontext():
-            begin(show)
-    except KeyboardInterrupt:
-        if output.is_series:
-            message = "stopped; the same command continues the series"
-        else:
-            message = "" if has_steps else "stopped before the first step; nothing was saved"
-        if message and not output.quiet:
-            print_message(message)
-        raise
+    if is_chosen:
+        check_text_can_be_read_again(config, AUTO)
+    if launched().size == 1 and not launched().max_restarts:
+        if name is not None:
+            check_is_free(from_user(runs), name)
+        check_text(config.corpus)

@@ -4,9 +4,7 @@ from charlm.config.schema import Config
 from charlm.distributed.launch import launch_name, launched
 from charlm.errors import ConfigError
 from charlm.models.device import choose_device
-
-AUTO = "--auto (implied by a text without a config)"
-"""What chooses the settings, as errors name it."""
+from charlm.training.standard_input import AUTO, check_text_can_be_read_again
 
 
 def check_launch(config: Config, name: str | None, auto: bool) -> None:
@@ -42,10 +40,3 @@ def _check_restarts(config: Config, name: str | None, auto: bool) -> None:
         raise ConfigError(
             "an ensemble is resumed with --resume alone; leave out torchrun --max-restarts"
         )
-
-
-def check_text_can_be_read_again(config: Config, reader: str) -> None:
-    """Raise `ConfigError` if the text comes from standard input; `reader` reads it repeatedly."""
-    if "-" in config.corpus.paths:
-        remedy = "save it in a file" + (", or name a config" if reader == AUTO else " for --text")
-        raise ConfigError(f"{reader} reads the text more than once: {remedy}")

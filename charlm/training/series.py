@@ -19,11 +19,11 @@ from charlm.runs.training_text import training_corpus
 from charlm.training import ensemble_run, network_run, start
 from charlm.training.events import Finished
 from charlm.training.inputs import Inputs
-from charlm.training.launch_rules import check_text_can_be_read_again
 from charlm.training.resume_rules import changeable_settings, check_resumable, check_same
 from charlm.training.series_events import RunBegins, RunFailed, SeriesBegins, SeriesEvent
 from charlm.training.series_plan import SeriesRun, plan_series
 from charlm.training.series_results import RunResult, SeriesFinished
+from charlm.training.standard_input import check_text_can_be_read_again
 
 
 def train_series(

@@ -29,10 +29,11 @@ from charlm.training.command_clock import CommandClock
 from charlm.training.ensemble_run import check_text, train_members
 from charlm.training.events import Advised, Event, Finished
 from charlm.training.inputs import Inputs
-from charlm.training.launch_rules import AUTO, check_launch, check_text_can_be_read_again
+from charlm.training.launch_rules import check_launch
 from charlm.training.member_logs import locked_folder
 from charlm.training.mixing_time import expected_training_seconds
 from charlm.training.resume_rules import check_resumable, check_same
+from charlm.training.standard_input import AUTO, check_text_can_be_read_again
 
 
 def train(
