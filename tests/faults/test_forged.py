@@ -66,6 +66,7 @@ FORGED: dict[str, Forgery] = {
     "roll-backs in words": counter("run.rollbacks", "three"),
     "a kind of save in words": counter("run.is_regular", "yes"),
     "teachers that are a word": counter("teachers", "none"),
+    "teachers that are null": counter("teachers", [None]),
     "sizes that are a list": counter("log_sizes", []),
     "a size in words": counter("log_sizes", {"metrics.jsonl": "long"}),
     "a wrong shape": tensor("optimizer.0.exp_avg", torch.zeros(3)),
