@@ -17,7 +17,7 @@ from charlm.distributed.launch import launched
 from charlm.distributed.processes import Processes
 from charlm.environment.forks import most_threads
 from charlm.errors import CheckpointError, DivergenceError, RunError
-from charlm.files.untrusted import InvalidDataError, checked, item
+from charlm.files.untrusted import InvalidDataError, item
 from charlm.kernels.compute import Compute
 from charlm.models.device import choose_device
 from charlm.models.language_model import LanguageModel
@@ -110,8 +110,9 @@ class TrainingState:
     def _restore(self, path: Path, checkpoint: Checkpoint) -> dict[str, int]:
         self.model.load_state_dict(checked_weights(self.model, checkpoint.weights))
         counters = checkpoint.training_counters
-        earlier = checked(list[str], item(counters, "teachers", list))
-        now = self._teacher_digests
+        earlier, now = item(counters, "teachers", list), self._teacher_digests
+        if not all(isinstance(digest, str) for digest in earlier):
+            raise InvalidDataError("teachers should be digests")
         fixed = self._fixed_teachers
         if len(earlier) != len(now) or earlier[:fixed] != now[:fixed]:
             raise RunError(
