@@ -141,9 +141,8 @@ def final_score(
         streams, characters = limit.choose(model, split.ids, streams, rows, processes)
     score = evaluate_split(model, split, streams, processes, characters).checked(name)
     method = protocol(streams, model.precision)
-    if limit is not None:
-        method += limit.note(score.characters, len(split) - 1)
-    score = _with_warnings(score, method, records, split, corpus.vocabulary)
+    note = "" if limit is None else limit.note(score.characters, len(split) - 1)
+    score = _with_warnings(score, method, records, split, corpus.vocabulary, note)
     return (name, score), score.protocol
 
 

@@ -12,6 +12,7 @@ from support.training import PowerLossError, assert_same_weights
 from charlm import train, train_series
 from charlm.config.schema import Config
 from charlm.errors import CharlmError, ConfigError, CorpusError, RunError
+from charlm.prediction.timed_scoring import TimeLimit
 from charlm.runs.folder import RunFolder
 from charlm.training import start
 from charlm.training.auto import Advice
@@ -186,6 +187,15 @@ def test_a_series_of_ensembles_continues(text: Path) -> None:
     events: list[SeriesEvent] = []
     assert scores(cells(text, *settings, seeds=[0], on_event=events.append)) == scores(first)
     assert not steps_of(events)
+
+
+def test_partly_scored_runs_are_comparable(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores of the same part of a split are comparable, though each protocol names its run."""
+    monkeypatch.setattr(TimeLimit, "choose", lambda *_: (1, 100))
+    finished = cells(text, "training.budget=1m", seeds=[0])
+    protocols = {result.score.protocol for result in finished.results if result.score}
+    assert len(protocols) == 2 and all("scored on 100 of" in one for one in protocols)
+    assert finished.why_not_comparable == "" and finished.best is not None
 
 
 def test_a_diverging_run_ends_no_series(text: Path) -> None:
