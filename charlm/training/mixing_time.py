@@ -28,6 +28,10 @@ _COUNTING_SHARE, _FITTING_SHARE, _COMPARING_SHARE = 0.25, 0.2, 0.15
 scoring each network and the ensemble on the validation split. The final score gets the rest."""
 _TAIL_SHARE = 0.1
 """Fraction of that time for the checkpoint and the sample."""
+_UNLIMITED_SECONDS = 1.0
+"""An ensemble that needs no longer is never limited: measurements of so short times are noise."""
+_RESUMED_SLACK = 1.5
+"""Factor by which a resumed ensemble may take longer: it must not count less than before."""
 _PROBE_CHARACTERS, _FITTED_CHARACTERS = 20_000, 500
 """Characters that measurements count, and fit weights to."""
 _COUNTING_SLOWDOWN = 2.0
@@ -110,7 +114,8 @@ def plan_mixing(rates: MixingRates, config: Config, corpus: Corpus, seconds: flo
     """Return what an ensemble can count, fit and validate on in this time."""
     counted, fitted, validated = _most(config, corpus)
     rows = config.training.validation_rows
-    if (1 - _TAIL_SHARE) * needed_seconds(rates, config, corpus) <= seconds:
+    needed = (1 - _TAIL_SHARE) * needed_seconds(rates, config, corpus)
+    if needed <= max(seconds, _UNLIMITED_SECONDS):
         return MixingPlan(_TAIL_SHARE * seconds, counted, fitted, validated)
     comparing = _COMPARING_SHARE * seconds / 2  # by the networks, and by the ensemble
     return MixingPlan(
@@ -176,7 +181,7 @@ class EnsembleTime:
         now = self.clock.seconds()
         if self._is_new:
             return max(self._budget, now + self._mixing / 2)
-        return now + self._mixing
+        return now + _RESUMED_SLACK * self._mixing
 
     def _needed_seconds(self, budget: float) -> float:
         """Return how long counting, mixing and scoring take, within their share of the budget."""
