@@ -126,10 +126,11 @@ class CommandGroup(HelpGroup):
 
 @contextmanager
 def _show_warnings() -> Iterator[None]:
-    """Print charlm's own warnings as one-line messages."""
+    """Print charlm's own warnings as one-line messages, each once: a text is read repeatedly."""
     with warnings.catch_warnings():
         warnings.simplefilter("default", CharlmWarning)
         show_default = warnings.showwarning
+        shown = set()
 
         def show(
             message: Warning | str,
@@ -141,7 +142,8 @@ def _show_warnings() -> Iterator[None]:
         ) -> None:
             if not issubclass(category, CharlmWarning):
                 show_default(message, category, filename, lineno, file, line)
-            elif launched().local_rank == 0:  # the first process on each machine
+            elif launched().local_rank == 0 and str(message) not in shown:  # once on each machine
+                shown.add(str(message))
                 print(f"charlm: {for_terminal(str(message), sys.stderr)}", file=sys.stderr)
 
         warnings.showwarning = show
