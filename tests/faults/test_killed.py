@@ -102,10 +102,10 @@ def kill_often(place: Workplace, ways: list[signal.Signals], each: int) -> Count
             moment = end_one(place, arguments, ended, way, chance)
             moments[way.name, moment] += 1
             place.check_saved(ended)
-            if moment == "end":
-                break
             if ended.path.exists():
                 arguments = ["train", "--quiet", "--resume", str(ended.path)]
+            if moment == "end":
+                break
         assert run(*arguments).exit_code == 0
         place.check_end(ended, kind)
     return moments
