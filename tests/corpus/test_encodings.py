@@ -239,7 +239,7 @@ def test_an_encoding_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert build_corpus(config_of(path)).fingerprint == first.fingerprint
 
 
-def test_every_candidate_is_an_encoding_of_configs() -> None:
+def test_every_candidate_is_a_config_encoding() -> None:
     """A recognised name is one that a config takes, spelt as it is."""
     for encoding in LEGACY:
         data = SENTENCES[LEGACY[encoding][0]].encode(encoding, "ignore")

@@ -144,10 +144,10 @@ def test_a_text_that_is_mostly_unknown_is_refused(
     assert not (tmp_path / "ensemble").exists()
     mixed = tmp_path / "mixed.txt"
     mixed.write_text(LATIN + CYRILLIC[: len(LATIN) // 9], "utf-8")
-    command[2] = mixed
+    command[3] = mixed
     refused(run(*command, start), "validation split", "corpus.vocabulary=extend")
     refused(run(*command, EXTEND), "training.start_from")
-    command[2] = cyrillic
+    command[3] = cyrillic
     refused(run(*command, "--set=corpus.minimum_count=200"), "lower corpus.minimum_count")
 
 

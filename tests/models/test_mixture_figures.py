@@ -61,9 +61,9 @@ def test_mixture_is_fitted_with_true_context(
     given: list[int] = []
     true_fit = Ensemble.fit
 
-    def fit(ensemble: Ensemble, before: Any, text: Any) -> float:
+    def fit(ensemble: Ensemble, before: Any, text: Any, *limit: int) -> float:
         given.append(len(before))
-        return true_fit(ensemble, before, text)
+        return true_fit(ensemble, before, text, *limit)
 
     monkeypatch.setattr(Ensemble, "fit", fit)
     kept = [setting.replace("VALIDATION", str(other)) for setting in settings]

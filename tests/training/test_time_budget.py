@@ -237,7 +237,7 @@ def test_a_budget_covers_an_ensemble(
     assert sum(map(parse_duration, found.groups())) == pytest.approx(120, abs=2)
 
 
-def test_an_ensemble_is_extended_by_the_added_time(
+def test_an_ensemble_is_extended_by_added_time(
     long_text: Path, tmp_path: Path, machine: Any
 ) -> None:
     """A finished ensemble is only mixed again; with more time, its networks share the addition."""
