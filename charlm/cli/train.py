@@ -101,6 +101,7 @@ def train(
     from charlm.cli.limits import announcement, describe_time
     from charlm.config.load import check_keys, to_yaml
     from charlm.files.locations import from_user
+    from charlm.runs.finding import named_run
     from charlm.runs.paths import RunPaths
     from charlm.training.inputs import Inputs
 
@@ -116,9 +117,9 @@ def train(
             raise CharlmError(
                 "--resume cannot be combined with CONFIG, --name, --auto or --print-config"
             )
-        RunPaths(from_user(resume)).check_exists()
+        run = named_run(from_user(resume), from_user(runs))
+        RunPaths(run).check_exists()
         check_keys(set_ or ())
-        run = resume
 
         def continue_run(show: Show) -> None:
             from charlm.training import start

@@ -29,10 +29,18 @@ def newest_run(runs: Path) -> RunPaths:
     return RunPaths(max(saved)[1])
 
 
+def named_run(path: Path, runs: Path) -> Path:
+    """Return the path, or the run with this name below `runs` if there is no such path."""
+    with file_errors("be read", path, "check the path"):
+        is_name = path.name == str(path) and not path.exists()
+        return runs / path if is_name and (runs / path).is_dir() else path
+
+
 def checkpoint_of(path: str | PathLike[str] | None, runs: str | PathLike[str]) -> Path:
-    """Return the checkpoint that a user names, or that of the newest run in `runs`."""
+    """Return the checkpoint that a user names, by path or by a name in `runs`; else the newest."""
     runs = from_user(runs)
-    return checkpoint_to_use(from_user(path) if path is not None else newest_run(runs).path, runs)
+    named = newest_run(runs).path if path is None else named_run(from_user(path), runs)
+    return checkpoint_to_use(named, runs)
 
 
 def checkpoint_to_use(path: Path, runs: Path = Path("runs")) -> Path:

@@ -20,6 +20,7 @@ from charlm.environment.memory import is_out_of_memory
 from charlm.errors import ConfigError, memory_errors
 from charlm.files.locations import from_user
 from charlm.runs.creation import create_run_folder
+from charlm.runs.finding import named_run
 from charlm.runs.folder import RunFolder
 from charlm.runs.names import check_is_free
 from charlm.training import network_run
@@ -120,7 +121,14 @@ def resume(
     clock, settings = clock or CommandClock(), with_shortcuts(settings, shortcuts)
     with _restore_threads(), joined_processes() as processes:
         emit = on_event if processes.is_first else _ignore
-        return _resume(from_user(run), processes, emit, clock, text=text, settings=settings)
+        return _resume(
+            named_run(from_user(run), Path("runs")),
+            processes,
+            emit,
+            clock,
+            text=text,
+            settings=settings,
+        )
 
 
 def _resume(
