@@ -1,5 +1,6 @@
 """Show a series of runs: what it will train, which run it is at, and the table of all results."""
 
+import shlex
 from itertools import chain
 
 from rich.table import Table
@@ -95,7 +96,8 @@ def show_series(event: SeriesFinished) -> None:
     if any(group.spread(name) for group in event.settings for name in measures):
         console.print("±: sample standard deviation over the seeds of a setting")
     if reason := event.why_not_comparable:
-        console.print(f"not comparable: {reason}")
+        runs = " ".join(shlex.quote(str(r.run.path)) for r in event.results if r.score is not None)
+        console.print(f"not comparable: {reason}; compare them with `charlm eval {runs}`")
     scores = [result.score for result in event.results if result.score is not None]
     for protocol in dict.fromkeys(score.protocol for score in scores):
         console.print(f"protocol: {protocol}")
@@ -138,7 +140,7 @@ def _describe_series(runs: tuple[SeriesRun, ...]) -> str:
     if len(known) < len(runs):
         return text
     each = f" ({option_duration(known[0])} each)" if len({*known}) == 1 else ""
-    return f"{text}, for at most {option_duration(sum(known))} in all{each}, and their evaluation"
+    return f"{text}, for at most {option_duration(sum(known))} in all{each}"
 
 
 def _describe_run(run: SeriesRun) -> str:
