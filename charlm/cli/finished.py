@@ -1,6 +1,7 @@
 """Print what a finished run has learnt: a sample, a table, a curve, and what to type next."""
 
 import math
+import shlex
 import sys
 
 from charlm.cli.console import print_commands, print_rows, results, sample_for, wrapped
@@ -99,7 +100,8 @@ def _summary(event: Finished, unit: str = "character") -> list[tuple[str, str]]:
         rows.append(("note", by_heart))
     if event.kept_characters:
         kept = f"contains {event.kept_characters:,} characters of the training text, for n-grams"
-        network = f"`charlm generate {event.folder.path / 'member-1'}` uses a network without them"
+        member = shlex.quote(str(event.folder.path / "member-1"))
+        network = f"`charlm generate {member}` uses a network without them"
         rows.append(("checkpoint", f"{kept}; ensemble.keep_text=false omits them, and {network}"))
     return rows
 

@@ -1,6 +1,7 @@
 """Choose how much of a text can be scored in a given time, by the speed of this machine."""
 
 import math
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ class TimeLimit:
             return ""
         return (
             f"; scored on {scored:,} of {size:,} characters, for want of time; "
-            f"`charlm eval {self.run}` scores all"
+            f"`charlm eval {shlex.quote(str(self.run))}` scores all"
         )
 
 
