@@ -545,7 +545,7 @@ def test_no_such_run_names_the_nearest_ones(
         shutil.copytree(small_run, Path("runs") / name)
     for command in (["eval"], ["generate"], ["train", "--resume"]):
         refused(run(*command, "runs/novell"), "did you mean runs/novel")
-        refused(run(*command, "novel"), "did you mean runs/novel")
+        refused(run(*command, "novell"), "did you mean runs/novel")
         refused(run(*command, "rums/poems"), "did you mean runs/poems?")
         refused(run(*command, "runs/zzz/member-3"), "runs/zzz/member-")
         refused(run(*command, "runs/xyxyxy"), "the runs in runs are", "runs/novel")
