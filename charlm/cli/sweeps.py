@@ -22,8 +22,8 @@ def series_arguments(seeds: str | None, sweep: Sequence[str]) -> dict[str, Any]:
 def parse_seeds(text: str) -> list[int]:
     """Return the seeds that a text such as `0-2`, `0,3,7` or `0-2,7` names."""
     seeds: list[int] = []
-    for split in text.split(","):
-        match = re.fullmatch(r"\s*([0-9]{1,19})\s*(?:-\s*([0-9]{1,19})\s*)?", split, re.ASCII)
+    for item in text.split(","):
+        match = re.fullmatch(r"\s*([0-9]{1,19})\s*(?:-\s*([0-9]{1,19})\s*)?", item, re.ASCII)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if first > last:
             raise CharlmError(f"--seeds {text}: should be numbers such as 0-2 or 0,3,7")

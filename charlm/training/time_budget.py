@@ -141,11 +141,11 @@ class TimeBudget:
         return scoring_rate(state.model, split.ids, streams, self.clock.seconds, state.processes)
 
     def _describe(self, start: float, training: float) -> str:
-        splits = (start, training, self._end_seconds)
+        seconds = (start, training, self._end_seconds)
         whole = rough_duration(self.budget or 0.0)
         if self.state.trainer.step:
-            whole = f"the {rough_duration(sum(splits))} left of {whole}"
-        start_text, training_text, end_text = map(rough_duration, splits)
+            whole = f"the {rough_duration(sum(seconds))} left of {whole}"
+        start_text, training_text, end_text = map(rough_duration, seconds)
         line = (
             f"time: of {whole}, {start_text} to start, about {training_text} to train, {end_text} "
             "for the last validation and the score"

@@ -1,4 +1,4 @@
-"""The largest fractions of a time budget that its splits take; training gets what they leave."""
+"""The largest fractions of a time budget that its uses take; training gets what they leave."""
 
 SCORING_SHARE = 0.2
 """For the final score."""
