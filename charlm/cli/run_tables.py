@@ -1,6 +1,6 @@
 """Print tables with a row for each run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
 from rich.table import Table
@@ -23,6 +23,24 @@ _MEASURES: dict[str, Callable[[Score], float]] = {
 }
 
 
+def table_of_runs(texts: Iterable[str], counts: Iterable[str], measures: Iterable[str]) -> Table:
+    """Return an empty table: words, then numbers, then measures, each with its deviation."""
+    table = Table(box=None, pad_edge=False)
+    for heading in texts:
+        table.add_column(heading, overflow="fold")
+    for heading in counts:
+        table.add_column(heading, justify="right")
+    for heading in measures:
+        table.add_column(heading, justify="right")
+        table.add_column()  # deviations
+    return table
+
+
+def cells_of(spread: Spread) -> tuple[str, str]:
+    """Return the cells of a mean and its deviation."""
+    return f"{spread.mean:.4f}", f"± {spread.deviation:.4f}"
+
+
 def show_scores(runs: Sequence[ScoredRun]) -> None:
     """Print a row for each run, and mean ± deviation of runs that differ only in their seed.
 
@@ -30,14 +48,7 @@ def show_scores(runs: Sequence[ScoredRun]) -> None:
     """
     has_unknown = any(run.score.unknown_characters for run in runs)
     measures = [name for name in _MEASURES if has_unknown or name != "bits per byte"]
-    table = Table(box=None, pad_edge=False)
-    for heading in ("run", "text", "cell"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("parameters", "steps"):
-        table.add_column(heading, justify="right")
-    for heading in measures:
-        table.add_column(heading, justify="right")
-        table.add_column()  # deviations
+    table = table_of_runs(("run", "text", "cell"), ("parameters", "steps"), measures)
     groups = groups_by_seed(runs)
     ordered = list(chain(*groups))
     names = names_of_runs([run.checkpoint for run in ordered])
@@ -49,10 +60,10 @@ def show_scores(runs: Sequence[ScoredRun]) -> None:
             figures = [(f"{_MEASURES[name](run.score):.4f}", "") for name in measures]
             table.add_row(*facts, *chain(*figures))
         if len(seeds := one_of_each_seed(group)) > 1:
-            spreads = [
+            spreads = (
                 Spread.of([_MEASURES[name](run.score) for run in seeds]) for name in measures
-            ]
-            figures = [(f"{one.mean:.4f}", f"± {one.deviation:.4f}") for one in spreads]
+            )
+            figures = [cells_of(spread) for spread in spreads]
             label = f"mean ± standard deviation, {len(seeds)} seeds"
             table.add_row(label, "", "", "", "", *chain(*figures), style="bold")
     print_table(table)

@@ -3,10 +3,9 @@
 import shlex
 from itertools import chain
 
-from rich.table import Table
-
 from charlm.cli.console import PlainConsole, print_table, results
 from charlm.cli.progress import TrainingView
+from charlm.cli.run_tables import cells_of, table_of_runs
 from charlm.formatting import count, option_duration
 from charlm.prediction.perplexity import perplexity
 from charlm.training.events import Finished, Stopping
@@ -76,14 +75,9 @@ def show_series(event: SeriesFinished) -> None:
     }
     measures = _shown_measures(event)
     swept = [key for key, _ in event.results[0].run.swept]
-    table = Table(box=None, pad_edge=False)
-    for heading in ("run", *(key.rpartition(".")[2] for key in swept)):
-        table.add_column(heading, overflow="fold")
-    for heading in ("seed", "steps"):
-        table.add_column(heading, justify="right")
-    for name in measures:
-        table.add_column(headings[name], justify="right")
-        table.add_column()  # deviations
+    names = (key.rpartition(".")[2] for key in swept)
+    shown = (headings[name] for name in measures)
+    table = table_of_runs(("run", *names), ("seed", "steps"), shown)
     table.add_column()
     for group in event.settings:
         for result in group.results:
@@ -95,11 +89,11 @@ def show_series(event: SeriesFinished) -> None:
     console = results()
     if any(group.spread(name) for group in event.settings for name in measures):
         console.print("±: sample standard deviation over the seeds of a setting")
+    scored = {result.run.path: result.score for result in event.results if result.score is not None}
     if reason := event.why_not_comparable:
-        runs = " ".join(shlex.quote(str(r.run.path)) for r in event.results if r.score is not None)
+        runs = " ".join(shlex.quote(str(path)) for path in scored)
         console.print(f"not comparable: {reason}; compare them with `charlm eval {runs}`")
-    scores = [result.score for result in event.results if result.score is not None]
-    for protocol in dict.fromkeys(score.protocol for score in scores):
+    for protocol in dict.fromkeys(score.protocol for score in scored.values()):
         console.print(f"protocol: {protocol}")
     if event.best is not None:
         console.print(f"best (lowest validation loss): {event.best.run.path}")
@@ -125,10 +119,8 @@ def _figures(result: RunResult, measures: list[str]) -> list[str]:
 def _mean(group: SettingResults, measures: list[str], num_swept: int) -> list[str]:
     number = len(group.figures(measures[0]))
     label = f"mean of {number} seeds"
-    spreads = [group.spread(name) for name in measures]
-    figures = [
-        (f"{one.mean:.4f}", f"± {one.deviation:.4f}") if one else ("", "") for one in spreads
-    ]
+    spreads = (group.spread(name) for name in measures)
+    figures = [cells_of(spread) if spread else ("", "") for spread in spreads]
     return [label, *[""] * (num_swept + 2), *chain(*figures), ""]
 
 
@@ -150,9 +142,9 @@ def _describe_run(run: SeriesRun) -> str:
 
 def _describe_result(event: Finished) -> str:
     """Return the perplexities of a finished run in one line."""
-    splits = []
+    scores = []
     if event.best_loss is not None:
-        splits.append(f"validation perplexity {perplexity(event.best_loss):.3f}")
+        scores.append(f"validation perplexity {perplexity(event.best_loss):.3f}")
     if event.held_out is not None and event.held_out[0] != "validation":
-        splits.append(f"{event.held_out[0]} perplexity {event.held_out[1].perplexity:.3f}")
-    return ", ".join([f"step {event.step:,}", *splits])
+        scores.append(f"{event.held_out[0]} perplexity {event.held_out[1].perplexity:.3f}")
+    return ", ".join([f"step {event.step:,}", *scores])
