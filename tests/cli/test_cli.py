@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.commands import SMALL, command, refused, run, steps_logged, train
+from support.commands import SMALL, command, quickstart_on, refused, run, steps_logged, train
 
 from charlm.runs.checkpoint_header import FORMAT_VERSION
 
@@ -58,12 +58,7 @@ def test_train_prints_its_folder_last(trained: Path) -> None:
 def test_quiet_prints_the_folder_alone(trained: Path, tmp_path: Path) -> None:
     text = trained.parent.parent / "text.txt"
     result = run(
-        "train",
-        "quickstart",
-        "--text",
-        text,
-        "--runs",
-        tmp_path,
+        *quickstart_on(text, tmp_path),
         "--quiet",
         "--set=training.steps=2",
         *SMALL,
@@ -175,12 +170,7 @@ def test_print_config_is_a_config(tmp_path: Path) -> None:
 def test_seed_and_budget_on_the_command_line(trained: Path, tmp_path: Path) -> None:
     text = trained.parent.parent / "text.txt"
     result = run(
-        "train",
-        "quickstart",
-        "--text",
-        text,
-        "--runs",
-        tmp_path,
+        *quickstart_on(text, tmp_path),
         "--budget",
         "0.5s",
         "--seed",
@@ -197,12 +187,7 @@ def test_seed_and_budget_on_the_command_line(trained: Path, tmp_path: Path) -> N
 def test_training_on_standard_input(trained: Path, tmp_path: Path) -> None:
     text = (trained.parent.parent / "text.txt").read_bytes()
     result = run(
-        "train",
-        "quickstart",
-        "--text",
-        "-",
-        "--runs",
-        tmp_path,
+        *quickstart_on("-", tmp_path),
         "--set=training.steps=2",
         *SMALL,
         stdin=text,

@@ -15,7 +15,7 @@ import typer
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.commands import SMALL, refused, run
+from support.commands import SMALL, quickstart_on, refused, run
 from support.texts import TEXT
 from support.training import TINY, PowerLossError, assert_same_weights, crash_at, lines, train
 
@@ -315,12 +315,7 @@ def test_setting_a_limit_keeps_the_others(name: str, limit: str, tmp_path: Path)
 def test_run_begins_by_naming_its_limits(text_file: Path, tmp_path: Path) -> None:
     """A run begins by naming all its limits, and so does a resumed one."""
     arguments = [
-        "train",
-        "quickstart",
-        "--text",
-        text_file,
-        "--runs",
-        tmp_path,
+        *quickstart_on(text_file, tmp_path),
         "--budget",
         "1h30",
         *SMALL,
@@ -347,12 +342,7 @@ def test_shown_duration_is_a_valid_option(milliseconds: int) -> None:
 def test_deterministic_warns_of_a_budget(text_file: Path, tmp_path: Path) -> None:
     """With `--deterministic`, a budget gives a warning: the clock decides the number of steps."""
     arguments = [
-        "train",
-        "quickstart",
-        "--text",
-        text_file,
-        "--runs",
-        tmp_path,
+        *quickstart_on(text_file, tmp_path),
         "--deterministic",
         *SMALL,
     ]

@@ -15,7 +15,7 @@ from typing import Any
 import platformdirs
 import pytest
 import torch
-from support.commands import SMALL
+from support.commands import SMALL, quickstart_on
 from support.processes import python
 from support.training import train as train_here
 
@@ -74,12 +74,7 @@ def charlm_with(
 def training(text_file: Path, tmp_path: Path) -> list[str]:
     limits = ["--set=training.steps=4", "--set=training.validate_every=2"]
     return [
-        "train",
-        "quickstart",
-        "--text",
-        str(text_file),
-        "--runs",
-        str(tmp_path),
+        *quickstart_on(text_file, tmp_path),
         "--name=run",
         *limits,
         *SMALL,

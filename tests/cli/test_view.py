@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 from rich.cells import cell_len
-from support.commands import SMALL, run
+from support.commands import SMALL, quickstart_on, run
 from support.screens import CODE, Screen, shown
 from support.training import TINY
+from typer.testing import Result
 
 import charlm
 from charlm.cli.console import PlainConsole
@@ -316,16 +317,19 @@ def test_a_short_text_is_no_measurement(tmp_path: Path) -> None:
     assert len(re.findall(r"note +\d+ characters are too few to measure", table)) == 2
 
 
-def test_a_text_learnt_by_heart_says_so(tmp_path: Path) -> None:
-    """The loss of the last weights on what they read is compared with their last validation."""
-    training, other = tmp_path / "training", tmp_path / "other"
+def learn_by_heart(folder: Path) -> Result:
+    """Train a model on a text that says nothing about its validation and test text."""
+    training, other = folder / "training", folder / "other"
     training.write_text("rain and snow\n" * 60)
     other.write_text("dna niar won\ns" * 60)
     settings = ("--set=training.steps=60", "--set=training.learning_rate=0.03")
     paths = (f"--set=corpus.validation_paths={other}", f"--set=corpus.test_paths={other}")
-    result = run(
-        "train", "quickstart", "--text", training, "--runs", tmp_path, *SMALL, *settings, *paths
-    )
+    return run(*quickstart_on(training, folder), *SMALL, *settings, *paths)
+
+
+def test_a_text_learnt_by_heart_says_so(tmp_path: Path) -> None:
+    """The loss of the last weights on what they read is compared with their last validation."""
+    result = learn_by_heart(tmp_path)
     assert result.exit_code == 0, result.output
     sentence = r"learnt by heart: (\S+) on what it read, (\S+) on what it did not"
     note = re.search(sentence, result.stdout)
@@ -340,20 +344,13 @@ def test_a_text_learnt_by_heart_says_so(tmp_path: Path) -> None:
 
 def test_eval_says_what_was_learnt_by_heart(tmp_path: Path) -> None:
     """A held-out split is compared with the training loss of the checkpoint; no other text is."""
-    training, other = tmp_path / "training", tmp_path / "other"
-    training.write_text("rain and snow\n" * 60)
-    other.write_text("dna niar won\ns" * 60)
-    settings = ("--set=training.steps=60", "--set=training.learning_rate=0.03")
-    paths = (f"--set=corpus.validation_paths={other}", f"--set=corpus.test_paths={other}")
-    result = run(
-        "train", "quickstart", "--text", training, "--runs", tmp_path, *SMALL, *settings, *paths
-    )
+    result = learn_by_heart(tmp_path)
     last = Path(result.stdout.splitlines()[-1]) / "checkpoints" / "last.safetensors"
     note = re.search(r"learnt by heart: (\S+) on what it read", run("eval", last).stdout)
     log = (last.parent.parent / "metrics.jsonl").read_text("utf-8").splitlines()
     losses = [loss for line in log if (loss := json.loads(line).get("epoch_loss"))]
     assert note and note[1] == f"{math.exp(losses[-1]):.1f}"
-    for options in (("--split", "train"), ("--text", other), ("--dynamic",)):
+    for options in (("--split", "train"), ("--text", tmp_path / "other"), ("--dynamic",)):
         assert "by heart" not in run("eval", last, *options).stdout
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.commands import SMALL, refused, run, train
+from support.commands import SMALL, quickstart_on, refused, run, train
 from support.training import PowerLossError, assert_same_weights, crash_at
 
 import charlm
@@ -163,12 +163,7 @@ def test_an_unknown_held_out_file_is_refused(
     """
     (text := tmp_path / "latin.txt").write_text(LATIN, "utf-8")
     command = [
-        "train",
-        "quickstart",
-        "--text",
-        text,
-        "--runs",
-        tmp_path,
+        *quickstart_on(text, tmp_path),
         *SMALL,
         "--set=training.steps=1",
     ]

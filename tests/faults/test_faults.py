@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.commands import SMALL, refused, run, train
+from support.commands import SMALL, quickstart_on, refused, run, train
 from support.generation import make_predictor, text_of
 from support.training import PowerLossError, assert_same_state, lines
 from support.training import train as train_here
@@ -77,12 +77,7 @@ def test_end_request_during_the_final_score(
     """A request to end while the end is scored works as Ctrl-C does."""
     monkeypatch.setattr(loop, "final_score", lambda *_: os.kill(os.getpid(), way))
     result = run(
-        "train",
-        "quickstart",
-        "--text",
-        text_file,
-        "--runs",
-        tmp_path,
+        *quickstart_on(text_file, tmp_path),
         "--set=training.steps=2",
         *SMALL,
     )

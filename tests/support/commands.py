@@ -32,15 +32,15 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "charlm", *map(str, arguments)]
 
 
+def quickstart_on(text: object, runs: object) -> list[str]:
+    """Return the words of a command that trains the quickstart on a text."""
+    return ["train", "quickstart", "--text", str(text), "--runs", str(runs)]
+
+
 def train(text: Path, runs: Path, *arguments: object, steps: int = 4) -> Path:
     """Train a small model and return its folder."""
     result = run(
-        "train",
-        "quickstart",
-        "--text",
-        text,
-        "--runs",
-        runs,
+        *quickstart_on(text, runs),
         f"--set=training.steps={steps}",
         *SMALL,
         *arguments,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.commands import SMALL, refused, run, steps_logged, train
+from support.commands import SMALL, quickstart_on, refused, run, steps_logged, train
 from support.distillation import SIZE, network
 from support.training import PowerLossError, assert_same_weights, crash_at
 
@@ -141,12 +141,7 @@ def test_teacher_of_another_text_is_refused(text_file: Path, tmp_path: Path) -> 
     teacher = train(text_file, tmp_path, "--name", "teacher")
     (other := tmp_path / "other.txt").write_text("0123456789" * 500)
     result = run(
-        "train",
-        "quickstart",
-        "--text",
-        other,
-        "--runs",
-        tmp_path,
+        *quickstart_on(other, tmp_path),
         f"--set=training.teachers={teacher}",
         *SMALL,
     )
