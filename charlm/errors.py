@@ -77,6 +77,10 @@ class CorpusWarning(CharlmWarning):
     """
 
 
+class CorpusNotice(CorpusWarning):
+    """Information about how a text is read, such as its encoding; nothing is wrong."""
+
+
 _FREE_SPACE = "free some space"
 _OTHER_REMEDIES = {
     errno.EFBIG: "raise the limit on file sizes (ulimit -f)",

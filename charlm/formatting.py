@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from html import escape
 
-_MOST_SHOWN_CHARACTERS = 60
+_MAX_SHOWN_CHARACTERS = 60
 """Length of a name or a text in one line that describes an object."""
 
 
@@ -44,9 +44,9 @@ def duration(seconds: float) -> str:
 def shorten(text: str) -> str:
     """Return a text in one line; the middle of a long one is left out."""
     line = " ".join(text.split())
-    if len(line) <= _MOST_SHOWN_CHARACTERS:
+    if len(line) <= _MAX_SHOWN_CHARACTERS:
         return line
-    half = _MOST_SHOWN_CHARACTERS // 2
+    half = _MAX_SHOWN_CHARACTERS // 2
     return f"{line[: half - 1]}…{line[-half:]}"
 
 

@@ -15,10 +15,13 @@ _SHORT_NAME_SIMILARITY = 0.75
 
 
 def did_you_mean(
-    name: str, known: Iterable[str], most: int = 3, least_similarity: float = 0.6
+    name: str, known: Iterable[str], most: int = 3, least_similarity: float = 0.6, start: str = ""
 ) -> str:
-    """Suggest up to `most` similar known names as a question; "" if there are none."""
-    return _question(_similar(name, known, least_similarity)[:most])
+    """Suggest up to `most` similar known names as a question; "" if there are none.
+
+    `start` is written before each name, such as the section before a key.
+    """
+    return _question([start + one for one in _similar(name, known, least_similarity)[:most]])
 
 
 def did_you_mean_path(path: Path, beside: Sequence[Path] = (), endings: Sequence[str] = ()) -> str:

@@ -1,16 +1,24 @@
 """What all tests share: checked shapes, a cache of their own, and a small text to train on."""
 
+import functools
+import gc
 import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 
+gc.disable()  # imports and collection make little garbage, and looking for it takes seconds
+
 # Models here are so small that a second thread only waits; commands that tests start follow suit.
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, so that it holds in every thread
+os.environ["OMP_WAIT_POLICY"] = "passive"  # as `charlm` sets it: threads that wait do not spin
+os.environ["GOMP_SPINCOUNT"] = "10000"
 
 pytest.register_assert_rewrite("support", "law", "targets")
 
@@ -19,20 +27,82 @@ from support.shape_checks import check_annotations  # noqa: E402
 check_annotations()  # before charlm is imported
 
 import torch  # noqa: E402
+from filelock import FileLock  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from support.texts import CACHED_TEXT, TEXT  # noqa: E402
+from typer.main import get_command  # noqa: E402
+
+from charlm.kernels import compiler  # noqa: E402
 
 torch.set_num_threads(1)
 
-settings.register_profile("charlm", deadline=None)  # torch's first call is slow
+# No deadline: torch's first call is slow.
+settings.register_profile("charlm", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("charlm")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make a cache for this run of the tests; its workers inherit it, and build kernels once."""
-    if not hasattr(config, "workerinput"):
-        os.environ["CHARLM_CACHE"] = tempfile.mkdtemp(prefix="charlm-tests-")
-        config.add_cleanup(lambda: shutil.rmtree(os.environ["CHARLM_CACHE"]))
+    """Make a folder for this run of the tests; its workers inherit it, with the cache in it."""
+    if hasattr(config, "workerinput"):
+        return
+    folder = Path(tempfile.mkdtemp(prefix="charlm-tests-"))
+    config.add_cleanup(lambda: shutil.rmtree(folder))
+    os.environ |= {"CHARLM_CACHE": str(folder / "cache"), "CHARLM_TESTS": str(folder)}
+    (folder / "cache").mkdir()
+    if config.getoption("numprocesses", None):  # the compiler runs while workers import torch
+        Thread(target=_build_kernels, daemon=True).start()
+
+
+def pytest_markeval_namespace() -> dict[str, object]:
+    """Provide what the conditions of `skipif` name."""
+    return {"compiler": compiler}
+
+
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Load the kernels in each worker; one process builds them, and the others wait."""
+    gc.freeze()  # what was imported stays: no collection looks at it again
+    gc.enable()
+    if hasattr(session.config, "workerinput"):
+        _build_kernels()
+
+
+def _build_kernels() -> None:
+    with FileLock(Path(os.environ["CHARLM_TESTS"], "kernels.lock")):
+        compiler.library()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cuda", help="device of the tests of a GPU: cuda or cpu")
+
+
+@pytest.fixture(scope="session")
+def device(pytestconfig: pytest.Config) -> torch.device:
+    """The device of the tests of a GPU; the CPU computes with PyTorch's kernels, as a GPU does."""
+    name = str(pytestconfig.getoption("device"))
+    if name == "cuda" and not torch.cuda.is_available():
+        pytest.skip("PyTorch finds no GPU with CUDA")
+    # cuDNN rounds factors to 10 bits (TF32) unless it is told not to; it reads this once.
+    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+    os.environ["CHARLM_KERNELS"] = "off"
+    return torch.device(name)
+
+
+ALL_TESTS = pytest.StashKey[list[tuple[str, bool]]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Note the tests before a marker deselects some: their names, and whether they are long."""
+    config.stash[ALL_TESTS] = [
+        (item.nodeid, item.get_closest_marker("long") is not None) for item in items
+    ]
+
+
+@pytest.fixture(scope="session")
+def all_tests(request: pytest.FixtureRequest) -> list[tuple[str, bool]]:
+    """The names of all tests in the given files, and whether each is long."""
+    return request.config.stash[ALL_TESTS]
 
 
 @pytest.fixture
@@ -59,10 +129,61 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """A function after which the compiler module is in the state of a new process.
+
+    Nothing is loaded and no compiler found. After the test, what was loaded before is there again.
+    """
+
+    def forget() -> None:
+        for name in ("_load", "_building", "_compiler", "kernels_version"):
+            function = getattr(compiler, name).__wrapped__
+            monkeypatch.setattr(compiler, name, functools.cache(function))
+
+    forget()
+    return forget
+
+
+@pytest.fixture(scope="session")
+def by_one_and_two() -> Path:
+    """A folder with a text, and below `one` and `two` what that many processes made of it.
+
+    All workers share these runs; tests leave them as they are, but for `lstm-carried`.
+    """
+    from support.several_processes import train_by_one_and_two
+
+    folder = Path(os.environ["CHARLM_TESTS"], "by-one-and-two")
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            train_by_one_and_two(folder)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all examples of a property write to."""
     return tmp_path_factory.mktemp("scratch")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_disk() -> Iterator[None]:
+    """Wait for no disk: no test ends the machine, and a small training would wait most of its time.
+
+    Processes that tests start do wait.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda number: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def commands_built_once() -> Iterator[None]:
+    """Keep the tree of commands that a call of the command line in this process builds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.testing._get_command", functools.cache(get_command))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +195,16 @@ def usual_signals() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def driver() -> Iterator[Any]:
+    """A browser that all tests of pages share: it takes longer to start than a test takes."""
+    from support.browser import browser, skip_without_browser
+
+    skip_without_browser()
+    with browser() as opened:
+        yield opened
 
 
 @pytest.fixture

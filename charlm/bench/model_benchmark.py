@@ -14,10 +14,11 @@ from charlm.config.schema import BatchesConfig, Config, ModelConfig, TrainingCon
 from charlm.corpus.batches import make_batches
 from charlm.corpus.vocabulary import Ids
 from charlm.kernels.loading import Precision
-from charlm.models.device import choose_device
+from charlm.models.device import choose_device, wait_for
+from charlm.models.ensemble import AnyModel
 from charlm.models.language_model import LanguageModel
 from charlm.models.openings import Opening
-from charlm.prediction.generation import generate_ids, sample_generators
+from charlm.prediction.generated_ids import generate_ids, sample_generators
 from charlm.prediction.scoring import total_nats
 from charlm.training.trainer import Trainer
 
@@ -69,7 +70,7 @@ class ModelBenchmark:
                 self.seconds,
             )
         charlm, plain_loop, *products = rates.values()
-        name, ratios = self.shape.name, benchmark.ratios
+        name = self.shape.name
         benchmark.add_rates(name, {training: charlm, plain_training: plain_loop})
         for precision in ("float32", "bfloat16"):
             key = f"{precision} products, GFLOP/s"
@@ -78,8 +79,9 @@ class ModelBenchmark:
         operations = 6 * self.model.num_parameters  # per character, forward and backward
         fastest = [max(pair) for pair in zip(*products, strict=True)]
         share = operations * median_ratio(charlm, fastest)
-        ratios[f"{name}: training, share of large products"] = share
-        ratios[f"{name}: training, times the plain loop"] = median_ratio(charlm, plain_loop)
+        benchmark.add_ratio(f"{name}: training, share of large products", share)
+        times = median_ratio(charlm, plain_loop)
+        benchmark.add_ratio(f"{name}: training, times the plain loop", times)
 
     def trainer(self) -> Work:
         """Return the work of one training step of charlm."""
@@ -112,17 +114,19 @@ class ModelBenchmark:
         """Measure one sample, many samples, and reading the weights once per character in turns."""
         rates = in_turns(
             {
-                "generation": self._generate(1),
-                f"generation, {NUM_SAMPLES} samples": self._generate(NUM_SAMPLES),
-                "reading the weights once a character": self._read_weights(),
+                "generation": generation(self.model, self.ids[:1], 1),
+                f"generation, {NUM_SAMPLES} samples": generation(
+                    self.model, self.ids[:1], NUM_SAMPLES
+                ),
+                "reading the weights once per character": self._read_weights(),
             },
             self.seconds,
         )
         benchmark.add_rates(self.shape.name, rates)
         one, many, bound = rates.values()
-        name, ratios = self.shape.name, benchmark.ratios
-        ratios[f"{name}: generation, share of its bound"] = median_ratio(one, bound)
-        ratios[f"{name}: generation, {NUM_SAMPLES} samples over one"] = median_ratio(many, one)
+        name = f"{self.shape.name}: generation"
+        benchmark.add_ratio(f"{name}, share of its bound", median_ratio(one, bound))
+        benchmark.add_ratio(f"{name}, {NUM_SAMPLES} samples over one", median_ratio(many, one))
 
     def measure_evaluation(self, benchmark: Benchmark) -> None:
         """Measure exact scoring, and scoring in 16 streams."""
@@ -138,13 +142,6 @@ class ModelBenchmark:
         works = {"evaluation, exact": score(1), "evaluation, 16 rows": score(16)}
         benchmark.add_rates(self.shape.name, in_turns(works, self.seconds))
 
-    def _generate(self, num_samples: int) -> Work:
-        config = Config().generation.replace(length=1 << 62)
-        opening = Opening.of_prefix(self.model, self.ids[:1])
-        generators = sample_generators(0, num_samples)
-        drawn: Iterator[Tensor] = generate_ids(self.model, opening, config, generators)
-        return lambda: float(sum(len(next(drawn)) for _ in range(32)))
-
     def _read_weights(self) -> Work:
         """Read as many floats as the recurrent and softmax layers have, on one thread."""
         once_only = {"embedding", "layers.0.W_xh", "layers.0.b_h"}  # one row per character
@@ -156,10 +153,21 @@ class ModelBenchmark:
             torch.set_num_threads(1)
             for _ in range(32):
                 weights.sum()
+            wait_for(self.device)
             torch.set_num_threads(threads)
             return 32.0
 
         return work
+
+
+def generation(model: AnyModel, prefix: Ids, num_samples: int) -> Work:
+    """Return the work of generating 32 characters of each sample."""
+    config = Config().generation.replace(length=1 << 62)
+    opening = Opening.of_prefix(model, prefix)
+    drawn: Iterator[Tensor] = generate_ids(
+        model, opening, config, sample_generators(0, num_samples)
+    )
+    return lambda: float(sum(len(next(drawn)) for _ in range(32)))
 
 
 def _product(precision: Precision, device: torch.device) -> Work:
@@ -168,6 +176,7 @@ def _product(precision: Precision, device: torch.device) -> Work:
 
     def work() -> float:
         factor @ factor
+        wait_for(device)
         return 2.0 * _PRODUCT_SIZE**3
 
     return work

@@ -50,6 +50,7 @@ class PlainLoop:
         shape = (sequence_length + 1, batch_size)
         self.ids = torch.randint(vocabulary_size, shape, device=device)
         self.state: Any = None
+        self.total_loss = 0.0
 
     def loss(self) -> Tensor:
         """Return the mean cross-entropy of a batch of ids; the next batch continues its state."""
@@ -60,12 +61,16 @@ class PlainLoop:
         return nn.functional.cross_entropy(logits.flatten(0, 1), self.ids[1:].flatten())
 
     def take_step(self) -> int:
-        """Learn from a batch; return its number of characters."""
+        """Learn from a batch; return its number of characters.
+
+        The loss is read, as tutorials do to print it: so a GPU is at most one step behind.
+        """
         loss = self.loss()
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.parameters, self.max_gradient_norm)
         self.optimizer.step()
+        self.total_loss += loss.item()
         return self.ids[1:].numel()
 
 

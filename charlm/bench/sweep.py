@@ -1,8 +1,11 @@
 """Measure how the cost of training grows with each size, for `charlm bench --sweep`."""
 
+import json
 import statistics
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -34,7 +37,7 @@ class Point:
     plain_rate: float
     """Characters per second in a plain loop of torch.nn."""
     peak_bytes: int
-    """Most bytes of tensors in a training step, besides parameters, gradients and optimizer."""
+    """Peak bytes of tensors in a training step, besides parameters, gradients and optimiser."""
     plain_peak_bytes: int
 
     def to_json(self) -> dict[str, Any]:
@@ -92,7 +95,7 @@ def _shapes(config: Config) -> Iterator[Shape]:
 
 
 def peak_bytes(step: Work) -> int:
-    """Return the most memory that a step allocates for tensors at one time.
+    """Return the peak memory, in bytes, that a step allocates for tensors.
 
     It counts allocations by PyTorch, not the memory that the process keeps from the system.
     """
@@ -100,10 +103,13 @@ def peak_bytes(step: Work) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         for _ in range(2):  # one of them may be the short step at the end of an epoch
             step()
-    kineto = record.profiler.kineto_results
-    changes = [event for event in kineto.events() if event.name() == "[memory]"]
+    with TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.json"
+        record.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_bytes())["traceEvents"]
+    changes = [event for event in events if event["name"] == "[memory]"]
     held = highest = 0
-    for event in sorted(changes, key=lambda event: event.start_ns()):
-        held += event.nbytes()
+    for change in sorted(changes, key=lambda change: float(change["ts"])):
+        held += change["args"]["Bytes"]
         highest = max(highest, held)
     return highest

@@ -11,7 +11,13 @@ from charlm.cli.setting_options import SETTING_OPTIONS
 from charlm.errors import CharlmError
 
 _OPTIONS_THAT_MAY_BE_EMPTY = ("--prefix", "-p")
-SHORT_OPTIONS = {"-p": "--prefix", "-n": "--length", "-t": "--temperature", "-q": "--quiet"}
+SHORT_OPTIONS = {
+    "-p": "--prefix",
+    "-i": "--interactive",
+    "-n": "--length",
+    "-t": "--temperature",
+    "-q": "--quiet",
+}
 """Options of one letter, with the long ones that they stand for."""
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 ESCAPES_HELP = "\\n, \\t, \\r and \\\\ mean newline, tab, carriage return and backslash."

@@ -25,11 +25,11 @@ def bench(
             help="Seconds for each measurement.",
             rich_help_panel=MEASUREMENT,
         ),
-    ] = 0.5,
+    ] = 0.3,
     cells: Annotated[
         bool,
         typer.Option(
-            help="Also measure every cell at three sizes (some minutes).",
+            help="Also measure every cell at three sizes, and a larger mixture (minutes).",
             show_default=False,
             rich_help_panel=MEASUREMENT,
         ),
@@ -42,24 +42,51 @@ def bench(
             rich_help_panel=MEASUREMENT,
         ),
     ] = False,
+    busy: Annotated[
+        bool,
+        typer.Option(
+            "--busy",
+            help="Measure training beside a busy process instead; use --seconds 10 or more.",
+            rich_help_panel=MEASUREMENT,
+        ),
+    ] = False,
     check: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             rich_help_panel=MEASUREMENT,
-            help="Fail if a ratio is more than 15 % below that in a file saved with --json.",
+            help="Fail if a ratio is more than 15 % below its value in a file saved with --json.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Random seed of weights and batches (default: that of the config).",
+            rich_help_panel=MEASUREMENT,
         ),
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Measure training, evaluation, generation and encoding, and this machine's limits."""
+    """Measure training, evaluation, generation and encoding, and this machine's limits.
+
+    Rates are in characters per second unless their name says otherwise.
+    """
     from charlm.config.load import load_config
     from charlm.corpus.early_check import check_text
 
-    resolved = load_config(config, set_ or (), text or ())
+    settings = [*(set_ or ()), *([] if seed is None else [f"training.seed={seed}"])]
+    resolved = load_config(config, settings, text or ())
     check_text(resolved.corpus)
     from charlm.bench import benchmark
-    from charlm.cli.tables import show_benchmark, show_slowdowns, show_sweep
+    from charlm.bench.mixture_benchmark import standard_mixtures
+    from charlm.cli.tables import (
+        print_figure_as_message,
+        show_figure,
+        show_slowdowns,
+        show_sweep,
+    )
 
     if sweep:
         from charlm.bench.sweep import sweep as measure_sweep
@@ -70,11 +97,21 @@ def bench(
         else:
             show_sweep(points)
         return
+    if busy:
+        from charlm.bench.busy import measure_busy
+        from charlm.cli.tables import show_busy
+
+        rates = list(measure_busy(resolved, seconds))
+        if json_:
+            print(json.dumps([rate.to_json() for rate in rates]))
+        else:
+            show_busy(rates)
+        return
     saved_ratios = _read_ratios(check) if check is not None else {}
     shapes = benchmark.standard_shapes() if cells else []
-    result = benchmark.measure(resolved, shapes, seconds)
-    if not json_:
-        show_benchmark(result)
+    mixtures = standard_mixtures() if cells else standard_mixtures()[:1]
+    show = print_figure_as_message if json_ else show_figure
+    result = benchmark.measure(resolved, shapes, mixtures, seconds, show)
     if slowdowns := result.losses(saved_ratios):
         show_slowdowns(slowdowns)
         raise FailedCheckError(

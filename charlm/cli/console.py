@@ -2,23 +2,23 @@
 
 import re
 import sys
-import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from charlm.cli.fitted_table import fit_table, width_of
 from charlm.cli.screen import can_style
 from charlm.cli.terminal import for_terminal, generated_for_terminal
+from charlm.cli.wrapping import filled
 from charlm.corpus.vocabulary import bytes_of
 
 _LEAST_COLUMNS = 10
-_FINAL_BLANKS = re.compile(r" +(?=(?:\x1b\[[\d;]*m| )*$)")
-"""Blanks that end a line, perhaps before the code that ends a style."""
+_STYLE = re.compile(r"(\x1b\[[\d;]*m)")
 _WRAPPING = Console(width=10_000)
-"""The console that Rich needs to wrap a text; it prints nothing."""
+"""Console that Rich uses to wrap text; it prints nothing."""
 
 
 class PlainConsole(Console):
@@ -47,12 +47,11 @@ class PlainConsole(Console):
             self.file.write(f"{objects[0]}{end}")
             self.file.flush()
 
-    def print_wrapped(self, text: str) -> None:
-        """Print a sentence, on a terminal wrapped at words; one longer than a line stays whole."""
-        if self.file.isatty() and "\n" not in text:
-            width = max(_LEAST_COLUMNS, self.width - 1)
-            text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
-        self.print(text)
+    def print_wrapped(self, text: str, style: str = "") -> None:
+        """Print a message; on a terminal, wrap it between words. Long words stay whole."""
+        if self.file.isatty():
+            text = filled(for_terminal(text, self._stream), self.width - 1)
+        self.print(text, style=style)
 
     def print_generated(self, text: str, end: str = "\n", style: str = "") -> None:
         """Print generated text, with the format characters that its script needs.
@@ -88,7 +87,7 @@ def print_message(text: str) -> None:
 
 
 def print_commands(heading: str, commands: Iterable[str]) -> None:
-    """Print commands to standard error below a heading, each on a line to be copied whole."""
+    """Print commands to standard error below a heading, each on one line, to be copied."""
     console = PlainConsole(stderr=True)
     for line in (heading, *(f"  {command}" for command in commands)):
         console.print(line)
@@ -101,7 +100,7 @@ def results() -> PlainConsole:
 
 
 def print_rows(rows: list[tuple[str, str]]) -> None:
-    """Print names and values: wrapped at words on a terminal, a line each to a pipe or a file."""
+    """Print names and values, one per line; on a terminal, wrap the values between words."""
     console = results()
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
@@ -109,22 +108,48 @@ def print_rows(rows: list[tuple[str, str]]) -> None:
             console.print(f"{name:<{width}}  {value}" if value else name)
             continue
         shown = for_terminal(value, sys.stdout)
-        lines = wrapped(shown, max(_LEAST_COLUMNS, console.width - width - 3))
+        lines = wrap_words(shown, max(_LEAST_COLUMNS, console.width - width - 3))
         for number, line in enumerate(lines or [""]):
             start = Text(f"{'' if number else name:<{width}}", style="bold")
             console.print(Text.assemble(start, f"  {line}") if line else Text(name, style="bold"))
 
 
-def print_table(table: Table) -> None:
-    """Print a table to standard output, without the blanks that fill its last column."""
-    console = results()
+def print_table(
+    table: Table, expendable: Sequence[str] | None = None, *, keeps_names: bool = False
+) -> None:
+    """Print a table to standard output, without the blanks that fill its last column.
+
+    A narrow terminal gets it without the `expendable` columns, the first ones first. None wraps
+    the cells instead. With `keeps_names`, the names in the first column are never shortened: on a
+    narrow terminal they stand on a line each, above the row.
+    """
+    console, names = results(), list[str]()
+    if expendable is not None:
+        whole, table = table, fit_table(table, console, expendable, keeps_names=keeps_names)
+        if table.columns[0].header != whole.columns[0].header:
+            names = list(map(str, whole.columns[0].cells))
+        console.width = max(console.width, width_of(table, console))
     with console.capture() as captured:
         console.print(table)
-    for line in captured.get().splitlines():
-        console.file.write(_FINAL_BLANKS.sub("", line) + "\n")
+    lines = [without_final_blanks(line) for line in captured.get().splitlines()]
+    indent, first = "  " if names else "", len(lines) - len(names)
+    for number, line in enumerate(lines):
+        if number >= first:
+            console.file.write(f"{for_terminal(names[number - first], sys.stdout)}\n")
+        console.file.write(f"{indent}{line}\n")
     console.file.flush()
 
 
-def wrapped(text: str, width: int) -> list[str]:
-    """Return the lines of a text, wrapped at words to so many cells, without trailing blanks."""
+def without_final_blanks(line: str) -> str:
+    """Remove the blanks at the end of a line, also before the codes that end a style."""
+    pieces = _STYLE.split(line)
+    for place in range(len(pieces) - 1, -1, -2):
+        pieces[place] = pieces[place].rstrip(" ")
+        if pieces[place]:
+            break
+    return "".join(pieces)
+
+
+def wrap_words(text: str, width: int) -> list[str]:
+    """Return the lines of a text, wrapped between words to `width` cells."""
     return [line.plain.rstrip() for line in Text(text).wrap(_WRAPPING, max(1, width))]

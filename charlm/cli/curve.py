@@ -21,10 +21,18 @@ class Point(NamedTuple):
     value: float
 
 
-def draw(points: Sequence[Point], title: str, *, has_blocks: bool, width: int = 80) -> list[str]:
+def draw(
+    points: Sequence[Point],
+    title: str,
+    *,
+    has_blocks: bool,
+    width: int = 80,
+    ends: tuple[str, str] | None = None,
+) -> list[str]:
     """Draw values over steps as an area: a title, eight rows with their range, and the steps.
 
-    Returns no lines if the points are too few, or all the same, or if they do not fit into `width`.
+    `ends` are other words for the first and the last step. Returns no lines if the points are too
+    few, or all equal, or if they do not fit into `width`.
     """
     if len(points) < _LEAST_POINTS or points[-1].step <= points[0].step:
         return []
@@ -44,13 +52,13 @@ def draw(points: Sequence[Point], title: str, *, has_blocks: bool, width: int = 
         f"{labels.get(row, ''):>{margin}} {_row(heights, _ROWS - 1 - row, marks)}".rstrip()
         for row in range(_ROWS)
     ]
-    first, last = f"{points[0].step:,}", f"step {points[-1].step:,}"
+    first, last = ends or (f"{points[0].step:,}", f"step {points[-1].step:,}")
     axis = f"{'':{margin}} {first}{last:>{columns - len(first)}}"
     return [title, *rows, axis]
 
 
 def _columns(points: Sequence[Point], number: int) -> list[float]:
-    """Return so many values at equal distances, between the points by linear interpolation."""
+    """Return `number` values at equal distances, interpolated linearly between the points."""
     first, last = points[0].step, points[-1].step
     columns, place = [], 0
     for column in range(number):

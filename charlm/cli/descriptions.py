@@ -2,6 +2,8 @@
 
 import torch
 
+from charlm.cli.meaning import too_few
+from charlm.config.schema import Config
 from charlm.corpus.corpus import Corpus
 from charlm.formatting import count, duration
 from charlm.training.determinism import engine
@@ -19,7 +21,7 @@ def describe_event(event: RolledBack | Paused) -> str:
 
 
 def describe_phase(event: NetworkBegins | Mixing) -> str:
-    """Say which network of an ensemble begins, or that they are mixed."""
+    """Say which network of an ensemble begins, or that the ensemble is built."""
     if isinstance(event, NetworkBegins):
         role = ", the student of the others" if event.is_student else ""
         return f"network {event.number} of {event.size}{role}"
@@ -29,17 +31,35 @@ def describe_phase(event: NetworkBegins | Mixing) -> str:
     return f"building the ensemble of {networks} and n-grams up to order {event.ngram_order}"
 
 
-def describe_corpus(corpus: Corpus) -> str:
-    """Describe the sizes of the splits and of the vocabulary."""
+def describe_corpus(corpus: Corpus, config: Config) -> str:
+    """Describe the sizes of the splits and of the vocabulary, and what is not in it."""
     splits = corpus.splits
     sizes = [f"{len(splits[name]):,} {name}" for name in splits if len(splits[name])]
     unknown = sum(split.num_unknown for split in splits.values())
-    remark = f"; {count(unknown, 'character')} of the text not in it" if unknown else ""
+    reason = f"absent or too rare in the {_vocabulary_source(config)}"
+    symbols = count(unknown, "character")
+    remark = f"; read as the unknown symbol: {symbols}, {reason}" if unknown else ""
     return f"text: {', '.join(sizes)}; vocabulary of {len(corpus.vocabulary):,}{remark}"
 
 
+def _vocabulary_source(config: Config) -> str:
+    """Name the text that the vocabulary was counted in."""
+    if config.training.start_from is not None and config.corpus.vocabulary == "keep":
+        return "text of the initial model"
+    return "text" if config.corpus.vocabulary_from == "all" else "training split"
+
+
+def describe_small_split(corpus: Corpus) -> str:
+    """Say that the split that will be scored at the end is too small to measure, or return ""."""
+    for name in ("test", "validation"):
+        if size := len(corpus.splits[name]):
+            few = too_few(size - 1, corpus.vocabulary.unit)
+            return few and f"{name} split: {few}; a longer text gives a score to compare"
+    return ""
+
+
 def describe_model(event: Started) -> str:
-    """Describe the network, and what computes it."""
+    """Describe the network, and the device that it runs on."""
     config, model = event.config.model, event.model
     return (
         f"model: {config.cell}, {count(config.num_layers, 'layer')} of {config.hidden_size}, "

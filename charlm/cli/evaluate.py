@@ -3,20 +3,21 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from charlm.cli.options import (
     SCORING,
-    TEXT,
+    BootstrapSeed,
     Device,
     DeviceOption,
     Json,
     Quiet,
+    Rows,
     RunPaths,
     Runs,
-    Split,
+    SplitOption,
     Texts,
 )
 from charlm.errors import CharlmError
@@ -29,28 +30,30 @@ if TYPE_CHECKING:
 def evaluate(
     run: RunPaths = None,
     text: Texts = None,
-    split: Annotated[
-        Split | None,
-        typer.Option(
-            metavar="NAME",
-            help="Split of the training text to score: train, validation or test (default).",
-            rich_help_panel=TEXT,
-        ),
-    ] = None,
-    rows: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Streams to score in parallel; more than 1 is faster but approximate.",
-            rich_help_panel=SCORING,
-        ),
-    ] = 1,
+    split: SplitOption = None,
+    rows: Rows = 1,
     dynamic: Annotated[
         bool,
         typer.Option(
             "--dynamic",
             help="Dynamic evaluation: train on each segment after scoring it.",
+            rich_help_panel=SCORING,
+        ),
+    ] = False,
+    portable: Annotated[
+        bool,
+        typer.Option(
+            "--portable",
+            help="Score the integers that `charlm compress` predicts with.",
+            rich_help_panel=SCORING,
+        ),
+    ] = False,
+    with_baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines",
+            help="Also score the same characters by n-grams and compressors that have read the "
+            "training split.",
             rich_help_panel=SCORING,
         ),
     ] = False,
@@ -62,6 +65,7 @@ def evaluate(
             rich_help_panel=SCORING,
         ),
     ] = None,
+    seed: BootstrapSeed = 0,
     json_: Json = False,
     device: DeviceOption = Device.auto,
     runs: Runs = Path("runs"),
@@ -76,43 +80,71 @@ def evaluate(
     from charlm.runs.finding import checkpoint_of
 
     paths, split_name = text or (), cast("SplitName | None", split and split.value)
-    _check_options(run or (), paths, dynamic=dynamic, rows=rows, save=save)
+    _check_options(
+        run or (), paths, dynamic=dynamic, rows=rows, save=save, with_baselines=with_baselines
+    )
+    if portable and (dynamic or rows > 1):
+        raise CharlmError("--portable cannot be combined with --dynamic or --rows")
     for path in run or (None,):
-        checkpoint_of(path, runs)  # a wrong name costs less than a second
-    find_files([path for path in paths if path != "-"])
+        checkpoint_of(path, runs)  # report a wrong name before a model is loaded
+    find_files([path for path in paths if path != "-"], is_setting=False)
+    from charlm.analysis.baselines import baselines
+    from charlm.analysis.intervals import ScoreIntervals, score_intervals
+    from charlm.cli.loaded_run import load_model
+    from charlm.cli.portable import integer_network
     from charlm.cli.run_tables import show_scores
-    from charlm.cli.tables import show_score
-    from charlm.prediction import evaluation, predictor
+    from charlm.cli.tables import show_baselines, show_score
+    from charlm.portable.evaluation import evaluate_with_integers
+    from charlm.prediction import evaluation
     from charlm.prediction.comparison import ScoredRun
 
-    scored = []
+    scored, objects = [], list[dict[str, Any]]()
+    of_runs: dict[Path, ScoreIntervals] = {}
     for path in run or (None,):
-        loaded = predictor.load(path, runs=runs, device=device.value, text=paths)
-        if not quiet:
-            print_message(f"using {loaded.describe()}")
+        loaded = load_model(path, runs=runs, device=device, text=paths, quiet=quiet)
         if dynamic:
-            its_text, score, stored = evaluation.evaluate_dynamically(
+            evaluated = evaluation.evaluate_dynamically(
                 loaded, text=paths, split=split_name, save=save
             )
-            if stored and not quiet:
+            if (stored := evaluated.stored_characters) and not quiet:
                 print_message(
                     f"{save} contains {stored:,} characters of the training text and the scored "
                     "text, for n-grams"
                 )
-        else:
-            its_text, score = evaluation.evaluate_text(
-                loaded, text=paths, split=split_name, rows=rows
+        elif portable:
+            evaluated = evaluate_with_integers(
+                loaded, integer_network(loaded.path, quiet), paths, split_name
             )
+        else:
+            evaluated = evaluation.evaluate_text(loaded, text=paths, split=split_name, rows=rows)
+        its_text, score = evaluated.text, evaluated.score
+        intervals, lack = score_intervals(score, evaluated.nats, its_text.split, seed)
         scored.append(ScoredRun.of(loaded, its_text.title, score))
+        if intervals:
+            of_runs[scored[-1].checkpoint] = intervals
+        interval = {"interval": intervals and intervals.to_json(), "no_interval": lack or None}
+        objects.append(scored[-1].to_json() | interval)
+        found = baselines(loaded, evaluated) if with_baselines else []
+        if with_baselines:
+            objects[-1]["baselines"] = {one.name: one.to_json() for one in found}
     if json_:
-        objects = [one.to_json() for one in scored]
         print(json.dumps(objects if len(scored) > 1 else objects[0], allow_nan=False))
     elif len(scored) > 1:
-        show_scores(scored)
+        show_scores(scored, of_runs)
     else:
         is_held_out = not (paths or dynamic or split == "train")
         training_loss = _training_loss(loaded) if is_held_out else None
-        show_score(its_text.name, score, loaded.vocabulary.unit, training_loss)
+        vocabulary = loaded.vocabulary
+        show_score(
+            its_text.name,
+            score,
+            vocabulary.unit,
+            training_loss,
+            intervals,
+            len(vocabulary),
+            lack,
+        )
+        show_baselines(score, found)
 
 
 def _training_loss(loaded: "Predictor") -> float | None:
@@ -129,7 +161,13 @@ def _training_loss(loaded: "Predictor") -> float | None:
 
 
 def _check_options(
-    runs: Sequence[Path], text: Sequence[str], *, dynamic: bool, rows: int, save: Path | None
+    runs: Sequence[Path],
+    text: Sequence[str],
+    *,
+    dynamic: bool,
+    rows: int,
+    save: Path | None,
+    with_baselines: bool,
 ) -> None:
     """Raise `CharlmError` for options that exclude each other, before a model is loaded."""
     if dynamic and rows > 1:
@@ -138,5 +176,7 @@ def _check_options(
         raise CharlmError("--save requires --dynamic")
     if len(runs) > 1 and save is not None:
         raise CharlmError("--save takes one run; name only the one to adapt")
+    if len(runs) > 1 and with_baselines:
+        raise CharlmError("--baselines takes one run; name only one")
     if len(runs) > 1 and "-" in text:
-        raise CharlmError("each run reads the text: save standard input in a file for --text")
+        raise CharlmError("each run reads the text again: save standard input to a file for --text")

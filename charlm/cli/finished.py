@@ -1,12 +1,12 @@
-"""Print what a finished run has learnt: a sample, a table, a curve, and what to type next."""
+"""Print the results of a finished run: a sample, a table, a curve, and the next commands."""
 
 import math
 import shlex
 import sys
 
-from charlm.cli.console import print_commands, print_rows, results, sample_for, wrapped
+from charlm.cli.console import print_commands, print_rows, results, sample_for, wrap_words
 from charlm.cli.curve import Point, draw
-from charlm.cli.meaning import choice, learnt_by_heart, too_few
+from charlm.cli.meaning import memorisation_note, too_few, with_choice
 from charlm.cli.next_commands import next_commands
 from charlm.cli.screen import can_encode, columns
 from charlm.cli.tables import bits_per_byte, losses, unknown_note
@@ -32,7 +32,7 @@ def show_finished(event: Finished, config: Config | None) -> None:
 
 
 def _curve(event: Finished) -> list[str]:
-    """Return the curve of the validation loss; of an ensemble, that of its first network."""
+    """Return the curve of the validation loss; for an ensemble, of its first network."""
     points = [Point(step, loss / math.log(2)) for step, loss in _validations(event)]
     whose = " of network 1" if len(event.networks) > 1 else ""
     title = f"validation loss{whose}, bits per character"
@@ -41,7 +41,7 @@ def _curve(event: Finished) -> list[str]:
 
 
 def _validations(event: Finished) -> list[tuple[int, float]]:
-    """Return steps and losses of the validations; of an ensemble, those of its first network."""
+    """Return steps and losses of the validations; for an ensemble, of its first network."""
     try:
         lines = event.run.metrics()
     except CharlmError:  # the run is trained, even if its log cannot be read
@@ -58,7 +58,7 @@ def _sample_lines(text: str) -> list[str]:
     if not sys.stdout.isatty():
         return [line.rstrip(" ") for line in text.split("\n")]
     width = min(columns(sys.stdout) - 1, _MOST_COLUMNS)
-    return wrapped(sample_for(sys.stdout, text.rstrip()), width)
+    return wrap_words(sample_for(sys.stdout, text.rstrip()), width)
 
 
 def _summary(event: Finished, unit: str = "character") -> list[tuple[str, str]]:
@@ -71,22 +71,25 @@ def _summary(event: Finished, unit: str = "character") -> list[tuple[str, str]]:
         ),
         ("parameters", f"{event.num_parameters:,}"),
     ]
+    if event.step == 0:
+        rows.append(
+            ("note", "no training step: the budget ended before the first; use a larger --budget")
+        )
     if event.training_loss is not None:
         loss = f"{perplexity(event.training_loss):.3f} (mean over the last epoch, during training)"
         rows.append(("training perplexity", loss))
     if event.networks:
         rows.append(("validation loss", _network_losses(event)))
     elif event.best_loss is not None and event.held_out and event.held_out[0] == "test":
-        chosen = f"{perplexity(event.best_loss):.3f} (the lowest; it chose the checkpoint)"
+        chosen = f"{perplexity(event.best_loss):.3f} (the lowest; it selects the checkpoint)"
         rows.append(("validation perplexity", chosen))
     if event.held_out is not None:
         name, score = event.held_out
-        meaning = choice(score.perplexity, unit)
         few = too_few(score.characters, unit)
         rows += [
             (
                 f"{name} perplexity",
-                f"{score.perplexity:.3f}, {meaning} ({_checkpoint_note(event)})",
+                f"{with_choice(score, 3, unit)} ({_checkpoint_note(event)})",
             ),
             (f"{name} loss", losses(score)),
             *bits_per_byte(name, score),
@@ -96,25 +99,27 @@ def _summary(event: Finished, unit: str = "character") -> list[tuple[str, str]]:
             ),
             *([("note", few)] if few else []),
         ]
-    if by_heart := _learnt_by_heart(event):
-        rows.append(("note", by_heart))
+    if note := _memorisation_at_end(event):
+        rows.append(("note", note))
     if event.kept_characters:
         kept = f"contains {event.kept_characters:,} characters of the training text, for n-grams"
         member = shlex.quote(str(event.folder.path / "member-1"))
         network = f"`charlm generate {member}` uses a network without them"
         rows.append(("checkpoint", f"{kept}; ensemble.keep_text=false omits them, and {network}"))
+    if event.report is not None:
+        rows.append(("report", str(event.report)))
     return rows
 
 
-def _learnt_by_heart(event: Finished) -> str:
+def _memorisation_at_end(event: Finished) -> str:
     """Compare the training loss with the last validation, which is of the same weights."""
     if len(event.networks) > 1:
         return ""
     training_loss = event.networks[0].training_loss if event.networks else event.training_loss
     for step, loss in _validations(event)[-1:]:
         if step == event.step:
-            note = learnt_by_heart(training_loss, loss)
-            kept = f"; kept is the checkpoint of step {event.best_step:,}, which predicts best"
+            note = memorisation_note(training_loss, loss)
+            kept = f"; the checkpoint of step {event.best_step:,} predicts best and is kept"
             return note + kept if note and event.best_step < event.step else note
     return ""
 
@@ -124,10 +129,10 @@ def _network_losses(event: Finished) -> str:
     losses = [f"{one.best_loss:.4f}" for one in event.networks if one.best_loss is not None]
     if event.best_loss is None or not losses:
         return "none: no validation split to fit the mixture weights, so all are equal"
-    return (
-        f"{', '.join(losses)} alone, {event.best_loss:.4f} as an ensemble "
-        "(nats per character; fitted on this split)"
-    )
+    ensemble = f"alone, {event.best_loss:.4f} as an ensemble"
+    if len(event.networks) == 1:  # an ensemble of one network has n-grams
+        ensemble = f"by the network alone, {event.best_loss:.4f} with n-grams"
+    return f"{', '.join(losses)} {ensemble} (nats per character; fitted on this split)"
 
 
 def _checkpoint_note(event: Finished) -> str:

@@ -1,174 +1,103 @@
 """The `generate` command."""
 
-from itertools import chain
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from charlm.cli import generation_options as options
 from charlm.cli.arguments import ESCAPES_HELP, expand_escapes
-from charlm.cli.options import (
-    OUTPUT,
-    SAMPLING,
-    TEXT,
-    Device,
-    DeviceOption,
-    Quiet,
-    RunPath,
-    Runs,
-    Unknown,
-)
+from charlm.cli.options import Device, DeviceOption, Json, MovedText, Quiet, RunPath, Runs, Unknown
 from charlm.cli.text_output import TextOutput
 from charlm.errors import CharlmError
 from charlm.files.locations import from_user
 
 if TYPE_CHECKING:
     from charlm.config.sections.generation import GenerationSettings
+    from charlm.prediction.predictor import Predictor
 
 
 def generate(
     run: RunPath = None,
-    prefix: Annotated[
-        str | None,
-        typer.Option(
-            "--prefix",
-            "-p",
-            metavar="TEXT",
-            help="Text to continue, taken literally.",
-            rich_help_panel=TEXT,
-        ),
-    ] = None,
-    prefix_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="File with the prefix: UTF-8, or any bytes for a byte model.",
-            rich_help_panel=TEXT,
-        ),
-    ] = None,
-    length: Annotated[
-        int | None,
-        typer.Option(
-            "--length",
-            "-n",
-            metavar="N",
-            help="Characters to generate (default: 300, or that of the config).",
-            rich_help_panel=TEXT,
-        ),
-    ] = None,
-    temperature: Annotated[
-        float | None,
-        typer.Option(
-            "--temperature",
-            "-t",
-            metavar="X",
-            help="Below 1 less random, above 1 more random; 0 is greedy.",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = None,
-    top_k: Annotated[
-        int | None,
-        typer.Option(
-            metavar="K",
-            help="Sample from the K likeliest characters only.",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = None,
-    top_p: Annotated[
-        float | None,
-        typer.Option(
-            metavar="P",
-            help="Sample from the likeliest characters that together have this probability.",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = None,
-    min_p: Annotated[
-        float | None,
-        typer.Option(
-            metavar="P",
-            help="Drop characters less likely than this fraction of the likeliest one.",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = None,
-    greedy: Annotated[
-        bool | None,
-        typer.Option(
-            "--greedy", help="Always choose the likeliest character.", rich_help_panel=SAMPLING
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Random seed: the same seed gives the same text.",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = None,
-    num_samples: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            min=1,
-            max=10_000,
-            help="Number of texts to generate.",
-            rich_help_panel=TEXT,
-        ),
-    ] = 1,
-    stop: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT", help=f"Stop before this text. {ESCAPES_HELP}", rich_help_panel=TEXT
-        ),
-    ] = None,
-    unknown: Annotated[
-        Unknown,
-        typer.Option(
-            metavar="NAME",
-            help="What to do with unknown characters of the prefix: error, skip or map.",
-            rich_help_panel=TEXT,
-        ),
-    ] = Unknown.error,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write the text, and only the text, to a new file.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
+    prefix: options.Prefix = None,
+    prefix_file: options.PrefixFile = None,
+    interactive: options.Interactive = False,
+    length: options.Length = None,
+    num_samples: options.NumSamples = 1,
+    stop: options.Stop = None,
+    unknown: options.Unknown = Unknown.error,
+    text: MovedText = None,
+    items: options.NumItems = None,
+    new: options.New = False,
+    not_in: options.NotIn = None,
+    unique: options.Unique = False,
+    min_length: options.MinLength = None,
+    max_length: options.MaxLength = None,
+    suffix: options.Suffix = None,
+    match: options.Match = None,
+    temperature: options.Temperature = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    min_p: options.MinP = None,
+    greedy: options.Greedy = None,
+    seed: options.Seed = None,
+    portable: options.Portable = False,
+    output: options.Output = None,
+    mark_copied: options.MarkCopied = None,
+    json_: Json = False,
     device: DeviceOption = Device.auto,
     runs: Runs = Path("runs"),
     quiet: Quiet = False,
 ) -> None:
-    """Continue a text, character by character.
+    """Continue a text, character by character, or generate whole items of a list.
 
     Defaults come from the `generation` section of the model's config.
     """
     from charlm.cli.console import print_message
+    from charlm.cli.generated_items import ItemOptions, write_items
+    from charlm.cli.generated_texts import GeneratedTexts
     from charlm.cli.prefixes import argument_bytes, decoded_prefix, read_prefix
     from charlm.files.atomic import check_is_new
     from charlm.runs.finding import checkpoint_of
 
-    if prefix is not None and prefix_file is not None:
-        raise CharlmError("--prefix cannot be combined with --prefix-file")
+    wanted = ItemOptions(
+        *(items, new, tuple(not_in or ()), unique, min_length, max_length, suffix, match)
+    )
+    wanted.check(
+        *(length, num_samples, stop, mark_copied),
+        is_portable=portable,
+    )
+    _check_combinations(
+        {
+            "--prefix": prefix is not None,
+            "--prefix-file": prefix_file is not None,
+            "--num-samples": num_samples > 1,
+            "--items": items is not None,
+            "--output": output is not None,
+            "--json": json_,
+            "--mark-copied": mark_copied is not None,
+        },
+        interactive,
+    )
     if output is not None:
         output = from_user(output)
         check_is_new(output, "--output")
     file_bytes = read_prefix(prefix_file) if prefix_file is not None else b""
-    checkpoint_of(run, runs)  # a wrong name costs less than a second
-    from charlm.prediction import generation, predictor
+    if run is not None and prefix is None:
+        _check_is_run(run)
+    checkpoint_of(run, runs)  # report a wrong name before a model is loaded
+    from charlm.cli.loaded_run import load_model
+    from charlm.cli.portable import integer_network
+    from charlm.prediction.generation import encode_prefix
 
     stop_text = None if stop is None else expand_escapes(stop)
     if not quiet and stop_text != stop:
         print_message(f"--stop: escapes were replaced; {ESCAPES_HELP}")
-    loaded = predictor.load(run, runs=runs, device=device.value)
-    if not quiet:
-        print_message(f"using {loaded.describe()}")
+    loaded = load_model(run, runs=runs, device=device, text=text or (), quiet=quiet)
     is_raw = loaded.vocabulary.unit == "byte"
     prefix_bytes = argument_bytes(prefix, "--prefix", is_raw) if prefix is not None else None
     if prefix_file is not None:
         prefix_bytes = decoded_prefix(file_bytes, prefix_file, is_raw)
-    stop_bytes = argument_bytes(stop_text, "--stop", is_raw) if stop_text is not None else None
     settings: GenerationSettings = {
         "length": length,
         "temperature": temperature,
@@ -177,23 +106,76 @@ def generate(
         "min_p": min_p,
         "greedy": greedy,
     }
-    prefix_ids = generation.encode_prefix(loaded, prefix_bytes, unknown.value)
-    prefix_read = loaded.vocabulary.decode_bytes(prefix_ids)
-    if num_samples == 1:
-        continuation = generation.generate_bytes(
-            loaded, prefix_ids, seed=seed, stop=stop_bytes, **settings
-        )
-        target = TextOutput(output)
-        for piece in chain([prefix_read], continuation):
-            target.write(piece)
-        # Files, and pipes from a byte model, receive exactly what the model generates.
-        if output is None and not (is_raw and target.is_exact):
-            target.write(b"\n")
-    else:
-        samples = generation.generate_samples(
-            loaded, prefix_ids, num_samples=num_samples, seed=seed, stop=stop_bytes, **settings
-        )
-        target = TextOutput(output)
-        for number, sample in enumerate(samples, 1):
-            target.write(b"--- sample %d ---\n%b%b\n" % (number, prefix_read, sample))
+    network = integer_network(loaded.path, quiet) if portable else None
+    if interactive:
+        from charlm.cli.interactive import converse
+
+        target = _target(None, loaded, mark_copied, text or (), quiet)
+        converse(loaded, settings, seed, stop_text, unknown, network, target)
+        return
+    if items is not None:
+        prefix_ids = encode_prefix(loaded, prefix_bytes or b"", unknown.value)
+        drawn = wanted.generate(loaded, prefix_ids, seed, text or (), settings)
+        write_items(drawn, loaded, output, is_json=json_, is_quiet=quiet)
+        return
+    texts = GeneratedTexts(
+        loaded,
+        encode_prefix(loaded, prefix_bytes, unknown.value),
+        num_samples,
+        seed,
+        None if stop_text is None else argument_bytes(stop_text, "--stop", is_raw),
+        settings,
+        network,
+    )
+    if json_:
+        texts.print_json()
+        return
+    target = _target(output, loaded, mark_copied, text or (), quiet)
+    with target.own_line_for_prompt():
+        if num_samples == 1:
+            texts.write_one(target)
+            # Files, and pipes from a byte model, receive exactly what the model generates.
+            if output is None and not (is_raw and target.is_exact):
+                target.write_plain("\n")
+        else:
+            texts.write_all(target)
     target.close()
+
+
+def _check_combinations(options: Mapping[str, bool], is_interactive: bool) -> None:
+    """Raise an error for options that exclude one another; the value is whether one is given."""
+    given = [name for name, is_given in options.items() if is_given]
+    if "--prefix" in given and "--prefix-file" in given:
+        raise CharlmError("--prefix cannot be combined with --prefix-file")
+    if "--json" in given and ("--output" in given or "--mark-copied" in given):
+        raise CharlmError("--json excludes --output and --mark-copied; omit these")
+    if is_interactive and (others := [name for name in given if name != "--mark-copied"]):
+        raise CharlmError(f"--interactive cannot be combined with {others[0]}; omit one of them")
+
+
+def _check_is_run(run: Path) -> None:
+    """Raise an error for a text that stands where the name of a run is expected."""
+    if " " in str(run) and not from_user(run).exists():
+        raise CharlmError(
+            f"{run}: no such run; to continue this text, use --prefix {shlex.quote(str(run))}"
+        )
+
+
+def _target(
+    output: Path | None,
+    loaded: "Predictor",
+    mark_copied: int | None,
+    training_text: Sequence[str],
+    is_quiet: bool,
+) -> TextOutput:
+    """Return where the text is written; `mark_copied` adds marks around copied spans."""
+    if mark_copied is None:
+        return TextOutput(output)
+    if output is not None:
+        raise CharlmError("--output writes only the text; omit it, or omit --mark-copied")
+    from charlm.cli.copy_marks import MarkedOutput
+    from charlm.runs.training_text import searched_corpus
+
+    assert loaded.checkpoint is not None
+    corpus = searched_corpus(loaded.checkpoint, training_text)
+    return MarkedOutput(corpus, mark_copied, is_quiet)

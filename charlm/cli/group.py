@@ -15,36 +15,56 @@ from typer.core import TyperCommand, TyperGroup
 from charlm.cli.arguments import expand_text_lists, flags_of, name_options, refuse_empty
 from charlm.cli.json_errors import asks_for_json, print_json_error
 from charlm.cli.options import OTHER
-from charlm.cli.terminal import RAW_BYTES, for_terminal
-from charlm.cli.unknown_options import describe_unknown_option
+from charlm.cli.terminal import RAW_BYTES
+from charlm.cli.usage_errors import (
+    describe_bad_value,
+    describe_extra_arguments,
+    describe_missing_argument,
+    describe_option_use,
+    describe_unknown_command,
+    describe_unknown_option,
+)
+from charlm.cli.wrapping import print_error
 from charlm.distributed.launch import launched
-from charlm.errors import CharlmError, CharlmWarning, ProcessError
+from charlm.errors import CharlmError, CharlmWarning, CorpusNotice, ProcessError
 from charlm.signals import end_on_request
 
 _UsageError: type[Any] = typer.BadParameter.__mro__[1]  # typer does not export it
 
 
 @contextmanager
-def _usage_errors(arguments: Sequence[str] = ()) -> Iterator[None]:
+def _usage_errors(group: Any, arguments: Sequence[str] = ()) -> Iterator[None]:
     """Print a usage error as one line, and exit with code 2.
 
-    With `--json` among the arguments, print it as JSON, too.
+    If the arguments of a command of this group ask for JSON, print it as JSON, too.
     """
     try:
         yield
     except _UsageError as error:
         message = error.format_message()
         if type(error).__name__ == "NoSuchOption" and error.ctx is not None:
-            message = describe_unknown_option(error.option_name, error.ctx.command, arguments)
-        if asks_for_json(arguments):
+            message = describe_unknown_option(error.option_name, error.ctx, arguments)
+        elif message.startswith("Got unexpected extra argument") and error.ctx is not None:
+            message = describe_extra_arguments(message, error.ctx)
+        elif type(error).__name__ == "BadOptionUsage":
+            message = describe_option_use(error, group, arguments)
+        elif type(error).__name__ == "MissingParameter":
+            message = describe_missing_argument(error)
+        elif getattr(error, "param", None) is not None:
+            message = describe_bad_value(error)
+        if asks_for_json(arguments, group):
             print_json_error(message, error)
-        line = " ".join(message.split())
-        print(f"charlm: {for_terminal(line, sys.stderr)}", file=sys.stderr)
+        print_error(" ".join(message.split()))
         raise typer.Exit(2) from None
 
 
 class HelpCommand(TyperCommand):
     """A command whose help says nothing about Python's types."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        paragraphs = (self.help or "").split("\n\n")
+        self.help = "\n\n".join(" ".join(one.split()) for one in paragraphs)  # Rich wraps them
 
     def get_params(self, ctx: Any) -> Any:
         """Return the parameters, with what their help shows."""
@@ -52,9 +72,9 @@ class HelpCommand(TyperCommand):
 
 
 def _without_types(parameters: list[Any]) -> list[Any]:
-    """Return parameters as the help shows them: without types, and the other ones last."""
+    """Return parameters as the help shows them: without types, the panel `OTHER` last."""
     has_others = any(getattr(one, "rich_help_panel", None) == OTHER for one in parameters)
-    parameters[-1].rich_help_panel = OTHER if has_others else None  # that of --help
+    parameters[-1].rich_help_panel = OTHER if has_others else None  # the last one is --help
     for parameter in parameters:
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""  # instead of <bool>
@@ -74,6 +94,13 @@ class HelpGroup(TyperGroup):
         """Parse the options before the command."""
         return super().parse_args(ctx, args or ["--help"] * (not ctx.resilient_parsing))
 
+    def resolve_command(self, ctx: Any, args: Any) -> Any:
+        """Find the command; suggest one for an unknown name."""
+        is_option = args[0].startswith("-")
+        if not (args[0] in self.commands or is_option or ctx.resilient_parsing):
+            raise _UsageError(describe_unknown_command(args[0], self), ctx)
+        return super().resolve_command(ctx, args)
+
 
 class CommandGroup(HelpGroup):
     """Prints a user's error as one line on standard error and exits with code 1."""
@@ -84,7 +111,7 @@ class CommandGroup(HelpGroup):
             what = shlex.quote(args[0])
             raise CharlmError(f"{args[0]}: not a command; train on it with `charlm train {what}`")
         name, command, arguments = super().resolve_command(ctx, args)
-        if ctx.resilient_parsing:  # of an incomplete command line, to complete it
+        if ctx.resilient_parsing:  # the shell completes an unfinished command line
             return name, command, arguments
         refuse_empty(arguments, flags_of(command))
         ctx.meta["arguments"] = arguments
@@ -94,7 +121,7 @@ class CommandGroup(HelpGroup):
 
     def make_context(self, *arguments: Any, **extra: Any) -> Any:
         """Parse the options before the command."""
-        with _usage_errors():
+        with _usage_errors(self):
             return super().make_context(*arguments, **extra)
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
@@ -110,15 +137,15 @@ class CommandGroup(HelpGroup):
         # One of several processes must not end alone: the others would wait for it.
         ending = end_on_request() if launched().size == 1 else nullcontext()
         try:
-            with ending, _show_warnings(), _usage_errors(ctx.meta["given"]):
+            with ending, _show_warnings(), _usage_errors(self, ctx.meta["given"]):
                 return super().invoke(ctx)
         except CharlmError as error:
             # The first process on each machine prints: a file may be missing on one machine only.
             if launched().local_rank == 0 or isinstance(error, ProcessError):
                 message = name_options(str(error), ctx.meta.get("arguments", ()))
-                if asks_for_json(ctx.meta["given"]) and launched().rank == 0:
+                if asks_for_json(ctx.meta["given"], self) and launched().rank == 0:
                     print_json_error(message, error)
-                print(f"charlm: {for_terminal(message, sys.stderr)}", file=sys.stderr)
+                print_error(message)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
@@ -144,7 +171,8 @@ def _show_warnings() -> Iterator[None]:
                 show_default(message, category, filename, lineno, file, line)
             elif launched().local_rank == 0 and str(message) not in shown:  # once on each machine
                 shown.add(str(message))
-                print(f"charlm: {for_terminal(str(message), sys.stderr)}", file=sys.stderr)
+                start = "" if issubclass(category, CorpusNotice) else "charlm: "
+                print_error(str(message), start)
 
         warnings.showwarning = show
         yield

@@ -17,7 +17,7 @@ TEXT, SERIES, OUTPUT, OTHER, SAMPLING, SCORING, MEASUREMENT = (
     "Scoring",
     "Measurement",
 )
-"""Panels of the help, in which options stand together."""
+"""Panels that group the options in the help."""
 
 
 class Split(StrEnum):
@@ -84,6 +84,14 @@ Texts = Annotated[
         rich_help_panel=TEXT,
     ),
 ]
+MovedText = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATH",
+        help="Where the training text is, if it has moved. Repeatable.",
+        rich_help_panel=TEXT,
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -98,7 +106,7 @@ Json = Annotated[
     bool,
     typer.Option(
         "--json",
-        help="Print JSON, for programs; an error, too, as an object with the key error.",
+        help="Print JSON, for programs; an error is an object with the key error.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -108,8 +116,8 @@ Quiet = Annotated[
         "--quiet",
         "-q",
         rich_help_panel=OUTPUT,
-        help="Print no messages and no progress, only results (train: the run folder), warnings "
-        "about the text, and errors.",
+        help="Print no messages and no progress, only results, warnings about the text, and "
+        "errors.",
     ),
 ]
 DeviceOption = Annotated[
@@ -119,5 +127,32 @@ DeviceOption = Annotated[
         help="Device to compute on: auto, cpu, cuda or mps.",
         show_default=False,
         rich_help_panel=OTHER,
+    ),
+]
+SplitOption = Annotated[
+    Split | None,
+    typer.Option(
+        metavar="NAME",
+        help="Split of the training text to score: train, validation or test (default).",
+        rich_help_panel=TEXT,
+    ),
+]
+BootstrapSeed = Annotated[
+    int,
+    typer.Option(
+        "--seed",
+        metavar="N",
+        min=0,
+        help="Random seed of the bootstrap that gives the 95 % intervals.",
+        rich_help_panel=SCORING,
+    ),
+]
+Rows = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Streams to score in parallel; more than 1 is faster but approximate.",
+        rich_help_panel=SCORING,
     ),
 ]

@@ -7,11 +7,11 @@ _RATE_SECONDS = 10.0
 _PROGRESS_SECONDS = 60.0
 """The same for the speed of progress, from which the time left is computed."""
 _LEAST_SECONDS = 2.0
-"""Time to measure before the time left is estimated."""
+"""Time that a run must have trained before the time left is estimated."""
 
 
 class Pace:
-    """Running means of characters and of progress over time, in which old values fade."""
+    """Exponential running means of characters and of progress over time."""
 
     def __init__(self, progress: float = 0.0, elapsed: float = 0.0) -> None:
         """Start a run, or resume one that has made this progress in this time, in seconds."""
@@ -40,6 +40,6 @@ class Pace:
     @property
     def seconds_left(self) -> float | None:
         """Seconds until training ends, or None as long as they cannot be estimated."""
-        if self._seconds < _LEAST_SECONDS or self._gained <= 0:
+        if self._elapsed < _LEAST_SECONDS or self._gained <= 0:
             return None
         return max(0.0, 1.0 - self._progress) * self._seconds / self._gained

@@ -50,6 +50,13 @@ def decoded_prefix(data: bytes, path: Path, is_raw: bool) -> bytes:
     return data.removeprefix(_BYTE_ORDER_MARK)
 
 
+def line_bytes(line: bytes, is_raw: bool) -> bytes:
+    """Return a line of input: unchanged if `is_raw`; raises `CharlmError` if it is not UTF-8."""
+    if not is_raw:
+        _check_utf_8(line, "the line", "give UTF-8")
+    return line
+
+
 def _check_utf_8(data: bytes, where: object, remedy: str) -> None:
     try:
         data.decode()

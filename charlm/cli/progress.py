@@ -1,4 +1,4 @@
-"""Show what happens in training."""
+"""Show the events of training on a terminal, or as plain lines."""
 
 import os
 import sys
@@ -13,13 +13,15 @@ from charlm.cli.descriptions import (
     describe_event,
     describe_model,
     describe_phase,
+    describe_small_split,
 )
 from charlm.cli.finished import show_finished
-from charlm.cli.limits import describe_limits
-from charlm.cli.next_commands import resume_command
+from charlm.cli.limits import describe_rest
+from charlm.cli.next_commands import finished_limit, resume_command
+from charlm.cli.notebook import in_notebook
 from charlm.cli.samples import Samples
 from charlm.cli.screen import can_redraw, columns
-from charlm.cli.status_line import ERASE, Field, fitted
+from charlm.cli.status_line import ERASE, Field, join_fitting
 from charlm.cli.training_line import TrainingLine
 from charlm.config.schema import Config
 from charlm.training.events import (
@@ -38,6 +40,8 @@ from charlm.training.events import (
     Validated,
 )
 
+_STOPPING = "saving; Ctrl-C again stops without saving"
+
 
 class TrainingView:
     """Shows the events of training: messages, the line of progress, samples and the summary."""
@@ -47,10 +51,17 @@ class TrainingView:
         quiet: bool = False,
         *,
         only_messages: bool = False,
+        shows_results: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """With `only_messages`, nothing is printed to standard output, and no progress."""
-        self._messages = PlainConsole(stderr=True, quiet=quiet)
+        """With `only_messages`, print only messages, to standard error, and no progress.
+
+        Without `shows_results`, print nothing at the end: a program gets the results. In a notebook
+        messages stand in the output of the cell, where standard error would look like a failure.
+        """
+        self._is_notebook = in_notebook()
+        self._messages = PlainConsole(stderr=not self._is_notebook, quiet=quiet)
+        self._shows_results = shows_results
         self._results = results()
         self._quiet, self._only_messages, self._clock = quiet, only_messages, clock
         self._line: TrainingLine | None = None
@@ -59,12 +70,20 @@ class TrainingView:
         """Which network of an ensemble is trained."""
         self._run: Path | None = None
         """The run folder of the ensemble, if there is one."""
+        self._budget: float | None = None
+        """Time budget of the ensemble."""
         self._config: Config | None = None
         self._is_better: bool | None = None
         """Whether the last validation was the best; None without a validation split."""
-        self._is_stopping = False
+        self._is_stopping = self._has_told_few = self._must_tell_stop = False
+        self._reached_limit = ""
+        """Says which limit a network of an ensemble had reached before it was resumed."""
+        self._told_precision = "float32"
 
     def __call__(self, event: Event) -> None:
+        if self._must_tell_stop and not self._quiet:
+            self._must_tell_stop = False
+            self._messages.print(_STOPPING)
         match event:
             case Advised():
                 for reason in event.reasons:
@@ -78,7 +97,8 @@ class TrainingView:
             case Sampled():
                 self._show_sample(event)
             case RolledBack() | Paused():
-                self._print_above(describe_event(event), style="bold")
+                self._erase_line()
+                self._messages.print_wrapped(describe_event(event), style="bold")
             case NetworkBegins() | Mixing():
                 self._show_phase(event)
             case StopRequested():
@@ -86,44 +106,68 @@ class TrainingView:
             case Stopping():
                 self.close()
                 self._messages.print("stopped and saved; resume with", style="bold")
-                self._messages.print(f"  {resume_command(event.folder.path)}")
+                self._messages.print(f"  {self._resume(event.folder.path)}")
                 self._print_folder(event)
             case Finished():
-                self.close()
-                if not self._quiet and not self._only_messages:
-                    show_finished(event, self._config)
-                self._print_folder(event)
+                self._show_end(event)
+
+    def _show_end(self, event: Finished) -> None:
+        self.close()
+        if self._reached_limit:
+            self._messages.print_wrapped(self._reached_limit)
+        if not self._quiet and not self._only_messages and self._shows_results:
+            show_finished(event, self._config)
+        self._print_folder(event)
 
     def _print_folder(self, event: Stopping | Finished) -> None:
-        if not self._only_messages:
+        if not self._only_messages and self._shows_results:
             self._results.print(str(event.folder.path))
+
+    def _resume(self, run: Path) -> str:
+        """Return how to resume a run: the command, or what a program calls."""
+        return resume_command(run) if self._shows_results else f"charlm.resume({str(run)!r})"
 
     def _show_phase(self, event: NetworkBegins | Mixing) -> None:
         self.close()  # the line of the previous network
         if isinstance(event, Mixing) or event.size > 1:
-            self._messages.print(describe_phase(event))
+            has_finished = isinstance(event, Mixing) and self._reached_limit
+            begin = "the networks are finished; " if has_finished else ""
+            self._messages.print_wrapped(f"{begin}{describe_phase(event)}")
+        self._reached_limit = ""
         if isinstance(event, NetworkBegins):
-            self._run = event.folder.path
+            self._run, self._budget = event.folder.path, event.budget
             self._network = f"network {event.number}/{event.size}" if event.size > 1 else ""
 
     def _show_start(self, event: Started) -> None:
         self._config, self._is_better = event.config, None
-        for line in (describe_corpus(event.corpus), describe_model(event), *event.warnings):
-            self._messages.print_wrapped(line)
+        few = "" if self._has_told_few else describe_small_split(event.corpus)
+        self._has_told_few = True
+        for line in (
+            describe_corpus(event.corpus, event.config),
+            few,
+            describe_model(event),
+            *event.warnings,
+        ):
+            if line:
+                self._messages.print_wrapped(line)
         where = f"at step {event.resumed_at} " if event.resumed_at else ""
-        limits = describe_limits(event.config.training, event.budget)
+        training = event.config.training
         where += f"in {event.folder.path}"
-        self._messages.print_wrapped(f"training {where}, for at most {limits}")
+        if training.epochs is not None or training.steps is not None:
+            where += f", for at most {describe_rest(event)}"
+        self._messages.print_wrapped(f"training {where}")  # another line divides a budget
         if event.config.training.deterministic and event.config.training.budget is not None:
             self._messages.print_wrapped(
                 "training.budget makes the number of steps depend on the clock, so another run may "
                 "differ; set it to null, and set training.epochs or training.steps"
             )
+        self._reached_limit = ""
         if event.progress >= 1:
-            self._messages.print_wrapped(
-                "the run is finished; to extend it, raise the limit that it reached (--budget, or "
-                "--set training.epochs or training.steps), or replace it (null and another limit)"
-            )
+            limit = finished_limit(training, event.epochs, event.resumed_at, self._budget)
+            if event.is_member:
+                self._reached_limit = limit
+            else:
+                self._messages.print_wrapped(limit)
         elif not self._quiet and not self._only_messages:
             name = (self._run or event.folder.path).name
             self._line = TrainingLine(event, name, self._network, self._clock)
@@ -137,17 +181,24 @@ class TrainingView:
             self._line.count(event)
 
     def _acknowledge_stop(self) -> None:
-        """Print without buffers: the signal may have interrupted a write to them."""
+        """Print without buffers: the signal may have interrupted a write to them.
+
+        A notebook gets the line with the next event.
+        """
         self._is_stopping = True
+        if self._is_notebook:
+            self._must_tell_stop = True
+            return
         start = ERASE if can_redraw(sys.stderr) else "\n" if sys.stderr.isatty() else ""
         if not self._quiet:
             with suppress(OSError, ValueError):
-                message = f"{start}saving; Ctrl-C again stops without saving\n"
-                os.write(sys.stderr.fileno(), message.encode())
+                os.write(sys.stderr.fileno(), f"{start}{_STOPPING}\n".encode())
 
     def _show_validation(self, event: Validated) -> None:
         score, self._is_better = event.score, event.is_best
-        precision = "" if score.precision == "float32" else f"products in {score.precision}"
+        is_told = score.precision == self._told_precision
+        precision = "" if is_told else f"products in {score.precision}"
+        self._told_precision = score.precision
         fields = [
             Field(f"step {event.step:>6,}", 0),
             Field(f"validation loss {score.bits_per_character:.3f} bits/character", 1),
@@ -159,7 +210,7 @@ class TrainingView:
         width = columns(sys.stderr) - 1 if sys.stderr.isatty() else None
         if self._line is not None:
             self._line.note_validation(score.nats_per_character)
-        self._print_above(fitted(fields, width), style="bold" if event.is_best else "")
+        self._print_above(join_fitting(fields, width), style="bold" if event.is_best else "")
 
     def _show_sample(self, event: Sampled) -> None:
         if self._quiet or self._only_messages:
@@ -177,7 +228,8 @@ class TrainingView:
             self._line.erase()
 
     def close(self) -> None:
-        """Remove the line of progress from the terminal, and drop the sample that waits."""
-        self._erase_line()
+        """Remove the line of progress from the terminal, and drop the waiting sample."""
+        if self._line is not None:
+            self._line.close()
         self._line = None
         self._samples.drop()

@@ -1,9 +1,9 @@
-"""Show samples of text during training: few, short, and each one once."""
+"""Choose the samples that are shown during training: few and short, each at most once."""
 
 import sys
 from collections.abc import Callable
 
-from charlm.cli.console import PlainConsole, sample_for, wrapped
+from charlm.cli.console import PlainConsole, sample_for, wrap_words
 from charlm.cli.screen import columns
 from charlm.formatting import epoch_count
 from charlm.prediction.perplexity import perplexity
@@ -13,7 +13,7 @@ _INTERVAL_SECONDS = 30.0
 """Least time between two samples."""
 _MOST_COLUMNS, _MOST_LINES = 100, 8
 _BOOK_LINES = 3
-"""Lines of a sample that is short enough to be shown with each line of the book."""
+"""Most lines of a sample that is shown with each progress line in the style of the book."""
 _INDENT, _BOOK_INDENT = "  ", " - "
 
 
@@ -43,13 +43,13 @@ class Samples:
         return f"epoch {epoch_count(event.epochs)}{shown}{time}"
 
     def keep(self, event: Sampled, *, is_better: bool | None) -> None:
-        """Keep a sample to be shown, if it is of a better model and the last one is long ago.
+        """Keep a sample to show if the model has improved, and not too soon after the last one.
 
         `is_better` is None without a validation split: a short sample is then shown as in the book.
         """
         indent = _BOOK_INDENT if is_better is None else _INDENT
         width = min(columns(sys.stderr) - 1, _MOST_COLUMNS) - len(indent)
-        lines = wrapped(sample_for(sys.stderr, " ".join(event.text.split())), width)
+        lines = wrap_words(sample_for(sys.stderr, " ".join(event.text.split())), width)
         is_short = is_better is None and len(lines) <= _BOOK_LINES
         last = self._shown_at
         is_due = last is None or self._clock() - last >= _INTERVAL_SECONDS

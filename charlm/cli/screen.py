@@ -14,7 +14,7 @@ def can_redraw(stream: TextIO) -> bool:
     """Return whether a line of the stream can be erased: on a terminal, not in a notebook.
 
     A kernel of Jupyter gives its commands a terminal, but the page shows each version of a line.
-    Old consoles of Windows, where TERM is not set, print the codes.
+    Old Windows consoles, where TERM is not set, print the escape codes as text.
     """
     terminal = os.environ.get("TERM", "" if os.name == "posix" else "windows")
     is_able = terminal not in ("", "dumb", "unknown") and not detect_legacy_windows()
@@ -44,7 +44,7 @@ def can_encode(text: str, stream: TextIO) -> bool:
 
 
 def columns(stream: TextIO) -> int:
-    """Return the width of a terminal now, as it may have been resized; 80 for other streams."""
+    """Return the current width of a terminal, which may have been resized; 80 for other streams."""
     if not stream.isatty():
         return _FALLBACK_COLUMNS
     try:

@@ -1,39 +1,54 @@
 """Options of `train` that each set one key of the config, as `--set` does."""
 
 import inspect
+import json
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from charlm.cli.options import TEXT
 from charlm.errors import CharlmError
 
 
 class SettingOption(NamedTuple):
-    """An option whose value becomes that of a key."""
+    """An option that sets one key of the config."""
 
     key: str
     metavar: str
     """What the value is; "" for a flag, which sets the key to true."""
     help: str
     panel: str
+    is_text: bool = False
+    """Whether the value is a text, which may have any characters, and no YAML."""
 
 
 _TRAINING, _MODEL = "Training", "Model"
 """Panels of the help."""
 
 SETTING_OPTIONS = {
+    "--records": SettingOption(
+        "corpus.records",
+        "FORM",
+        "Read the text as a list: lines, paragraphs, csv, jsonl, or texts between separators, "
+        "such as '%'.",
+        TEXT,
+        is_text=True,
+    ),
+    "--column": SettingOption(
+        "corpus.column", "NAME", "Column of a csv or jsonl file to train on.", TEXT, is_text=True
+    ),
     "--cell": SettingOption("model.cell", "NAME", "rnn, gru, lstm or mogrifier.", _MODEL),
     "--layers": SettingOption("model.num_layers", "N", "Number of layers.", _MODEL),
-    "--hidden-size": SettingOption("model.hidden_size", "N", "Units of a layer.", _MODEL),
+    "--hidden-size": SettingOption("model.hidden_size", "N", "Units per layer.", _MODEL),
     "--dropout": SettingOption(
         "model.dropout", "P", "Probability of dropping a unit, from 0 to below 1.", _MODEL
     ),
     "--budget": SettingOption(
         "training.budget",
         "TIME",
-        "Time of the whole command, with the final score (90s, 3m, 1h30m).",
+        "Time for the whole command, including the final score (90s, 3m, 1h30m).",
         _TRAINING,
     ),
     "--epochs": SettingOption(
@@ -44,7 +59,7 @@ SETTING_OPTIONS = {
         "training.learning_rate", "X", "Highest learning rate of the schedule.", _TRAINING
     ),
     "--batch-size": SettingOption(
-        "batches.batch_size", "N", "Segments that one update learns from in parallel.", _TRAINING
+        "batches.batch_size", "N", "Segments that each update learns from in parallel.", _TRAINING
     ),
     "--sequence-length": SettingOption(
         "batches.sequence_length", "N", "Characters in a segment.", _TRAINING
@@ -67,7 +82,7 @@ SETTING_OPTIONS = {
 
 
 _NUM_TEXT_PARAMETERS = 3
-"""Number of parameters of `train` that name the text: the help has them before these options."""
+"""Number of parameters of `train` that name the text; the help shows them first."""
 
 
 def with_setting_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -80,7 +95,9 @@ def with_setting_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(**arguments: Any) -> None:
         values = {option: arguments.pop(name) for name, option in names.items()}
-        given = {option: _written(value) for option, value in values.items() if value is not None}
+        given = {
+            option: _written(option, value) for option, value in values.items() if value is not None
+        }
         command(**arguments | {"set_": merge_settings(given, arguments["set_"] or ())})
 
     signature = inspect.signature(command)
@@ -111,8 +128,10 @@ def _name_of(option: str) -> str:
     return option.removeprefix("--").replace("-", "_")
 
 
-def _written(value: str | bool) -> str:
+def _written(option: str, value: str | bool) -> str:
     """Return a value as YAML writes it."""
+    if SETTING_OPTIONS[option].is_text:
+        return json.dumps(value, ensure_ascii=False)
     return value if isinstance(value, str) else str(value).lower()
 
 

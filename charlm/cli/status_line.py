@@ -1,4 +1,4 @@
-"""A line of fields, of which a narrow terminal shows the important ones, and its redrawing."""
+"""Fit a line of fields to a terminal, and redraw it in place."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from rich.cells import cell_len
 _GAP = "  "
 _LEAST_CELLS, _MOST_CELLS = 20, 30
 _COLUMNS_PER_CELL = 5
-"""Width of the terminal for each cell of the bar, between its limits."""
+"""Columns of the terminal for each cell of the bar, whose length has limits."""
 BLOCKS = "█░"
 """The filled and the empty cells of a bar."""
 ERASE = "\r\x1b[J"
@@ -25,7 +25,7 @@ class Field:
     """Fields of a lower rank are kept first."""
 
 
-def fitted(fields: Sequence[Field], width: int | None) -> str:
+def join_fitting(fields: Sequence[Field], width: int | None) -> str:
     """Join the fields that fit into `width` cells, in their order; None is any width."""
     kept: set[int] = set()
     taken = -len(_GAP)
@@ -46,11 +46,11 @@ def bar(fraction: float, width: int, *, has_blocks: bool) -> str:
 
 
 class LiveLine:
-    """The last line of a terminal, which is drawn anew.
+    """The last line of a terminal, redrawn in place.
 
-    The cursor waits in the first column. So a terminal that wraps the line because it became
-    narrower keeps the cursor where the line begins, and erasing from there leaves nothing of it;
-    the `^C` that a terminal writes at the cursor is erased, too.
+    The cursor waits in the first column. If the terminal becomes narrower and wraps the
+    line, the cursor stays at its beginning, and erasing from there removes all of it, including
+    the `^C` that a terminal writes at the cursor.
     """
 
     def __init__(self, stream: TextIO) -> None:

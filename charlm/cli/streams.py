@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from charlm.cli.json_errors import asks_for_json, print_json_error
-from charlm.cli.terminal import for_terminal
+from charlm.cli.wrapping import print_error
 from charlm.environment.memory import describe, is_out_of_memory
 from charlm.errors import CharlmError, remedy_for
 
@@ -53,7 +53,7 @@ class _Results(io.RawIOBase):
             return self._raw.write(data)
         except OSError as reason:
             self._has_failed = True
-            raise OutputError(reason) from None
+            raise OutputError(reason) from reason
 
 
 class _Messages(_Results):
@@ -87,7 +87,7 @@ def _open_if_closed() -> None:
 
 
 def _guard(stream: Any, kind: type[_Results]) -> Any:
-    """Wrap a stream; return a stream without a file, as a test sets, unchanged."""
+    """Wrap a stream; return a stream without a file, such as a test uses, unchanged."""
     buffer = getattr(stream, "buffer", None)
     raw = getattr(buffer, "raw", buffer)  # an unbuffered stream has none
     if not isinstance(stream, io.TextIOWrapper) or not isinstance(raw, io.RawIOBase):
@@ -103,16 +103,17 @@ def _guard(stream: Any, kind: type[_Results]) -> Any:
     return guarded
 
 
-def run(command: Callable[[], object]) -> int:
+def run(command: Callable[[], object], group: Callable[[], Any] = lambda: None) -> int:
     """Run a command line and return its exit code; bugs keep their traceback.
 
-    A reader that closes the pipe early, such as `head`, is no error.
+    `group` returns the commands whose flag `--json` asks for errors as JSON. A reader that closes
+    the pipe early, such as `head`, is not an error.
     """
     try:
         code = _exit_code(command)
         sys.stdout.flush()
     except CharlmError as error:
-        return _fail_for_program(str(error))
+        return _fail_for_program(str(error), group)
     except OutputError as error:
         if error.is_broken_pipe:
             return 0
@@ -121,7 +122,7 @@ def run(command: Callable[[], object]) -> int:
         if not is_out_of_memory(error):
             raise
         remedy = "close other programs, or process less at a time"
-        return _fail_for_program(f"{describe(error)}; {remedy}")
+        return _fail_for_program(f"{describe(error)}; {remedy}", group)
     return code
 
 
@@ -133,12 +134,12 @@ def _exit_code(command: Callable[[], object]) -> int:
     return 0
 
 
-def _fail_for_program(message: str) -> int:
-    if asks_for_json(sys.argv[1:]):
+def _fail_for_program(message: str, group: Callable[[], Any]) -> int:
+    if asks_for_json(sys.argv[1:], group()):
         print_json_error(message)
     return _fail(message)
 
 
 def _fail(message: str) -> int:
-    print(f"charlm: {for_terminal(message, sys.stderr)}", file=sys.stderr)
+    print_error(message)
     return 1

@@ -1,37 +1,87 @@
 """Print results as tables."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
 
-from charlm.bench.figures import Benchmark
+from charlm.analysis.baselines import Baseline
+from charlm.analysis.intervals import ScoreIntervals
+from charlm.bench.busy import BusyRates
 from charlm.bench.sweep import Point
 from charlm.cli.console import print_message, print_rows, print_table, results
-from charlm.cli.meaning import choice, learnt_by_heart, too_few
+from charlm.cli.meaning import memorisation_note, too_few, with_choice
+from charlm.formatting import count
 from charlm.prediction.perplexity import Score
+
+_FIGURE_WIDTH = 60
+"""Columns of the names of figures: one is printed after another, as they are measured."""
 
 
 def show_score(
-    text: str, score: Score, unit: str = "character", training_loss: float | None = None
+    text: str,
+    score: Score,
+    unit: str = "character",
+    training_loss: float | None = None,
+    intervals: ScoreIntervals | None = None,
+    vocabulary_size: int | None = None,
+    lack: str = "",
 ) -> None:
     """Print the table of `charlm eval`; `unit` is what the model predicts.
 
-    `training_loss`, in nats, is that of the text from which the scored text was held out.
+    `training_loss`, in nats, is that of the text from which the scored text was held out. A warning
+    about unknown characters stands before the perplexity, which it concerns. `lack` says why there
+    are no intervals.
     """
-    by_heart = learnt_by_heart(training_loss, score.nats_per_character)
-    notes = [note for note in (too_few(score.characters, unit), by_heart) if note]
+    memorised = memorisation_note(training_loss, score.nats_per_character)
+    notes = [note for note in (too_few(score.characters, unit), memorised) if note]
     print_rows(
         [
             ("text", text),
-            ("perplexity", f"{score.perplexity:.4f}, {choice(score.perplexity, unit)}"),
+            *([("warning", warning)] if (warning := score.unknown_note.strip("; ")) else []),
+            ("perplexity", with_choice(score, 4, unit, vocabulary_size)),
             ("loss", losses(score)),
+            *([("per record", f"{score.nats_per_record:.4f} nats")] if score.records else []),
             ("bits per byte", f"{score.bits_per_byte:.4f}"),
+            *([("95 % interval", _ends(intervals))] if intervals else []),
+            *([("95 % interval", f"none: the text is {lack}")] if lack else []),
+            *([("records scored", f"{score.records:,}")] if score.records else []),
             ("characters scored", f"{score.characters:,}"),
             ("unknown characters", f"{score.unknown_characters:,}"),
-            ("protocol", score.protocol),
+            ("protocol", score.protocol.replace(score.unknown_note, "")),
             *(("note", note) for note in notes),
         ]
     )
+
+
+def show_baselines(score: Score, baselines: Sequence[Baseline]) -> None:
+    """Print the bits per character of the baselines, the best one first, and of the model."""
+    if not baselines:
+        return
+    rows = [(one.bits_per_character, one.name, one.remark) for one in baselines]
+    rows.append((score.bits_per_character, "this model", ""))
+    results().print("\nbits per character, on the same characters")
+    print_rows(
+        [
+            (name, f"{bits:.4f}{f'  ({remark})' if remark else ''}")
+            for bits, name, remark in sorted(rows)
+        ]
+    )
+
+
+def _ends(intervals: ScoreIntervals) -> str:
+    """Return the intervals of all figures of a score, and how they were computed."""
+    figures = [
+        ("perplexity", intervals.perplexity, ""),
+        ("loss", intervals.nats_per_character, " nats"),
+        ("", intervals.bits_per_character, " bits per character"),
+        ("", intervals.bits_per_byte, " bits per byte"),
+    ]
+    shown = [f"{name} {low:.4f} to {high:.4f}{unit}" for name, (low, high), unit in figures]
+    blocks = count(intervals.block_length, "character")
+    drawn = "records" if intervals.of_records else f"blocks of {blocks}"
+    return f"{', '.join(map(str.strip, shown))} (bootstrap of {drawn})"
 
 
 def losses(score: Score) -> str:
@@ -51,22 +101,19 @@ def unknown_note(score: Score) -> str:
     return f", {score.unknown_characters:,} unknown" if score.unknown_characters else ""
 
 
-def show_benchmark(benchmark: Benchmark) -> None:
-    """Print the tables of `charlm bench`."""
-    machine = [(name, str(value)) for name, value in benchmark.machine.items()]
-    rates = [(name, f"{rate:,.0f}") for name, rate in benchmark.rates.items()]
-    ratios = [(name, f"{ratio:.2f}") for name, ratio in benchmark.ratios.items()]
-    print_rows(machine)
-    for heading, rows in (
-        ("characters per second, unless named otherwise", rates),
-        ("ratios", ratios),
-    ):
-        results().print(f"\n{heading}")
-        print_rows(rows)
+def show_figure(name: str, value: str) -> None:
+    """Print a figure of `charlm bench` as soon as it is measured."""
+    print_rows([(f"{name:<{_FIGURE_WIDTH}}", value)])
+    sys.stdout.flush()
+
+
+def print_figure_as_message(name: str, value: str) -> None:
+    """Print a figure of `charlm bench` to standard error, beside JSON on standard output."""
+    print_message(f"{name}: {value}")
 
 
 def show_slowdowns(slowdowns: dict[str, tuple[float, float]]) -> None:
-    """Print the ratios that `charlm bench --check` found to be lower."""
+    """Print the ratios that fell, according to `charlm bench --check`."""
     for name, (saved, measured) in slowdowns.items():
         print_message(f"slower: {name} was {saved:.2f} and is {measured:.2f}")
 
@@ -86,6 +133,16 @@ def show_sweep(points: list[Point]) -> None:
             f"{point.peak_bytes / 1e6:,.1f}",
             f"{point.plain_peak_bytes / 1e6:,.1f}",
         )
+    print_table(table)
+
+
+def show_busy(rates: list[BusyRates]) -> None:
+    """Print the table of `charlm bench --busy`."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("training", "characters/s", "beside a busy process", "kept"):
+        table.add_column(heading, justify="right")
+    for rate in rates:
+        table.add_row(rate.precision, f"{rate.quiet:,.0f}", f"{rate.busy:,.0f}", f"{rate.kept:.0%}")
     print_table(table)
 
 

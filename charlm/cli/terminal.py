@@ -59,7 +59,12 @@ def for_terminal(text: str, stream: TextIO) -> str:
 
 def generated_for_terminal(text: str, stream: TextIO) -> str:
     """Return generated text in the form for `stream`, with the marks that scripts need."""
-    return text.translate(_GENERATED_TEXT_REPLACEMENTS) if stream.isatty() else text
+    return visible(text) if stream.isatty() else text
+
+
+def visible(text: str) -> str:
+    """Return a text without control characters, and with the marks that scripts need."""
+    return text.translate(_GENERATED_TEXT_REPLACEMENTS)
 
 
 def _raw_bytes(error: UnicodeError) -> tuple[bytes, int]:

@@ -1,12 +1,13 @@
-"""The line of progress of a training: redrawn on a terminal, else a plain line now and then."""
+"""The line of progress of a training, redrawn in place; where it cannot be, lines at intervals."""
 
 import math
 import sys
 from collections.abc import Callable
 
+from charlm.cli.notebook import NotebookLine, in_notebook
 from charlm.cli.pace import Pace
 from charlm.cli.screen import can_encode, can_redraw, columns
-from charlm.cli.status_line import BLOCKS, Field, LiveLine, bar, fitted
+from charlm.cli.status_line import BLOCKS, Field, LiveLine, bar, join_fitting
 from charlm.cli.terminal import for_terminal
 from charlm.formatting import duration, short_count
 from charlm.prediction.perplexity import perplexity
@@ -16,7 +17,7 @@ _LOSS_SMOOTHING = 0.98
 """Weight of the earlier steps in the running mean of the loss."""
 _REDRAW_SECONDS = 0.5
 _PLAIN_SECONDS, _PLAIN_PROGRESS = 10.0, 0.01
-"""Least time and progress between two plain lines: a log of a long run stays short."""
+"""Minimum time and progress between two plain lines, so that the log of a long run stays short."""
 _MARGIN = 2
 """The first column, where the cursor waits, and the last one, where a terminal may wrap."""
 
@@ -29,7 +30,11 @@ class TrainingLine:
     ) -> None:
         """`network` tells which one of an ensemble this is, or is empty."""
         self._name, self._network, self._clock = name, network, clock
-        self._live = LiveLine(sys.stderr) if can_redraw(sys.stderr) else None
+        self._live: LiveLine | NotebookLine | None = None
+        if in_notebook():
+            self._live = NotebookLine()
+        elif can_redraw(sys.stderr):
+            self._live = LiveLine(sys.stderr)
         self._has_validation = len(started.corpus.splits["validation"]) > 0
         self._pace = Pace(started.progress, started.elapsed)
         self._progress, self._elapsed = started.progress, started.elapsed
@@ -40,7 +45,7 @@ class TrainingLine:
         self._redraw()
 
     def count(self, event: Stepped) -> None:
-        """Count a step; show the line if it is time to."""
+        """Count a step; show the line if it is due."""
         step = event.step
         previous = step.loss if math.isnan(self._loss) else self._loss
         self._loss = _LOSS_SMOOTHING * previous + (1 - _LOSS_SMOOTHING) * step.loss
@@ -57,7 +62,7 @@ class TrainingLine:
         ):
             self._shown_at, self._shown_progress = now, event.progress
             width = columns(sys.stderr) - 1 if sys.stderr.isatty() else None
-            print(fitted(self._plain_fields(), width), file=sys.stderr, flush=True)
+            print(join_fitting(self._plain_fields(), width), file=sys.stderr, flush=True)
 
     def note_validation(self, loss: float) -> None:
         """Show the best loss from now on."""
@@ -68,14 +73,21 @@ class TrainingLine:
         if self._live is not None:
             self._live.erase()
 
+    def close(self) -> None:
+        """Remove the line from a terminal; a notebook keeps the state of the last step."""
+        if isinstance(self._live, NotebookLine):
+            self._redraw()
+        self.erase()
+
     def _redraw(self) -> None:
         if self._live is not None:
             width = columns(sys.stderr)
             fields = [Field(self._bar(width), 0), *self._fields()]
-            self._live.draw(f" {fitted(fields, width - _MARGIN)}")
+            self._live.draw(f" {join_fitting(fields, width - _MARGIN)}")
 
     def _bar(self, width: int) -> str:
-        return bar(self._progress, width, has_blocks=can_encode(BLOCKS, sys.stderr))
+        has_blocks = isinstance(self._live, NotebookLine) or can_encode(BLOCKS, sys.stderr)
+        return bar(self._progress, width, has_blocks=has_blocks)
 
     def _plain_fields(self) -> list[Field]:
         return [Field(f"step {self._step:>6,}", 0), *self._fields()]

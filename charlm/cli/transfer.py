@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from charlm.cli.screen import can_encode, can_redraw, columns
-from charlm.cli.status_line import BLOCKS, Field, LiveLine, bar, fitted
+from charlm.cli.status_line import BLOCKS, Field, LiveLine, bar, join_fitting
 from charlm.cli.terminal import for_terminal
 
 _REDRAW_SECONDS = 0.2
@@ -41,7 +41,7 @@ class TransferView:
                 Field(amount, 0),
                 Field(for_terminal(self._name, sys.stderr), 2),
             ]
-            self._live.draw(f" {fitted(fields, width - _MARGIN)}")
+            self._live.draw(f" {join_fitting(fields, width - _MARGIN)}")
 
     def close(self) -> None:
         """Remove the line from the terminal."""

@@ -43,7 +43,9 @@ def load_config(
     path = _find(source)
     keys = _read(path)
     anchor_paths(keys, path.parent.resolve())
-    return make_config(apply_settings(keys, settings, text), str(source))
+    # A shipped config is valid, so the mistake is in the settings.
+    name = "" if str(source) in config_names() else str(source)
+    return make_config(apply_settings(keys, settings, text), name)
 
 
 def config_keys() -> list[str]:
@@ -63,11 +65,15 @@ def check_keys(settings: Iterable[str]) -> None:
 
 
 def make_config(keys: Any, source: str) -> Config:
-    """Validate nested keys (as read from YAML or JSON) and return the config."""
+    """Validate nested keys (as read from YAML or JSON) and return the config.
+
+    `source` is the place of the keys in errors; "" for none.
+    """
     try:
         return Config.model_validate(keys)
     except ValidationError as invalid:
-        raise ConfigError(f"{source}: {describe_mistakes(invalid)}") from None
+        place = f"{source}: " if source else ""
+        raise ConfigError(f"{place}{describe_mistakes(invalid)}") from None
 
 
 def override(config: Config, settings: Iterable[str], text: TextPaths = ()) -> Config:

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from charlm.config.expectations import expectation
 from charlm.config.schema import Config
 from charlm.suggestions import did_you_mean
 
@@ -26,12 +27,11 @@ def _describe(error: ErrorDetails) -> str:
     name = ".".join(f"{key!s:.60}" for key in error["loc"]) or "the config"
     if error["type"] == "extra_forbidden":
         known = _known_keys(error["loc"][:-1])
-        near = did_you_mean(str(error["loc"][-1]), known, 1, least_similarity=0.5)
+        section = "".join(f"{key}." for key in error["loc"][:-1])
+        near = did_you_mean(str(error["loc"][-1]), known, 1, least_similarity=0.5, start=section)
         hint = near or f"the keys are {', '.join(known)}"
         return f"{name} is not a key; {hint}"
-    message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    if error["type"] == "model_type":
-        message = "should be a section with keys below it"
+    message = expectation(error)
     if isinstance(error["input"], BaseModel | dict) and len(error["loc"]) <= 1:
         return f"{name}: {message}"
     return f"{name} is {error['input']!r:.60}: {message}"

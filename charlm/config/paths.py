@@ -6,6 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from charlm.files.locations import expand_home
+
 _PATHS = {
     "corpus": ("paths", "validation_paths", "test_paths", "encodings"),
     "training": ("start_from", "teachers"),
@@ -33,7 +35,7 @@ def absolute(path: str, folder: Path) -> str:
     """Return a path relative to `folder` as an absolute one; `-` stays standard input."""
     if path in ("", "-"):
         return path
-    path = _as_name(os.path.expanduser(path))  # noqa: PTH111 - Path's raises for an unknown home
+    path = _as_name(expand_home(path))
     is_pattern = glob.has_magic(path) and not os.path.exists(folder / path)  # noqa: PTH110 - never raises
     return str(Path(glob.escape(str(folder)) if is_pattern else folder) / path)
 

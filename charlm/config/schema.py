@@ -1,4 +1,4 @@
-"""Define the config of a run: its sections, and what holds between them."""
+"""Define the config of a run: its sections, and the rules across sections."""
 
 from pydantic import model_validator
 
@@ -34,7 +34,7 @@ class Config(Section):
 
     @property
     def cells(self) -> str:
-        """The cell, with the number of networks and the n-grams of an ensemble, to be read."""
+        """The cell for display, with the number of networks and the n-grams of an ensemble."""
         networks = f"{self.ensemble.size} × " if self.ensemble.size > 1 else ""
         ngrams = " + n-grams" if self.ensemble.ngram_order else ""
         return f"{networks}{self.model.cell}{ngrams}"

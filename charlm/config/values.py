@@ -17,7 +17,7 @@ _DURATION = re.compile(
 def parse_duration(value: Any) -> Any:
     """Read `90`, `90s`, `3m`, `1h30` or `1h30m15s` as seconds; keep values of other types.
 
-    A number without a unit has the next smaller unit: minutes after hours, seconds otherwise.
+    A number without a unit means the next smaller unit: minutes after hours, seconds otherwise.
     """
     if not isinstance(value, str):
         return value
@@ -30,7 +30,7 @@ def parse_duration(value: Any) -> Any:
 
 
 def written_duration(seconds: float) -> str | float:
-    """Write seconds as `parse_duration` reads them: 180 as 3m; as a number where that loses any."""
+    """Write seconds as `parse_duration` reads them: 180 as 3m; as a number if that is inexact."""
     written = option_duration(seconds)
     return written if parse_duration(written) == seconds else seconds
 
@@ -41,7 +41,7 @@ def canonical_encoding(name: str) -> str:
         known = codecs.lookup(name)
     except (LookupError, ValueError):
         raise ValueError("should be an encoding that Python knows, such as utf-8") from None
-    if not known._is_text_encoding:  # bytes-to-bytes codecs such as `hex` are no encodings
+    if not known._is_text_encoding:  # bytes-to-bytes codecs such as `hex` are not encodings
         raise ValueError("should be an encoding of characters, such as utf-8")
     return known.name.removesuffix("-sig")  # a byte order mark is always removed
 

@@ -1,4 +1,4 @@
-"""Iterate over the batches of a process, with what training adds to both sampling methods."""
+"""Iterate over the batches of one process: what both sampling methods need in training."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from charlm.corpus.record_order import in_new_order
 from charlm.corpus.sampling import Cut, Segments, read_segments
 from charlm.corpus.vocabulary import Ids
 from charlm.errors import CorpusError
+from charlm.formatting import count
 
 
 class Batch(NamedTuple):
@@ -45,7 +47,10 @@ class Position(NamedTuple):
 
 
 _HAPAX_SEED = 2**32 - 1
-"""Third number of the seed for hidden hapaxes; resets use the number of a batch, which is less."""
+"""Third number of the seed for hidden hapaxes; the one for resets, a batch number, is smaller."""
+
+_ORDER_SEED = 2**32 - 2
+"""Third number of the seed for the order of records."""
 
 Share = Callable[[int], range]
 """Function that returns the columns of this process from the number of all columns."""
@@ -67,9 +72,13 @@ class BatchIterator(ABC):
         seed: int,
         random_offset: bool = True,
         share: Share = range,
+        boundary: int | None = None,
     ) -> None:
+        """With a `boundary` between records, each epoch has its own order of the records."""
         self._share = share
+        self._boundary, self._text = boundary, ids
         self.ids = ids
+        """The text of this epoch."""
         self.batch_size = batch_size
         self.sequence_length = sequence_length
         self.seed = seed
@@ -99,6 +108,9 @@ class BatchIterator(ABC):
     def restore(self, position: Position) -> None:
         """Move to a position, as if all batches before it had been read."""
         self._epoch, self._index = position
+        if self._boundary is not None:
+            order = np.random.default_rng([self.seed, self._epoch, _ORDER_SEED])
+            self.ids = in_new_order(self._text, self._boundary, order)
         self._num_batches = self._lay_out(np.random.default_rng([self.seed, self._epoch]))
         self._draw_hidden()
 
@@ -129,8 +141,8 @@ class BatchIterator(ABC):
         """Raise `CorpusError` if the text has too few ids; the remedy is to lower `key`."""
         if len(self.ids) < needed:
             raise CorpusError(
-                f"the training split has {len(self.ids)} characters, but {purpose} {needed}; "
-                f"lower {key} or add text"
+                f"the training split has {count(len(self.ids), 'character')}, but {purpose} "
+                f"{needed:,}; lower {key} or add text"
             )
 
     def _draw_cut(self, random: np.random.Generator, below: int, needed: int) -> Cut:

@@ -15,9 +15,9 @@ from charlm.corpus.vocabulary import Ids
 
 
 class RandomBatches(BatchIterator):
-    """Random sampling, with another order in each epoch.
+    """Random sampling, with a new order in each epoch.
 
-    The first window begins at a random offset, so every epoch has other windows.
+    The first window begins at a random offset, so the windows differ between epochs.
     """
 
     def _lay_out(self, random: np.random.Generator) -> int:
@@ -32,7 +32,7 @@ class RandomBatches(BatchIterator):
 
 
 class SequentialBatches(BatchIterator):
-    """Sequential sampling, with other columns in each epoch, since they begin at a random offset.
+    """Sequential sampling; the columns begin at a random offset, so they differ between epochs.
 
     With probability `reset_probability`, a batch does not continue the previous one: the state
     starts at zero within an epoch, too.
@@ -47,9 +47,10 @@ class SequentialBatches(BatchIterator):
         random_offset: bool = True,
         reset_probability: float = 0.0,
         share: Share = range,
+        boundary: int | None = None,
     ) -> None:
         self._reset_probability = reset_probability
-        super().__init__(ids, batch_size, sequence_length, seed, random_offset, share)
+        super().__init__(ids, batch_size, sequence_length, seed, random_offset, share, boundary)
 
     def _lay_out(self, random: np.random.Generator) -> int:
         needed = self.batch_size + 1
@@ -78,17 +79,19 @@ def make_batches(
     seed: int,
     share: Share = range,
     hapaxes: Sequence[int] = (),
+    boundary: int | None = None,
 ) -> Batches:
     """Return the iterator of the config's sampling; raises `CorpusError` if the text is too short.
 
     `share` returns the columns that this process reads, by default all columns. `hapaxes` are the
-    rare ids that `hapax_dropout` hides.
+    rare ids that `hapax_dropout` hides. With the `boundary` between records, each epoch has its own
+    order of the records; it takes the memory of another copy of the ids.
     """
     layout = (ids, config.batch_size, config.sequence_length, seed, config.random_offset)
     batches: Batches
     if config.sampling == "random":
-        batches = RandomBatches(*layout, share)
+        batches = RandomBatches(*layout, share, boundary)
     else:
-        batches = SequentialBatches(*layout, config.reset_probability, share)
+        batches = SequentialBatches(*layout, config.reset_probability, share, boundary)
     batches.hide_hapaxes(hapaxes, config.hapax_dropout)
     return batches

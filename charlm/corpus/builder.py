@@ -4,7 +4,6 @@ The text is decoded once to a file of code points. The vocabulary is counted ove
 split. Then ids replace the code points. Memory does not grow with the text.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,17 +11,27 @@ from pathlib import Path
 import numpy as np
 
 from charlm.config.schema import CorpusConfig
+from charlm.corpus.blocks import spool_standard_input
 from charlm.corpus.cache import cached_corpus, keep_corpus, write_description
 from charlm.corpus.corpus import SPLITS, Corpus, Origin, Split, SplitName
-from charlm.corpus.decoding import read_symbols, spool_standard_input, web_pages
-from charlm.corpus.encodings import shown_encoding
-from charlm.corpus.files import list_of
+from charlm.corpus.decoding import read_symbols
 from charlm.corpus.fingerprints import digests_of_groups, fingerprint_of_files
-from charlm.corpus.newlines import LineEnds, line_ends_notice
+from charlm.corpus.newlines import LineEnds, counted_by_place
+from charlm.corpus.notices import (
+    all_files,
+    inform_of_encodings,
+    inform_of_line_ends,
+    inform_of_records,
+    warn,
+    warn_of_web_pages,
+)
+from charlm.corpus.record_builder import RecordBuilder
+from charlm.corpus.records import Records, boundary_of, end_size
+from charlm.corpus.split_bounds import split_bounds
 from charlm.corpus.symbol_file import Counts, SymbolFile
 from charlm.corpus.text_files import TextFiles, file_digests, text_files
 from charlm.corpus.vocabulary import Vocabulary
-from charlm.errors import CorpusError, CorpusWarning, file_errors
+from charlm.errors import CorpusError, file_errors
 from charlm.files.build_folder import building_folder
 from charlm.files.locations import ANOTHER_CACHE, cache_folder
 
@@ -53,8 +62,8 @@ def _corpus_of(
 ) -> Corpus:
     """Return the corpus of files; a cached one requires no permission to write to the cache."""
     digests = file_digests()
-    files = text_files(config, places, digests, _warn, is_setting=is_setting)
-    _warn_of_encodings(files.new_encodings)
+    files = text_files(config, places, digests, warn, is_setting=is_setting)
+    inform_of_encodings(files.new_encodings)
     key = fingerprint_of_files(files, vocabulary)
     corpus = cached_corpus(key)
     if corpus is None:
@@ -62,32 +71,15 @@ def _corpus_of(
             building_folder(cache_folder()) as building,
             file_errors("be written", building, ANOTHER_CACHE, CorpusError),
         ):
-            _warn_of_web_pages(files.groups, config)
+            warn_of_web_pages(files.groups, config)
             _encode(files, config, vocabulary, building / "corpus")
             if tuple(digests.of(group) for group in files.groups) != files.contents:
                 raise CorpusError("the text changed during reading; start again")
             corpus = keep_corpus(building / "corpus", key)
     digests.remember()
+    inform_of_line_ends(files, corpus, config)
+    inform_of_records(corpus, config)
     return replace(corpus, encodings=files.recorded())
-
-
-def _warn(notice: str) -> None:
-    warnings.warn(" ".join(notice.splitlines()), CorpusWarning, stacklevel=2)
-
-
-def _warn_of_encodings(encodings: dict[Path, str]) -> None:
-    """Say which files are read in an encoding that is not UTF-8."""
-    for name in dict.fromkeys(encodings.values()):
-        paths = [path for path, encoding in encodings.items() if encoding == name]
-        _warn(list_of(paths, f"read as {shown_encoding(name)}"))
-
-
-def _warn_of_web_pages(groups: Sequence[Sequence[Path]], config: CorpusConfig) -> None:
-    """Warn of HTML files: few users want to train on the tags."""
-    pages = web_pages([path for files in groups for path in files])
-    if pages and config.unit == "character":
-        remedy = "to read its text alone, convert it first, such as with `pandoc -t plain`"
-        _warn(list_of(pages, f"HTML, read with its tags; {remedy}"))
 
 
 def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabulary) -> Split:
@@ -99,6 +91,7 @@ def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabul
         test_paths=(),
         max_characters=None,
         split=(1.0, 0.0, 0.0),
+        split_seed=0,
     )
     return build_corpus(whole, vocabulary, is_setting=False).splits["train"]
 
@@ -116,22 +109,21 @@ def _encode(
     """Write the ids of all splits, and `corpus.json` with the rest, to a new `folder`."""
     folder.mkdir()
     symbols = SymbolFile(folder / "symbols")
-    unlimited = config.replace(max_characters=None)
     line_ends: dict[Path, LineEnds] = {}
-    limits = config, unlimited, unlimited
-    lengths = [
-        symbols.append(read_symbols(group, limited, files.encodings, line_ends))
-        for group, limited in zip(files.groups, limits, strict=True)
-    ]
+    record_counts = None
+    if config.has_records:
+        builder = RecordBuilder(files, config, line_ends)
+        lengths, record_counts = builder.write(symbols, folder)
+        ends = np.cumsum(lengths).tolist()
+        bounds = list(zip([0, *ends], ends, strict=False))
+    else:
+        bounds = split_bounds(_append_texts(symbols, files, config, line_ends), config)
     texts = digests_of_groups(files)
-    is_whole = config.max_characters is None
-    if config.line_ends == "unify" and (notice := line_ends_notice(line_ends, is_whole=is_whole)):
-        _warn(notice)
-    bounds = _split(lengths, config)
     held_out = [symbols.count(start, end) for start, end in bounds[1:]]
     counts = [symbols.counts - sum(held_out), *held_out]
     if vocabulary is None:
         vocabulary = _vocabulary_of(counts, config)
+    boundary = boundary_of(config, vocabulary)
     splits: dict[SplitName, tuple[int, int]] = {}
     for name, (start, end), split_counts in zip(SPLITS, bounds, counts, strict=True):
         num_unknown = end - start - int(split_counts[list(vocabulary.symbols)].sum())
@@ -142,49 +134,48 @@ def _encode(
     for name, (start, end) in zip(SPLITS[1:], bounds[1:], strict=True):
         symbols.write_ids(start, end, vocabulary, folder / f"{name}.ids")
     symbols.convert_to_ids(*bounds[0], vocabulary, folder / f"{SPLITS[0]}.ids")
-    starts = [start for start, _ in bounds]
+    starts = [start for start, _ in bounds]  # of records, after their rearrangement
     if config.validation_paths or config.test_paths:
         starts = [0, 0, 0]
     else:
         texts = [texts[0]] * len(SPLITS)
     origins = dict(zip(SPLITS, map(Origin, texts, starts), strict=True))
     write_description(
-        folder, vocabulary, splits, origins, _hapaxes(counts[0], vocabulary, config.minimum_count)
+        folder,
+        vocabulary,
+        splits,
+        origins,
+        [one for one in _hapaxes(counts[0], vocabulary, config.minimum_count) if one != boundary],
+        counted_by_place(all_files(files), line_ends),
+        record_counts,
+        None if boundary is None else (boundary, end_size(config)),
     )
 
 
-def _split(lengths: list[int], config: CorpusConfig) -> list[tuple[int, int]]:
-    """Return start and end of each split; raises `CorpusError` if a split would be too short."""
-    total = lengths[0]
-    if total == 0:
-        raise CorpusError("the text is empty; name another one with --text or corpus.paths")
-    if config.validation_paths or config.test_paths:
-        ends = np.cumsum(lengths).tolist()
-        wanted = [True, bool(config.validation_paths), bool(config.test_paths)]
-    else:
-        train, validation, _ = config.split
-        ends = [int(train * total), int(round(train + validation, 9) * total), total]
-        wanted = [fraction > 0 for fraction in config.split]
-    bounds = list(zip([0, *ends], ends, strict=False))
-    if config.validation_first and not (config.validation_paths or config.test_paths):
-        first = ends[1] - ends[0]
-        bounds[:2] = (first, ends[1]), (0, first)
-    for name, (start, end), is_wanted in zip(SPLITS, bounds, wanted, strict=True):
-        if is_wanted and end - start < 2:
-            few = f"has {end - start} characters and needs at least 2"
-            if sum(wanted) == 1:
-                raise CorpusError(f"the text {few}; add text")
-            raise CorpusError(
-                f"the {name} split of the text {few} (the whole text has {sum(lengths)}); add "
-                "text, or change corpus.split"
-            )
-    return bounds
+def _append_texts(
+    symbols: SymbolFile,
+    files: TextFiles,
+    config: CorpusConfig,
+    line_ends: dict[Path, LineEnds],
+) -> list[int]:
+    """Append running text of the training, validation and test files; return their lengths."""
+    unlimited = config.replace(max_characters=None)
+    limits = config, unlimited, unlimited
+    return [
+        symbols.append(
+            read_symbols(group, limited, files.encodings, line_ends, is_setting=files.is_setting)
+        )
+        for group, limited in zip(files.groups, limits, strict=True)
+    ]
 
 
 def _vocabulary_of(counts: list[Counts], config: CorpusConfig) -> Vocabulary:
     if config.unit == "byte":
         return Vocabulary.of_bytes()
     split_counts = counts[0] if config.vocabulary_from == "train" else sum(counts[1:], counts[0])
+    if (records := Records.of(config)) is not None:  # its boundary is never too rare
+        split_counts = split_counts.copy()
+        split_counts[ord(records.boundary)] += config.minimum_count
     if split_counts.max() < config.minimum_count:
         raise CorpusError(
             f"no character of the text occurs {config.minimum_count} times; lower "

@@ -9,25 +9,35 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from charlm.corpus.corpus import SPLITS, Corpus, Origin, Split, SplitName
-from charlm.corpus.vocabulary import UNKNOWN_TYPE, Vocabulary
+from charlm.corpus.corpus import SPLITS, Corpus, Origin, RecordCounts, Split, SplitName
+from charlm.corpus.ids_check import IdsCheck
+from charlm.corpus.vocabulary import UNKNOWN_TYPE, Sizes, Vocabulary
 from charlm.errors import CorpusError, file_errors
 from charlm.files.atomic import sync
 from charlm.files.cache_record import claim, make_folder, record_locked
 from charlm.files.locations import ANOTHER_CACHE, cache_folder
-from charlm.files.untrusted import InvalidDataError, as_ascii, item, parse_json, read_bounded
+from charlm.files.untrusted import (
+    InvalidDataError,
+    as_ascii,
+    checked,
+    item,
+    parse_json,
+    read_bounded,
+)
 
-_MOST_DIGESTED_BYTES = 64 << 20
-"""Bytes of a file above which its digest is not checked, only its length and modification time.
+_MAX_DIGESTED_BYTES = 64 << 20
+"""Size of a file above which only its length and modification time are checked, not its digest.
 
-Reading 2 GB takes a second or more, and would be most of the time of a second start. Such a file is
-synchronised to disk before it takes its place, so a power cut leaves no part of it unwritten.
+Reading 2 GB takes a second or more, which would be most of a later run's startup.
+Such a file is synchronised to disk before it takes its place, so a power cut leaves no part of it
+unwritten.
 """
 _BLOCK_BYTES = 1 << 20
 """Number of bytes to read at a time."""
@@ -46,11 +56,14 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
     folder = cache_folder() / "corpora" / fingerprint
     try:
         written = as_ascii(read_bounded(folder / "corpus.json", megabytes=19))
-        description = parse_json(written, max_numbers=2_400_000)  # a vocabulary and its hapaxes
+        description = parse_json(
+            written, max_numbers=2_400_000
+        )  # a vocabulary, together with its hapaxes
         digest = item(description, "sha256", str)
         if digest != _digest_of({key: description[key] for key in description if key != "sha256"}):
             raise InvalidDataError(f"{folder}: changed since it was written")
         vocabulary = Vocabulary.from_json(item(description, "vocabulary", dict))
+        boundary, sizes = _boundary_of(description, vocabulary)
         splits: dict[SplitName, Split] = {}
         for name in SPLITS:
             lengths = item(item(description, "splits", dict), name, list)
@@ -58,14 +71,20 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
                 raise InvalidDataError("the lengths of a split are invalid")
             length, num_unknown = lengths
             unknown = _map(folder / f"{name}.unknown", description, UNKNOWN_TYPE, num_unknown)
-            check = _IdsCheck(vocabulary, unknown)
+            check = IdsCheck(vocabulary, unknown)
             ids = _map(folder / f"{name}.ids", description, vocabulary.id_type, length, check)
             origin = _origin_of(*item(item(description, "origins", dict), name, list))
-            splits[name] = Split(ids, vocabulary.sizes, unknown, origin)
+            splits[name] = Split(ids, sizes, unknown, origin, boundary)
         hapaxes = tuple(item(description, "hapaxes", list))
         if not all(type(one) is int and 0 < one < len(vocabulary) for one in hapaxes):
             raise InvalidDataError("hapaxes are outside the vocabulary")
-        return Corpus(vocabulary, fingerprint, splits, hapaxes)
+        by_default: dict[str, Any] = {"line_ends": []}  # an entry of an earlier version has none
+        counted = item(by_default | description, "line_ends", list)
+        line_ends = tuple(map(_line_ends_of, counted))
+        records = None
+        if "records" in description:
+            records = checked(RecordCounts, item(description, "records", dict))
+        return Corpus(vocabulary, fingerprint, splits, hapaxes, line_ends, records=records)
     except PermissionError as reason:
         raise CorpusError(
             f"{folder}: could not be read ({reason.strerror}); it belongs to another user, set "
@@ -75,35 +94,29 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
         return None
 
 
+def _boundary_of(description: Any, vocabulary: Vocabulary) -> tuple[int | None, Sizes]:
+    """Return the id of the boundary of records, if there is one, and the sizes of all symbols."""
+    if "boundary" not in description:
+        return None, vocabulary.sizes
+    written = item(description, "boundary", list)
+    if list(map(type, written)) != [int, int] or not 0 <= written[0] < len(vocabulary):
+        raise InvalidDataError("the boundary is outside the vocabulary")
+    sizes = vocabulary.sizes.copy()
+    sizes[written[0]] = min(max(written[1], 0), 255)
+    return written[0], sizes
+
+
 def _origin_of(*written: Any) -> Origin:
     if list(map(type, written)) != [str, int] or written[1] < 0:
         raise InvalidDataError("the origin of a text is invalid")
     return Origin(*written)
 
 
-class _IdsCheck:
-    """Raises `InvalidDataError` for ids that no text has; a digest does not exclude them."""
-
-    def __init__(self, vocabulary: Vocabulary, unknown: np.ndarray) -> None:
-        sizes = unknown["bytes"]
-        if not ((sizes >= 1) & (sizes <= 4)).all():
-            raise InvalidDataError("the sizes of unknown characters are invalid")
-        self._vocabulary = vocabulary
-        self._unknown = unknown["place"]
-        self._place = self._found = 0
-
-    def __call__(self, block: bytes) -> None:
-        """Check the next ids, given as bytes."""
-        ids = np.frombuffer(block, self._vocabulary.id_type)
-        if ids.max() >= len(self._vocabulary):
-            raise InvalidDataError("ids are outside the vocabulary")
-        if self._vocabulary.unknown_id is not None:
-            places = self._place + np.flatnonzero(ids == self._vocabulary.unknown_id)
-            recorded = self._unknown[self._found : self._found + len(places)]
-            if not np.array_equal(recorded, places):
-                raise InvalidDataError("the positions of unknown characters are invalid")
-            self._found += len(places)
-        self._place += len(ids)
+def _line_ends_of(written: Any) -> tuple[int, int, int]:
+    if type(written) is not list or list(map(type, written)) != [int] * 3 or min(written) < 0:
+        raise InvalidDataError("the line ends of a file are invalid")
+    place, returns, windows = written
+    return place, returns, windows
 
 
 def write_description(
@@ -112,10 +125,15 @@ def write_description(
     splits: dict[SplitName, tuple[int, int]],
     origins: dict[SplitName, Origin],
     hapaxes: Sequence[int],
+    line_ends: Sequence[tuple[int, int, int]],
+    records: RecordCounts | None = None,
+    boundary: tuple[int, int] | None = None,
 ) -> None:
     """Write `corpus.json` beside the other files of a corpus.
 
-    `splits` gives the number of characters, and of unknown characters, of each split.
+    `splits` gives the number of characters, and of unknown characters, of each split; `line_ends`
+    are those of `newlines.counted_by_place`. For `records`, `boundary` is the id of their boundary,
+    and the number of bytes that it stands for.
     """
     files = [folder / f"{name}.{kind}" for name in SPLITS for kind in ("ids", "unknown")]
     digests: dict[str, str | None] = {}
@@ -131,7 +149,11 @@ def write_description(
         "written": {file.name: file.stat().st_mtime_ns for file in files},
         "digests": digests,
         "hapaxes": list(hapaxes),
+        "line_ends": line_ends,
     }
+    if records is not None:
+        description["records"] = asdict(records)
+        description["boundary"] = boundary
     description["sha256"] = _digest_of(description)
     (folder / "corpus.json").write_text(json.dumps(description), encoding="utf-8")
 
@@ -172,11 +194,8 @@ def _digest_of(description: dict[str, Any]) -> str:
 def _digest_of_file(
     file: BufferedReader, on_block: Callable[[bytes], None] = lambda block: None
 ) -> str | None:
-    """Return the SHA-256 of a file, and pass every block to `on_block`; None for a large file.
-
-    Reading a large file at each start would take too long.
-    """
-    if os.fstat(file.fileno()).st_size > _MOST_DIGESTED_BYTES:
+    """Return the SHA-256 of a file, and pass every block to `on_block`; None for a large file."""
+    if os.fstat(file.fileno()).st_size > _MAX_DIGESTED_BYTES:
         return None
     digest = hashlib.sha256()
     while block := file.read(_BLOCK_BYTES):

@@ -1,22 +1,15 @@
-"""Texts by name: built-in ones, and well-known ones that charlm downloads once."""
+"""Texts by name: built-in ones, and those of `data/corpora.yaml`, which charlm downloads once."""
 
-import hashlib
 import re
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    NonNegativeInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, model_validator
 
+from charlm.corpus.builtin_texts import BUILTIN, builtin_files
 from charlm.corpus.downloads import sha256_of, transfer, unpack_member
 from charlm.errors import CorpusError, file_errors
-from charlm.files.atomic import sync, sync_folder, write_whole
+from charlm.files.atomic import sync, sync_folder
 from charlm.files.build_folder import building_folder
 from charlm.files.cache_record import check_claim, claim, make_folder, record_locked
 from charlm.files.locations import ANOTHER_CACHE, cache_folder, from_user, shipped
@@ -24,17 +17,9 @@ from charlm.files.strict_yaml import YAMLError, parse_yaml
 from charlm.files.untrusted import InvalidDataError, read_bounded
 from charlm.suggestions import did_you_mean
 
-BUILTIN = {
-    "python-docs": "the Python language reference that comes with the interpreter",
-    "python-stdlib": "the sources of Python's standard library",
-    "lyrics-zh": "Chinese lyrics written for charlm",
-}
-_EXCLUDED_FOLDERS = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3"}
-"""Names of folders whose files are not part of `python-stdlib`."""
-
 
 class DownloadableText(BaseModel):
-    """An entry of `data/corpora.yaml`."""
+    """A text that charlm downloads: an entry of `data/corpora.yaml`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,13 +54,7 @@ def catalogue() -> dict[str, DownloadableText]:
         if type(entries) is not dict:
             raise InvalidDataError("it has no entries")
         texts = {name: DownloadableText.model_validate(entry) for name, entry in entries.items()}
-    except (
-        OSError,
-        UnicodeDecodeError,
-        YAMLError,
-        ValidationError,
-        InvalidDataError,
-    ) as reason:
+    except (OSError, UnicodeDecodeError, YAMLError, ValidationError, InvalidDataError) as reason:
         why = " ".join(str(reason).split())
         raise CorpusError(
             f"{path}: not a valid catalogue ({why:.300}); reinstall charlm-rnn"
@@ -101,12 +80,8 @@ def download_path(name: str) -> Path:
 
 def files_of(name: str) -> list[Path]:
     """Return the files of a text; raises `CorpusError` if it is unknown or not downloaded."""
-    if name == "python-docs":
-        return [_python_docs()]
-    if name == "python-stdlib":
-        return _python_stdlib()
-    if name == "lyrics-zh":
-        return [shipped("data") / "lyrics-zh.txt"]
+    if name in BUILTIN:
+        return builtin_files(name)
     if name not in (known := catalogue()):
         names = [*BUILTIN, *known]
         hint = did_you_mean(name, names) or f"known texts are {', '.join(names)}"
@@ -129,8 +104,8 @@ def get(
 ) -> Path:
     """Download a text (or take it from a file or folder), check it, and keep it in the cache.
 
-    `on_bytes` receives the size of each piece. Nothing is kept of a transfer that fails or has
-    the wrong size or SHA-256. Raises `CorpusError`.
+    `on_bytes` receives the size of each piece. A transfer that fails or has the wrong size or
+    SHA-256 leaves nothing behind. Raises `CorpusError`.
     """
     entry, target = entry_of(name), download_path(name)
     origin = str(_local_file(from_user(source), entry, name)) if source else entry.address
@@ -153,33 +128,6 @@ def get(
             arrived.replace(target)
             sync_folder(target.parent)
     return target
-
-
-def _python_docs() -> Path:
-    from pydoc_data import topics  # noqa: PLC0415 - half a megabyte that only this text needs
-
-    text = "\n".join(topics.topics[key] for key in sorted(topics.topics)).encode()
-    path = cache_folder() / "texts" / f"python-docs-{hashlib.sha256(text).hexdigest()[:12]}.txt"
-    with file_errors("be read", path, ANOTHER_CACHE, CorpusError):
-        is_current = path.exists() and path.read_bytes() == text
-    if not is_current:
-        with file_errors("be written", path, ANOTHER_CACHE, CorpusError), record_locked():
-            make_folder(path.parent)
-            claim(path)
-            write_whole(path, text)
-    return path
-
-
-def _python_stdlib() -> list[Path]:
-    library = Path(sysconfig.get_path("stdlib"))
-    files = sorted(
-        path
-        for path in library.rglob("*.py")
-        if not _EXCLUDED_FOLDERS.intersection(path.relative_to(library).parts)
-    )
-    if not files:
-        raise CorpusError(f"python-stdlib: no sources in {library}; name a text with --text")
-    return files
 
 
 def _local_file(source: Path, entry: DownloadableText, name: str) -> Path:

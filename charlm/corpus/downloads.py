@@ -23,7 +23,7 @@ from charlm.files.untrusted import InvalidDataError
 _BLOCK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 60.0
 """Longest wait for a byte, and time after which a slow transfer is abandoned."""
-_LEAST_BYTES_PER_SECOND = 1000
+_MIN_BYTES_PER_SECOND = 1000
 _READ_ERRORS = (
     urllib.error.URLError,
     http.client.HTTPException,
@@ -135,9 +135,9 @@ def _copy(
         if (
             remaining_bytes > 1
             and seconds > _TIMEOUT_SECONDS
-            and size + 1 - remaining_bytes < _LEAST_BYTES_PER_SECOND * seconds
+            and size + 1 - remaining_bytes < _MIN_BYTES_PER_SECOND * seconds
         ):
-            raise InvalidDataError(f"less than {_LEAST_BYTES_PER_SECOND:,} bytes per second")
+            raise InvalidDataError(f"less than {_MIN_BYTES_PER_SECOND:,} bytes per second")
 
 
 def _open(source: str) -> io.BufferedIOBase:

@@ -1,8 +1,8 @@
-"""Recognise the encoding of a file: by its form if it is Unicode, else by the text that it gives.
+"""Recognise the encoding of a file: by its form if it is Unicode, else by the decoded text.
 
 UTF-8 is checked to the end of the file. An older encoding is chosen only where it is evident; an
-error names the possible ones otherwise. A file in UTF-8 with some wrong bytes is damaged, and not
-in an older encoding.
+error names the possible ones otherwise. A file in UTF-8 with some wrong bytes counts as damaged,
+not as a file in an older encoding.
 """
 
 import codecs
@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from charlm.corpus.decoding import is_gzipped, read_blocks
-from charlm.corpus.file_kinds import BEGINNING_BYTES, kind_of
+from charlm.corpus.blocks import is_gzipped, read_blocks, split_beginning
+from charlm.corpus.file_kinds import kind_of
 from charlm.corpus.files import shown_name
 from charlm.corpus.legacy_encodings import Reading, evident, readings
 from charlm.corpus.wide_text import utf16_offset
@@ -31,8 +31,8 @@ _EVIDENCE_BYTES = 1 << 15
 """Number of bytes of lines with characters beyond ASCII by which encodings are compared."""
 _DAMAGED_RATIO = 1.5
 """Ratio of bytes of UTF-8 beyond ASCII to other bytes above which a file is damaged UTF-8."""
-_MOST_WAYS = 2
-"""Number of encodings that a message names."""
+_MAX_NAMED_ENCODINGS = 2
+"""Largest number of encodings in a message."""
 _NAMES = {
     "big5": "Big5",
     "cp932": "Shift_JIS",
@@ -66,9 +66,9 @@ def recognised_encoding(path: Path, remedy: Remedy) -> str:
     Raises `CorpusError` for damaged UTF-8, and where the encoding is not evident: `remedy` says how
     to name it.
     """
-    beginning, blocks = _split_beginning(read_blocks(path))
+    beginning, blocks = split_beginning(read_blocks(path))
     if (kind := kind_of(beginning)) is not None:
-        encoding = kind.encoding or "utf-8"  # the decoder names what is not text
+        encoding = kind.encoding or "utf-8"  # the decoder reports a file that is not text
         return encoding[: len("utf-16")] if kind.is_marked else encoding
     wrong = _first_wrong_byte(blocks)
     if wrong is None:
@@ -81,19 +81,6 @@ def recognised_encoding(path: Path, remedy: Remedy) -> str:
         return chosen.encoding
     ways = _ways(path, found, remedy)
     raise CorpusError(f"{name}: {wrong}, and the encoding is not evident; {ways}")
-
-
-def _split_beginning(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """Return the first bytes, and all blocks."""
-    first: list[bytes] = []
-    while sum(map(len, first)) < BEGINNING_BYTES and (block := next(blocks, b"")):
-        first.append(block)
-
-    def all_blocks() -> Iterator[bytes]:
-        yield from first
-        yield from blocks
-
-    return b"".join(first), all_blocks()
 
 
 @dataclass(frozen=True)
@@ -181,7 +168,7 @@ def _ways(path: Path, found: list[Reading], remedy: Remedy) -> str:
             likeliest.setdefault(reading.text, reading)
     ways = [
         f"if it has {_excerpt(one.text)!r}, {remedy(path, one.encoding)}"
-        for one in list(likeliest.values())[:_MOST_WAYS]
+        for one in list(likeliest.values())[:_MAX_NAMED_ENCODINGS]
     ]
     return "; ".join(ways) or "convert it to UTF-8, or set corpus.encoding to its encoding"
 

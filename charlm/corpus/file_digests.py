@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from charlm.corpus.decoding import is_gzipped
+from charlm.corpus.blocks import is_gzipped
 from charlm.errors import CorpusError, file_errors
 from charlm.files.atomic import write_whole
 from charlm.files.cache_record import claim, make_folder, record_locked
@@ -26,9 +26,9 @@ from charlm.files.untrusted import InvalidDataError, as_ascii, parse_json, read_
 
 _REST_NS = 3 * 10**9
 """Nanoseconds without a write before a digest is stored: longer than the tick of FAT, 2 s."""
-_MOST_FILES = 20_000
+_MAX_FILES = 20_000
 """Number of files whose digests are stored."""
-_MOST_MEGABYTES = 16
+_MAX_MEGABYTES = 16
 """Largest size of the file that stores the digests."""
 
 Marks = list[int]
@@ -40,7 +40,7 @@ class _Entry:
     marks: Marks
     digest: bytes
     encoding: str = ""
-    """Empty if it was not needed yet."""
+    """Empty if it has not been needed yet."""
 
 
 class Digests:
@@ -70,7 +70,7 @@ class Digests:
             digest = hashlib.file_digest(file, "sha256").digest()
         last_written = max(status.st_mtime_ns, status.st_ctime_ns)
         if stat.S_ISREG(status.st_mode) and last_written + _REST_NS < now:
-            self._known.pop(name, None)  # so that the newest are last
+            self._known.pop(name, None)  # keeps the newest entries last
             self._known[name] = _Entry(marks, digest)
             self._has_new_digests = True
         return digest
@@ -96,8 +96,8 @@ class Digests:
             name: (entry.marks, entry.digest.hex(), entry.encoding)
             for name, entry in self._known.items()
         }
-        newest = list(entries.items())[-_MOST_FILES:]
-        while len(text := json.dumps(dict(newest))) > _MOST_MEGABYTES << 20:
+        newest = list(entries.items())[-_MAX_FILES:]
+        while len(text := json.dumps(dict(newest))) > _MAX_MEGABYTES << 20:
             newest = newest[len(newest) // 2 :]
         with suppress(OSError), record_locked():
             make_folder(self._memory.parent)
@@ -112,7 +112,7 @@ def _marks(status: os.stat_result) -> Marks:
 
 def _recall(memory: Path) -> dict[str, _Entry]:
     try:
-        entries = parse_json(as_ascii(read_bounded(memory, _MOST_MEGABYTES)))
+        entries = parse_json(as_ascii(read_bounded(memory, _MAX_MEGABYTES)))
     except (OSError, InvalidDataError):  # none yet, or damaged
         return {}
     if type(entries) is not dict or not all(map(_is_entry, entries.values())):

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 LEAVE_IT_OUT = "leave it out"
-"""The remedy for a file that contains no text."""
+"""Remedy for a file that contains no text."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ _MAGIC_NUMBERS: tuple[tuple[Kind, int, tuple[bytes, ...]], ...] = (
     (_non_text("a pickle"), 0, (b"\x80\x02", b"\x80\x04\x95")),
     (_non_text("an array file (NumPy or HDF5)"), 0, (b"\x93NUMPY", b"\x89HDF\r\n")),
 )
-"""Formats, the places of their magic numbers, and the numbers; the first that matches counts."""
+"""Formats, the positions of their magic numbers, and the numbers; the first match wins."""
 _IN_ZIP = (
     (b"word/", _document("a Word document", "pandoc -t plain")),
     (b"xl/", _document("an Excel document", "soffice --convert-to csv")),
@@ -89,7 +89,7 @@ _IN_ZIP = (
 NON_TEXT_BYTES = bytes([*range(0x07), *range(0x10, 0x1A)])
 """Control characters that no text contains.
 
-White space, terminal controls, record separators and the shifts of ISO 2022 are not among them.
+White space, terminal controls, record separators and the shifts of ISO 2022 are excluded.
 """
 
 
@@ -106,7 +106,8 @@ def is_web_page(beginning: bytes) -> bool:
 def kind_by_magic_number(beginning: bytes) -> Kind | None:
     """Recognise a format by its magic number.
 
-    Text has no control characters: without one, only a number that is no ASCII word is evidence.
+    Bytes without control characters may be text: then an ASCII word as magic number proves
+    nothing.
     """
     if beginning.startswith(b"PK\x03\x04"):
         return next(kind for name, kind in _IN_ZIP if name in beginning)

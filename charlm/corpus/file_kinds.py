@@ -15,8 +15,8 @@ from charlm.corpus.file_formats import (
     readable_document,
 )
 from charlm.corpus.wide_text import (
-    FEWEST_BYTES,
     ISO_2022_JP,
+    MIN_EVIDENCE_BYTES,
     WIDE,
     contains_ascii,
     is_iso_2022_jp,
@@ -28,14 +28,16 @@ from charlm.corpus.wide_text import (
 BEGINNING_BYTES = 1 << 16
 """Number of bytes at the beginning of a file that are examined."""
 _ZEROS = Kind("data with many zero bytes", f"{LEAVE_IT_OUT}, or check that the file is whole")
-_MOST_ZERO_FRACTION = 0.3
+_MAX_ZERO_FRACTION = 0.3
 """Fraction of zero bytes above which a file is data."""
 _DATA = Kind(
-    "data", f"convert it to text, train on bytes (--set corpus.unit=byte), or {LEAVE_IT_OUT}"
+    "data",
+    "convert it to text, train on bytes (`charlm train … --set corpus.unit=byte`), or "
+    f"{LEAVE_IT_OUT}",
 )
-_FEWEST_CONTROL_KINDS = 8
+_MIN_CONTROL_KINDS = 8
 """Number of different control characters in data; text with odd separators has fewer."""
-_MOST_CONTROL_FRACTION = 0.02
+_MAX_CONTROL_FRACTION = 0.02
 """Largest fraction of control characters in text with odd separators."""
 
 
@@ -47,8 +49,8 @@ def kind_of(beginning: bytes) -> Kind | None:
     if is_iso_2022_jp(beginning):
         return ISO_2022_JP
     wide = WIDE.search(beginning)
-    start = beginning[: wide.start()] if wide and wide.start() >= FEWEST_BYTES else beginning
-    if is_utf_8(start) and not contains_controls(start):  # `utf16_offset` finds what follows
+    start = beginning[: wide.start()] if wide and wide.start() >= MIN_EVIDENCE_BYTES else beginning
+    if is_utf_8(start) and not contains_controls(start):  # `utf16_offset` finds later UTF-16
         return None
     return kind_by_magic_number(beginning) or unmarked_kind(beginning) or _data(beginning)
 
@@ -67,7 +69,7 @@ def mismatch(beginning: bytes, encoding: str) -> Kind | None:
 
 
 def _is_utf_32(beginning: bytes, encoding: str) -> bool:
-    """Return whether bytes are text in the UTF-32 that is asked for, which little else is."""
+    """Return whether bytes are text in the expected kind of UTF-32; other data hardly ever is."""
     if not encoding.startswith("utf-32"):
         return False
     try:
@@ -79,12 +81,12 @@ def _is_utf_32(beginning: bytes, encoding: str) -> bool:
 
 def _data(beginning: bytes) -> Kind | None:
     """Recognise data that is text in no encoding, even if its kind is unknown."""
-    if len(beginning) < FEWEST_BYTES:
+    if len(beginning) < MIN_EVIDENCE_BYTES:
         return None
-    if beginning.count(b"\x00") > _MOST_ZERO_FRACTION * len(beginning):
+    if beginning.count(b"\x00") > _MAX_ZERO_FRACTION * len(beginning):
         return _ZEROS
     counts = Counter(beginning)
     odd = [counts[byte] for byte in NON_TEXT_BYTES if counts[byte]]
-    if len(odd) < _FEWEST_CONTROL_KINDS or sum(odd) <= _MOST_CONTROL_FRACTION * len(beginning):
+    if len(odd) < _MIN_CONTROL_KINDS or sum(odd) <= _MAX_CONTROL_FRACTION * len(beginning):
         return None
     return None if is_utf_8(beginning) else _DATA

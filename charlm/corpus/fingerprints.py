@@ -9,9 +9,9 @@ from charlm.corpus.text_files import TextFiles, file_digests, text_files
 from charlm.corpus.vocabulary import Vocabulary
 
 _FORMAT_VERSION = 3
-"""Version in every fingerprint; raise it when the same text and settings give other ids."""
+"""Version in every fingerprint; raise it when the same text and settings give different ids."""
 _FIRST_NAMES = {"unify": "normalise"}
-"""Names of settings in digests that are renamed in configs, so that no digest changes."""
+"""Original names of renamed settings, which digests keep, so that no digest changes."""
 
 
 def digest_of_text(paths: Sequence[str], config: CorpusConfig) -> str:
@@ -37,10 +37,15 @@ def digests_of_groups(files: TextFiles) -> list[str]:
     """Return digests of whole groups of files and of the settings that decode them."""
     config = files.config
     line_ends = _FIRST_NAMES.get(config.line_ends, config.line_ends)
-    facts = [
+    facts: list[list[object]] = [
         [content, config.unit, files.encoding_of(group), line_ends, config.normal_form]
         for group, content in zip(files.groups, files.contents, strict=True)
     ]
+    if config.has_records:  # the positions of records depend on the settings of the split, too
+        added: list[object] = [config.records, config.column]
+        is_divided = config.split[0] < 1 and not (config.validation_paths or config.test_paths)
+        added += [config.split, config.split_seed] if is_divided else []
+        facts = [[*one, *added] for one in facts]
     return [hashlib.sha256(json.dumps(one).encode()).hexdigest() for one in facts]
 
 

@@ -10,7 +10,7 @@ from charlm.corpus.corpus import SPLITS, Corpus, SplitName
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import ConfigError, CorpusError
 
-MOST_UNKNOWN_FRACTION = 0.1
+MAX_UNKNOWN_FRACTION = 0.1
 """Largest fraction of a text that may be outside the vocabulary.
 
 Above it, about every second word has an unknown character, and scores are too good: the unknown
@@ -48,7 +48,7 @@ def _check_known(corpus: Corpus, config: CorpusConfig, is_from_text: bool) -> No
         split = corpus.splits[name]
         # A fraction of a small text may have new characters.
         is_fraction = is_from_text and not files.get(name, True)
-        if is_fraction or split.num_unknown <= MOST_UNKNOWN_FRACTION * len(split):
+        if is_fraction or split.num_unknown <= MAX_UNKNOWN_FRACTION * len(split):
             continue
         raise CorpusError(
             f"{split.num_unknown / len(split):.0%} of the characters of the {name} split are not "

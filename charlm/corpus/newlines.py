@@ -1,7 +1,7 @@
 """Convert the line ends of a text that arrives in pieces, and count those that change."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -47,7 +47,7 @@ def _with(newlines: str, text: str) -> str:
 
 
 def line_ends_notice(line_ends: dict[Path, LineEnds], *, is_whole: bool) -> str | None:
-    """Return the line that says which line ends of files were read as newlines; None for none.
+    """Return a message about line ends that were read as newlines; None if there are none.
 
     Of files that were not read to their ends (`is_whole`) it gives no numbers.
     """
@@ -60,6 +60,31 @@ def line_ends_notice(line_ends: dict[Path, LineEnds], *, is_whole: bool) -> str 
         if number
     ]
     return list_of(files, f"{' and '.join(kinds)} read as newlines") if kinds else None
+
+
+def counted_by_place(
+    files: Sequence[Path], line_ends: Mapping[Path, LineEnds]
+) -> list[tuple[int, int, int]]:
+    """Return the place in `files` and both numbers of each file that has such line ends.
+
+    The cache stores places, because the same text may have other paths later.
+    """
+    return [
+        (place, line_ends[path].returns, line_ends[path].windows)
+        for place, path in enumerate(files)
+        if path in line_ends and line_ends[path].returns
+    ]
+
+
+def counted_by_path(
+    files: Sequence[Path], counted: Iterable[tuple[int, int, int]]
+) -> dict[Path, LineEnds]:
+    """Return the line ends of the files at the places of `counted_by_place`."""
+    return {
+        files[place]: LineEnds(returns, windows)
+        for place, returns, windows in counted
+        if place < len(files)
+    }
 
 
 def _number(number: int, name: str, is_whole: bool) -> str:

@@ -7,9 +7,9 @@ from functools import cache
 
 from charlm.errors import CorpusError
 
-_MOST_HELD_CHARACTERS = 1 << 20
-"""Number of characters in a row that may each compose with the one before; no text has so many."""
-_MOST_MARKS = 1000
+_MAX_HELD_CHARACTERS = 1 << 20
+"""Number of characters in a row that may each compose with the one before; no text has as many."""
+_MAX_MARKS = 1000
 """Number of marks on one character; the time to sort them grows with its square."""
 _HANGUL_VOWELS_AND_ENDS = (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))
 """Vowels and final consonants, which compose by arithmetic instead of a table."""
@@ -26,13 +26,13 @@ def normalised(texts: Iterator[str], form: str, source: object) -> Iterator[str]
         pending += text
         if _has_too_many_marks(pending):
             raise CorpusError(
-                f"{source}: {_MOST_MARKS:,} marks or more on one character; check the text, or set "
+                f"{source}: {_MAX_MARKS:,} marks or more on one character; check the text, or set "
                 "corpus.normal_form to none"
             )
         cut = next((i for i in range(len(pending) - 1, 0, -1) if is_boundary(pending[i])), 0)
-        if len(pending) - cut > _MOST_HELD_CHARACTERS:
+        if len(pending) - cut > _MAX_HELD_CHARACTERS:
             raise CorpusError(
-                f"{source}: more than {_MOST_HELD_CHARACTERS:,} characters in a row that each "
+                f"{source}: more than {_MAX_HELD_CHARACTERS:,} characters in a row that each "
                 "compose with the one before; check the text, or set corpus.normal_form to none"
             )
         yield unicodedata.normalize(form, pending[:cut])  # type: ignore[arg-type] # one of the four
@@ -54,8 +54,8 @@ def _has_too_many_marks(text: str) -> bool:
 
     It looks at one character of each block of ordinary text.
     """
-    starts = range(0, len(text) - _MOST_MARKS + 1, _MOST_MARKS)
-    return any(all(map(_is_mark, text[start : start + _MOST_MARKS])) for start in starts)
+    starts = range(0, len(text) - _MAX_MARKS + 1, _MAX_MARKS)
+    return any(all(map(_is_mark, text[start : start + _MAX_MARKS])) for start in starts)
 
 
 def _is_mark(character: str) -> bool:

@@ -9,17 +9,17 @@ from charlm.corpus.provenance import LEARNT, Record, Through, Use
 from charlm.corpus.shingles import count_common
 from charlm.corpus.vocabulary import Vocabulary
 
-_LEAST_REPORTED_SHARES = {
+_MIN_REPORTED_SHARES = {
     "learnt from": 0.01,
     "followed": 0.01,
     "chosen on": 0.1,
     "fitted on": 0.1,
 }
-"""Share of the scored text above which an overlap is reported, for each use."""
+"""Fraction of the scored text above which an overlap is reported, for each use."""
 _BIASING_SHARE = 0.1
-"""Share that was trained on, from which the score of a text is biased."""
+"""Fraction of trained text from which the score of a text is biased."""
 _BIASING_REPETITION_SHARE = 0.5
-"""Share that repeats the training split, from which the score of another split is biased."""
+"""Fraction that repeats the training split from which the score of another split is biased."""
 _VERBS = {
     "learnt from": "was trained on",
     "followed": "was adapted to",
@@ -27,7 +27,7 @@ _VERBS = {
     "fitted on": "was fitted on",
 }
 _BIAS_LABEL = "biased score: "
-_FEWEST_PASSAGES = 20
+_MIN_COMPARED_PASSAGES = 20
 """Number of compared passages below which the description gives no percentage."""
 
 
@@ -48,7 +48,7 @@ class Overlap:
     def is_reported(self) -> bool:
         """Whether it matters for a score; the repetition of a text is reported only once."""
         repeats_only = self.is_repetition and self.use not in LEARNT
-        return self.share > _LEAST_REPORTED_SHARES[self.use] and not repeats_only
+        return self.share > _MIN_REPORTED_SHARES[self.use] and not repeats_only
 
     @property
     def is_biased(self) -> bool:
@@ -70,7 +70,7 @@ class Overlap:
     def _amount(self) -> str:
         if self.passages is None and self.share == 1:
             return "all of"
-        if self.passages is not None and self.passages < _FEWEST_PASSAGES:
+        if self.passages is not None and self.passages < _MIN_COMPARED_PASSAGES:
             return "some of"
         return f"about {self.share:.0%} of".replace("%", " %")
 
@@ -125,7 +125,7 @@ def _overlap(record: Record, split: Split, vocabulary: Vocabulary) -> Overlap:
     common = min(start + length, record.end) - max(start, record.start) if is_same else 0
     share, passages = max(0, common) / max(1, length), None
     if share < 1:
-        found, compared = count_common(record.sketch, split.ids, vocabulary)
+        found, compared = count_common(record.sketch, split.ids, vocabulary, split.boundary)
         if found / max(1, compared) > share:
             share, passages = found / compared, compared
     is_repetition = is_same and common <= 0

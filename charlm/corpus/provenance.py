@@ -18,7 +18,7 @@ import numpy as np
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.cache import SKETCHES
 from charlm.corpus.corpus import Corpus, Split, SplitName
-from charlm.corpus.shingles import MOST_ANCHOR_BITS, Sketch, sketch
+from charlm.corpus.shingles import MAX_ANCHOR_BITS, Sketch, sketch
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.files.build_folder import built_in
 from charlm.files.locations import cache_folder
@@ -94,7 +94,7 @@ def adaptation_record(
     name: str, paths: tuple[str, ...], split: Split, vocabulary: Vocabulary
 ) -> Record:
     """Return the record of a text that a model was adapted to while it was scored."""
-    read = _record(name, "followed", split, sketch(split.ids, vocabulary))
+    read = _record(name, "followed", split, sketch(split.ids, vocabulary, split.boundary))
     return replace(read, paths=paths)
 
 
@@ -146,9 +146,9 @@ def _cached_sketch(corpus: Corpus, name: SplitName) -> Sketch:
         data = read_bounded(file, 1)
         digest, body = data[:32], data[32:]
         is_whole = len(body) % 8 == 1 and hashlib.sha256(body).digest() == digest
-        if is_whole and body[0] <= MOST_ANCHOR_BITS:
+        if is_whole and body[0] <= MAX_ANCHOR_BITS:
             return Sketch(np.frombuffer(body[1:], "<u8").astype(np.uint64), body[0])
-    made = sketch(corpus.splits[name].ids, corpus.vocabulary)
+    made = sketch(corpus.splits[name].ids, corpus.vocabulary, corpus.boundary)
     body = bytes([made.anchor_bits]) + made.hashes.astype("<u8").tobytes()
     with suppress(OSError), built_in(cache_folder()) as folder:  # it only saves time
         (folder / file.name).write_bytes(hashlib.sha256(body).digest() + body)

@@ -17,7 +17,7 @@ from jaxtyping import Int64
 from charlm.corpus.vocabulary import Ids
 
 Order = Callable[[Int64[np.ndarray, "n"]], Int64[np.ndarray, "n"]]
-"""A permutation: returns the windows at these places of the epoch."""
+"""A permutation: maps positions in the epoch to windows."""
 
 
 class Cut(NamedTuple):
@@ -74,7 +74,7 @@ def random_sampling(cut: Cut, order: Order, number: int) -> Segments:
 
 
 def sequential_sampling(cut: Cut, number: int) -> Segments:
-    """Return batch `number` of sequential sampling: each column continues that of the last batch.
+    """Return batch `number` of sequential sampling: its columns continue those of the previous one.
 
     `batch_size` long columns tile the text from the offset. A batch reads the next
     `sequence_length` characters of each, the last one perhaps fewer. The state is kept from batch

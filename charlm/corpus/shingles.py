@@ -4,27 +4,30 @@ A `Sketch` keeps the smallest hashes of the passages of a text (Broder, "On the 
 containment of documents", 1997). The passages of another text whose hashes are as small are looked
 up in it: the fraction that is found estimates the fraction of its passages that occur in the first
 text. Hashes are of code points, or of bytes with `unit: byte`, so they do not depend on the
-vocabulary; passages with an unknown character are omitted.
+vocabulary; passages with an unknown character are omitted. The passages of a list are its records,
+however short they are.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Int64, UInt64
 
+from charlm.corpus.records import record_ends
 from charlm.corpus.vocabulary import NUM_CODE_POINTS, Ids, Vocabulary
 
 PASSAGE_CHARACTERS = 50
 """Length of a passage; shorter passages of one language coincide by chance."""
-_MOST_HASHES = 1 << 15
-"""Number of hashes in a sketch, which takes 256 KB."""
-MOST_ANCHOR_BITS = 8
+_MAX_HASHES = 1 << 15
+"""Number of hashes in a sketch, which then takes 256 KB."""
+MAX_ANCHOR_BITS = 8
 _ANCHOR_CHARACTERS = 16
 """Length of the beginning of a passage that decides whether the passage is hashed."""
 _BLOCK_CHARACTERS = 1 << 19
 """Number of passages to hash at a time."""
-_MOST_REHASHED_CHARACTERS = 1 << 24
+_MAX_REHASHED_CHARACTERS = 1 << 24
 """Length of a text above which it is hashed only once, even if that fills no sketch."""
 _PASSAGE_BASE = np.uint64(0x9E3779B97F4A7C15)
 _ANCHOR_BASE = 0x6D2B
@@ -44,24 +47,33 @@ class Sketch:
     @property
     def largest(self) -> np.uint64:
         """The largest hash that the sketch can keep: any hash, while it has room."""
-        is_full = len(self.hashes) >= _MOST_HASHES
+        is_full = len(self.hashes) >= _MAX_HASHES
         return self.hashes[-1] if is_full else np.uint64(np.iinfo(np.uint64).max)
 
 
-def sketch(ids: Ids, vocabulary: Vocabulary) -> Sketch:
-    """Return the sketch of a text; memory does not grow with the text."""
+def sketch(ids: Ids, vocabulary: Vocabulary, boundary: int | None = None) -> Sketch:
+    """Return the sketch of a text, or of records; memory does not grow with the text."""
+    if boundary is not None:
+        return Sketch(_smallest(_record_hashes(ids, vocabulary, boundary)), 0)
     bits = _anchor_bits(len(ids))
-    found = _smallest_hashes(ids, vocabulary, bits)
-    while bits and len(found) < _MOST_HASHES and len(ids) < _MOST_REHASHED_CHARACTERS:
+    found = _smallest(_hashes(ids, vocabulary, bits))
+    while bits and len(found) < _MAX_HASHES and len(ids) < _MAX_REHASHED_CHARACTERS:
         bits = max(0, bits - 3)  # a text that repeats itself has few different passages
-        found = _smallest_hashes(ids, vocabulary, bits)
+        found = _smallest(_hashes(ids, vocabulary, bits))
     return Sketch(found, bits)
 
 
-def count_common(known: Sketch, ids: Ids, vocabulary: Vocabulary) -> tuple[int, int]:
-    """Return how many passages of a text are in a sketch, and how many were looked up."""
+def count_common(
+    known: Sketch, ids: Ids, vocabulary: Vocabulary, boundary: int | None = None
+) -> tuple[int, int]:
+    """Return how many passages, or records, are in a sketch, and how many were looked up."""
     common = compared = 0
-    for hashes in _hashes(ids, vocabulary, known.anchor_bits):
+    every = (
+        _hashes(ids, vocabulary, known.anchor_bits)
+        if boundary is None
+        else _record_hashes(ids, vocabulary, boundary)
+    )
+    for hashes in every:
         small = hashes[hashes <= known.largest]
         compared += len(small)
         common += int(np.isin(small, known.hashes).sum())
@@ -70,25 +82,25 @@ def count_common(known: Sketch, ids: Ids, vocabulary: Vocabulary) -> tuple[int, 
 
 def _anchor_bits(length: int) -> int:
     """Return the sparsity that leaves enough passages to fill a sketch twice."""
-    return min(MOST_ANCHOR_BITS, max(0, (length // (2 * _MOST_HASHES)).bit_length() - 1))
+    return min(MAX_ANCHOR_BITS, max(0, (length // (2 * _MAX_HASHES)).bit_length() - 1))
 
 
-def _smallest_hashes(ids: Ids, vocabulary: Vocabulary, bits: int) -> Hashes:
+def _smallest(every: Iterator[Hashes]) -> Hashes:
     kept: Hashes = np.zeros(0, np.uint64)
     pending, num_pending = [], 0
     largest = np.uint64(np.iinfo(np.uint64).max)
-    for hashes in _hashes(ids, vocabulary, bits):
+    for hashes in every:
         pending.append(hashes[hashes <= largest])
         num_pending += len(pending[-1])
-        if num_pending > _MOST_HASHES:
+        if num_pending > _MAX_HASHES:
             kept = _merge(kept, pending)
-            largest = Sketch(kept, bits).largest
+            largest = Sketch(kept, 0).largest
             pending, num_pending = [], 0
     return _merge(kept, pending)
 
 
 def _merge(kept: Hashes, new_hashes: list[Hashes]) -> Hashes:
-    merged: Hashes = np.unique(np.concatenate([kept, *new_hashes]))[:_MOST_HASHES]
+    merged: Hashes = np.unique(np.concatenate([kept, *new_hashes]))[:_MAX_HASHES]
     return merged
 
 
@@ -106,6 +118,23 @@ def _hashes(ids: Ids, vocabulary: Vocabulary, bits: int) -> Iterator[Hashes]:
             hashes *= _PASSAGE_BASE
             hashes += symbols[block[places + offset]]
         yield _mix(hashes)
+
+
+def _record_hashes(ids: Ids, vocabulary: Vocabulary, boundary: int) -> Iterator[Hashes]:
+    """Yield the hashes of the records without unknown characters, block by block."""
+    unknown = [] if vocabulary.unknown_id is None else [NUM_CODE_POINTS]
+    symbols = np.array([*unknown, *vocabulary.symbols], np.uint64)
+    ends = record_ends(ids, boundary)
+    starts = np.append(0, ends[:-1]) + 1
+    cuts = np.searchsorted(ends, np.arange(0, len(ids) + _BLOCK_CHARACTERS, _BLOCK_CHARACTERS))
+    for first, last in pairwise(np.unique(np.append(cuts, len(ends))).tolist()):
+        begin = starts[first]
+        block, firsts = np.asarray(ids[begin : ends[last - 1] + 1]), starts[first:last] - begin
+        lengths = ends[first:last] + 1 - starts[first:last]
+        places = np.arange(len(block)) - np.repeat(firsts, lengths)
+        values = _mix(symbols[block] * _PASSAGE_BASE + places.astype(np.uint64))
+        hashes = _mix(np.add.reduceat(values, firsts))
+        yield hashes[~np.logical_or.reduceat(block == 0, firsts)] if unknown else hashes
 
 
 def _anchored_positions(

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from jaxtyping import Int64
 
-from charlm.corpus.vocabulary import NUM_CODE_POINTS, UNKNOWN_TYPE, Symbols, Vocabulary, sizes_of
+from charlm.corpus.vocabulary import NUM_CODE_POINTS, UNKNOWN_TYPE, Symbols, Vocabulary
 
 Counts = Int64[np.ndarray, "code_points"]
 """Number of occurrences of each code point, or of each byte value with `unit: byte`."""
@@ -38,7 +38,7 @@ class SymbolFile:
 
     def read(self, start: int, end: int) -> Iterator[Symbols]:
         """Yield the pieces of a range."""
-        first_symbol = first_byte = 0  # of the piece, in the text and in the file
+        first_symbol = first_byte = 0  # bounds of the piece, in the text and in the file
         for length, dtype in self._pieces:
             begin, stop = max(start - first_symbol, 0), min(end - first_symbol, length)
             if begin < stop:
@@ -67,7 +67,7 @@ class SymbolFile:
                 places = np.flatnonzero(vocabulary.encode(piece) == vocabulary.unknown_id)
                 unknown = np.empty(len(places), UNKNOWN_TYPE)
                 unknown["place"] = first + places
-                unknown["bytes"] = sizes_of(piece[places], vocabulary.unit)
+                unknown["code"] = piece[places]
                 file.write(unknown.data)
                 first += len(piece)
 

@@ -13,8 +13,8 @@ from charlm.corpus.files import find_files, is_standard_input
 from charlm.errors import CorpusError
 from charlm.files.locations import cache_folder
 
-_MOST_RECORDED = 1000
-"""Number of files whose encodings a run records."""
+_MAX_RECORDED_FILES = 1000
+"""Largest number of files whose encodings a run records."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class TextFiles:
     new_encodings: dict[Path, str]
     """Encodings that were recognised and are not those of the config."""
     config: CorpusConfig
+    is_setting: bool = True
+    """Whether errors name settings of the config as remedies."""
 
     def recorded(self) -> dict[str, str]:
         """Return the encodings to record in the config of a run: those that are not UTF-8."""
@@ -38,7 +40,7 @@ class TextFiles:
             for path, encoding in self.encodings.items()
             if encoding != "utf-8" and not is_standard_input(path)
         }
-        return found if len(found) <= _MOST_RECORDED else self.config.encodings
+        return found if len(found) <= _MAX_RECORDED_FILES else self.config.encodings
 
     def encoding_of(self, files: Sequence[Path]) -> str | list[str]:
         """Return the encoding of files, or the encodings if they have several."""
@@ -61,15 +63,15 @@ def text_files(
     """
     training, validation, test = places
     groups = (
-        find_files(training, config.builtin, report),
-        find_files(validation, report=report),
-        find_files(test, report=report),
+        find_files(training, config.builtin, report, is_setting=is_setting),
+        find_files(validation, report=report, is_setting=is_setting),
+        find_files(test, report=report, is_setting=is_setting),
     )
     contents = tuple(digests.of(files) for files in groups)
     paths = list(dict.fromkeys(path for files in groups for path in files))
     if config.unit == "byte" or (config.encoding != "auto" and not config.encodings):
         encodings = dict.fromkeys(paths, _of_setting(config))
-        return TextFiles(groups, contents, encodings, {}, config)
+        return TextFiles(groups, contents, encodings, {}, config, is_setting)
 
     def remedy(path: Path, encoding: str) -> str:
         name = str(path)
@@ -87,7 +89,7 @@ def text_files(
         for path, encoding in encodings.items()
         if encoding != "utf-8" and config.encoding == "auto" and str(path) not in config.encodings
     }
-    return TextFiles(groups, contents, encodings, new, config)
+    return TextFiles(groups, contents, encodings, new, config, is_setting)
 
 
 def _encoding_of(

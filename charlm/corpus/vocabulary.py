@@ -15,7 +15,7 @@ from charlm.files.untrusted import InvalidDataError, item
 
 NUM_CODE_POINTS = 0x110000
 UNKNOWN_SIGN = "\N{REPLACEMENT CHARACTER}"
-_MOST_LISTED_CHARACTERS = 6
+_MAX_LISTED_CHARACTERS = 6
 """Number of different unknown characters that a message names."""
 
 Symbols = Integer[np.ndarray, "length"]
@@ -23,8 +23,8 @@ Symbols = Integer[np.ndarray, "length"]
 Ids = Integer[np.ndarray, "length"]
 Sizes = UInt8[np.ndarray, "symbols"]
 """Number of bytes of each symbol: of a character in UTF-8; 1 for a byte."""
-UNKNOWN_TYPE = np.dtype([("place", "<i8"), ("bytes", "u1")])
-"""A character outside a vocabulary: its position in the text, and its length in bytes."""
+UNKNOWN_TYPE = np.dtype([("place", "<i8"), ("code", "<u4")])
+"""A character outside a vocabulary: its position in the text, and its code point."""
 
 
 @dataclass(frozen=True)
@@ -111,16 +111,23 @@ class Vocabulary:
         if unknown == "error" and not known.all():
             places = np.flatnonzero(~known)
             characters = list(dict.fromkeys(text[place] for place in places))
-            listed = ", ".join(map(describe_character, characters[:_MOST_LISTED_CHARACTERS]))
-            num_more = len(characters) - _MOST_LISTED_CHARACTERS
+            listed = ", ".join(map(self._describe_unknown, characters[:_MAX_LISTED_CHARACTERS]))
+            num_more = len(characters) - _MAX_LISTED_CHARACTERS
             more = f" and {num_more:,} more" if num_more > 0 else ""
             raise VocabularyError(
                 f"the model's vocabulary does not contain {listed}{more}, first found at character "
-                f"{places[0] + 1} of the prefix; leave them out, or add --unknown skip or "
+                f"{places[0] + 1} of the prefix; omit them, or add --unknown skip or "
                 "--unknown map"
             )
         known_ids: Ids = ids[known]
         return known_ids
+
+    def _describe_unknown(self, character: str) -> str:
+        """Describe a character outside the vocabulary, and name its other case if that is known."""
+        for other in (character.lower(), character.upper()):
+            if len(other) == 1 and self.encode(self.symbols_of(other))[0] != self.unknown_id:
+                return f"{describe_character(character)} (the model knows {other!r})"
+        return describe_character(character)
 
     def decode(self, ids: Sequence[int] | Ids) -> str:
         """Return the text of ids; the unknown symbol shows as U+FFFD."""

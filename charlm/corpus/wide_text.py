@@ -1,4 +1,4 @@
-"""Recognise texts in UTF-16, UTF-32 and ISO-2022-JP, also where another encoding is expected."""
+"""Recognise texts in UTF-16, UTF-32 and ISO-2022-JP, even where another encoding is expected."""
 
 import codecs
 import re
@@ -7,9 +7,9 @@ from collections import Counter
 
 from charlm.corpus.file_formats import Kind
 
-FEWEST_BYTES = 16
+MIN_EVIDENCE_BYTES = 16
 """Number of bytes below which only byte order marks and magic numbers are evidence."""
-_MOST_ODD_FRACTION = 0.02
+_MAX_ODD_FRACTION = 0.02
 """Largest fraction, in a text, of characters that texts rarely contain."""
 _HIGHER_BYTES = bytes(range(0x09))
 """Higher bytes of UTF-16 characters below U+0900."""
@@ -71,7 +71,8 @@ def marked_kind(beginning: bytes) -> Kind | None:
         if not beginning.startswith(mark):
             continue
         # The mark of UTF-32 may also be the mark of UTF-16 and a zero character.
-        if len(mark) == 4 and len(_sensible(beginning, encoding) or "") < FEWEST_BYTES // len(mark):
+        num_sensible = len(_sensible(beginning, encoding) or "")
+        if len(mark) == 4 and num_sensible < MIN_EVIDENCE_BYTES // len(mark):
             continue
         family = encoding[: len("utf-16")]
         return Kind(
@@ -85,7 +86,7 @@ def marked_kind(beginning: bytes) -> Kind | None:
 
 def unmarked_kind(beginning: bytes) -> Kind | None:
     """Recognise UTF-16 and UTF-32 without a mark, by zeros and by plausible decoded text."""
-    if len(beginning) < FEWEST_BYTES or b"\x00" not in beginning:
+    if len(beginning) < MIN_EVIDENCE_BYTES or b"\x00" not in beginning:
         return None
     spaces = {encoding: _spaces_in(beginning, encoding) for _, encoding in _BYTE_ORDER_MARKS}
     encoding = max(spaces, key=lambda name: spaces[name])
@@ -113,7 +114,7 @@ def _sensible(beginning: bytes, encoding: str) -> str | None:
     if text is None:
         return None
     odd = sum(count for character, count in Counter(text).items() if _is_odd(character))
-    return None if odd > _MOST_ODD_FRACTION * len(text) else text
+    return None if odd > _MAX_ODD_FRACTION * len(text) else text
 
 
 def _is_odd(character: str) -> bool:

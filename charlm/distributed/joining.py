@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from charlm.distributed.launch import launched
-from charlm.distributed.processes import Processes, SeveralProcesses
+from charlm.distributed.processes import Processes
+from charlm.distributed.several_processes import SeveralProcesses
 from charlm.errors import CharlmError, DivergenceError, ProcessError
 
 _WORK_TIMEOUT = timedelta(hours=2)
@@ -76,7 +77,7 @@ def joined_processes() -> Iterator[Processes]:
 def _leave(store: Any, rank: int, size: int) -> None:
     """Wait until all are done: a process that ends closes connections that others still use."""
     store.set(f"done-{rank}", "")
-    with suppress(RuntimeError):  # this process is done, even if others have failed
+    with suppress(RuntimeError):  # this process has finished, even if others have failed
         store.wait([f"done-{other}" for other in range(size)], _LEAVE_TIMEOUT)
 
 

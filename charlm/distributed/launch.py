@@ -57,7 +57,7 @@ def _contradiction(name: str, other: str = "TORCHELASTIC_RUN_ID") -> CharlmError
 
 
 def launch_name() -> str:
-    """Return a unique name of this launch, which restarts keep; "" if nothing distinguishes it."""
+    """Return a unique name of this launch, equal after restarts; "" if nothing distinguishes it."""
     launch, name = launched(), os.environ.get("TORCHELASTIC_RUN_ID", "")
     if launch.local_size == launch.size:  # all have the same parent process, which restarts them
         logs, _, _ = os.environ.get("TORCHELASTIC_ERROR_FILE", "").rpartition("attempt_")

@@ -13,6 +13,8 @@ _CPUINFO_KEYS = frozenset(
     }
 )
 """Keys of /proc/cpuinfo whose values are the same after each start and on equal machines."""
+_NAMES = {"fma": "fma3", "bmi1": "bmi", "abm": "lzcnt"}
+"""Linux's names of instructions, and PyTorch's."""
 _SYSCTL_KEYS = ("machdep.cpu", "hw.cputype", "hw.cpusubtype", "hw.cpufamily", "hw.optional")
 
 
@@ -32,6 +34,25 @@ def processor_name() -> str:
     """Return the name of this processor for messages."""
     name = next((value for key, value in _cpuinfo() if key == "model name"), "")
     return name or platform.processor() or platform.machine()
+
+
+def instructions() -> frozenset[str]:
+    """Return the instruction sets of this processor that the system lets programs use.
+
+    The names are those of PyTorch without underscores, such as `avx512bf16`.
+    """
+    if platform.machine().lower() in ("arm64", "aarch64"):
+        return frozenset({"neon"})  # all of them have it
+    cores = [value.split() for key, value in _cpuinfo() if key == "flags"]
+    if cores:
+        names = set.intersection(*map(set, cores))
+    else:
+        import torch  # noqa: PLC0415 - not where Linux tells
+
+        # Older versions of PyTorch do not tell.
+        told: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+        names = {name for name, is_there in told.items() if is_there is True}
+    return frozenset(_NAMES.get(name, name).replace("_", "") for name in names)
 
 
 def _cpuinfo() -> list[tuple[str, str]]:

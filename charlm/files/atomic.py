@@ -2,6 +2,9 @@
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
 
 from charlm.errors import CharlmError
@@ -15,7 +18,9 @@ def write_whole(path: Path, data: bytes, *, is_new: bool = False, mode: int | No
     permissions of the process.
     """
     with built_in(path.parent) as folder:
-        whole = folder / "whole"  # not `path.name`, which may be the name of the lock or the marker
+        whole = (
+            folder / "whole"
+        )  # not `path.name`, which may equal the name of the lock or the marker
         with whole.open("wb") as file:
             file.write(data)
             file.flush()
@@ -26,6 +31,22 @@ def write_whole(path: Path, data: bytes, *, is_new: bool = False, mode: int | No
             _take_place(whole, path)
         else:
             whole.replace(path)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BufferedIOBase]:
+    """Yield a file to write that appears at `path` only if the block ends without an error.
+
+    Raises `FileExistsError` if the path exists then.
+    """
+    with built_in(path.parent) as folder:
+        whole = folder / "whole"
+        with whole.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        _take_place(whole, path)
     sync_folder(path.parent)
 
 

@@ -20,22 +20,22 @@ from charlm.files.locations import cache_folder
 from charlm.files.untrusted import read_bounded
 
 _TITLE = "charlm has put these here, and `charlm data clear` deletes them:"
-_MOST_MEGABYTES = 16
+_MAX_MEGABYTES = 16
 _NAMES = re.compile(
     r"measurements\.json|corpora(/file-digests\.json|/[0-9a-f]{32})?|texts(/[\w-]{1,80}\.txt)?"
 )
 """Names that charlm may write to its cache; it ignores all others in a record."""
 _LOCK_MARKER = re.compile(rb"[0-9]+\n[^\n]+\n([0-9]+\n)?|filelock/(break\n[0-9]+|released)\n")
-"""Content of the file of filelock where the system has no locks: process and machine."""
-_MOST_MARKER_BYTES = 1024
+"""Content of filelock's file on systems without locks: process and machine."""
+_MAX_MARKER_BYTES = 1024
 
 
 @contextmanager
 def record_locked(*, is_last: bool = False) -> Iterator[None]:
     """Hold the lock for recording names and for making or deleting their files.
 
-    So no claim is lost while another process clears the cache. With `is_last`, or if this call made
-    the lock file and nothing was recorded, delete the file after the block. Raises `OSError`.
+    This keeps every claim while another process clears the cache. With `is_last`, or if this call
+    made the lock file and nothing was recorded, delete the file after the block. Raises `OSError`.
     """
     lock = cache_folder() / ".charlm-lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -53,13 +53,13 @@ def record_locked(*, is_last: bool = False) -> Iterator[None]:
 
 
 def claim(path: Path) -> None:
-    """Record that charlm is status to write `path` in its cache; the caller holds the lock.
+    """Record that charlm is about to write `path` in its cache; the caller holds the lock.
 
     Raises `FileExistsError` if the path exists and is not in the record, and `PermissionError` if
     it belongs to another user, so that this user cannot read it.
     """
     name = path.relative_to(cache_folder()).as_posix()
-    assert _NAMES.fullmatch(name), f"{name}: not a name that charlm finds again"
+    assert _NAMES.fullmatch(name), f"{name}: not a name that charlm can read back from the record"
     check_claim(path)
     if name not in _names():
         _append(name)
@@ -108,7 +108,7 @@ def forget(paths: Iterable[Path]) -> None:
 def _is_lock(path: Path) -> bool:
     """Return whether this is a file that filelock made; names alone prove nothing."""
     status = path.lstat()
-    if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_MARKER_BYTES:
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_MARKER_BYTES:
         return False
     return not status.st_size or bool(_LOCK_MARKER.fullmatch(path.read_bytes()))
 
@@ -127,7 +127,7 @@ def _names() -> set[str]:
     """Return the names in the record; none if the file is not a record of charlm."""
     with suppress(FileNotFoundError, UnicodeDecodeError):
         if record_file().is_file() and not record_file().is_symlink():
-            title, *names = read_bounded(record_file(), _MOST_MEGABYTES).decode().split("\n")
+            title, *names = read_bounded(record_file(), _MAX_MEGABYTES).decode().split("\n")
             if title == _TITLE:
                 return set(filter(_NAMES.fullmatch, names))
     return set()

@@ -19,7 +19,7 @@ def shipped(kind: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return the folder for encoded texts and downloads: `CHARLM_CACHE`, or that of the system."""
+    """Return the folder for encoded texts and downloads: `CHARLM_CACHE`, or the system's."""
     named = os.environ.get("CHARLM_CACHE")
     return from_user(named) if named else _system_cache()
 
@@ -39,8 +39,16 @@ def from_user(path: str | os.PathLike[str]) -> Path:
 
     Raises `CharlmError` if there is no such home folder, and no file of that name.
     """
-    expanded = os.path.expanduser(path)  # noqa: PTH111 - Path's raises for an unknown home
+    expanded = expand_home(path)
     first = Path(expanded).parts[:1]
     if first and first[0].startswith("~") and not os.path.lexists(first[0]):
         raise CharlmError(f"{path}: no home folder {first[0]} exists; give the full path")
     return Path(expanded)
+
+
+def expand_home(path: str | os.PathLike[str]) -> str:
+    """Return a path with `~` expanded to a home folder, or unchanged if there is no such home."""
+    try:
+        return os.path.expanduser(os.fspath(path))  # noqa: PTH111 - Path's raises
+    except ValueError:  # NUL after the tilde
+        return os.fspath(path)

@@ -19,7 +19,7 @@ __all__ = [
 MAX_MEGABYTES = 1
 """Largest size of a file."""
 MAX_VALUES = 40_000
-"""Largest number of values in a file; for so many, PyYAML takes 40 MB of memory and 2 s."""
+"""Largest number of values in a file; PyYAML needs 40 MB of memory and 2 s to read them."""
 
 NULL = r"~|null|Null|NULL"
 """Regular expression of the words that mean null."""

@@ -8,12 +8,12 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
-"""Number of things; a float represents every such number exactly."""
+"""A count; a float represents every such number exactly."""
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 _MAX_BRACKETS_AND_QUOTES = 1 << 18
-"""Largest number in a JSON text; the values that they delimit take up to 50 times its size."""
+"""Largest number of these in a JSON text, whose values take up to 50 times its size in memory."""
 _MAX_NUMBERS = 1_200_000
 """Largest number of numbers in a JSON text, which take ten times its size in memory.
 

@@ -3,10 +3,10 @@
 import ctypes
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from charlm.kernels.loading import Precision, address, loaded
+from charlm.kernels.threads import num_threads
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Call(ctypes.Structure):
         for name in (
             *("lookup", "rows", "weights", "operands", "outputs", "first_hidden", "memory"),
             *("saved", "d_outputs", "d_hidden", "d_memory", "d_recurrent", "d_projected"),
-            *("gate", "d_gate"),
+            *("gate", "d_gate", "resets", "zeros"),
         )
     )
 
@@ -54,6 +54,6 @@ def call_kernel(
 ) -> None:
     """Run a cell forward or backward; `tensors` are the fields of `Call`."""
     addresses = {name: address(tensor) for name, tensor in tensors.items() if tensor is not None}
-    call = Call(*sizes, torch.get_num_threads(), **addresses)
+    call = Call(*sizes, num_threads(), **addresses)
     function = getattr(loaded(), f"charlm_{kernel.name}")
     function(ctypes.byref(call), int(precision == "bfloat16"), int(backward))

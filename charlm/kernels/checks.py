@@ -53,6 +53,7 @@ def check_recurrence(
     W_xh: Tensor | None,
     lookup: Tensor | None,
     gate: Tensor | None,
+    resets: Tensor | None = None,
 ) -> None:
     """Check the arguments of one call of a cell over a sequence; raise an error for a mistake."""
     if (inputs is None) == (lookup is None) or (inputs is None) != (W_xh is None):
@@ -78,6 +79,8 @@ def check_recurrence(
         raise ValueError("a sequence of no steps has no last state")
     if gate is not None:
         check("gate", gate, places)
+    if resets is not None:
+        check("resets", resets, (steps, batch), (torch.bool,))
     if len(state) != num_states:
         raise ValueError(f"state: {num_states} tensors were expected, not {len(state)}")
     if any(tensor.shape != (batch, hidden_size) for tensor in state):

@@ -17,10 +17,9 @@ void cross_entropy(const typename Product::type* rows, int64_t size,
                    const typename Product::type* weights, const float* bias, int64_t columns,
                    const int64_t* targets, const float* shares, float* nats,
                    typename Product::type* gradients, int64_t begin, int64_t end) {
-  constexpr int64_t TILE = 8 * rows_at_once(PANEL);
   std::vector<float> logits(TILE * columns);
   for (int64_t tile = begin; tile < end; tile += TILE) {
-    const int64_t count = std::min(TILE, end - tile);
+    const int64_t count = std::min<int64_t>(TILE, end - tile);
     add_product<Product, false>(rows + tile * size, size, size, weights, logits.data(), columns, 0,
                                 count);
     for (int64_t place = tile; place < tile + count; ++place) {

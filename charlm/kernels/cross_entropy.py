@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from charlm.kernels.checks import IDS, check, check_ids, check_precision
 from charlm.kernels.loading import Precision, address, is_available, lanes, loaded
-from charlm.kernels.products import multiply, pack_columns
+from charlm.kernels.products import multiply, pack_columns, sum_rows, transposed_product
+from charlm.kernels.threads import num_threads
 
 Targets = Int64[Tensor, "*places"] | Float[Tensor, "*places vocabulary"]
 """Targets as ids, or as distributions over the vocabulary."""
@@ -28,7 +29,7 @@ def cross_entropy(
     A target is the id of a symbol, or a distribution over all symbols that weights their nats.
 
     In bfloat16, charlm's kernels round the operands of the products and the gradient of the logits
-    to it. In float32, and where the kernels do not run, PyTorch computes the loss.
+    to it. Where the kernels do not run, PyTorch computes the loss in float32.
     """
     check_precision(precision)
     places, distributions = rows.shape[:-1], (*rows.shape[:-1], weights.shape[-1])
@@ -39,7 +40,7 @@ def cross_entropy(
         )
     targets = targets.flatten(0, rows.ndim - 2)
     rows = rows.flatten(0, -2)
-    if precision == "float32" or not is_available(weights):
+    if not is_available(weights):
         return F.cross_entropy(rows @ weights + bias, targets)
     check("weights", weights, (rows.shape[1], None))
     check("rows", rows, (None, len(weights)))
@@ -49,20 +50,27 @@ def cross_entropy(
         check_ids("targets", targets, weights.shape[1])
     else:
         check("targets", targets, (len(rows), weights.shape[1]))
-    loss: Tensor = _CrossEntropy.apply(rows, weights, bias, targets)  # type: ignore[no-untyped-call]
+    loss: Tensor = _CrossEntropy.apply(rows, weights, bias, targets, precision)  # type: ignore[no-untyped-call]
     return loss
 
 
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, weights: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    def forward(
+        ctx: Any,
+        rows: Tensor,
+        weights: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        precision: Precision,
+    ) -> Tensor:
         missing = -weights.shape[1] % lanes()
         weights = F.pad(weights, (0, missing))
         bias = F.pad(bias, (0, missing), value=-1e30).contiguous()  # padding has probability 0
-        rows, padded = rows.to(torch.bfloat16).contiguous(), weights
-        if rows.shape[1] % 2:  # the kernels read pairs of operands
+        rows, padded = rows.to(getattr(torch, precision)).contiguous(), weights
+        if precision == "bfloat16" and rows.shape[1] % 2:  # the kernels read pairs of operands
             rows, padded = F.pad(rows, (0, 1)), F.pad(weights, (0, 0, 0, 1))
-        packed = pack_columns(padded, "bfloat16")
+        packed = pack_columns(padded, precision)
         is_ids = targets.ndim == 1
         targets = targets.contiguous() if is_ids else F.pad(targets, (0, missing)).contiguous()
         nats = rows.new_empty(len(rows), dtype=torch.float32)
@@ -77,10 +85,11 @@ class _CrossEntropy(torch.autograd.Function):
             None if is_ids else address(targets),
             address(nats),
             address(gradients),
-            torch.get_num_threads(),
+            int(precision == "bfloat16"),
+            num_threads(),
         )
         ctx.save_for_backward(rows, weights, gradients)
-        ctx.num_symbols = len(bias) - missing
+        ctx.num_symbols, ctx.precision = len(bias) - missing, precision
         return nats.mean()
 
     @staticmethod
@@ -88,8 +97,8 @@ class _CrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, ...]:
         rows, weights, gradients = ctx.saved_tensors
         hidden_size, share = len(weights), d_loss / len(rows)
-        packed = pack_columns((weights * share).t(), "bfloat16")
+        packed = pack_columns((weights * share).t(), ctx.precision)
         d_rows = multiply(gradients, packed, hidden_size)
-        d_weights = (rows.t() @ gradients)[:hidden_size, : ctx.num_symbols].float() * share
-        d_bias = gradients[:, : ctx.num_symbols].sum(0, dtype=torch.float32) * share
-        return d_rows, d_weights, d_bias, None
+        d_weights = transposed_product(rows, gradients)[:hidden_size, : ctx.num_symbols] * share
+        d_bias = sum_rows(gradients, None)[0, : ctx.num_symbols] * share
+        return d_rows, d_weights, d_bias, None, None

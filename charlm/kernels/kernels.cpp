@@ -2,7 +2,8 @@
 
 #include "cross_entropy.hpp"
 #include "generation.hpp"
-#include "ngrams.hpp"
+#include "integers.hpp"
+#include "transposed_products.hpp"
 
 extern "C" {
 
@@ -22,7 +23,7 @@ void charlm_pack(const float* matrix, int64_t row_stride, int64_t column_stride,
 // Computes to (M, N) = rows (M, K) · W (K, N); W is packed.
 void charlm_product(const void* rows, int64_t num_rows, int64_t size, const void* weights,
                     int64_t columns, float* to, int bfloat16, int64_t threads) {
-  share_out(num_rows, threads, [&](int64_t begin, int64_t end) {
+  share_out(num_rows, TILE, threads, [&](int64_t begin, int64_t end) {
     if (bfloat16)
       add_product<BFloat16, false>(static_cast<const uint16_t*>(rows), size, size,
                             static_cast<const uint16_t*>(weights), to, columns, begin, end);
@@ -32,22 +33,42 @@ void charlm_product(const void* rows, int64_t num_rows, int64_t size, const void
   });
 }
 
-// Computes nats (M,) and gradients (M, N) from rows (M, K), packed weights (K, N) and bias (N,) in
-// bfloat16, for targets (M,), or for shares (M, N) if they are not null.
-void charlm_cross_entropy(const uint16_t* rows, int64_t num_rows, int64_t size,
-                          const uint16_t* weights, const float* bias, int64_t columns,
-                          const int64_t* targets, const float* shares, float* nats,
-                          uint16_t* gradients, int64_t threads) {
-  share_out(num_rows, threads, [&](int64_t begin, int64_t end) {
-    cross_entropy<BFloat16>(rows, size, weights, bias, columns, targets, shares, nats, gradients,
-                            begin, end);
+// Computes to (M, N) = Aᵀ · B for A (K, M) and B (K, N), whose rows are `stride`s apart.
+void charlm_transposed_product(const void* A, int64_t A_stride, const void* B, int64_t B_stride,
+                               int64_t size, int64_t rows, int64_t columns, float* to, int bfloat16,
+                               int64_t threads) {
+  if (bfloat16)
+    transposed_product<BFloat16>(static_cast<const uint16_t*>(A), A_stride,
+                                 static_cast<const uint16_t*>(B), B_stride, size, rows, columns, to,
+                                 threads);
+  else
+    transposed_product<Float32>(static_cast<const float*>(A), A_stride,
+                                static_cast<const float*>(B), B_stride, size, rows, columns, to,
+                                threads);
+}
+
+// Computes nats (M,) and gradients (M, N) from rows (M, K), packed weights (K, N) and bias (N,),
+// for targets (M,), or for shares (M, N) if they are not null.
+void charlm_cross_entropy(const void* rows, int64_t num_rows, int64_t size, const void* weights,
+                          const float* bias, int64_t columns, const int64_t* targets,
+                          const float* shares, float* nats, void* gradients, int bfloat16,
+                          int64_t threads) {
+  share_out(num_rows, TILE, threads, [&](int64_t begin, int64_t end) {
+    if (bfloat16)
+      cross_entropy<BFloat16>(static_cast<const uint16_t*>(rows), size,
+                              static_cast<const uint16_t*>(weights), bias, columns, targets, shares,
+                              nats, static_cast<uint16_t*>(gradients), begin, end);
+    else
+      cross_entropy<Float32>(static_cast<const float*>(rows), size,
+                             static_cast<const float*>(weights), bias, columns, targets, shares,
+                             nats, static_cast<float*>(gradients), begin, end);
   });
 }
 
-// Adds each of the rows (M, N) to the row of sums (any, N) that `lookup` names.
+// Adds each of the rows (M, N) to the row of sums (any, N) that `lookup` names, or to the first.
 void charlm_sum_rows(const void* rows, const int64_t* lookup, int64_t num_rows, int64_t columns,
                      float* sums, int bfloat16, int64_t threads) {
-  share_out(columns / LANES, threads, [&](int64_t begin, int64_t end) {
+  share_out(columns / LANES, 8, threads, [&](int64_t begin, int64_t end) {
     if (bfloat16)
       sum_rows<BFloat16>(static_cast<const uint16_t*>(rows), lookup, num_rows, columns, sums,
                          begin * LANES, end * LANES);
@@ -72,16 +93,36 @@ void charlm_generate(const Generator* generator, int64_t steps, const double* un
   generate(*generator, steps, uniforms, drawn);
 }
 
-void* charlm_ngrams(int64_t order, int64_t vocabulary) { return new NGrams(order, vocabulary); }
+// `letters` (vocabulary,) are for contexts of words; null: there are none.
+void* charlm_ngrams(int64_t order, int64_t vocabulary, int64_t boundary, const int64_t* letters) {
+  return new NGrams(order, vocabulary, boundary, letters);
+}
 void charlm_forget_ngrams(void* ngrams) { delete static_cast<NGrams*>(ngrams); }
 
-// Counts ids[order] and all after it; `order` ids before it are context. Returns the number of
-// followers that all counts together have examined.
+// Counts ids[window] and all after it; `window` ids before it are context. Returns the number of
+// followers that all counts together have examined, or -1 if there is not enough memory.
 int64_t charlm_count(void* ngrams, const int64_t* ids, int64_t size) {
   auto& counted = *static_cast<NGrams*>(ngrams);
-  for (int64_t i = counted.order; i < size; ++i) counted.count(ids + i, ids[i]);
+  try {
+    counted.count_all(ids, size);
+  } catch (const std::bad_alloc&) {  // through C, an exception would end the process
+    return -1;
+  }
   return counted.looks();
 }
 
-void charlm_mix(void* ngrams, const Mixture* pass) { mix(*static_cast<NGrams*>(ngrams), *pass); }
+// Returns -1 if there is not enough memory, else 0.
+int64_t charlm_mix(void* ngrams, const Mixture* pass) {
+  try {
+    mix(*static_cast<NGrams*>(ngrams), *pass);
+  } catch (const std::bad_alloc&) {
+    return -1;
+  }
+  return 0;
+}
+
+void charlm_read_integers(const IntegerNetwork* network, const int64_t* symbols, int64_t count,
+                          int64_t* begins, int64_t* sizes, int64_t* frequencies) {
+  read_intervals(*network, symbols, count, begins, sizes, frequencies);
+}
 }

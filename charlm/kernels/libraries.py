@@ -12,7 +12,7 @@ from typing import BinaryIO
 _PASSING_REASONS = tuple(
     os.strerror(number) for number in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 )
-"""Messages of system errors that a later start may not have."""
+"""Messages of system errors that may be gone in a later process."""
 _numbers = itertools.count(1)
 
 
@@ -45,7 +45,7 @@ def loaded_from_open(file: BinaryIO) -> ctypes.CDLL:
 
 
 def is_lasting(error: OSError) -> bool:
-    """Return whether loading failed for a reason that remains at later starts.
+    """Return whether loading failed for a reason that remains in later processes.
 
     Errors of the loader have no number; errors of the system have one, and may pass.
     """

@@ -53,7 +53,10 @@ def loaded() -> ctypes.CDLL:
         kernels.charlm_forget_ngrams.argtypes is None
     ):  # declared last: several threads may be here at once
         int64, pointer = ctypes.c_int64, ctypes.c_void_p
-        for name in ("pack", "product", "sum_rows", "cross_entropy", "generate", "mix"):
+        for name in (
+            *("pack", "product", "transposed_product", "sum_rows", "cross_entropy", "generate"),
+            "mix",
+        ):
             kernels[f"charlm_{name}"].restype = None
         kernels.charlm_forget_ngrams.restype = None
         kernels.charlm_pack.argtypes = (pointer, *[int64] * 8, ctypes.c_int, pointer, int64)
@@ -67,14 +70,19 @@ def loaded() -> ctypes.CDLL:
         )
         kernels.charlm_cross_entropy.argtypes = (
             *(pointer, int64, int64, pointer, pointer, int64, pointer, pointer, pointer),
-            *(pointer, int64),
+            *(pointer, ctypes.c_int, int64),
+        )
+        kernels.charlm_transposed_product.argtypes = (
+            *(pointer, int64, pointer, int64, int64, int64, int64, pointer),
+            *(ctypes.c_int, int64),
         )
         kernels.charlm_generate.argtypes = (pointer, int64, pointer, pointer)
-        kernels.charlm_ngrams.argtypes = (int64, int64)
+        kernels.charlm_ngrams.argtypes = (int64, int64, int64, pointer)
         kernels.charlm_ngrams.restype = pointer
         kernels.charlm_count.argtypes = (pointer, pointer, int64)
         kernels.charlm_count.restype = int64
         kernels.charlm_mix.argtypes = (pointer, pointer)
+        kernels.charlm_mix.restype = int64
         kernels.charlm_forget_ngrams.argtypes = (pointer,)
     return kernels
 

@@ -1,12 +1,15 @@
-// Counts the followers of contexts, and mixes their predictions with those of networks.
+// Counts the followers of contexts, and predicts the next character from the counts.
 //
-// It computes the same as `charlm/models/ngrams.py`, with the contexts in a hash table and their
+// `charlm/models/ngrams/` describes the model; here the contexts are in a hash table, and their
 // followers in one array.
 #pragma once
 
 #include <cmath>
+#include <new>
+#include <optional>
 
 #include "followers.hpp"
+#include "words.hpp"
 
 namespace {
 
@@ -18,44 +21,62 @@ struct Lift {
   double log;
 };
 
+// The contexts of a place that were counted: the length of the longest, and the number of those of
+// words.
+struct Counted {
+  int64_t longest = 0, words = 0;
+};
+
 // Memory for a prediction; each caller has its own, since several may read the counts at once.
 struct Scratch {
-  explicit Scratch(int64_t vocabulary) : shares(vocabulary) {}
+  Scratch(int64_t contexts, int64_t vocabulary)
+      : shares(vocabulary), keys(contexts), contexts(contexts) {}
 
   std::vector<double> shares;  // zero between predictions
   std::vector<int64_t> touched;
+  std::vector<uint64_t> keys;  // by the length of the context, then those of words
+  std::vector<const Context*> contexts;
 };
 
 class NGrams {
  public:
-  NGrams(int64_t order, int64_t vocabulary)
-      : order(order), vocabulary(vocabulary), places_(1 << 12) {}
+  // Without `letters` (see `Words`) there are no contexts of words.
+  NGrams(int64_t order, int64_t vocabulary, int64_t boundary, const int64_t* letters)
+      : order(order), vocabulary(vocabulary), boundary(boundary),
+        contexts(order + 1 + (letters ? Words::CONTEXTS : 0)),
+        window(letters ? std::max(order, Words::WINDOW) : order), places_(1 << 12),
+        keys_(contexts) {
+    if (letters) words_.emplace(letters, vocabulary, boundary);
+  }
 
   const int64_t order, vocabulary;
+  const int64_t boundary;  // the id that begins a record, which no context crosses; none: below -1
+  const int64_t contexts;  // of one place: each length from 0, then those of words
+  const int64_t window;    // number of ids before a place that determine its contexts
 
   // `ids` points to the end of the context: ids[-1] is its last character; -1 is before the text.
   void count(const int64_t* ids, int64_t symbol) {
-    for (int64_t length = order; length >= 0; --length) {
-      if (length && ids[-length] < 0) continue;
-      if ((used_ + 1) * 4 > (int64_t)places_.size() * 3) grow();
-      Context& context = places_[find(key_of(ids, length))];
-      if (!context.key) context.key = key_of(ids, length), ++used_;
-      ++context.total;
-      Follower* known = followers_.find(context, symbol);
-      if (known) {  // a shorter context has counted it, too
-        if (known->count < 3) --context.seen[known->count - 1], ++context.seen[known->count];
-        ++known->count;
-        return;
-      }
-      followers_.add(context, symbol);
-      ++context.seen[0];
+    find_keys(ids, keys_.data());
+    count(ids, symbol, keys_.data());
+  }
+
+  // Counts ids[window] and all after it. The contexts of later characters are fetched from memory
+  // while the earlier ones are counted.
+  void count_all(const int64_t* ids, int64_t size) {
+    reserve(used_ + std::max<int64_t>(0, size - window) * (words_ ? 3 : 1) / 2);  // usually enough
+    std::vector<uint64_t> keys(AHEAD * contexts);
+    const auto keys_at = [&](int64_t i) { return keys.data() + i % AHEAD * contexts; };
+    for (int64_t i = window; i < std::min(window + AHEAD, size); ++i) fetch(ids + i, keys_at(i));
+    for (int64_t i = window; i < size; ++i) {
+      count(ids + i, ids[i], keys_at(i));
+      if (i + AHEAD < size) fetch(ids + i + AHEAD, keys_at(i));
     }
   }
 
   // Writes the log-probabilities of all symbols in the empty context. The discounts of its counts go
   // to the symbols that were never counted, or to all symbols if there are none.
   void predict_from_nothing(double* logs) const {
-    const Context context = places_[find(key_of(nullptr, 0))];
+    const Context context = places_[find(FIRST_HASH)];
     const int64_t num_seen = context.size();
     const double total = context.total, kept = total ? taken_off(context) / total : 1;
     const bool to_all = num_seen == 0 || num_seen == vocabulary;
@@ -67,22 +88,21 @@ class NGrams {
     for (int64_t s = 0; s < vocabulary; ++s) logs[s] = std::log(logs[s]);
   }
 
-  // Writes for each length from 1 on the lifts of the followers of the context. All other symbols
-  // become less likely by the same factor, which cancels in a normalised mixture. Returns the
-  // longest length that was counted.
-  int64_t predict(const int64_t* ids, const double* from_nothing, std::vector<Lift>* lifts,
+  // Writes, for each length from 1, the lifts of the followers of the context. All other symbols
+  // become less likely by the same factor, which cancels in a normalised mixture. A context of words
+  // changes the prediction of the longest length.
+  Counted predict(const int64_t* ids, const double* from_nothing, std::vector<Lift>* lifts,
                   Scratch& scratch) const {
-    int64_t longest = 0;
+    const Counted counted = find_contexts(ids, scratch);
     double others = 1;  // the product of those factors
     for (int64_t length = 1; length <= order; ++length) {
       lifts[length].clear();
-      if (ids[-length] < 0) continue;
-      const Context& context = places_[find(key_of(ids, length))];
-      if (!context.total) continue;
-      longest = length;
+      if (!scratch.contexts[length]) continue;
+      const Context& context = *scratch.contexts[length];
+      const Follower* followers = followers_.of(context);
       others *= taken_off(context) / context.total;
       for (int64_t i = context.size() - 1; i >= 0; --i) {
-        const Follower& follower = followers_.of(context)[i];
+        const Follower& follower = followers[i];
         double& share = scratch.shares[follower.symbol];  // its probability by `others`
         if (share == 0) {
           share = std::exp(from_nothing[follower.symbol]);
@@ -93,21 +113,74 @@ class NGrams {
         lifts[length].push_back({follower.symbol, std::log(share / before)});
       }
     }
+    for (int64_t number = order + 1; number < contexts; ++number) {
+      lifts[number].clear();
+      if (!scratch.contexts[number]) continue;
+      const Context& context = *scratch.contexts[number];
+      const Follower* followers = followers_.of(context);
+      const double kept = others * taken_off(context);
+      for (int64_t i = context.size() - 1; i >= 0; --i) {
+        const Follower& follower = followers[i];
+        double share = scratch.shares[follower.symbol];
+        if (share == 0) share = std::exp(from_nothing[follower.symbol]);
+        lifts[number].push_back({follower.symbol, std::log1p(left_of(follower) / kept / share)});
+      }
+    }
     for (int64_t symbol : scratch.touched) scratch.shares[symbol] = 0;
     scratch.touched.clear();
-    return longest;
+    return counted;
   }
 
   int64_t looks() const { return followers_.looks; }
 
  private:
-  static uint64_t key_of(const int64_t* ids, int64_t length) {
-    uint64_t key = 0x9e3779b97f4a7c15u * (length + 1);
-    for (int64_t i = 1; i <= length; ++i) {
-      key = (key ^ (uint64_t)(ids[-i] + 1)) * 0xbf58476d1ce4e5b9u;
-      key ^= key >> 29;
+  static constexpr int64_t AHEAD = 16;  // number of characters whose contexts are fetched
+
+  // Writes the hash of the context of each length, then those of words.
+  void find_keys(const int64_t* ids, uint64_t* keys) const {
+    uint64_t hash = keys[0] = FIRST_HASH;
+    for (int64_t length = 1; length <= order; ++length) {
+      hash = add_to_hash(hash, ids[-length] + 1);
+      keys[length] = hash | 1;
     }
-    return key | 1;
+    if (words_) words_->find_keys(ids, keys + order + 1);
+  }
+
+  // Returns the length of the longest context within the text and within a record.
+  int64_t longest_context(const int64_t* ids) const {
+    int64_t length = 0;
+    while (length < order && ids[-length - 1] >= 0)
+      if (ids[-++length] == boundary) break;
+    return length;
+  }
+
+  void fetch(const int64_t* ids, uint64_t* keys) const {
+    find_keys(ids, keys);
+    for (int64_t number = 0; number < contexts; ++number)
+      __builtin_prefetch(&places_[(keys[number] >> 1) & (places_.size() - 1)]);
+  }
+
+  void count(const int64_t* ids, int64_t symbol, const uint64_t* keys) {
+    int64_t length = longest_context(ids);
+    while (length >= 0 && is_new(keys[length], symbol)) --length;
+    for (int64_t number = order + 1; number < contexts; ++number) is_new(keys[number], symbol);
+  }
+
+  // Counts a symbol after a context; returns whether it is the first time.
+  bool is_new(uint64_t key, int64_t symbol) {
+    reserve(used_ + 1);
+    Context& context = places_[find(key)];
+    if (!context.key) context.key = key, ++used_;
+    ++context.total;
+    Follower* known = followers_.find(context, symbol);
+    if (known) {
+      if (known->count < 3) --context.seen[known->count - 1], ++context.seen[known->count];
+      ++known->count;
+      return false;
+    }
+    followers_.add(context, symbol);
+    ++context.seen[0];
+    return true;
   }
 
   int64_t find(uint64_t key) const {
@@ -115,6 +188,25 @@ class NGrams {
     int64_t place = (key >> 1) & mask;
     while (places_[place].key && places_[place].key != key) place = (place + 1) & mask;
     return place;
+  }
+
+  // Finds the contexts of a place but the empty one, null where it was not counted. It waits for
+  // memory once, and not once for each context.
+  Counted find_contexts(const int64_t* ids, Scratch& scratch) const {
+    fetch(ids, scratch.keys.data());
+    Counted counted;
+    const int64_t limit = longest_context(ids);
+    for (int64_t number = 1; number < contexts; ++number) {
+      const bool is_of_words = number > order;
+      const Context& context = places_[find(scratch.keys[number])];
+      const bool is_counted = (is_of_words || number <= limit) && context.total > 0;
+      scratch.contexts[number] = is_counted ? &context : nullptr;
+      if (!is_counted) continue;
+      if (is_of_words) ++counted.words;
+      else counted.longest = number;
+      __builtin_prefetch(followers_.of(context));
+    }
+    return counted;
   }
 
   static double taken_off(const Context& context) {
@@ -127,82 +219,22 @@ class NGrams {
     return follower.count - DISCOUNTS[std::min(follower.count, 3u) - 1];
   }
 
-  void grow() {
-    std::vector<Context> old(2 * places_.size());
+  // Makes room for a number of contexts: at least a quarter of the places stays free.
+  void reserve(int64_t contexts) {
+    if (contexts * 4 <= (int64_t)places_.size() * 3) return;
+    size_t size = places_.size();
+    while (contexts * 4 > (int64_t)size * 3) size *= 2;
+    std::vector<Context> old(size);
     old.swap(places_);
     for (const Context& context : old)
       if (context.key) places_[find(context.key)] = context;
   }
 
+  std::optional<Words> words_;
   std::vector<Context> places_;
+  std::vector<uint64_t> keys_;  // of the contexts of one character
   Followers followers_;
   int64_t used_ = 0;
 };
-
-// One pass over a text. The features of a place are the log-probabilities of the members, that of the
-// empty context, and the changes of the log-probability from each length of context to the next. The
-// mixture is the softmax of their weighted sum; each longest length that was counted has its own
-// weights. Only the lifts of the changes are stored.
-struct Mixture {
-  const int64_t* ids;      // `order` ids before the first prediction, then the text
-  int64_t steps, num_members;
-  const float* members;    // (steps, members, vocabulary): log-probabilities
-  double* weights;         // (order + 1, members + order + 1)
-  double rate;             // learning rate of the weights; 0: they do not change
-  int64_t counts;          // whether the text is counted
-  float* mixed;            // (steps, vocabulary): log-probabilities
-};
-
-void mix(NGrams& ngrams, const Mixture& pass) {
-  const int64_t V = ngrams.vocabulary, M = pass.num_members, N = ngrams.order + 1;
-  std::vector<double> from_nothing(V), sums(V);
-  std::vector<std::vector<Lift>> lifts(N);
-  Scratch scratch(V);
-  ngrams.predict_from_nothing(from_nothing.data());
-  for (int64_t t = 0; t < pass.steps; ++t) {
-    const int64_t* next = pass.ids + ngrams.order + t;
-    const int64_t longest = ngrams.predict(next, from_nothing.data(), lifts.data(), scratch);
-    const float* members = pass.members + t * M * V;
-    double* weights = pass.weights + longest * (M + N);
-
-    for (int64_t s = 0; s < V; ++s) sums[s] = weights[M] * from_nothing[s];
-    for (int64_t m = 0; m < M; ++m)
-      for (int64_t s = 0; s < V; ++s) sums[s] += weights[m] * members[m * V + s];
-    for (int64_t length = 1; length < N; ++length)
-      for (const Lift& lift : lifts[length]) sums[lift.symbol] += weights[M + length] * lift.log;
-    double highest = -INFINITY, total = 0;
-    for (int64_t s = 0; s < V; ++s) highest = std::max(highest, sums[s]);
-    float* mixed = pass.mixed + t * V;
-    for (int64_t s = 0; s < V; ++s) mixed[s] = sums[s] - highest;
-    for (int64_t s = 0; s < V; ++s) total += sums[s] = std::exp(sums[s] - highest);
-    const float normalizer = std::log(total);
-    for (int64_t s = 0; s < V; ++s) mixed[s] -= normalizer;
-
-    if (pass.rate > 0) {  // the gradient: the observed feature less the expected one
-      const auto learn = [&](double& weight, double came, double expected) {
-        weight += pass.rate * (came - expected / total);
-      };
-      const auto dense = [&](double& weight, const auto* feature) {
-        double expected = 0;
-        for (int64_t s = 0; s < V; ++s) expected += sums[s] * feature[s];
-        learn(weight, feature[*next], expected);
-      };
-      for (int64_t m = 0; m < M; ++m) dense(weights[m], members + m * V);
-      dense(weights[M], from_nothing.data());
-      for (int64_t length = 1; length < N; ++length) {
-        double came = 0, expected = 0;
-        for (const Lift& lift : lifts[length]) {
-          expected += sums[lift.symbol] * lift.log;
-          if (lift.symbol == *next) came = lift.log;
-        }
-        learn(weights[M + length], came, expected);
-      }
-    }
-    if (pass.counts) {
-      ngrams.count(next, *next);
-      ngrams.predict_from_nothing(from_nothing.data());
-    }
-  }
-}
 
 }  // namespace

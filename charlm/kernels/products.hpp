@@ -10,7 +10,7 @@
 #include <immintrin.h>
 #endif
 
-#include "threads.hpp"
+#include "sharing.hpp"
 
 namespace {
 
@@ -77,7 +77,7 @@ INLINE vec tanh(vec x) {
 // ---- products: rows of operands times a panel of packed weights ----
 
 // A panel holds WIDTH vectors of columns: for each k (or pair of k), one vector after another. The
-// first P of them are multiplied.
+// first P of them are multiplied. The operands of one row are `next` apart, or pairs of them are.
 constexpr int PANEL = 4;  // vectors in a panel of a matrix
 
 struct Float32 {
@@ -86,12 +86,12 @@ struct Float32 {
 
   template <int R, int P, int WIDTH = P>
   INLINE void multiply(vec (&sum)[R][P], const float* rows, int64_t stride, const float* panel,
-                       int64_t size) {
-    for (int64_t k = 0; k < size; ++k, panel += WIDTH * LANES) {
+                       int64_t size, int64_t next = STEP) {
+    for (int64_t k = 0; k < size; ++k, rows += next, panel += WIDTH * LANES) {
       vec w[P];
       for (int p = 0; p < P; ++p) w[p] = load(panel + p * LANES);
       for (int r = 0; r < R; ++r)
-        for (int p = 0; p < P; ++p) sum[r][p] += rows[r * stride + k] * w[p];
+        for (int p = 0; p < P; ++p) sum[r][p] += rows[r * stride] * w[p];
     }
   }
   INLINE vec get(const float* from) { return load(from); }
@@ -106,13 +106,13 @@ struct BFloat16 {
 
   template <int R, int P, int WIDTH = P>
   INLINE void multiply(vec (&sum)[R][P], const uint16_t* rows, int64_t stride,
-                       const uint16_t* panel, int64_t size) {
-    for (int64_t k = 0; k < size; k += 2, panel += 2 * WIDTH * LANES) {
+                       const uint16_t* panel, int64_t size, int64_t next = STEP) {
+    for (int64_t k = 0; k < size; k += 2, rows += next, panel += 2 * WIDTH * LANES) {
       uvec w[P];
       for (int p = 0; p < P; ++p) std::memcpy(&w[p], panel + 2 * p * LANES, sizeof w[p]);
       for (int r = 0; r < R; ++r) {
         uint32_t pair;
-        std::memcpy(&pair, rows + r * stride + k, sizeof pair);
+        std::memcpy(&pair, rows + r * stride, sizeof pair);
         for (int p = 0; p < P; ++p) sum[r][p] = multiply_add(sum[r][p], pair, w[p]);
       }
     }
@@ -157,6 +157,9 @@ INLINE void in_blocks(int64_t begin, int64_t end, Work work) {
   }
 }
 
+constexpr int ROWS = rows_at_once(PANEL);
+constexpr int TILE = 8 * ROWS;  // rows of a product that are multiplied by all panels
+
 // The same as add_product, for the first P vectors of one panel: the columns from `column` on.
 template <class Product, bool ADD, int P>
 INLINE void add_panel(const typename Product::type* rows, int64_t stride, int64_t size,
@@ -184,7 +187,6 @@ template <class Product, bool ADD = true>
 void add_product(const typename Product::type* rows, int64_t stride, int64_t size,
                  const typename Product::type* weights, float* to, int64_t columns, int64_t begin,
                  int64_t end) {
-  constexpr int TILE = 8 * rows_at_once(PANEL);
   for (int64_t tile = begin; tile < end; tile += TILE)
     for (int64_t column = 0; column < columns; column += PANEL * LANES) {
       const auto add = [&](auto vectors) {
@@ -198,13 +200,13 @@ void add_product(const typename Product::type* rows, int64_t stride, int64_t siz
     }
 }
 
-// Computes sums[lookup[r]] += rows[r], in the columns from begin to end.
+// Computes sums[lookup[r]] += rows[r], or sums[0] without `lookup`, in the columns from begin to end.
 template <class Product>
 void sum_rows(const typename Product::type* rows, const int64_t* lookup, int64_t num_rows,
               int64_t columns, float* sums, int64_t begin, int64_t end) {
   for (int64_t r = 0; r < num_rows; ++r) {
     const auto* row = rows + r * columns;
-    float* sum = sums + lookup[r] * columns;
+    float* sum = sums + (lookup ? lookup[r] * columns : 0);
     for (int64_t i = begin; i < end; i += LANES) store(sum + i, load(sum + i) + Product::get(row + i));
   }
 }
@@ -216,7 +218,7 @@ void pack(const float* matrix, int64_t row_stride, int64_t column_stride, int64_
           int64_t columns, int64_t panels, int64_t vectors, int64_t panel_stride,
           int64_t vector_stride, typename Product::type* packed, int64_t threads) {
   constexpr int STEP = Product::STEP;
-  share_out(panels, threads, [&](int64_t begin, int64_t end) {
+  share_out(panels, 1, threads, [&](int64_t begin, int64_t end) {
     auto* to = packed + begin * size * vectors * LANES;
     for (int64_t j = begin; j < end; ++j)
       for (int64_t k = 0; k < size; k += STEP)

@@ -6,31 +6,55 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from charlm.kernels.checks import OPERANDS, check, check_precision
 from charlm.kernels.loading import Precision, address, is_available, lanes, loaded
+from charlm.kernels.threads import num_threads
 
 
 def product(
     rows: Float[Tensor, "*places size"],
     weights: Float[Tensor, "size columns"],
-    precision: Precision,
+    precision: Precision = "float32",
 ) -> Float[Tensor, "*places columns"]:
     """Return `rows @ weights`, with operands in `precision`.
 
-    PyTorch computes it in float32 where the kernels do not run, and where gradients are required:
-    the training loss has its own kernel, `cross_entropy`.
+    Where gradients are required, the operands are in float32: the training loss has its own kernel,
+    `cross_entropy`. Without the kernels, PyTorch computes the product in float32.
     """
     check_precision(precision)
-    if precision == "float32" or torch.is_grad_enabled() or not is_available(weights):
+    if not is_available(weights):
         return rows @ weights
     check("weights", weights, (rows.shape[-1], None))
-    low = rows.flatten(0, -2).bfloat16()
-    if odd := low.shape[1] % 2:  # the kernels read pairs of operands
-        low, weights = F.pad(low, (0, odd)), F.pad(weights, (0, 0, 0, odd))
-    result = multiply(low, pack_columns(weights, "bfloat16"), weights.shape[1])
-    return result.view(*rows.shape[:-1], -1)
+    flat, num_columns = rows.flatten(0, -2), weights.shape[1]
+    if torch.is_grad_enabled():
+        result = _Product.apply(flat, weights)  # type: ignore[no-untyped-call]
+    else:
+        flat = flat.to(getattr(torch, precision))
+        if precision == "bfloat16" and (odd := flat.shape[1] % 2):  # the kernels read pairs
+            flat, weights = F.pad(flat, (0, odd)), F.pad(weights, (0, 0, 0, odd))
+        result = multiply(flat, pack_columns(weights, precision), num_columns)
+    return result.view(*rows.shape[:-1], num_columns)  # type: ignore[no-any-return]
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, weights)
+        return multiply(rows, pack_columns(weights, "float32"), weights.shape[1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_product: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        rows, weights = ctx.saved_tensors
+        d_rows = d_weights = None
+        if ctx.needs_input_grad[0]:
+            d_rows = multiply(d_product, pack_columns(weights.t(), "float32"), len(weights))
+        if ctx.needs_input_grad[1]:
+            d_weights = transposed_product(rows, d_product)
+        return d_rows, d_weights
 
 
 def multiply(
@@ -48,9 +72,50 @@ def multiply(
         num_columns,
         address(product),
         int(rows.dtype == torch.bfloat16),
-        torch.get_num_threads(),
+        num_threads(),
     )
     return product
+
+
+def transposed_product(
+    rows: Float[Tensor, "places size"], gradients: Float[Tensor, "places columns"]
+) -> Float[Tensor, "size columns"]:
+    """Return `rows.t() @ gradients` in float32: the gradient of the weights of a product."""
+    check("rows", rows, (None, None), OPERANDS)
+    check("gradients", gradients, (len(rows), None), (rows.dtype,))
+    rows, gradients = (t if t.stride(1) == 1 else t.contiguous() for t in (rows, gradients))
+    size, num_columns = rows.shape[1], gradients.shape[1]
+    product = rows.new_empty(size, num_columns, dtype=torch.float32)
+    loaded().charlm_transposed_product(
+        *(address(rows), rows.stride(0), address(gradients), gradients.stride(0)),
+        *(len(rows), size, num_columns, address(product)),
+        int(rows.dtype == torch.bfloat16),
+        num_threads(),
+    )
+    return product
+
+
+def sum_rows(
+    gradients: Float[Tensor, "places columns"], lookup: Tensor | None, num_rows: int = 1
+) -> Float[Tensor, "rows columns"]:
+    """Sum the rows that `lookup` gives the same number, in float32; without it, all rows.
+
+    The caller has checked `lookup`.
+    """
+    places = gradients.shape[0] if lookup is None else lookup.numel()
+    check("gradients", gradients, (places, None), OPERANDS)
+    if gradients.shape[1] % lanes() or not gradients.is_contiguous():
+        raise ValueError("gradients: should be contiguous rows of whole vectors")
+    sums = gradients.new_zeros(num_rows, gradients.shape[1], dtype=torch.float32)
+    loaded().charlm_sum_rows(
+        address(gradients),
+        None if lookup is None else address(lookup),
+        *gradients.shape,
+        address(sums),
+        int(gradients.dtype == torch.bfloat16),
+        num_threads(),
+    )
+    return sums
 
 
 class Packed:
@@ -76,6 +141,7 @@ class Packed:
         """Return the packed parameters; call `pack` if they have changed since the last call."""
         if any(p is not None and p.is_inference() for p in parameters):
             return pack()  # tensors without a version do not show a change
+        # PyTorch has no public function that tells whether a tensor has changed.
         versions = [None if p is None else (p.data_ptr(), p._version) for p in parameters]
         key, entry = (versions, precision), self._entry
         if entry is None or entry[0] != key:
@@ -140,7 +206,7 @@ def _pack(
         vector_stride,
         int(precision == "bfloat16"),
         address(packed),
-        torch.get_num_threads(),
+        num_threads(),
     )
     return packed
 

@@ -1,9 +1,10 @@
 // The recurrent cells of `charlm/models/cells/`, over a whole sequence, forward and backward.
 //
-// The columns of a batch are independent, so each thread takes its share of them through all time
-// steps without waiting for other threads. At each step, a small product multiplies the rows
-// [x_t | h_{t-1}] of a few columns with the weights. The weights are packed so that the values of all
-// gates of the same units are in registers at the same time, where the cell's equation is applied.
+// The columns of a batch are independent, so threads take groups of them through some time steps
+// without waiting for each other. At each step, a small product multiplies the rows [x_t | h_{t-1}] of
+// a few columns with the weights. The weights are packed so that the values of all gates of the same
+// units are in registers at the same time, where the cell's equation is applied.
+// Where a step is reset, the state before it counts as zero, and no gradient flows to it.
 //
 // Names and order of gates are those of the Python cells.
 #pragma once
@@ -32,6 +33,8 @@ struct Call {
   const float* gate;           // (any, H): factor of h_{t-1} before W_hh; the row of the symbol, or
                                // without `lookup`, of the place; null: none
   void* d_gate;                // (T, B, H)
+  const uint8_t* resets;       // (T, B): where the state before the step counts as zero; null: nowhere
+  const float* zeros;          // (H,): zeros, with `resets`
 };
 
 namespace {
@@ -143,16 +146,37 @@ struct RNN {
   }
 };
 
+constexpr int64_t PIECES = 32;  // of a sequence: many, so that no thread waits long for another
+
 INLINE const float* gate_row(const Call& call, int64_t place) {
   return call.gate + (call.lookup ? call.lookup[place] : place) * call.hidden;
 }
 
-INLINE const float* hidden_before(const Call& call, int64_t t, int64_t b) {
-  return (t ? call.outputs + (t - 1) * call.batch * call.hidden : call.first_hidden) +
-         b * call.hidden;
+INLINE bool is_reset(const Call& call, int64_t place) { return call.resets && call.resets[place]; }
+
+// Returns the hidden states (B, H) before step t, whether they are reset or not.
+INLINE const float* hidden_row(const Call& call, int64_t t) {
+  return t ? call.outputs + (t - 1) * call.batch * call.hidden : call.first_hidden;
 }
 
-// Multiplies h_{t-1} with the gate of a step, and writes the operand of the product.
+INLINE const float* hidden_before(const Call& call, int64_t t, int64_t b) {
+  return is_reset(call, t * call.batch + b) ? call.zeros : hidden_row(call, t) + b * call.hidden;
+}
+
+INLINE const float* memory_before(const Call& call, int64_t place) {
+  return is_reset(call, place) ? call.zeros : call.memory + place * call.hidden;
+}
+
+// Stops the gradients of the state before step t in the columns that are reset.
+inline void reset_gradients(const Call& call, int64_t t, int64_t begin, int64_t end) {
+  for (int64_t b = begin; b < end; ++b) {
+    if (!call.resets[t * call.batch + b]) continue;
+    std::fill_n(call.d_hidden + b * call.hidden, call.hidden, 0);
+    if (call.d_memory) std::fill_n(call.d_memory + b * call.hidden, call.hidden, 0);
+  }
+}
+
+// Multiplies h_{t-1} by the gate of a step, and writes the operand of the product.
 template <class Product>
 void gate_hidden(const Call& call, int64_t t, int64_t begin, int64_t end) {
   const int64_t H = call.hidden, width = call.inputs + H;
@@ -164,7 +188,7 @@ void gate_hidden(const Call& call, int64_t t, int64_t begin, int64_t end) {
   }
 }
 
-// Back-propagates through the gate: `d_hidden` holds the gradient of the gated hidden state before,
+// Back-propagates through the gate: `d_hidden` first holds the gradient of the gated hidden state,
 // and that of h_{t-1} after it.
 template <class Product>
 void gate_backward(const Call& call, int64_t t, int64_t begin, int64_t end) {
@@ -182,8 +206,10 @@ void gate_backward(const Call& call, int64_t t, int64_t begin, int64_t end) {
   }
 }
 
+// Computes the time steps from `first_step` to `last_step` of the columns from begin to end.
 template <class Cell, class Product>
-void forward_columns(const Call& call, int64_t begin, int64_t end) {
+void forward_columns(const Call& call, int64_t first_step, int64_t last_step, int64_t begin,
+                     int64_t end) {
   using Element = typename Product::type;
   constexpr int G = Cell::GATES;
   constexpr int U = G == 1 ? PANEL : 1;  // vectors of units in a panel; one gives too few sums
@@ -191,10 +217,14 @@ void forward_columns(const Call& call, int64_t begin, int64_t end) {
   auto* operands = static_cast<Element*>(call.operands);
   auto* weights = static_cast<const Element*>(call.weights);
 
-  for (int64_t t = 0; t < call.steps; ++t) {
+  for (int64_t t = first_step; t < last_step; ++t) {
+    const float* before = hidden_row(call, t);
+    const uint8_t* resets = call.resets ? call.resets + t * B : nullptr;
+    // The operand of the next step is zeroed where it is written. A loop over the rows before the
+    // product made the compiler give up registers: the forward pass took twice as long.
+    const uint8_t* next_resets = call.resets && t + 1 < call.steps ? resets + B : nullptr;
     const Element* rows = operands + t * B * width;
     Element* next = operands + (t + 1) * B * width + call.inputs;
-    const float* hidden = hidden_before(call, t, 0);
     if (call.gate) gate_hidden<Product>(call, t, begin, end);
     for (int64_t first_unit = 0; first_unit < H; first_unit += U * LANES) {
       const Element* panel = weights + first_unit * G * width;
@@ -216,8 +246,8 @@ void forward_columns(const Call& call, int64_t begin, int64_t end) {
           Forward at = {
               call.rows + symbol * G * H,
               &apart[r],
-              hidden + b * H,
-              call.memory + place * H,
+              resets && resets[b] ? call.zeros : before + b * H,
+              resets && resets[b] ? call.zeros : call.memory + place * H,
               call.memory + (place + B) * H,
               call.saved ? call.saved + place * Cell::SAVED * H : nullptr,
               first_unit,
@@ -228,7 +258,7 @@ void forward_columns(const Call& call, int64_t begin, int64_t end) {
             std::copy_n(sum[r] + u * G, G, gates);
             const vec h = Cell::forward(gates, at);
             store(call.outputs + place * H + at.unit, h);
-            Product::put(next + b * width + at.unit, h);
+            Product::put(next + b * width + at.unit, next_resets && next_resets[b] ? vec{} : h);
           }
         }
       });
@@ -236,8 +266,10 @@ void forward_columns(const Call& call, int64_t begin, int64_t end) {
   }
 }
 
+// Back-propagates through the time steps from `last_step` to `first_step`.
 template <class Cell, class Product>
-void backward_columns(const Call& call, int64_t begin, int64_t end) {
+void backward_columns(const Call& call, int64_t first_step, int64_t last_step, int64_t begin,
+                      int64_t end) {
   using Element = typename Product::type;
   constexpr int G = Cell::GATES;
   const int64_t B = call.batch, H = call.hidden;
@@ -245,14 +277,14 @@ void backward_columns(const Call& call, int64_t begin, int64_t end) {
   auto* d_recurrent = static_cast<Element*>(call.d_recurrent);
   auto* d_projected = static_cast<Element*>(call.d_projected);
 
-  for (int64_t t = call.steps - 1; t >= 0; --t) {
+  for (int64_t t = last_step - 1; t >= first_step; --t) {
     for (int64_t b = begin; b < end; ++b) {
       const int64_t place = t * B + b;
       const Backward column = {
           call.saved + place * Cell::SAVED * H,
           hidden_before(call, t, b),
           call.outputs + place * H,
-          call.memory + place * H,
+          memory_before(call, place),
           call.memory + (place + B) * H,
           call.d_memory + b * H,
           0,
@@ -274,14 +306,23 @@ void backward_columns(const Call& call, int64_t begin, int64_t end) {
     add_product<Product>(d_recurrent + t * B * G * H, G * H, G * H, weights, call.d_hidden, H,
                          begin, end);
     if (call.gate) gate_backward<Product>(call, t, begin, end);
+    if (call.resets) reset_gradients(call, t, begin, end);
   }
 }
 
 template <class Cell, class Product>
 void run(const Call& call, bool is_backward) {
-  share_out(call.batch, call.threads, [&](int64_t begin, int64_t end) {
-    if (is_backward) backward_columns<Cell, Product>(call, begin, end);
-    else forward_columns<Cell, Product>(call, begin, end);
+  const Chains columns(call.batch, ROWS, call.threads);
+  const int64_t steps = call.steps, pieces = std::min(steps, PIECES);
+  share_chains(columns.count, pieces, call.threads, [&] {
+    return [&](int64_t chain, int64_t piece) {
+      const int64_t begin = columns.begin(chain), end = columns.begin(chain + 1);
+      const auto step = [&](int64_t number) { return steps * number / pieces; };
+      if (is_backward)
+        backward_columns<Cell, Product>(call, step(pieces - 1 - piece), step(pieces - piece), begin,
+                                        end);
+      else forward_columns<Cell, Product>(call, step(piece), step(piece + 1), begin, end);
+    };
   });
 }
 

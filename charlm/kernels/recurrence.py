@@ -12,14 +12,14 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from charlm.kernels.calls import Kernel, call_kernel
-from charlm.kernels.checks import OPERANDS, check, check_precision, check_recurrence
-from charlm.kernels.loading import Precision, address, lanes, loaded
+from charlm.kernels.checks import check_precision, check_recurrence
+from charlm.kernels.loading import Precision, lanes
 from charlm.kernels.products import (
     Packed,
     multiply,
@@ -27,6 +27,8 @@ from charlm.kernels.products import (
     pack_gates,
     pad_gates,
     pad_units,
+    sum_rows,
+    transposed_product,
 )
 
 
@@ -42,6 +44,7 @@ def run(
     W_xh: Float[Tensor, "input gates"] | None = None,
     lookup: Int64[Tensor, "time batch"] | None = None,
     gate: Float[Tensor, "*places hidden"] | None = None,
+    resets: Bool[Tensor, "time batch"] | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run a cell over a sequence of `inputs`, or over the symbols in `lookup`.
 
@@ -54,7 +57,7 @@ def run(
     """
     check_precision(precision)
     check_recurrence(
-        kernel.num_gates, kernel.num_states, rows, W_hh, state, inputs, W_xh, lookup, gate
+        kernel.num_gates, kernel.num_states, rows, W_hh, state, inputs, W_xh, lookup, gate, resets
     )
     hidden_size, width = W_hh.shape[0], lanes()
     lookup = None if lookup is None else lookup.long().contiguous()
@@ -72,7 +75,7 @@ def run(
         packed = None
     outputs, *last = _Recurrence.apply(  # type: ignore[no-untyped-call]
         *(kernel, packed, precision, torch.is_grad_enabled()),
-        *(inputs, lookup, rows, gate, W_xh, W_hh, *state),
+        *(inputs, lookup, resets, rows, gate, W_xh, W_hh, *state),
     )
     if missing:
         outputs = outputs[:, :, :hidden_size]
@@ -90,6 +93,7 @@ class _Recurrence(torch.autograd.Function):
         needs_backward: bool,
         inputs: Tensor | None,
         lookup: Tensor | None,
+        resets: Tensor | None,
         rows: Tensor,
         gate: Tensor | None,
         W_xh: Tensor | None,
@@ -104,7 +108,8 @@ class _Recurrence(torch.autograd.Function):
         )
         if inputs is not None:
             operands[:steps, :, :input_size] = inputs
-        operands[0, :, input_size:] = state[0]
+        first = state[0] if resets is None else state[0].masked_fill(resets[0].unsqueeze(1), 0.0)
+        operands[0, :, input_size:] = first
         outputs = W_hh.new_empty(steps, batch, hidden_size)
         memory = None
         if kernel.has_memory:
@@ -118,6 +123,7 @@ class _Recurrence(torch.autograd.Function):
         weights = pack() if packed is None else packed.get(pack, precision, W_xh, W_hh)
         rows = rows.contiguous()
         gate = None if gate is None else gate.contiguous()
+        resets = None if resets is None else resets.contiguous()
         call_kernel(
             kernel,
             precision,
@@ -132,17 +138,21 @@ class _Recurrence(torch.autograd.Function):
             memory=memory,
             saved=saved,
             gate=gate,
+            resets=resets,
+            zeros=None if resets is None else W_hh.new_zeros(hidden_size),
         )
         ctx.kernel, ctx.precision, ctx.num_symbols = kernel, precision, len(rows)
-        tensors = (lookup, gate, W_xh, W_hh, operands, outputs, memory, saved, first_hidden)
-        ctx.save_for_backward(*tensors)
+        tensors = (lookup, resets, gate, W_xh, W_hh, operands, outputs, memory, saved)
+        ctx.save_for_backward(*tensors, first_hidden)
         last = () if memory is None else (memory[-1].clone(),)
         return outputs, outputs[-1].clone(), *last
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor, *d_last: Tensor) -> tuple[Tensor | None, ...]:
-        lookup, gate, W_xh, W_hh, operands, outputs, memory, saved, first_hidden = ctx.saved_tensors
+        (lookup, resets, gate, W_xh, W_hh, operands, outputs, memory, saved, first_hidden) = (
+            ctx.saved_tensors
+        )
         kernel, precision = ctx.kernel, ctx.precision
         steps, batch, hidden_size = outputs.shape
         input_size = operands.shape[2] - hidden_size
@@ -168,48 +178,29 @@ class _Recurrence(torch.autograd.Function):
             d_projected=d_projected if kernel.splits_projection else None,
             gate=gate,
             d_gate=d_gate,
+            resets=resets,
+            zeros=None if resets is None else W_hh.new_zeros(hidden_size),
         )
         if d_gate is not None and lookup is not None:
-            d_gate = _sum_rows(d_gate.flatten(0, 1), lookup, ctx.num_symbols)
+            d_gate = sum_rows(d_gate.flatten(0, 1), lookup, ctx.num_symbols)
         # Over all steps at once: (time·batch, …)
         operands = operands[:steps].flatten(0, 1)
         d_recurrent, d_projected = d_recurrent.flatten(0, 1), d_projected.flatten(0, 1)
         d_W_xh = d_inputs = None
         if W_xh is None:
-            d_W_hh = operands.t() @ d_recurrent
+            d_W_hh = transposed_product(operands, d_recurrent)
         elif kernel.splits_projection:
-            d_W_xh = (operands[:, :input_size].t() @ d_projected).float()
-            d_W_hh = operands[:, input_size:].t() @ d_recurrent
+            d_W_xh = transposed_product(operands[:, :input_size], d_projected)
+            d_W_hh = transposed_product(operands[:, input_size:], d_recurrent)
         else:
-            d_weights = (operands.t() @ d_recurrent).float()
+            d_weights = transposed_product(operands, d_recurrent)
             d_W_xh, d_W_hh = d_weights[:input_size], d_weights[input_size:]
         if W_xh is not None and ctx.needs_input_grad[4]:
             d_inputs = multiply(d_projected, pack_columns(W_xh.t(), precision), input_size)
             d_inputs = d_inputs.view(steps, batch, input_size)
-        d_rows = _sum_rows(d_projected, lookup, ctx.num_symbols)
+        d_rows = sum_rows(d_projected, lookup, ctx.num_symbols)
         d_gate = None if d_gate is None else d_gate.float()
         return (
-            *(None, None, None, None, d_inputs, None),
-            *(d_rows, d_gate, d_W_xh, d_W_hh.float(), *d_state),
+            *(None, None, None, None, d_inputs, None, None),
+            *(d_rows, d_gate, d_W_xh, d_W_hh, *d_state),
         )
-
-
-def _sum_rows(
-    gradients: Float[Tensor, "places gates"], lookup: Tensor | None, num_symbols: int
-) -> Float[Tensor, "symbols gates"]:
-    """Sum the gradients at the positions of each symbol; the caller has checked `lookup`."""
-    if lookup is None:
-        return gradients.sum(0, keepdim=True, dtype=torch.float32)
-    check("gradients", gradients, (lookup.numel(), None), OPERANDS)
-    if gradients.shape[1] % lanes() or not gradients.is_contiguous():
-        raise ValueError("gradients: should be contiguous rows of whole vectors")
-    sums = gradients.new_zeros(num_symbols, gradients.shape[1], dtype=torch.float32)
-    loaded().charlm_sum_rows(
-        address(gradients),
-        address(lookup),
-        *gradients.shape,
-        address(sums),
-        int(gradients.dtype == torch.bfloat16),
-        torch.get_num_threads(),
-    )
-    return sums

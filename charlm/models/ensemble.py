@@ -1,43 +1,39 @@
 """The ensemble: a mixture of networks and n-gram counts with the interface of one model."""
 
-import math
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, Integer
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from charlm.config.schema import Config
 from charlm.corpus.vocabulary import Ids
-from charlm.errors import DivergenceError
 from charlm.files.untrusted import InvalidDataError
 from charlm.kernels.loading import Precision
 from charlm.models.language_model import LanguageModel
-from charlm.models.ngrams import first_weights, make_ngrams, nats
+from charlm.models.ngrams import (
+    NUM_WORD_CONTEXTS,
+    Letters,
+    first_weights,
+    make_ngrams,
+    weights_shape,
+)
 from charlm.models.states import ModelState
 from charlm.models.weights import checked_weights
 
 _SEPARATOR = -1
 """Id between two counted texts."""
-_LEARNING_RATES = (0.02, 0.01, 0.005, 0.002, 0.001)
-"""Learning rates of the mixture weights, one for each pass over the text to fit them to."""
-_PIECE_CHARACTERS = 1 << 12
-"""Number of characters that the members read at once."""
-CONTEXT_CHARACTERS = 256
-"""Number of characters that the members read before the text on which the weights are fitted."""
-FIT_LIMIT_CHARACTERS = 100_000
-_FIT_LIMIT_FLOATS = 1 << 25
-"""Limit for the predictions of all members in memory."""
 
 
 class Ensemble(nn.Module):
     """Networks (members) with one vocabulary, and n-gram counts, mixed by `NGrams.mix`.
 
     ids (time, batch) → log-probabilities (time, batch, vocabulary). The state consists of the
-    members' states, and of the last `order` characters of each column, (batch, order): their ids
-    plus one, as floats, so that zeros stand for the time before the text, as in every other state.
+    members' states, and of the last characters of each column, (batch, window): their ids plus one,
+    as floats, so that zeros stand for the time before the text, as in every other state.
     """
 
     def __init__(
@@ -46,32 +42,46 @@ class Ensemble(nn.Module):
         order: int,
         counted: Ids,
         weights: Tensor | None = None,
+        letters: Letters | None = None,
     ) -> None:
         """Count the n-grams of `counted`, in which −1 separates texts.
 
-        `weights` are the mixture weights; by default, those of `first_weights`.
+        With the `letters` of the vocabulary, contexts of words are counted, too. `weights` are the
+        mixture weights; by default, those of `first_weights`. If the members have a boundary
+        between records, so have the n-grams.
         """
         super().__init__()
         self.members: list[LanguageModel] = nn.ModuleList(members)  # type: ignore[assignment]
         self.vocabulary_size = members[0].vocabulary_size
         self.counted = np.empty(0, np.int32)
-        self.ngrams = make_ngrams(order, self.vocabulary_size)
+        self.ngrams = make_ngrams(order, self.vocabulary_size, members[0].boundary, letters)
         counted = counted.astype(np.int32)
         ends = np.flatnonzero(counted == _SEPARATOR)
         for start, end in pairwise([-1, *ends.tolist(), len(counted)]):
             self.count(counted[start + 1 : end])
         self.weights = (
-            first_weights(order, len(members)) if weights is None else weights.numpy().copy()
+            first_weights(order, len(members), self.ngrams.num_word_contexts)
+            if weights is None
+            else weights.numpy().copy()
         )
 
     @classmethod
-    def from_tensors(cls, config: Config, size: int, tensors: dict[str, Tensor]) -> "Ensemble":
+    def from_tensors(
+        cls,
+        config: Config,
+        size: int,
+        tensors: dict[str, Tensor],
+        boundary: int | None = None,
+        letters: Letters | None = None,
+    ) -> "Ensemble":
         """Build an ensemble from its `tensors()`, for a vocabulary of this size.
 
         Raises `InvalidDataError` for tensors that do not match such an ensemble.
         """
         with torch.device("meta"):  # no memory before the shapes are checked
-            members = [LanguageModel(config.model, size) for _ in range(config.ensemble.size)]
+            members = [
+                LanguageModel(config.model, size, boundary) for _ in range(config.ensemble.size)
+            ]
         order = config.ensemble.ngram_order or 0
         required = ("mixture", "counted") if config.ensemble.keep_text else ("mixture",)
         for name in required:
@@ -84,12 +94,13 @@ class Ensemble(nn.Module):
             raise InvalidDataError("counted should hold ids in int32")
         if ((counted < _SEPARATOR) | (counted >= size)).any():
             raise InvalidDataError("counted should hold ids of the vocabulary")
-        shape = (order + 1, len(members) + order + 1)
+        num_word_contexts = 0 if letters is None else NUM_WORD_CONTEXTS
+        shape = weights_shape(order, len(members), num_word_contexts)
         if weights.dtype is not torch.float64 or weights.shape != shape:
             raise InvalidDataError(f"mixture should hold {shape} numbers in float64")
         if not weights.isfinite().all():
             raise InvalidDataError("mixture should hold finite numbers")
-        ensemble = cls(members, order, counted.numpy(), weights)
+        ensemble = cls(members, order, counted.numpy(), weights, letters)
         networks = {k: t for k, t in tensors.items() if k.startswith("members.")}
         ensemble.load_state_dict(checked_weights(ensemble, networks), assign=True)
         return ensemble
@@ -101,6 +112,11 @@ class Ensemble(nn.Module):
             counted = np.sort(counted[counted != _SEPARATOR])
         tensors = {"counted": torch.from_numpy(counted), "mixture": torch.from_numpy(self.weights)}
         return self.state_dict() | tensors
+
+    @property
+    def boundary(self) -> int | None:
+        """The id before each record, at which the members forget all before it, if there is one."""
+        return self.members[0].boundary
 
     @property
     def precision(self) -> Precision:
@@ -123,7 +139,7 @@ class Ensemble(nn.Module):
     def initial_state(self, batch_size: int) -> ModelState:
         """Return the state before the first character."""
         states = [state for member in self.members for state in member.initial_state(batch_size)]
-        return (*states, (torch.zeros(batch_size, self.ngrams.order, device=self.device),))
+        return (*states, (torch.zeros(batch_size, self.ngrams.window, device=self.device),))
 
     def forward(
         self, inputs: Int64[Tensor, "time batch"], state: ModelState
@@ -141,10 +157,16 @@ class Ensemble(nn.Module):
 
     def advance(self, inputs: Int64[Tensor, "time batch"], state: ModelState) -> ModelState:
         """Read characters from `state`; return only the new state."""
-        layer_states, states = iter(state), list[tuple[Tensor, ...]]()
-        for member in self.members:
-            states += member.advance(inputs, tuple(next(layer_states) for _ in member.layers))
+        states = list[tuple[Tensor, ...]]()
+        for member, own in self.with_states(state[:-1]):
+            states += member.advance(inputs, own)
         return (*states, (self._last(self._history(inputs, state)),))
+
+    def with_states(self, states: ModelState) -> Iterator[tuple[LanguageModel, ModelState]]:
+        """Yield each member with its own states of the `states` of all members."""
+        layer_states = iter(states)
+        for member in self.members:
+            yield member, tuple(itertools.islice(layer_states, len(member.layers)))
 
     def _history(
         self, inputs: Int64[Tensor, "time batch"], state: ModelState
@@ -152,9 +174,9 @@ class Ensemble(nn.Module):
         """Return the last ids before the inputs, then the inputs."""
         return torch.cat([state[-1][0].t().long() - 1, inputs])
 
-    def _last(self, history: Int64[Tensor, "history batch"]) -> Float[Tensor, "batch order"]:
+    def _last(self, history: Int64[Tensor, "history batch"]) -> Float[Tensor, "batch window"]:
         """Return the last ids in the format of the state."""
-        return (history[len(history) - self.ngrams.order :].t() + 1).float()
+        return (history[len(history) - self.ngrams.window :].t() + 1).float()
 
     def predictions(
         self, inputs: Int64[Tensor, "time batch"], state: ModelState
@@ -163,17 +185,16 @@ class Ensemble(nn.Module):
 
         The log-probabilities have the shape (time, batch, members, vocabulary).
         """
-        predictions, states = [], list(state)
-        for member in self.members:
-            old, states = states[: len(member.layers)], states[len(member.layers) :]
-            logits, new = member(inputs, tuple(old))
+        predictions, states = [], list[tuple[Tensor, ...]]()
+        for member, own in self.with_states(state):
+            logits, new = member(inputs, own)
             predictions.append(logits.log_softmax(dim=2))
             states += new
         return torch.stack(predictions, dim=2).detach().cpu().numpy(), tuple(states)
 
     def count(self, text: Ids) -> None:
         """Count the n-grams of a text as a new text, without context before it."""
-        self.ngrams.count(np.concatenate([np.full(self.ngrams.order, -1), text.astype(np.int64)]))
+        self.ngrams.count(np.concatenate([np.full(self.ngrams.window, -1), text.astype(np.int64)]))
         self.note_counted(text)
 
     def note_counted(self, text: Ids) -> None:
@@ -182,41 +203,6 @@ class Ensemble(nn.Module):
         self.counted = np.concatenate(
             [self.counted, separator, text.astype(np.int32)], dtype=np.int32
         )
-
-    @torch.inference_mode()
-    def fit(
-        self,
-        context: Integer[np.ndarray, " context"],
-        text: Integer[np.ndarray, " text"],
-        most: int = FIT_LIMIT_CHARACTERS,
-    ) -> float:
-        """Fit the mixture weights to a text, or `most` characters, that no member was trained on.
-
-        `context` is the text before it; if it is empty, the first character of `text` is context.
-        Returns the mean nats per character of the last pass. Raises `DivergenceError` if the output
-        of a network is not finite.
-        """
-        order, size = self.ngrams.order, len(self.members) * self.vocabulary_size
-        text = text[: max(2, min(most, _FIT_LIMIT_FLOATS // size))].astype(np.int64)
-        if not len(context):
-            context, text = text[:1], text[1:]
-        start = context[-CONTEXT_CHARACTERS:].astype(np.int64)
-        inputs = torch.from_numpy(np.concatenate([start, text])[:-1]).to(self.device)
-        state, pieces = self.initial_state(1)[:-1], []
-        for piece in torch.split(inputs.unsqueeze(1), _PIECE_CHARACTERS):
-            piece_predictions, state = self.predictions(piece, state)
-            pieces.append(piece_predictions[:, 0])
-        predictions = np.concatenate(pieces)[len(start) - 1 :]
-        ids = np.concatenate([np.full(order, -1), start, text])[-len(text) - order :]
-        total = 0.0
-        for rate in _LEARNING_RATES:
-            total = nats(self.ngrams.mix(ids, predictions, self.weights, rate), text)
-        if not math.isfinite(total):
-            raise DivergenceError(
-                f"the loss of the mixture is {total}: a network's output is not finite on the "
-                "validation split; train at a lower training.learning_rate"
-            )
-        return total / len(text)
 
 
 AnyModel = LanguageModel | Ensemble

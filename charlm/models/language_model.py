@@ -12,6 +12,7 @@ from charlm.config.schema import ModelConfig
 from charlm.kernels.cross_entropy import Targets, cross_entropy
 from charlm.kernels.loading import Precision, precision_here
 from charlm.kernels.products import product
+from charlm.kernels.threads import only_kernels_share
 from charlm.models.cells import CELLS, Cell, LSTMCell, ReLUCell
 from charlm.models.dropout import Masks, drop_units, drop_vectors
 from charlm.models.states import ModelState
@@ -25,9 +26,13 @@ class LanguageModel(nn.Module):
     `H_t` of the highest layer. The caller passes the state from one call to the next.
     """
 
-    def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
+    def __init__(
+        self, config: ModelConfig, vocabulary_size: int, boundary: int | None = None
+    ) -> None:
+        """With a `boundary`, the id before each record, the network forgets all before that id."""
         super().__init__()
         self.config = config
+        self.boundary = boundary
         self.vocabulary_size = vocabulary_size
         hidden_size = config.hidden_size
         input_size = config.embedding_size or vocabulary_size
@@ -144,12 +149,14 @@ class LanguageModel(nn.Module):
 
         `masks` draws the dropout masks in training mode.
         """
-        hidden, new_state = self._read(inputs, state, masks)
-        return product(hidden, self.output_weights, self.precision) + self.b_q, new_state
+        with only_kernels_share(self.is_compiled()):
+            hidden, new_state = self._read(inputs, state, masks)
+            return product(hidden, self.output_weights, self.precision) + self.b_q, new_state
 
     def advance(self, inputs: Int64[Tensor, "time batch"], state: ModelState) -> ModelState:
         """Read characters from `state`; return only the new state."""
-        return self._read(inputs, state, None)[1]
+        with only_kernels_share(self.is_compiled()):
+            return self._read(inputs, state, None)[1]
 
     def loss(
         self,
@@ -162,8 +169,9 @@ class LanguageModel(nn.Module):
 
         `targets` are the characters' ids, or distributions over the vocabulary.
         """
-        hidden, new_state = self._read(inputs, state, masks)
-        return self._cross_entropy(hidden, targets), new_state
+        with only_kernels_share(self.is_compiled()):
+            hidden, new_state = self._read(inputs, state, masks)
+            return self._cross_entropy(hidden, targets), new_state
 
     def distillation_loss(
         self,
@@ -177,10 +185,11 @@ class LanguageModel(nn.Module):
 
         Both are of the same predictions, in nats. Only the first has gradients.
         """
-        hidden, new_state = self._read(inputs, state, masks)
-        loss = self._cross_entropy(hidden, distributions)
-        with torch.no_grad():
-            return loss, self._cross_entropy(hidden, targets), new_state
+        with only_kernels_share(self.is_compiled()):
+            hidden, new_state = self._read(inputs, state, masks)
+            loss = self._cross_entropy(hidden, distributions)
+            with torch.no_grad():
+                return loss, self._cross_entropy(hidden, targets), new_state
 
     def _cross_entropy(
         self, hidden: Float[Tensor, "time batch hidden"], targets: Targets
@@ -198,10 +207,11 @@ class LanguageModel(nn.Module):
         if vectors is not None and self.training:
             vectors = drop_vectors(vectors, self.config.embedding_dropout, masks)
         lowest, *higher = self.layers
-        hidden, lowest_state = lowest.read(inputs, vectors, state[0])
+        resets = None if self.boundary is None else inputs == self.boundary
+        hidden, lowest_state = lowest.read(inputs, vectors, state[0], resets)
         new_state = [lowest_state]
         for layer, layer_state in zip(higher, state[1:], strict=True):
-            hidden, end_state = layer(self._drop(hidden, masks), layer_state)
+            hidden, end_state = layer(self._drop(hidden, masks), layer_state, resets)
             new_state.append(end_state)
         return self._drop(hidden, masks), tuple(new_state)
 

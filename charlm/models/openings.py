@@ -1,6 +1,7 @@
 """The opening of a generated text: the state and the ids from which generation starts.
 
-With a prefix, the model reads the prefix from the zero state. Without one, it starts in the state
+A model of records starts with the boundary before a record. Other models read the prefix from the
+zero state. Without a prefix, it starts in the state
 after a passage of training text that ends with a paragraph (or a record, a line, a sentence, a
 word). It does not start in the zero state, because a network that carries its state through the
 text is hardly ever trained there, and may generate noise.
@@ -47,7 +48,12 @@ class Opening:
 
     @classmethod
     def of_prefix(cls, model: AnyModel, prefix: Ids) -> "Opening":
-        """Return an opening with one column, which reads a prefix from the zero state."""
+        """Return an opening with one column, which reads a prefix from the zero state.
+
+        A model of records reads the boundary before it.
+        """
+        if model.boundary is not None:
+            prefix = np.append(model.boundary, prefix)
         ids = torch.from_numpy(prefix.astype(np.int64)).unsqueeze(1)
         return cls(ids.to(model.device), model.initial_state(1))
 
@@ -57,8 +63,11 @@ class Opening:
     ) -> "Opening | None":
         """Read passages from the zero state, all but the last id of each.
 
-        Passages whose state is not finite are dropped. Returns None if no passage remains.
+        Passages whose state is not finite are dropped. Returns None if no passage remains. A model
+        of records needs none: it reads the boundary.
         """
+        if model.boundary is not None:
+            return cls.of_prefix(model, np.zeros(0, np.int64))
         passages = passages.to(model.device)
         model.eval()
         with torch.no_grad(), computing_in("float32"):

@@ -9,7 +9,7 @@ from torch import Tensor
 ModelState = tuple[tuple[Float[Tensor, "batch _"], ...], ...]
 """The state of each layer, the lowest first."""
 AnyState = tuple[tuple[Tensor, ...], ...]
-"""The same for any number of columns."""
+"""The state of each layer, for any number of columns."""
 
 
 def detach(state: ModelState) -> ModelState:

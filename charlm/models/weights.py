@@ -1,4 +1,4 @@
-"""Weights of a model: drawn at the start, or checked when they are read from a file."""
+"""Draw the initial weights of a model, and check weights that were read from a file."""
 
 import math
 from collections.abc import Mapping

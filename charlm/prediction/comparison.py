@@ -15,6 +15,9 @@ from charlm.prediction.perplexity import Score
 from charlm.prediction.predictor import Predictor
 from charlm.runs.finding import names_of_runs
 
+_MOST_TIMES_THE_STEPS = 1.2
+"""Factor between the steps of two runs of a mean up to which nothing is said."""
+
 
 @dataclass(frozen=True)
 class ScoredRun:
@@ -25,7 +28,7 @@ class ScoredRun:
     """Name of the scored text."""
     config: Config
     fingerprint: str
-    """That of the corpus that the model was trained on."""
+    """Fingerprint of the corpus that the model was trained on."""
     num_parameters: int
     step: int | None
     """Number of steps that the weights were trained for; None if the checkpoint does not say."""
@@ -115,12 +118,25 @@ def one_of_each_seed(group: Sequence[ScoredRun]) -> list[ScoredRun]:
     return list(runs.values())
 
 
-def why_not_comparable(scores: Sequence[Score]) -> str:
-    """Say what differs between the scored characters or protocols; "" if nothing does."""
+def unequal_steps(steps: Sequence[int]) -> str:
+    """Say how far the steps of the runs of a mean differ; "" if by at most 20 %."""
+    fewest, most = min(steps, default=0), max(steps, default=0)
+    if most <= _MOST_TIMES_THE_STEPS * fewest:
+        return ""
+    return (
+        f"unequal steps: the mean of {len(steps)} seeds is of runs of {fewest:,} to {most:,} steps"
+    )
+
+
+def why_not_comparable(scores: Sequence[Score], verb: str = "scored") -> str:
+    """Say what differs between the scored characters or protocols; "" if nothing does.
+
+    `verb` says what the runs were: "scored" or "validated".
+    """
     if len({score.origin.digest for score in scores}) > 1:
-        return "the runs are scored on different texts, or on one text read in different ways"
+        return f"the runs are {verb} on different texts, or on one text read in different ways"
     if len({score.characters_scored for score in scores}) > 1:
-        return "the runs are scored on different characters of the text"
+        return f"the runs are {verb} on different characters of the text"
     if len({score.method for score in scores}) > 1:
-        return "the runs are scored by different protocols"
+        return f"the runs are {verb} by different protocols"
     return ""

@@ -13,16 +13,16 @@ from functools import cache
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, Integer
+from jaxtyping import Float, Float64, Int64, Integer
 from torch import Tensor
 from torch.nn import functional as F
 
 from charlm.corpus.corpus import Split
 from charlm.corpus.vocabulary import Ids
 from charlm.kernels.loading import computing_in
+from charlm.kernels.threads import only_kernels_share
 from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel
-from charlm.models.ngrams import nats
 from charlm.models.states import detach
 from charlm.prediction.perplexity import Score
 from charlm.prediction.scoring import score_of
@@ -83,7 +83,8 @@ class DynamicEvaluation:
         @cache
         def nats_at(rates: Rates) -> float:
             first = self._networks[0]
-            total = _total_nats(ids[:_TRIAL_CHARACTERS], [first], rates, _first_network)
+            nats = _nats_of_each(ids[:_TRIAL_CHARACTERS], [first], rates, _first_network)
+            total = float(nats.sum())
             first.reset()
             return total if math.isfinite(total) else math.inf  # never the lowest
 
@@ -92,23 +93,24 @@ class DynamicEvaluation:
 
     def score(self, split: Split) -> Score:
         """Score every character of a text but the first; raises `CorpusError` if there is none."""
-        return score_of(split, lambda: self._total_nats(split.ids))
+        return score_of(split, lambda: math.fsum(self.nats_of_each(split.ids).tolist()))
 
-    def _total_nats(self, ids: Ids) -> float:
+    def nats_of_each(self, ids: Ids) -> Float64[np.ndarray, " predictions"]:
+        """Return −ln p of every id but the first; the model learns from each after scoring it."""
         mix = self._make_mix(ids) if isinstance(self.model, Ensemble) else _first_network
-        return _total_nats(ids, self._networks, self.rates, mix)
+        return _nats_of_each(ids, self._networks, self.rates, mix)
 
     def _make_mix(self, ids: Ids) -> "Mix":
         """Return the function that mixes the networks with the n-grams, and counts each segment."""
         ensemble = self.model
         assert isinstance(ensemble, Ensemble)
-        order = ensemble.ngrams.order
-        padded = np.concatenate([np.full(order, -1), ids.astype(np.int64)])
-        ensemble.ngrams.count(padded[: order + 1])  # `mix` counts the others after scoring them
+        window = ensemble.ngrams.window
+        padded = np.concatenate([np.full(window, -1), ids.astype(np.int64)])
+        ensemble.ngrams.count(padded[: window + 1])  # `mix` counts the others after scoring them
         ensemble.note_counted(ids)
 
         def mix(predictions: Float[Tensor, "time members vocabulary"], begin: int) -> np.ndarray:
-            targets = padded[begin + 1 : begin + 1 + order + len(predictions)]
+            targets = padded[begin + 1 : begin + 1 + window + len(predictions)]
             members = predictions.numpy()
             return ensemble.ngrams.mix(targets, members, ensemble.weights, _MIXTURE_RATE, True)
 
@@ -128,19 +130,22 @@ def _first_network(predictions: Float[Tensor, "time members vocabulary"], begin:
     return predictions[:, 0].numpy()
 
 
-def _total_nats(ids: Ids, networks: list["_AdaptiveNetwork"], rates: Rates, mix: Mix) -> float:
+def _nats_of_each(
+    ids: Ids, networks: list["_AdaptiveNetwork"], rates: Rates, mix: Mix
+) -> Float64[np.ndarray, " predictions"]:
     for network in networks:
         network.begin(rates)
-    total = 0.0
+    nats = np.empty(max(0, len(ids) - 1), np.float64)
     for begin in range(0, len(ids) - 1, _SEGMENT_CHARACTERS):
         segment = torch.from_numpy(ids[begin : begin + _SEGMENT_CHARACTERS + 1].astype(np.int64))
         inputs, targets = segment[:-1], segment[1:]
         predictions = [network.read(inputs) for network in networks]
         stacked = torch.stack([prediction.detach() for prediction in predictions], dim=1)
-        total += nats(mix(stacked, begin), targets.numpy())
+        mixed = mix(stacked, begin)
+        nats[begin : begin + len(targets)] = -mixed[np.arange(len(targets)), targets.numpy()]
         for network, prediction in zip(networks, predictions, strict=True):
             network.learn(prediction, targets)
-    return total
+    return nats
 
 
 class _AdaptiveNetwork:
@@ -155,7 +160,8 @@ class _AdaptiveNetwork:
     def begin(self, rates: Rates) -> None:
         """Start a text from the initial state, with these rates."""
         self._state = self.model.initial_state(1)
-        mean = torch.cat([rms.flatten() for rms in self._rms]).mean()
+        with only_kernels_share(self.model.is_compiled()):
+            mean = torch.cat([rms.flatten() for rms in self._rms]).mean()
         self._steps = [rates.learning / (rms + _RMS_FLOOR * mean) for rms in self._rms]
         self._pulls = [(rates.pull * rms / mean).clamp(max=1) for rms in self._rms]
 
@@ -171,19 +177,20 @@ class _AdaptiveNetwork:
         self, prediction: Float[Tensor, "time vocabulary"], targets: Int64[Tensor, " time"]
     ) -> None:
         """Take a step that lowers the loss, then pull the weights towards their trained values."""
-        gradients = list(torch.autograd.grad(F.nll_loss(prediction, targets), self._parameters))
+        with only_kernels_share(self.model.is_compiled()):
+            loss = F.nll_loss(prediction, targets)
+            gradients = torch.autograd.grad(loss, self._parameters)
         with torch.no_grad():
-            torch._foreach_mul_(gradients, self._steps)
-            torch._foreach_sub_(self._parameters, gradients)
-            for parameter, trained, pull in zip(
-                self._parameters, self._trained, self._pulls, strict=True
+            for parameter, gradient, step, trained, pull in zip(
+                self._parameters, gradients, self._steps, self._trained, self._pulls, strict=True
             ):
-                parameter.lerp_(trained, pull)
+                parameter.sub_(gradient.mul_(step)).lerp_(trained, pull)
 
     def reset(self) -> None:
         """Restore the trained weights."""
         with torch.no_grad():
-            torch._foreach_copy_(self._parameters, self._trained)
+            for parameter, trained in zip(self._parameters, self._trained, strict=True):
+                parameter.copy_(trained)
 
 
 @_NO_CUDNN
@@ -197,8 +204,10 @@ def mean_square_gradients(model: LanguageModel, ids: Ids) -> list[Tensor]:
         starts = random.integers(len(ids) - steps, size=_NUM_COLUMNS)
         windows = np.stack([ids[start : start + steps + 1] for start in starts], axis=1)
         batch = torch.from_numpy(windows.astype(np.int64)).to(model.device)
-        logits, _ = model(batch[:-1], model.initial_state(_NUM_COLUMNS))
-        loss = F.cross_entropy(logits.flatten(0, 1), batch[1:].flatten())
-        gradients = torch.autograd.grad(loss, parameters)
-        torch._foreach_addcmul_(squares, gradients, gradients, 1 / _NUM_BATCHES)
+        with only_kernels_share(model.is_compiled()):
+            logits, _ = model(batch[:-1], model.initial_state(_NUM_COLUMNS))
+            loss = F.cross_entropy(logits.flatten(0, 1), batch[1:].flatten())
+            gradients = torch.autograd.grad(loss, parameters)
+        for square, gradient in zip(squares, gradients, strict=True):
+            square.addcmul_(gradient, gradient, value=1 / _NUM_BATCHES)
     return squares

@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple, get_args
+
+import numpy as np
+from jaxtyping import Float
 
 from charlm.config.schema import TrainingConfig
 from charlm.config.settings import TextPaths
@@ -11,7 +15,7 @@ from charlm.corpus.overlaps import caveats, overlaps
 from charlm.corpus.provenance import Record, adaptation_record, records_of
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.distributed.processes import Processes
-from charlm.errors import CheckpointError
+from charlm.errors import CheckpointError, ConfigError
 from charlm.files.atomic import check_is_new
 from charlm.files.locations import from_user
 from charlm.models.ensemble import AnyModel
@@ -20,8 +24,9 @@ from charlm.prediction.dynamic import DynamicEvaluation
 from charlm.prediction.ngram_text import stored_characters, tensors_to_save
 from charlm.prediction.perplexity import Score
 from charlm.prediction.predictor import Predictor
+from charlm.prediction.reading import RECORD_STREAMS, num_streams
 from charlm.prediction.scored_text import ScoredText, held_out_split, text_to_score
-from charlm.prediction.scoring import evaluate_split, num_streams, protocol
+from charlm.prediction.scoring import evaluate_split, nats_of_each, protocol, score_of_nats
 from charlm.prediction.timed_scoring import TimeLimit
 from charlm.runs.checkpoint import Checkpoint, write_checkpoint
 from charlm.runs.training_text import training_corpus
@@ -33,20 +38,41 @@ _EXACT_LIMIT_CHARACTERS = 250_000
 def evaluate(
     predictor: Predictor,
     *,
-    text: TextPaths = (),
+    text: TextPaths | None = None,
     split: SplitName | None = None,
     rows: int = 1,
 ) -> Score:
     """Score a model on files, or on a split of its training text.
 
     The default is the test split, or the validation split if there is no test split; the same holds
-    if the files are a copy of the training text. One row is exact. With more rows, the text is read
-    in that many parallel streams (see `scoring.evaluate_split`). The `protocol` of the score states
-    the method and how much of the text the model has seen; `overlaps` has the details.
+    if the files are a copy of the training text. With `text` and `split`, the files are the
+    training text, perhaps moved, and this split of it is scored. One row is exact. With more rows,
+    the text is read in that many parallel streams (see `scoring.evaluate_split`). The `protocol` of
+    the score states the method and how much of the text the model has seen; `overlaps` has the
+    details.
 
-    Raises `CorpusError`, and `DivergenceError` if the model's output is not finite.
+    Raises `ConfigError` for arguments that mean nothing, `CorpusError`, and `DivergenceError` if
+    the model's output is not finite.
     """
-    return evaluate_text(predictor, text, split, rows)[1]
+    files = [text] if isinstance(text, str | Path) else list(text or ())
+    if text is not None and text != () and not files:
+        raise ConfigError("text names no files; give some, or omit it to score a split")
+    if split is not None and split not in get_args(SplitName):
+        raise ConfigError(f"split is {split!r}: should be one of {', '.join(get_args(SplitName))}")
+    if rows < 1:
+        raise ConfigError(f"rows is {rows}: should be at least 1")
+    return evaluate_text(predictor, files, split, rows).score
+
+
+class Evaluation(NamedTuple):
+    """A text, its score, and the nats that the score sums."""
+
+    text: ScoredText
+    score: Score
+    nats: Float[np.ndarray, " predictions"]
+    """−ln p of every character but the first, in the order of the text."""
+    stored_characters: int = 0
+    """Number of characters of text in the file to which the adapted model was saved."""
 
 
 def evaluate_text(
@@ -54,13 +80,41 @@ def evaluate_text(
     text: TextPaths = (),
     split: SplitName | None = None,
     rows: int = 1,
-) -> tuple[ScoredText, Score]:
-    """Score a model as `evaluate` does; return the text, and the score."""
-    checkpoint = _checkpoint_of(predictor)
-    scored = text_to_score(checkpoint, text, split)
-    score = evaluate_split(predictor.model, scored.split, rows).checked(scored.name)
-    method = protocol(num_streams(len(scored.split), rows), predictor.model.precision)
-    return scored, _with_protocol(score, method, scored, checkpoint)
+) -> Evaluation:
+    """Score a model as `evaluate` does; return also the text and the nats of each character."""
+    scored = find_text(predictor, text, split)
+    nats = nats_of_each(predictor.model, scored.split.ids, rows)
+    return Evaluation(scored, score_of_text(predictor, scored, nats, rows), nats)
+
+
+def find_text(
+    predictor: Predictor, text: TextPaths = (), split: SplitName | None = None
+) -> ScoredText:
+    """Find the text that `evaluate` scores."""
+    return text_to_score(_checkpoint_of(predictor), text, split)
+
+
+def score_of_text(
+    predictor: Predictor,
+    scored: ScoredText,
+    nats: Float[np.ndarray, " predictions"],
+    rows: int = 1,
+    method: str | None = None,
+) -> Score:
+    """Return the score of a text from its nats, with protocol and overlaps.
+
+    `method` describes how another model than that of the predictor computed the nats.
+
+    Raises `CorpusError` if there is nothing to predict, and `DivergenceError` if the nats are not
+    finite.
+    """
+    score = score_of_nats(predictor.model, scored.split, nats, rows).checked(scored.name)
+    method = method or protocol(
+        num_streams(len(scored.split), rows),
+        predictor.model.precision,
+        has_records=scored.split.boundary is not None,
+    )
+    return _with_protocol(score, method, scored, _checkpoint_of(predictor))
 
 
 def evaluate_dynamically(
@@ -69,13 +123,12 @@ def evaluate_dynamically(
     text: TextPaths = (),
     split: SplitName | None = None,
     save: str | Path | None = None,
-) -> tuple[ScoredText, Score, int]:
+) -> Evaluation:
     """Score a text while training on it: every character is scored before the model learns from it.
 
     The learning rates are those with the lowest loss on the validation split of the training text,
     unless that split is scored. `save` is the path for the adapted model. This changes the
-    predictor's model. Returns the text, the score, and how many characters of text the
-    saved file contains (0 without `save`). Raises `CorpusError` also if the training text is
+    predictor's model. Raises `CorpusError` also if the training text is
     missing.
     """
     checkpoint = _checkpoint_of(predictor)
@@ -90,14 +143,15 @@ def evaluate_dynamically(
     rates_text = None if is_validation else corpus.splits["validation"].ids
     training_ids = corpus.splits["train"].ids
     evaluation = DynamicEvaluation(predictor.model, training_ids, rates_text=rates_text)
-    score, rates = evaluation.score(scored.split).checked(scored.name), evaluation.rates
+    nats, rates = evaluation.nats_of_each(scored.split.ids), evaluation.rates
+    score = score_of_nats(predictor.model, scored.split, nats).checked(scored.name)
     note = f" (rate {rates.learning:g}, pull {rates.pull:g})"
     score = _with_protocol(score, "online: scored, then trained on", scored, checkpoint, note)
     if save is None:
-        return scored, score, 0
+        return Evaluation(scored, score, nats)
     adapted = _adapted(checkpoint, predictor.model, corpus, scored)
     write_checkpoint(from_user(save), adapted, is_new=True)
-    return scored, score, stored_characters(adapted)
+    return Evaluation(scored, score, nats, stored_characters(adapted))
 
 
 def _adapted(
@@ -129,18 +183,21 @@ def final_score(
     """Score the held-out split, if there is one; return its name and score, and the protocol.
 
     `records` describe the texts that the model has seen. A split that is too long for the `limit`
-    is scored on characters spread evenly over it, and the protocol says so.
+    is scored on characters spread evenly over it, and the protocol states this.
     """
     name = held_out_split(corpus)
     if name is None:
         return None, ""
     split, characters = corpus.splits[name], None
+    has_records = split.boundary is not None
     streams = whole_streams(split, training)
     if limit is not None and len(split) > 1:
         rows = training.validation_rows
         streams, characters = limit.choose(model, split.ids, streams, rows, processes)
+    if has_records:
+        streams = 1  # exact: evaluate_split reads many streams
     score = evaluate_split(model, split, streams, processes, characters).checked(name)
-    method = protocol(streams, model.precision)
+    method = protocol(streams, model.precision, has_records=has_records)
     note = "" if limit is None else limit.note(score.characters, len(split) - 1)
     score = _with_warnings(score, method, records, split, corpus.vocabulary, note)
     return (name, score), score.protocol
@@ -148,6 +205,8 @@ def final_score(
 
 def whole_streams(split: Split, training: TrainingConfig) -> int:
     """Return the number of streams in which the whole held-out split is scored after training."""
+    if split.boundary is not None:
+        return RECORD_STREAMS
     if len(split) <= _EXACT_LIMIT_CHARACTERS:
         return 1
     return num_streams(len(split), training.validation_rows)

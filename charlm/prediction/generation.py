@@ -1,27 +1,19 @@
-"""Generate text: read the prefix, then choose and read one character after another."""
+"""Generate text: the continuation of a prefix, as text or bytes, one sample or several."""
 
 import secrets
 from collections.abc import Iterator, Sequence
-from typing import Literal, Unpack
+from typing import Literal, Unpack, get_args
 
 import numpy as np
-import torch
-from jaxtyping import Float, Float64, Int64
-from torch import Tensor
 
 from charlm.config.load import make_config
-from charlm.config.schema import GenerationConfig
-from charlm.config.sections.generation import GenerationSettings
+from charlm.config.sections.generation import GenerationConfig, GenerationSettings
 from charlm.corpus.decoding import as_read
+from charlm.corpus.records import Records
 from charlm.corpus.vocabulary import Ids, Vocabulary, bytes_of
-from charlm.errors import VocabularyError
-from charlm.kernels.loading import computing_in
-from charlm.models.ensemble import AnyModel
-from charlm.models.language_model import LanguageModel
+from charlm.errors import ConfigError, VocabularyError
 from charlm.models.openings import Opening
-from charlm.models.states import ModelState
-from charlm.prediction.compiled_generation import CompiledGenerator, is_supported
-from charlm.prediction.next_character import choose, output_not_finite
+from charlm.prediction.generated_ids import generate_ids, sample_generators
 from charlm.prediction.predictor import Predictor
 from charlm.prediction.text_stream import StreamDecoder, decode_steps
 from charlm.prediction.typographic_prefix import with_typographic_characters
@@ -29,12 +21,8 @@ from charlm.prediction.typographic_prefix import with_typographic_characters
 UnknownAction = Literal["error", "skip", "map"]
 """What to do with unknown characters of a prefix."""
 
-_PREFIX_PIECE = 1 << 10
-"""Number of characters of a prefix that are read at once."""
-_COMPILED_PIECE = 32
-"""Number of characters that the kernels generate at once: few enough for a steady stream."""
-_SEED_STRIDE = 0x9E3779B97F4A7C15
-"""Difference between the seeds of consecutive samples."""
+_NO_RECORDS = Records("\n", "\n")
+"""Records whose ends are written as they are: text without records stays as it is."""
 _LOSSLESS = "surrogateescape"
 """Error handler that preserves bytes that are not UTF-8 in a text (PEP 383)."""
 
@@ -58,9 +46,10 @@ def generate(
     unknown characters, unless `unknown` skips them or maps them to the unknown symbol, and
     `ConfigError` for invalid settings.
     """
-    ids = _prefix_ids(predictor, prefix, unknown)
+    ids = encode_text_prefix(predictor, prefix, unknown)
     steps = _next_ids(predictor, ids, 1, seed, settings)
-    return decode_steps(steps, StreamDecoder(predictor.vocabulary).decode, stop)
+    decoder, ends = StreamDecoder(predictor.vocabulary), predictor.records or _NO_RECORDS
+    return decode_steps(steps, lambda ids, final: ends.write(decoder.decode(ids, final)), stop)
 
 
 def generate_text(
@@ -92,7 +81,7 @@ def generate_bytes(
     """
     ids = encode_prefix(predictor, prefix, unknown)
     steps = _next_ids(predictor, ids, 1, seed, settings)
-    return decode_steps(steps, lambda ids, _: predictor.vocabulary.decode_bytes(ids), stop)
+    return decode_steps(steps, lambda ids, _: bytes_written(predictor, ids), stop)
 
 
 def generate_samples(
@@ -108,21 +97,26 @@ def generate_samples(
     """Return several continuations of `prefix`, generated side by side; see `generate_bytes`."""
     ids = encode_prefix(predictor, prefix, unknown)
     steps = list(_next_ids(predictor, ids, num_samples, seed, settings))
-    samples = map(predictor.vocabulary.decode_bytes, zip(*steps, strict=True))
+    samples = (bytes_written(predictor, ids) for ids in zip(*steps, strict=True))
     return [sample.partition(stop)[0] if stop else sample for sample in samples]
+
+
+def bytes_written(predictor: Predictor, ids: Sequence[int]) -> bytes:
+    """Return the bytes of ids, with the ends of records as they are written out."""
+    return (predictor.records or _NO_RECORDS).write_bytes(predictor.vocabulary.decode_bytes(ids))
 
 
 def encode_prefix(
     predictor: Predictor, prefix: bytes | Ids | None = None, unknown: UnknownAction = "error"
 ) -> Ids:
-    """Return the ids of a prefix as the model reads it; ids stay as they are.
+    """Return the ids of a prefix as the model reads it; return ids unchanged.
 
     The newlines and the normal form are those of the training text, and the ids do not contain
     skipped characters.
     """
     if isinstance(prefix, np.ndarray):
         return prefix
-    return _prefix_ids(predictor, _as_text(predictor, prefix), unknown)
+    return encode_text_prefix(predictor, _as_text(predictor, prefix), unknown)
 
 
 def _as_text(predictor: Predictor, prefix: bytes | None) -> str | None:
@@ -139,7 +133,10 @@ def _as_text(predictor: Predictor, prefix: bytes | None) -> str | None:
         ) from None
 
 
-def _prefix_ids(predictor: Predictor, prefix: str | None, unknown: UnknownAction) -> Ids:
+def encode_text_prefix(predictor: Predictor, prefix: str | None, unknown: UnknownAction) -> Ids:
+    """Return the ids of a prefix in text; see `encode_prefix`."""
+    if unknown not in get_args(UnknownAction):
+        raise ConfigError(f"unknown is {unknown!r}: should be 'error', 'skip' or 'map'")
     text = predictor.prefix
     if prefix is not None:
         read = as_read(prefix, predictor.config.corpus)
@@ -147,6 +144,18 @@ def _prefix_ids(predictor: Predictor, prefix: str | None, unknown: UnknownAction
     if predictor.vocabulary.unit == "byte":
         return np.frombuffer(bytes_of(text), np.uint8)
     return predictor.vocabulary.encode_text(text, unknown)
+
+
+def generation_config(predictor: Predictor, settings: GenerationSettings) -> GenerationConfig:
+    """Return a model's settings with others; raises `ConfigError` for invalid ones."""
+    defaults = predictor.config.generation.model_dump()
+    given = {key: value for key, value in settings.items() if value is not None}
+    plain = {  # a number of NumPy is one of Python
+        key: value.item() if isinstance(value, np.generic) else value
+        for key, value in given.items()
+    }
+    keys = defaults | plain
+    return make_config({"generation": keys}, "generate").generation
 
 
 def _next_ids(
@@ -157,19 +166,28 @@ def _next_ids(
     settings: GenerationSettings,
 ) -> Iterator[list[int]]:
     """Return an iterator of steps, each with the next id of every sample."""
-    defaults = predictor.config.generation.model_dump()
-    keys = defaults | {key: value for key, value in settings.items() if value is not None}
-    config = make_config({"generation": keys}, "generate").generation
-    vocabulary = predictor.vocabulary
-    model, opening = predictor.model, predictor.opening
-    seed = secrets.randbits(63) if seed is None else seed % 2**63
-    if len(prefix) or opening is None:
-        opening = Opening.of_prefix(model, prefix if len(prefix) else default_prefix(vocabulary))
-    else:
-        opening = opening.for_samples(seed, num_samples)
+    config = generation_config(predictor, settings)
+    seed = random_seed() if seed is None else seed % 2**63
+    opening = opening_of(predictor, prefix, num_samples, seed)
     generators = sample_generators(seed, num_samples)
-    steps = generate_ids(model, opening, config, generators, forbidden=vocabulary.unknown_id)
+    forbidden = predictor.vocabulary.unknown_id
+    steps = generate_ids(predictor.model, opening, config, generators, forbidden=forbidden)
     return (step.tolist() for step in steps)
+
+
+def opening_of(predictor: Predictor, prefix: Ids, num_samples: int, seed: int) -> Opening:
+    """Return what is read before the first character of samples: a column for each, or for all."""
+    model, opening = predictor.model, predictor.opening
+    if len(prefix) or opening is None:
+        return Opening.of_prefix(
+            model, prefix if len(prefix) else default_prefix(predictor.vocabulary)
+        )
+    return opening.for_samples(seed, num_samples)
+
+
+def random_seed() -> int:
+    """Return a seed for a text that needs none in particular, of 31 bits: easy to write down."""
+    return secrets.randbits(31)
 
 
 def default_prefix(vocabulary: Vocabulary) -> Ids:
@@ -179,70 +197,3 @@ def default_prefix(vocabulary: Vocabulary) -> Ids:
         if len(ids):
             return ids
     return vocabulary.encode(vocabulary.symbols_of(chr(vocabulary.symbols[0])))
-
-
-def sample_generators(seed: int, num_samples: int) -> list[torch.Generator]:
-    """Return a random generator for each sample: it depends on the seed and the sample's number.
-
-    The first one has the seed itself. The stride is odd, so that the low 32 bits, which are all
-    that a generator uses, differ between samples.
-    """
-    seeds = ((seed + number * _SEED_STRIDE) % 2**63 for number in range(num_samples))
-    return [torch.Generator().manual_seed(sample_seed) for sample_seed in seeds]
-
-
-def generate_ids(
-    model: AnyModel,
-    opening: Opening,
-    config: GenerationConfig,
-    generators: Sequence[torch.Generator],
-    forbidden: int | None = None,
-) -> Iterator[Int64[Tensor, " batch"]]:
-    """Yield `config.length` times the next id of each sample, computed in float32.
-
-    Each sample has its own generator. `opening` has a column for each sample, or one column for
-    all. `forbidden` (the unknown symbol) is never chosen.
-    """
-    model.eval()
-    logits, state = _read_opening(model, opening, len(generators))
-
-    def uniforms(steps: int) -> Float64[Tensor, "steps samples"]:
-        columns = [torch.rand(steps, dtype=torch.float64, generator=g) for g in generators]
-        return torch.stack(columns, dim=1)
-
-    if isinstance(model, LanguageModel) and is_supported(model):
-        compiled = CompiledGenerator(model, logits, state, config, forbidden)
-        for start in range(0, config.length, _COMPILED_PIECE):
-            ids = compiled.generate(uniforms(min(_COMPILED_PIECE, config.length - start)))
-            is_finite = (ids >= 0).all(dim=1)  # once per piece: once per character costs a fifth
-            if not is_finite.all():
-                yield from ids[: int(is_finite.long().argmin())]
-                raise output_not_finite()
-            yield from ids
-        return
-    for _ in range(config.length):
-        if forbidden is not None:
-            logits[:, forbidden] = -torch.inf
-        ids = choose(logits, config, uniforms(1)[0])
-        yield ids
-        logits, state = _read(model, ids.unsqueeze(0), state)
-
-
-@torch.no_grad()  # not around a generator, which would keep it active between two ids
-def _read(
-    model: AnyModel, inputs: Int64[Tensor, "time batch"], state: ModelState
-) -> tuple[Float[Tensor, "batch vocabulary"], ModelState]:
-    """Read characters; return the logits of the one after them, and the new state."""
-    with computing_in("float32"):
-        logits, state = model(inputs, state)
-    return logits[-1], state
-
-
-def _read_opening(
-    model: AnyModel, opening: Opening, num_samples: int
-) -> tuple[Float[Tensor, "batch vocabulary"], ModelState]:
-    state = opening.state
-    for piece in torch.split(opening.ids, _PREFIX_PIECE):  # not all logits at once: memory
-        logits, state = _read(model, piece, state)
-    repeated = tuple(tuple(t.expand(num_samples, -1) for t in layer_state) for layer_state in state)
-    return logits.expand(num_samples, -1).clone(), repeated

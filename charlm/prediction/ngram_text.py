@@ -16,7 +16,8 @@ from charlm.runs.checkpoint import Checkpoint
 from charlm.runs.training_text import training_corpus, with_paths
 
 COUNT_LIMIT_CHARACTERS = 4_000_000
-"""Only this many characters, the last of the training split, are counted: ~100 bytes each."""
+"""Only this many characters, the last of the training split, are counted: in about 100 bytes each,
+or 200 with contexts of words; three times that in a script of thousands of characters."""
 
 
 COUNTED = "counted_characters"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from charlm.corpus.corpus import Origin
-from charlm.corpus.known_characters import MOST_UNKNOWN_FRACTION
+from charlm.corpus.known_characters import MAX_UNKNOWN_FRACTION
 from charlm.corpus.overlaps import Overlap
 from charlm.corpus.vocabulary import NUM_CODE_POINTS
 from charlm.errors import DivergenceError
@@ -47,10 +47,14 @@ class Score:
     """How much of the text the model has seen in training."""
     origin: Origin = _NO_ORIGIN
     """The text by its content, and the position of the first character in it."""
+    streams: int = 1
+    """Number of streams in which the text was read."""
     method: str = ""
     """How the text was scored; `protocol` adds what concerns this model alone."""
     text: str = ""
     """Name of the text: a split of the training text, or the paths of another text."""
+    records: int | None = None
+    """Number of records; the characters include their ends. None for running text."""
 
     def __repr__(self) -> str:
         """Return the measures: `nats` is a total, and easily taken for the loss."""
@@ -67,6 +71,7 @@ class Score:
             ("perplexity", f"{self.perplexity:.4f}"),
             ("nats per character", f"{self.nats_per_character:.4f}"),
             ("bits per character", f"{self.bits_per_character:.4f}"),
+            *([("nats per record", f"{self.nats_per_record:.4f}")] if self.records else []),
             ("bits per byte", f"{self.bits_per_byte:.4f}"),
             ("characters scored", f"{self.characters:,}"),
             ("unknown characters", f"{self.unknown_characters:,}"),
@@ -76,6 +81,7 @@ class Score:
 
     @property
     def nats_per_character(self) -> float:
+        """Return the mean cross-entropy: the loss."""
         return self.nats / self.characters
 
     @property
@@ -84,7 +90,13 @@ class Score:
         return perplexity(self.nats_per_character)
 
     @property
+    def nats_per_record(self) -> float | None:
+        """Return the mean of −ln p(record) with its end; None for running text."""
+        return self.nats / self.records if self.records else None
+
+    @property
     def bits_per_character(self) -> float:
+        """Return the mean cross-entropy with logarithms to base 2."""
         return self.nats_per_character / math.log(2)
 
     @property
@@ -109,7 +121,7 @@ class Score:
     def unknown_note(self) -> str:
         """Return a warning for the protocol if unknown characters make perplexity misleading."""
         share = self.unknown_characters / self.characters
-        if share <= MOST_UNKNOWN_FRACTION:
+        if share <= MAX_UNKNOWN_FRACTION:
             return ""
         return (
             f"; {share:.0%} of the characters are outside the vocabulary, and perplexity counts "
@@ -138,4 +150,6 @@ class Score:
             "characters": self.characters,
             "unknown_characters": self.unknown_characters,
         }
+        of_records = {"records": self.records, "nats_per_record": self.nats_per_record}
+        numbers |= {name: x for name, x in of_records.items() if x is not None}
         return {name: x if math.isfinite(x) else None for name, x in numbers.items()}

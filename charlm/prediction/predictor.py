@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from charlm.config.schema import Config
 from charlm.config.settings import TextPaths
+from charlm.corpus.records import Records
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError
 from charlm.formatting import count, html_table
@@ -16,8 +18,11 @@ from charlm.prediction.ngram_text import count_again, stored_characters
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint
 from charlm.runs.finding import checkpoint_of
 
+if TYPE_CHECKING:
+    from charlm.prediction.character_scores import CharacterScores
 
-@dataclass(frozen=True, repr=False)
+
+@dataclass(frozen=True, repr=False, eq=False)
 class Predictor:
     """A model with the vocabulary and config that it was trained with."""
 
@@ -58,6 +63,22 @@ class Predictor:
     @property
     def _symbols(self) -> str:
         return count(len(self.vocabulary), f"different {self.vocabulary.unit}")
+
+    @property
+    def records(self) -> Records | None:
+        """How records are kept in the text, and written out; None for running text."""
+        return Records.of(self.config.corpus)
+
+    def scores(self, text: str, *, likeliest: int = 5) -> "CharacterScores":
+        """Return a table of the characters of a text: bits, rank, entropy, likeliest alternatives.
+
+        It has `likeliest` alternatives for each character. The text is read as `score_text` does,
+        and the bits are those that it gives. Raises `CorpusError` for fewer than two characters,
+        and `DivergenceError` if the model's output is not finite.
+        """
+        from charlm.prediction.character_scores import character_scores  # noqa: PLC0415 - needs this
+
+        return character_scores(self, text, likeliest)
 
     def describe(self) -> str:
         """Return the path, and how many characters of the training text the checkpoint contains."""

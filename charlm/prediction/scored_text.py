@@ -133,7 +133,7 @@ def _scored_split(corpus: Corpus, split: SplitName | None, config: CorpusConfig)
     if name is None or not len(corpus.splits[name]):
         raise CorpusError(
             f"the training text has no {split or 'held-out'} split; name a text to score with "
-            "--text, or score what the model has read with --split train"
+            "--text, or score the training split with --split train"
         )
     title = f"the {name} split of {name_of_split(name, config)}"
     return ScoredText(name, corpus.splits[name], title, corpus=corpus)

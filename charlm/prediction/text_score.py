@@ -1,13 +1,13 @@
 """Score a typed text character by character, in bits."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import NamedTuple, overload
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Int64
 
 from charlm.corpus.decoding import as_read
 from charlm.corpus.vocabulary import Ids, Vocabulary, bytes_of
@@ -15,7 +15,7 @@ from charlm.errors import CorpusError
 from charlm.formatting import count, shorten
 from charlm.prediction.next_character import output_not_finite
 from charlm.prediction.predictor import Predictor
-from charlm.prediction.scoring import nats_of_each
+from charlm.prediction.reading import Streams, each_piece
 
 _MOST_BITS = 8.0
 """Bits from which a character has the darkest background in a notebook."""
@@ -28,7 +28,8 @@ class ScoredCharacter(NamedTuple):
 
     character: str
     bits: float
-    """−log₂ p(character | all characters before it); 0 for the first, which is not predicted."""
+    """−log₂ p(character | all characters before it); 0 for the first of running text, which is not
+    predicted."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,6 +40,8 @@ class TextScore(Sequence[ScoredCharacter]):
     """The text as the model reads it: with the newlines and the normal form of its training."""
     bits: tuple[float, ...]
     """The bits of each character of `text`."""
+    is_first_predicted: bool = False
+    """Whether the first character is predicted, too: that of a record is."""
 
     def __len__(self) -> int:
         return len(self.text)
@@ -57,8 +60,8 @@ class TextScore(Sequence[ScoredCharacter]):
 
     @property
     def bits_per_character(self) -> float:
-        """Return the mean over the characters that are predicted: all but the first."""
-        return sum(self.bits) / (len(self.text) - 1)
+        """Return the mean over the characters that are predicted."""
+        return sum(self.bits) / (len(self.text) - (not self.is_first_predicted))
 
     def __repr__(self) -> str:
         return (
@@ -83,9 +86,44 @@ def score_text(predictor: Predictor, text: str) -> TextScore:
     """Return the bits of each character of `text`, given those before it.
 
     The sum is that of `evaluate` for a file with this text, whose characters outside the vocabulary
-    are scored as the unknown symbol. A byte model gives a character the bits of all its bytes.
+    are scored as the unknown symbol. A byte model gives a character the bits of all its bytes. To a
+    model of records, the text is a record, or several with their boundaries.
     Raises `CorpusError` for fewer than two characters, and `DivergenceError` if the model's output
     is not finite.
+    """
+    steps = score_in_steps(predictor, text)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            score: TextScore = end.value
+            return score
+
+
+def score_in_steps(predictor: Predictor, text: str) -> Generator[None, None, TextScore]:
+    """Score a text as `score_text` does, and yield after each piece of at most 4,096 characters.
+
+    So one thread can do other work in between.
+    """
+    read, ids, starts = ids_to_score(predictor, text)
+    has_boundary = predictor.model.boundary is not None
+    nats = np.empty(len(ids) - 1, np.float32)
+    for piece in each_piece(predictor.model, ids, Streams.for_model(predictor.model, ids, rows=1)):
+        nats[piece.places - 1] = piece.nats().cpu().numpy()
+        yield
+    if not np.isfinite(nats).all():
+        raise output_not_finite()
+    sums = tuple(np.add.reduceat(np.append(0.0, nats) / math.log(2), starts).tolist())
+    return TextScore(read, sums, is_first_predicted=has_boundary)
+
+
+def ids_to_score(
+    predictor: Predictor, text: str
+) -> tuple[str, Ids, Int64[np.ndarray, " characters"]]:
+    """Return a text as a model reads it, its ids, and the position of each character's first id.
+
+    A record has a boundary before its first character. Raises `CorpusError` for fewer than two
+    characters.
     """
     read = as_read(text, predictor.config.corpus)
     if len(read) < 2:
@@ -93,15 +131,13 @@ def score_text(predictor: Predictor, text: str) -> TextScore:
             f"a text of {count(len(read), 'character')} has none to predict; give more text"
         )
     ids, starts = _ids_of(read, predictor.vocabulary)
-    nats = nats_of_each(predictor.model, ids)
-    if not np.isfinite(nats).all():
-        raise output_not_finite()
-    bits = np.append(0.0, nats) / math.log(2)
-    return TextScore(read, tuple(np.add.reduceat(bits, starts).tolist()))
+    if (boundary := predictor.model.boundary) is not None:
+        ids, starts = np.append(boundary, ids), starts + 1
+    return read, ids, starts
 
 
-def _ids_of(text: str, vocabulary: Vocabulary) -> tuple[Ids, Integer[np.ndarray, " characters"]]:
-    """Return the ids of a text, and the place of the first id of each character."""
+def _ids_of(text: str, vocabulary: Vocabulary) -> tuple[Ids, Int64[np.ndarray, " characters"]]:
+    """Return the ids of a text, and the position of the first id of each character."""
     if vocabulary.unit == "byte":
         pieces = [bytes_of(character) for character in text]
         ends = np.cumsum([len(piece) for piece in pieces])

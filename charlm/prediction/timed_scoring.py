@@ -14,15 +14,17 @@ from charlm.corpus.vocabulary import Ids
 from charlm.distributed.processes import Processes
 from charlm.kernels.loading import computing_in
 from charlm.models.ensemble import AnyModel
-from charlm.prediction.scoring import WARM_UP, num_streams
+from charlm.prediction.reading import WARM_UP, num_streams
 
 Clock = Callable[[], float]
 """Returns seconds, of which only differences count."""
 
 _FEWEST_STREAMS = 16
-"""Smallest number of streams in which a part of a text is spread over it."""
+"""Smallest number of streams that are spread over a text of which only a fraction is scored."""
 _FEWEST_CHARACTERS = 1000
 """Smallest number of characters to score, however short the time is."""
+_UNLIMITED_SECONDS = 0.3
+"""Seconds up to which the whole text is scored, however short the time is."""
 _STEPS, _STEPS_OF_ONE_STREAM = 64, 256
 """Steps that a measurement of the speed takes."""
 
@@ -36,6 +38,8 @@ class TimeLimit:
     clock: Clock
     run: Path
     """The run folder, whose text `charlm eval` scores without a limit."""
+    earlier: tuple[int, int] | None = None
+    """Streams and characters of an earlier score of the same weights, which is repeated."""
 
     def choose(
         self, model: AnyModel, ids: Ids, streams: int, rows: int, processes: Processes | None
@@ -47,8 +51,11 @@ class TimeLimit:
         processes = processes or Processes()
         seconds = processes.run_on_first(lambda: self.seconds - self.clock())
         most = len(ids) - 1
+        if self.earlier is not None and self.earlier[1] <= most:
+            number, characters = self.earlier
+            return number, None if characters == most else characters
         rate = scoring_rate(model, ids, streams, self.clock, processes)
-        if reading_seconds(most, streams, rate) <= seconds:
+        if reading_seconds(most, streams, rate) <= max(seconds, _UNLIMITED_SECONDS):
             return streams, None
         streams = max(_FEWEST_STREAMS, rows)
         rate = scoring_rate(model, ids, streams, self.clock, processes)
@@ -59,11 +66,11 @@ class TimeLimit:
         return next(n for n in range(streams, 0, -1) if characters % n == 0), characters
 
     def note(self, scored: int, size: int) -> str:
-        """Return the note on a score of a part of a text."""
+        """Return the note on a score of a fraction of a text."""
         if scored == size:
             return ""
         return (
-            f"; scored on {scored:,} of {size:,} characters, for want of time; "
+            f"; scored on {scored:,} of {size:,} characters, to save time; "
             f"`charlm eval {shlex.quote(str(self.run))}` scores all"
         )
 
@@ -103,8 +110,8 @@ def reading_seconds(characters: int, streams: int, rate: float) -> float:
 def characters_in(seconds: float, streams: int, rate: float, most: int) -> int:
     """Return how many of `most` characters to score in a time.
 
-    It is all of them, or 1, 2 or 5 times a power of ten: so runs whose speeds differ a little score
-    the same characters.
+    The number is `most`, or 1, 2 or 5 times a power of ten, so that runs of slightly different
+    speed score the same characters.
     """
     if reading_seconds(most, streams, rate) <= seconds:
         return most

@@ -23,7 +23,7 @@ The file is in the format safetensors; it contains numbers and JSON, and no code
 | tensor          | content                                                                     |
 |-----------------|-----------------------------------------------------------------------------|
 | model.*         | weights to predict with (`model.tensors()`); averaged if training averages  |
-| training.*      | recurrent states, optimizer, and the weights before averaging; only in      |
+| training.*      | recurrent states, optimiser, and the weights before averaging; only in      |
 |                 | checkpoints from which a run can be resumed                                 |
 | opening.*       | ids and states of the `Opening` for text without a prefix                   |
 | provenance.*    | hashes of the sketch of each `Record`, by its number                        |
@@ -31,7 +31,6 @@ The file is in the format safetensors; it contains numbers and JSON, and no code
 A crash while a checkpoint is written leaves the previous one whole (`files.atomic`).
 """
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -45,7 +44,9 @@ from torch import Tensor
 
 from charlm.config.load import make_config
 from charlm.config.schema import Config
+from charlm.corpus.letters import letters_for
 from charlm.corpus.provenance import Record
+from charlm.corpus.records import boundary_of
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError, ConfigError, file_errors
 from charlm.files.atomic import write_whole
@@ -55,6 +56,7 @@ from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.models.openings import Opening
 from charlm.models.weights import checked_weights
+from charlm.runs.checkpoint_digest import NO_DIGEST, check_digest, with_digest
 from charlm.runs.checkpoint_header import (
     FORMAT_VERSION,
     METADATA,
@@ -63,8 +65,6 @@ from charlm.runs.checkpoint_header import (
     read_metadata,
     step_of,
 )
-
-_NO_DIGEST = "0" * 64
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,19 @@ class Checkpoint:
     def make_model(self, device: torch.device | str = "cpu") -> AnyModel:
         """Build the model with its trained weights, ready to predict."""
         model: AnyModel
-        size = len(self.vocabulary)
+        size, boundary = len(self.vocabulary), boundary_of(self.config.corpus, self.vocabulary)
         try:
             if self.config.ensemble.is_wanted:
-                model = Ensemble.from_tensors(self.config, size, self.weights)
+                model = Ensemble.from_tensors(
+                    self.config,
+                    size,
+                    self.weights,
+                    boundary,
+                    letters_for(self.config.ensemble, self.vocabulary),
+                )
             else:
                 with torch.device("meta"):  # no memory before the shapes are checked
-                    model = LanguageModel(self.config.model, size)
+                    model = LanguageModel(self.config.model, size, boundary)
                 model.load_state_dict(checked_weights(model, self.weights), assign=True)
         except InvalidDataError as reason:
             raise CheckpointError(
@@ -143,7 +149,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, *, is_new: bool = False
     }
     metadata = {
         "format_version": FORMAT_VERSION,
-        "sha256": _NO_DIGEST,
+        "sha256": NO_DIGEST,
         "config": checkpoint.config.model_dump(mode="json"),
         "compute": asdict(checkpoint.compute),
         "vocabulary": checkpoint.vocabulary.to_json(),
@@ -151,9 +157,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, *, is_new: bool = False
         "counters": checkpoint.training_counters,
         "provenance": [record.to_json() for record in checkpoint.provenance],
     }
-    data = safetensors.torch.save(tensors, {METADATA: json.dumps(metadata)})
-    digest = hashlib.sha256(data).hexdigest()
-    data = data.replace(_NO_DIGEST.encode(), digest.encode(), 1)
+    data = with_digest(safetensors.torch.save(tensors, {METADATA: json.dumps(metadata)}))
     note = "; the previous checkpoint is whole" if path.exists() and not is_new else ""
     remedy = f"free some space{note}"
     with file_errors("be written", path, remedy, CheckpointError):
@@ -166,7 +170,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         metadata = read_metadata(path, file)
         file.seek(0)
         data = file.read()
-        _check_digest(path, data, metadata)
+        check_digest(path, data, metadata["sha256"])
         return _checkpoint_of(path, data, metadata)
 
 
@@ -192,15 +196,17 @@ def _checkpoint_of(path: Path, data: bytes, metadata: dict[str, Any]) -> Checkpo
     try:
         tensors = safetensors.torch.load(data)
         return Checkpoint(
-            make_config(item(metadata, "config", dict), str(path)),
-            Vocabulary.from_json(item(metadata, "vocabulary", dict)),
-            item(metadata, "fingerprint", str),
-            _group(tensors, "model."),
-            _group(tensors, "training."),
-            item(metadata, "counters", dict),
-            _group(tensors, "opening."),
-            checked(Compute, item(metadata, "compute", dict)),
-            _provenance(item(metadata, "provenance", list), _group(tensors, "provenance.")),
+            config=make_config(item(metadata, "config", dict), str(path)),
+            vocabulary=Vocabulary.from_json(item(metadata, "vocabulary", dict)),
+            fingerprint=item(metadata, "fingerprint", str),
+            weights=_group(tensors, "model."),
+            training_tensors=_group(tensors, "training."),
+            training_counters=item(metadata, "counters", dict),
+            opening_tensors=_group(tensors, "opening."),
+            compute=checked(Compute, item(metadata, "compute", dict)),
+            provenance=_provenance(
+                item(metadata, "provenance", list), _group(tensors, "provenance.")
+            ),
         )
     except (safetensors.SafetensorError, ConfigError, InvalidDataError) as reason:
         line = " ".join(str(reason).split())
@@ -208,19 +214,6 @@ def _checkpoint_of(path: Path, data: bytes, metadata: dict[str, Any]) -> Checkpo
             f"{path}: not a checkpoint that this charlm reads ({line:.300}); use another "
             "checkpoint of the run, or a copy"
         ) from None
-
-
-def _check_digest(path: Path, data: bytes, metadata: dict[str, Any]) -> None:
-    stated = metadata["sha256"].encode(errors="replace")
-    place, whole = data.find(stated), memoryview(data)
-    digest = hashlib.sha256(whole[:place])
-    digest.update(_NO_DIGEST.encode())
-    digest.update(whole[place + len(stated) :])
-    if digest.hexdigest().encode() != stated:
-        raise CheckpointError(
-            f"{path}: damaged (its SHA-256 differs from the stated one); use another checkpoint "
-            "of the run, or a copy"
-        )
 
 
 def _provenance(entries: list[Any], sketches: dict[str, Tensor]) -> tuple[Record, ...]:
@@ -233,5 +226,5 @@ def _provenance(entries: list[Any], sketches: dict[str, Tensor]) -> tuple[Record
 
 
 def _group(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors with a prefix, copied: those that were read share one block of memory."""
+    """Return copies of the tensors with a prefix: those of the file share one block of memory."""
     return {n.removeprefix(prefix): t.clone() for n, t in tensors.items() if n.startswith(prefix)}

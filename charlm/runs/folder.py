@@ -1,9 +1,7 @@
-"""The files of a run folder: its config, its logs, its checkpoints, and its lock."""
+"""The run folder: its config, the record of its starts, its lock, its checkpoints and logs."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,37 +10,34 @@ from filelock import FileLock, Timeout
 from charlm.config.load import load_config, to_yaml
 from charlm.config.schema import Config
 from charlm.errors import RunError, file_errors
-from charlm.files.atomic import sync_folder, write_whole
+from charlm.files.atomic import write_whole
 from charlm.files.untrusted import read_bounded
-from charlm.runs.checkpoint import (
-    Checkpoint,
-    is_checkpoint,
-    is_readable,
-    read_checkpoint,
-    write_checkpoint,
-)
 from charlm.runs.hints import runs_in
-from charlm.runs.logs import Logs
-from charlm.runs.paths import RunPaths
+from charlm.runs.report_file import is_report
+from charlm.runs.run_checkpoints import RunCheckpoints
 from charlm.runs.starts import RESULT, read_starts, to_text
+from charlm.runs.text_copy import own_copy
 from charlm.runs.writer import by_writer
 
 WRITE_REMEDY = "free some space, or choose another folder with --runs"
 
 _LOCK_SECONDS = 0.2
-"""Time in which a free lock can be had, although `charlm runs` tests it for a moment."""
+"""Time to wait for a lock, which `charlm runs` may hold for a moment."""
 
 
-class RunFolder(RunPaths):
+class RunFolder(RunCheckpoints):
     """The files of one run, `runs/<name>/`.
 
-    config.yaml       every key of the config, to be read by people; before the first save, a
-                      resume reads it, too, and that of an ensemble always
+    config.yaml       every key of the config, for people; a resume reads it before the first save,
+                      and always in the run of an ensemble
     environment.json  machine, versions and time: one entry per start, with the result of the run
                       once it is complete
-    metrics.jsonl     one JSON object a line: training, validation, roll-backs
+    standard-input.txt   the text, if it came from standard input; a marker shows that charlm
+                      wrote it
+    metrics.jsonl     one JSON object per line: training, validation, roll-backs
     samples.txt       a sample of text at each validation; both logs of an ensemble repeat those of
                       its members, with their numbers
+    report.html       the page of `charlm report`, also written at the end of a training
     checkpoints/      best.safetensors, last.safetensors, and older ones where they are kept;
                       rollback.safetensors where last was saved because of a stop; of an
                       ensemble only best.safetensors
@@ -50,21 +45,8 @@ class RunFolder(RunPaths):
     Where several processes train, each has the object, and `is_writer` is true in the first one.
     """
 
-    def __init__(self, path: Path, *, is_writer: bool = True, logs: Logs | None = None) -> None:
-        super().__init__(path)
-        self.is_writer = is_writer
-        self.logs = logs or Logs(path, is_writer=is_writer)
-
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
-
-    @property
-    def metrics(self) -> Path:
-        return self.logs.metrics
-
-    @property
-    def samples(self) -> Path:
-        return self.logs.samples
 
     def write_config(self, config: Config) -> None:
         """Write the config atomically."""
@@ -80,7 +62,7 @@ class RunFolder(RunPaths):
     def has_config(self) -> bool:
         """Return whether config.yaml has content: a crash may leave an empty file, or none.
 
-        A config without a folder of checkpoints beside it is not that of a run.
+        A config without a folder of checkpoints beside it does not belong to a run.
         """
         with file_errors("be read", self.path, "check the path"):
             if not self.checkpoints.is_dir():
@@ -151,106 +133,13 @@ class RunFolder(RunPaths):
     @by_writer
     def discard(self) -> None:
         """Delete a run folder without training steps, unless it contains other files."""
-        files = [self.config_file, self.environment, self.launch, self.lock]
+        files = [self.config_file, self.environment, self.launch, self.lock, *own_copy(self.path)]
         saved = [self.last, self.numbered(0)]
+        with suppress(OSError):  # a file that cannot be read is not known to be charlm's
+            files += [self.report] if is_report(self.report) else []
         if set(self.path.rglob("*")) <= {self.checkpoints, *saved, *files}:
             with suppress(OSError):
                 for path in (*saved, *files):
                     path.unlink(missing_ok=True)
                 self.checkpoints.rmdir()
                 self.path.rmdir()
-
-    @by_writer
-    def discard_after(self, step: int, log_sizes: dict[str, int]) -> None:
-        """Delete the logs and checkpoints of later steps: training resumes at this one."""
-        self._delete([path for number, path in self._numbered() if number > step])
-        self.logs.cut(log_sizes)
-
-    @by_writer
-    def save_last(self, checkpoint: Checkpoint, step: int, keep: int) -> None:
-        """Write the checkpoint to resume from; keep up to `keep` older ones under their steps."""
-        self.logs.sync()
-        if keep:
-            self._write(self.numbered(step), checkpoint)
-            older = self._numbered()[: -keep - 1]  # the newest one is a copy of `last`
-            self._delete([path for _, path in older])
-        self._write(self.last, checkpoint)
-
-    @by_writer
-    def save_best(self, checkpoint: Checkpoint) -> None:
-        """Write the checkpoint with the lowest validation loss."""
-        self._write(self.best, checkpoint)
-
-    @by_writer
-    def change_settings(self, last: Checkpoint) -> None:
-        """Write the last checkpoint with other settings, and store them where they are read later.
-
-        The best checkpoint gets the path of the text, from which `eval` reads it. The rollback
-        checkpoint may become the last one. `last` is written at the end: a crash before leaves the
-        old settings in force, and one after it the new ones.
-        """
-        if self.best.exists():
-            best = read_checkpoint(self.best)
-            if best.config.corpus != last.config.corpus:
-                config = best.config.replace(corpus=last.config.corpus)
-                self._write(self.best, replace(best, config=config))
-        if is_readable(self.rollback):
-            rollback = read_checkpoint(self.rollback)
-            self._write(self.rollback, replace(rollback, config=last.config, compute=last.compute))
-        self._write(self.last, last)
-
-    @by_writer
-    def copy_last_to_rollback(self) -> None:
-        """Copy the last checkpoint to the rollback checkpoint."""
-        if self.last.exists():
-            self._write(self.rollback, read_checkpoint(self.last))
-
-    @by_writer
-    def rename_rollback_to_last(self) -> None:
-        """Make the rollback checkpoint, if there is one, the last checkpoint."""
-        if self.rollback.exists():
-            self._check_is_ours(self.rollback)
-            remedy = "check that the folder can be written"
-            with file_errors("be renamed", self.rollback, remedy):
-                self.rollback.replace(self.last)
-                sync_folder(self.checkpoints)
-
-    @by_writer
-    def delete_rollback(self) -> None:
-        """Delete the rollback checkpoint, if there is one."""
-        if self.rollback.exists():
-            self._check_is_ours(self.rollback)
-            self._delete([self.rollback])
-
-    def numbered(self, step: int) -> Path:
-        """Return the path of the checkpoint of a step."""
-        return self.checkpoints / f"step-{step:08d}.safetensors"
-
-    def _numbered(self) -> list[tuple[int, Path]]:
-        """Return the numbered checkpoints of the run, in the order of their steps.
-
-        Other files with such names are ignored.
-        """
-        found = []
-        with file_errors("be read", self.checkpoints, "check the folder"):
-            for path in self.checkpoints.glob("step-*.safetensors"):
-                name = path.stem.removeprefix("step-")
-                number = int(name) if name.isdecimal() else 0
-                if path == self.numbered(number) and is_checkpoint(path):
-                    found.append((number, path))
-        return sorted(found)
-
-    def _write(self, path: Path, checkpoint: Checkpoint) -> None:
-        self._check_is_ours(path)
-        write_checkpoint(path, checkpoint)
-
-    def _check_is_ours(self, path: Path) -> None:
-        """Raise `RunError` for a file that charlm did not write, and so must not replace."""
-        with file_errors("be read", path, "check the file"):
-            if os.path.lexists(path) and not is_checkpoint(path):
-                raise RunError(f"{path}: not a checkpoint of charlm; move it away, and resume")
-
-    def _delete(self, paths: list[Path]) -> None:
-        for path in paths:
-            with file_errors("be deleted", path, "check that the folder can be written"):
-                path.unlink()

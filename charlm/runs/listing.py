@@ -7,85 +7,37 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
-
-from filelock import FileLock, Timeout
+from typing import Any
 
 from charlm.config.load import load_config, make_config
 from charlm.config.schema import Config
-from charlm.corpus.provenance import name_of_split
 from charlm.errors import CharlmError, ConfigError, file_errors
-from charlm.files.untrusted import InvalidDataError, item
 from charlm.runs.checkpoint_header import open_file, read_entries, step_of
+from charlm.runs.listed_run import ListedRun, State
+from charlm.runs.listed_score import ListedScore, best_validation, final_score
 from charlm.runs.starts import RESULT, read_starts
+from charlm.runs.training_lock import is_training
 
-State = Literal["training", "stopped", "finished", "no checkpoint", "damaged"]
 _CHECKPOINTS = ("last", "best")
 """Names of the checkpoints that are read, in the order in which their configs decide."""
 _NOT_PARAMETERS = ("model.counted", "model.mixture")
-"""Tensors of an ensemble that are no parameters of its networks."""
-
-
-@dataclass(frozen=True)
-class ListedRun:
-    """What a list tells of a run."""
-
-    path: Path
-    state: State
-    changed_at: float
-    """Time of the newest checkpoint, or of the config without one, in seconds since 1970."""
-    config: Config | None = None
-    num_parameters: int | None = None
-    step: int | None = None
-    """Number of steps of the best checkpoint, of all networks."""
-    split: str | None = None
-    """The split whose score is known: that of the end of training, or the best validation."""
-    bits_per_character: float | None = None
-    problem: str = ""
-    """Why a run is damaged."""
-
-    @property
-    def text(self) -> str:
-        """Name of the training text; "" if it is unknown."""
-        return name_of_split("train", self.config.corpus) if self.config is not None else ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the run as a JSON object; what is unknown is null."""
-        config = self.config
-        return {
-            "run": str(self.path),
-            "name": self.path.name,
-            "state": self.state,
-            "text": self.text or None,
-            "cell": config.cells if config is not None else None,
-            "seed": config.training.seed if config is not None else None,
-            "parameters": self.num_parameters,
-            "step": self.step,
-            "split": self.split,
-            "bits_per_character": self.bits_per_character,
-            "changed_at": datetime.fromtimestamp(self.changed_at, UTC).isoformat(
-                timespec="seconds"
-            ),
-            "problem": self.problem or None,
-        }
+"""Tensors of an ensemble that are not parameters of its networks."""
 
 
 def list_runs(runs: Path) -> list[ListedRun]:
     """Return the runs in a folder, the newest first; a damaged one is among them.
 
-    Files and folders that are not of charlm are passed over. Raises `RunError` if the folder cannot
+    Other files and folders are skipped. Raises `RunError` if the folder cannot
     be read.
     """
     with file_errors("be read", runs, "check the folder"):
         folders = [path for path in runs.iterdir() if not path.name.startswith(".")]
-    found = [run for folder in folders if (run := _listed(folder)) is not None]
+    found = [run for folder in folders if (run := listed_run(folder)) is not None]
     return sorted(found, key=lambda run: (-run.changed_at, run.path.name))
 
 
-def _listed(folder: Path) -> ListedRun | None:
+def listed_run(folder: Path) -> ListedRun | None:
     """Return what is known of a run; None for a folder that is not a run."""
     try:
         return _Reader(folder).listed()
@@ -112,7 +64,6 @@ class _Reader:
         if config is None and not self.metadata and not self.starts:
             return None
         members = self._members(config)
-        split, bits = self._score() or self._best_validation(members)
         return ListedRun(
             self.folder,
             self._state(members),
@@ -120,8 +71,7 @@ class _Reader:
             config,
             self._num_parameters(),
             self._step(members),
-            split,
-            bits,
+            self._score(members, config),
             self.problem,
         )
 
@@ -135,7 +85,7 @@ class _Reader:
 
     def _starts(self) -> list[dict[str, Any]]:
         path = self.folder / "environment.json"
-        with suppress(CharlmError):  # a file of the user's: a resume says so
+        with suppress(CharlmError):  # not charlm's file; resuming reports it
             return read_starts(path) if path.is_file() else []
         return []
 
@@ -167,8 +117,9 @@ class _Reader:
             return "damaged"
         if self._is_finished():
             return "finished"
-        if _is_locked(self.folder / ".lock"):
-            return "training"
+        trains = is_training(self.folder / ".lock")
+        if trains is not False:
+            return "training" if trains else "unknown"
         has_checkpoint = any(reader.headers for reader in (self, *members))
         return "stopped" if has_checkpoint else "no checkpoint"
 
@@ -200,31 +151,10 @@ class _Reader:
         steps = [step for member in members if (step := member._step(())) is not None]
         return sum(steps) if steps else None
 
-    def _score(self) -> tuple[str, float] | None:
-        """Return split and bits per character of the score at the end of training."""
-        try:
-            score = item(item(self.starts[-1], RESULT, dict), "score", dict)
-            return item(score, "split", str), item(score, "bits_per_character", float)
-        except (IndexError, InvalidDataError):
-            return None
-
-    def _best_validation(self, members: Sequence["_Reader"]) -> tuple[str | None, float | None]:
-        """Return the best validation so far, of the network or of any member."""
-        losses = []
-        for metadata in (one for reader in (self, *members) for one in reader.metadata):
-            with suppress(InvalidDataError):
-                counters = item(item(metadata, "counters", dict), "run", dict)
-                losses.append(item(counters, "best_loss", float))
-        return ("validation", min(losses) / math.log(2)) if losses else (None, None)
-
-
-def _is_locked(lock: Path) -> bool:
-    """Return whether a process trains in the folder of this lock."""
-    try:
-        if lock.is_file():
-            FileLock(lock, timeout=0).acquire().lock.release()
-    except Timeout:
-        return True
-    except OSError:  # such as a folder that this user cannot write to
-        return False
-    return False
+    def _score(self, members: Sequence["_Reader"], config: Config | None) -> ListedScore | None:
+        """Return the score at the end of training, or the best validation so far."""
+        score = final_score(self.starts[-1]) if self.starts else None
+        if score is None and config is not None:
+            metadata = [one for reader in (self, *members) for one in reader.metadata]
+            return best_validation(metadata, config)
+        return score

@@ -20,14 +20,20 @@ class Logs:
         self.is_writer = is_writer
         self.metrics = folder / "metrics.jsonl"
         self.samples = folder / "samples.txt"
+        self.failure: RunError | None = None
+        """Why an entry could not be written; training saves, and ends with this error."""
+        self.unwritten: dict[str, str] = {}
+        """Entries that could not be written, by the name of their file: a checkpoint has them."""
+        self._whole_sizes: dict[str, int] = {}
+        """Sizes of these files without half-written entries."""
 
     def add_metrics(self, line: dict[str, Any]) -> None:
         """Append a line to the metrics."""
-        self._append(self.metrics, json.dumps(line, allow_nan=False) + "\n")
+        self._add(self.metrics, json.dumps(line, allow_nan=False) + "\n")
 
     def add_sample(self, step: int, text: str) -> None:
         """Append a sample that was drawn after a step; surrogates for raw bytes become these."""
-        self._append(self.samples, f"--- step {step} ---\n{text}\n\n")
+        self._add(self.samples, f"--- step {step} ---\n{text}\n\n")
 
     def check(self, kinds: tuple[str, ...] = ("step", "event")) -> None:
         """Raise `RunError` if a log contains something that charlm did not write.
@@ -48,6 +54,19 @@ class Logs:
                 raise foreign_file_error(log)
 
     @by_writer
+    def _add(self, path: Path, text: str) -> None:
+        """Append an entry; keep it, and the reason, if it cannot be written."""
+        if path.name in self.unwritten:
+            self.unwritten[path.name] += text
+            return
+        size = path.stat().st_size if path.exists() else 0
+        try:
+            self._append(path, text)
+        except RunError as error:
+            self.failure = self.failure or error
+            self.unwritten[path.name], self._whole_sizes[path.name] = text, size
+
+    @by_writer
     def _append(self, path: Path, text: str) -> None:
         with (
             file_errors("be written", path, _REMEDY),
@@ -63,11 +82,15 @@ class Logs:
 
     def sizes(self) -> dict[str, int]:
         """Return the sizes in bytes, to `cut` the logs to them later."""
-        return {path.name: path.stat().st_size for path in self._existing()}
+        return {path.name: path.stat().st_size for path in self._existing()} | self._whole_sizes
 
     @by_writer
-    def cut(self, sizes: dict[str, int]) -> None:
-        """Remove what was written after the logs had these sizes: training repeats it."""
+    def cut(self, sizes: dict[str, int], unwritten: dict[str, str] | None = None) -> None:
+        """Remove what was written after the logs had these sizes: training repeats it.
+
+        Then write the entries that could not be written before.
+        """
+        self.unwritten, self._whole_sizes = {}, {}
         for path in self._existing():
             size = max(0, sizes.get(path.name, 0))
             if path.stat().st_size > size:
@@ -76,6 +99,9 @@ class Logs:
                     path.open("r+b") as file,
                 ):
                     file.truncate(size)
+        for path in (self.metrics, self.samples):
+            if text := (unwritten or {}).get(path.name):
+                self._append(path, text)
 
     def _existing(self) -> list[Path]:
         return [path for path in (self.metrics, self.samples) if path.exists()]

@@ -9,22 +9,23 @@ from itertools import takewhile
 from pathlib import Path
 
 from charlm.errors import RunError
+from charlm.files.locations import expand_home
 
-_MOST_CHARACTERS = 60
+_MAX_NAME_CHARACTERS = 60
 """Longest name without its number; in UTF-8 it has at most 240 bytes, and a file name 255."""
 
 
 def name_from_text(paths: Sequence[str | Path]) -> str:
-    """Return a name for runs on a text: that of its first file or folder, without its ending.
+    """Return a name for runs on a text: its first file or folder, without the ending.
 
-    Of a glob, it is that of the folder that the glob searches. The name is plain: letters, digits,
+    For a glob, it is the folder that the glob searches. The name is plain: letters, digits,
     `.`, `_` and `-`, with a letter or digit first, so that no shell needs quotes and no command
-    takes it for an option.
+    mistakes it for an option.
     """
     first = str(paths[0])
     if first == "-":
         return "stdin"
-    path = Path(os.path.abspath(os.path.expanduser(first)))  # noqa: PTH100, PTH111 - they never raise
+    path = Path(os.path.abspath(expand_home(first)))  # noqa: PTH100 - it never raises
     name = path.name
     if glob.has_magic(first) and not os.path.lexists(path):
         before = takewhile(lambda part: not glob.has_magic(part), path.parts)
@@ -33,7 +34,7 @@ def name_from_text(paths: Sequence[str | Path]) -> str:
         name = _without_ending(name)
     plain = "".join(character if _is_plain(character) else "-" for character in name)
     plain = re.sub(r"-{2,}", "-", plain)
-    plain = re.sub(r"^[\W_]+", "", plain)[:_MOST_CHARACTERS]
+    plain = re.sub(r"^[\W_]+", "", plain)[:_MAX_NAME_CHARACTERS]
     return plain.rstrip("-._") or "text"
 
 
@@ -78,7 +79,7 @@ def _is_plain(character: str) -> bool:
 def _is_file_name(name: str) -> bool:
     try:
         possible = b"\0" not in os.fsencode(name)
-    except UnicodeEncodeError:  # a lone half of a pair
+    except UnicodeEncodeError:  # a lone surrogate
         return False
     is_visible = all(map(is_shown, name))
     return possible and is_visible and Path(name).name == name and name not in ("", "..")

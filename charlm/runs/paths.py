@@ -13,6 +13,7 @@ class RunPaths:
         self.path = path
         self.config_file = path / "config.yaml"
         self.environment = path / "environment.json"
+        self.report = path / "report.html"
         self.launch = path / ".launch"
         self.lock = path / ".lock"
         self.checkpoints = path / "checkpoints"

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from charlm.config.schema import Config
-from charlm.errors import RunError, file_errors
+from charlm.errors import ConfigError, RunError, file_errors
 from charlm.files.locations import from_user
 from charlm.files.untrusted import InvalidDataError, as_ascii, parse_json
 from charlm.formatting import html_table
+from charlm.runs.checkpoint import is_readable, read_checkpoint
 from charlm.runs.folder import RunFolder
 
 _SAMPLE_HEADING = re.compile(r"(?:\A|(?<=\n\n))--- (?:member (\d+), )?step (\d+) ---\n")
+
+_SELDOM = (b'"validation_loss": ', b'"event": ', b'"epoch_loss": ')
+"""Keys of the lines that no reader of a part of the log passes over."""
 
 
 class Sample(NamedTuple):
@@ -34,7 +38,8 @@ class Run(os.PathLike[str]):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = from_user(path)
         self._folder = RunFolder(self.path)
-        self._folder.check_is_run()
+        if not self._folder.best.exists():
+            self._folder.check_is_run()
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -57,22 +62,36 @@ class Run(os.PathLike[str]):
 
     @property
     def config(self) -> Config:
-        """Return the settings of the run, from `config.yaml`."""
-        return self._folder.read_config()
+        """Return the settings of the run: from `config.yaml`, or a checkpoint if that is broken."""
+        try:
+            return self._folder.read_config()
+        except (ConfigError, RunError):
+            for path in (self._folder.last, self._folder.best):
+                if is_readable(path):
+                    return read_checkpoint(path).config
+            raise
 
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self, most: int | None = None) -> list[dict[str, Any]]:
         """Return the lines of `metrics.jsonl`: of training, of validation, and of other events.
 
         They have the keys `loss`, `validation_loss` and `event`. A line that a training in progress
-        has not written completely is left out. Raises `RunError` for lines that are not JSON.
+        has not written completely is left out. With `most`, this many training lines of a long log
+        are read, evenly spread, besides those that end an epoch. Raises `RunError` for lines that
+        are not JSON.
         """
         lines = _read(self._folder.metrics).split(b"\n")[:-1]
-        return [_parse(self._folder.metrics, number, line) for number, line in enumerate(lines, 1)]
+        every = 1 if most is None else -(-len(lines) // most)
+        return [
+            _parse(self._folder.metrics, number, line)
+            for number, line in enumerate(lines, 1)
+            if number % every == 0 or any(key in line for key in _SELDOM)
+        ]
 
     def epoch_loss(self, step: int) -> float | None:
-        """Return the mean training loss of the last whole epoch until a step, in nats.
+        """Return the mean training loss of the last whole epoch up to a step, in nats.
 
-        Returns None before the end of an epoch, and for an ensemble, whose networks count alone.
+        Returns None before the end of an epoch, and for an ensemble, whose networks count their own
+        epochs.
         """
         losses = [
             line["epoch_loss"]

@@ -1,6 +1,6 @@
 """The file `environment.json`: an entry for each start of a run, with the result of a complete one.
 
-A resumed run has a new entry, so that its state is that of the last one.
+Resuming a run adds an entry; the last entry shows the state of the run.
 """
 
 import json

@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from charlm.config.paths import absolute
+from charlm.config.settings import TextPaths
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.cache import cached_corpus
 from charlm.corpus.corpus import Corpus, SplitName
 from charlm.corpus.files import find_files
 from charlm.corpus.fingerprints import digest_of_text, fingerprint_of
-from charlm.corpus.provenance import Record
+from charlm.corpus.provenance import Record, name_of
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CorpusError
 from charlm.runs.checkpoint import Checkpoint
@@ -40,6 +41,25 @@ def training_corpus(
     return corpus
 
 
+def searched_corpus(
+    checkpoint: Checkpoint, moved: TextPaths = (), remedy: str = TEXT_OPTION
+) -> Corpus:
+    """Return the corpus of a model; `moved` is the path of its training text, if it has moved.
+
+    Raises `CorpusError` if it is missing, has changed, or is another text; `remedy` ends the first
+    two messages.
+    """
+    if not (files := listed(moved)):
+        return training_corpus(checkpoint, remedy)
+    found = with_paths(checkpoint, files)
+    if found is None:
+        raise CorpusError(
+            f"{name_of(files)} is not the training text of the model; name a copy of that with "
+            "--text"
+        )
+    return training_corpus(found, remedy)
+
+
 def corpus_at_paths(checkpoint: Checkpoint, remedy: str, split_remedy: str = "") -> Corpus:
     """Return the corpus of a checkpoint's paths, which may have changed since."""
     config = checkpoint.config.corpus
@@ -65,7 +85,7 @@ def _initial_vocabulary(checkpoint: Checkpoint) -> Vocabulary | None:
 
 def _check_found(paths: Sequence[str], remedy: str) -> None:
     try:
-        find_files(paths)
+        find_files(paths, is_setting=False)
     except CorpusError as reason:
         conjunction = " If not, " if str(reason).endswith("?") else ", or "
         raise CorpusError(f"{reason}{conjunction}{remedy}") from None
@@ -149,3 +169,8 @@ def _is_same_text(moved: Checkpoint, name: SplitName) -> bool:
 def run_records(checkpoint: Checkpoint) -> list[Record]:
     """Return the records of the run's own texts."""
     return [record for record in checkpoint.provenance if not record.through]
+
+
+def listed(text: TextPaths) -> list[str]:
+    """Return the paths of a text, one or several, as strings."""
+    return [str(path) for path in ([text] if isinstance(text, str | Path) else text)]

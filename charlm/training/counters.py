@@ -44,9 +44,11 @@ class Counters:
     elapsed: Seconds = 0.0
     """Seconds since training began, with validation, up to the last resumption."""
     overhead: Seconds = 0.0
-    """Seconds of a time budget that are not for training but for all else, in all commands."""
+    """Seconds of a time budget for everything but training, over all commands."""
     validation_characters: Count = 0
     """Characters of the validation split that a short budget allows to score; 0 if it allows all.
+
+    It never changes after the first validation: losses of one run are of the same characters.
     """
     best_loss: Finite | None = None
     """The lowest validation loss, in nats per character."""

@@ -67,7 +67,7 @@ def engine(model: LanguageModel) -> str:
 
 
 def environment(training: TrainingConfig, model: LanguageModel, fingerprint: str) -> dict[str, Any]:
-    """Return the time, and everything except the config that the bits of a run depend on.
+    """Return the time, and everything but the config that can change the bits of the results.
 
     `fingerprint` is the digest of the text.
     """

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from charlm.config.load import make_config
@@ -16,7 +16,16 @@ from charlm.runs.folder import RunFolder
 from charlm.training import network_run
 from charlm.training.command_clock import CommandClock
 from charlm.training.determinism import environment
-from charlm.training.events import Advised, Event, Finished, NetworkBegins, Started, Stopping
+from charlm.training.events import (
+    Advised,
+    Event,
+    Finished,
+    NetworkBegins,
+    Started,
+    Stepped,
+    Stopping,
+    StopRequested,
+)
 from charlm.training.member_logs import member_folder, merge_logs
 from charlm.training.mixing import corpus_of_members, mix_members
 from charlm.training.mixing_time import EnsembleTime
@@ -36,7 +45,7 @@ def train_members(
 ) -> Finished:
     """Train or resume each member in a run folder of its own, then mix them.
 
-    On Ctrl-C it emits `Stopping`, unless nothing is saved yet, and raises `KeyboardInterrupt`.
+    On Ctrl-C it emits `Stopping`, unless no step was taken, and raises `KeyboardInterrupt`.
     """
     member_events = _MemberEvents(folder, emit)
     try:
@@ -44,9 +53,18 @@ def train_members(
         if division := time.begin(is_new=not _is_begun(member_folder(folder, 1))):
             emit(Advised((division,)))
         finished = _finish_members(folder, config, processes, emit, member_events, time)
-        return mix_members(folder, config, finished, emit, clock, time.end())
+        return mix_members(
+            folder,
+            config,
+            finished,
+            emit,
+            clock,
+            time.end(),
+            have_trained=member_events.have_steps,
+        )
     except KeyboardInterrupt:
-        member_events.report_stop()
+        if not member_events.is_requested:  # a second request stops without saving
+            member_events.report_stop()
         raise
 
 
@@ -59,11 +77,11 @@ def _finish_members(
     time: EnsembleTime,
 ) -> list[Finished]:
     finished: list[Finished] = []
-    for number in range(config.ensemble.size):
+    for number, (member, member_config) in enumerate(planned_members(folder, config)):
         merge_logs(folder)
-        member, is_student = member_folder(folder, number + 1), number == config.ensemble.members
-        emit(NetworkBegins(folder, number + 1, config.ensemble.size, is_student))
-        member_config = _member_config(folder, config, number)
+        is_student = number == config.ensemble.members
+        budget = config.training.budget
+        emit(NetworkBegins(folder, number + 1, config.ensemble.size, is_student, budget))
         if _is_begun(member):
             with member.locked():
                 own_teachers = config.ensemble.members if is_student else 0
@@ -104,6 +122,10 @@ class _MemberEvents:
 
     def __init__(self, folder: RunFolder, emit: Callable[[Event], None]) -> None:
         self._folder, self._emit = folder, emit
+        self.have_steps = False
+        """Whether a member has taken a step."""
+        self.is_requested = False
+        """Whether a member in training was asked to stop; it emits `Stopping` once it is saved."""
         self._is_noted = False
         self._is_stopping = False
 
@@ -112,18 +134,25 @@ class _MemberEvents:
             training, fingerprint = event.config.training, event.corpus.fingerprint
             self._folder.note_environment(environment(training, event.model, fingerprint))
             self._is_noted = True
+        self.is_requested = self.is_requested or isinstance(event, StopRequested)
+        self.have_steps = self.have_steps or isinstance(event, Stepped)
         if isinstance(event, Stopping):
             self.report_stop()
         elif not isinstance(event, Finished):
             self._emit(event)
 
     def report_stop(self) -> None:
-        """Emit `Stopping` once, if a member has a checkpoint."""
-        if not self._is_stopping and any(
-            self._folder.path.glob("member-*/checkpoints/*.safetensors")
-        ):
+        """Emit `Stopping` once, if a member has taken a step and has a checkpoint."""
+        may_stop = self.have_steps and not self._is_stopping
+        if may_stop and any(self._folder.path.glob("member-*/checkpoints/*.safetensors")):
             self._is_stopping = True
             self._emit(Stopping(self._folder))
+
+
+def planned_members(folder: RunFolder, config: Config) -> Iterator[tuple[RunFolder, Config]]:
+    """Yield the folder of each member, which may not exist, and the config that it gets."""
+    for number in range(config.ensemble.size):
+        yield member_folder(folder, number + 1), _member_config(folder, config, number)
 
 
 def check_text(folder: RunFolder, config: Config) -> None:

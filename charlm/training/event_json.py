@@ -62,7 +62,7 @@ class EventJson:
 
 
 def to_line(fields: dict[str, Any]) -> str:
-    """Write a JSON object as a line of ASCII: no reader takes a part of it for the end of a line.
+    """Write a JSON object as a line of ASCII: no reader finds a line end within it.
 
     Numbers that are not finite become null, and bytes that are not UTF-8 become U+FFFD, because
     JSON has neither.
@@ -83,6 +83,7 @@ def _start(event: Started) -> dict[str, Any]:
     splits = event.corpus.splits
     return {
         "step": event.resumed_at,
+        "epochs": event.epochs,
         "progress": event.progress,
         "elapsed": event.elapsed,
         "best_loss": event.best_loss,
@@ -108,6 +109,7 @@ def _finished(event: Finished) -> dict[str, Any]:
         "training_loss": event.training_loss,
         "best_step": event.best_step,
         "validation_loss": event.best_loss,
+        "validation_characters": event.validation and event.validation.characters,
         "split": split,
         "score": None if score is None else _score(score),
         "sample": event.sample,
@@ -121,6 +123,7 @@ def _finished(event: Finished) -> dict[str, Any]:
             for member in event.networks
         ],
         "kept_characters": event.kept_characters,
+        "report": None if event.report is None else str(event.report),
     }
 
 
@@ -166,7 +169,7 @@ _FIELDS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     Finished: ("finished", _finished),
     **SERIES_FIELDS,
 }
-"""The name of each event for programs, and what gives its fields."""
+"""The name of each event in JSON, and the function that returns its fields."""
 
 
 def _writable(value: Any) -> Any:

@@ -29,12 +29,14 @@ class NetworkBegins:
     """The training of a network of an ensemble begins."""
 
     folder: RunFolder
-    """That of the ensemble."""
+    """Run folder of the ensemble."""
     number: int
-    """Counted from 1."""
+    """Number of this network, from 1."""
     size: int
-    """How many networks the ensemble has, with the student."""
+    """Number of networks in the ensemble, including the student."""
     is_student: bool
+    budget: float | None = None
+    """Time budget of the whole ensemble, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,17 @@ class Started:
     progress: float
     """How much of the training is done, from 0 to 1."""
     elapsed: float
-    """Seconds since training began, with validation, in all processes of the run."""
+    """Seconds of training so far, including validation, in this command and earlier ones."""
     best_loss: float | None
     """The lowest validation loss so far, in nats per character."""
-    budget: float | None = None
-    """Seconds of the time budget; for a member of an ensemble, those that are for its training."""
+    epochs: float = 0.0
+    """Epochs that a resumed run has trained, in fractions."""
+    seconds_left: float | None = None
+    """Seconds of the time budget that are left to this command; to a member, for its training."""
+    is_member: bool = False
+    """Whether the run is a member of an ensemble, which shares the time budget with others."""
     warnings: tuple[str, ...] = ()
-    """Warnings about what biases the scores of this run."""
+    """A line for each reason why the scores of this run may be biased."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class Stepped:
     progress: float
     """How much of the training is done, from 0 to 1."""
     elapsed: float
-    """As in `Started`."""
+    """Seconds of training so far, as in `Started`."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +110,9 @@ class Sampled:
     epochs: float
     """Epochs so far, in fractions."""
     training_loss: float | None
-    """As in `Finished`."""
+    """Mean nats per character of an epoch, as in `Finished`."""
     text: str
-    """Bytes that are not UTF-8, of a byte model, are surrogates in it (PEP 383)."""
+    """The sample; bytes of a byte model that are not UTF-8 are surrogates in it (PEP 383)."""
 
 
 @dataclass(frozen=True)
@@ -134,14 +140,14 @@ class RolledBack:
 
 @dataclass(frozen=True)
 class Paused:
-    """The process continues after it was stopped or the machine slept; the time does not count."""
+    """The process was stopped, or the machine slept; this time does not count as training."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class StopRequested:
-    """The user asked to stop; training saves and stops. A signal handler emits this."""
+    """The user asked to stop, and training will save and stop. A signal handler emits this."""
 
 
 @dataclass(frozen=True)
@@ -166,20 +172,25 @@ class Finished:
     """Mean nats per character of the epoch in progress if half of it is done, else of the last."""
     best_step: int
     best_loss: float | None
-    """Nats per character of the validation split; a mixture was fitted on it."""
+    """Nats per character of the validation split; an ensemble has fitted its mixture to it."""
     held_out: tuple[SplitName, Score] | None
-    """The held-out split, test rather than validation, and its score; None if both are empty."""
+    """The held-out split and its score: test, or validation if test is empty; None if both are."""
     protocol: str
     """How the held-out split was scored."""
     sample: str
-    """As in `Sampled`."""
+    """A sample of text, as in `Sampled`."""
     networks: "tuple[Finished, ...]" = ()
-    """The networks of an ensemble, a student last.
+    """The results of an ensemble's networks, the student last.
 
-    Their `best_loss` is of the same characters as that of the ensemble.
+    Their `best_loss` is of the same characters as the ensemble's.
     """
+    validation: Score | None = None
+    """Score of the validation split whose loss is `best_loss`."""
     kept_characters: int = 0
-    """Characters of the training text that the checkpoint contains, for its n-grams."""
+    """Number of characters of the training text that the checkpoint keeps, for its n-grams."""
+
+    report: Path | None = field(default=None, compare=False)
+    """The page about the training; None without one, and in the results of a series."""
 
     @property
     def run(self) -> Run:

@@ -1,4 +1,4 @@
-"""Tell texts from configs among the arguments of `train`, and choose how long to train."""
+"""Separate texts from configs in the arguments of `train`, and choose how long to train."""
 
 import glob
 import os
@@ -20,17 +20,17 @@ from charlm.files.strict_yaml import NULL
 from charlm.runs.names import name_from_text
 from charlm.suggestions import did_you_mean, did_you_mean_path
 
-_MOST_JOINED_WORDS = 12
-"""Number of arguments that may be the words of one name, at most."""
+_MAX_JOINED_WORDS = 12
+"""Largest number of arguments that may be the words of one name."""
 
 DEFAULT_BUDGET = "5m"
-"""Time of a training, with its score, if neither a config nor the user sets a limit."""
+"""Time to train and score if neither a config nor the user sets a limit."""
 _LIMITS = ("training.epochs", "training.steps", "training.budget")
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What to train on, and how, as told from the arguments of a command or a call."""
+    """What to train on, and how, according to the arguments of a command or a call."""
 
     config: str | Config
     """The name or path of a config, or the config itself."""
@@ -50,7 +50,7 @@ class Inputs:
         auto: bool | None = None,
         swept: Collection[str] = (),
     ) -> "Inputs":
-        """Tell texts from a config among `inputs`, and add the texts of `text`.
+        """Separate the texts from the config in `inputs`, and add the texts of `text`.
 
         Without `auto`, charlm chooses the settings for a text without a config. `swept` are keys
         that get their values later. Raises `CharlmError`.
@@ -153,8 +153,8 @@ def _unknown(word: str, words: Sequence[str]) -> str:
 def _joined(word: str, words: Sequence[str]) -> list[str]:
     """Return the names that neighbouring arguments around a word form with spaces."""
     place = words.index(word)
-    first = max(0, place - _MOST_JOINED_WORDS)
-    bounds = combinations(range(first, min(len(words), place + _MOST_JOINED_WORDS) + 1), 2)
+    first = max(0, place - _MAX_JOINED_WORDS)
+    bounds = combinations(range(first, min(len(words), place + _MAX_JOINED_WORDS) + 1), 2)
     return [" ".join(words[i:j]) for i, j in bounds if i <= place < j and j - i > 1]
 
 

@@ -4,7 +4,10 @@ from charlm.config.schema import Config
 from charlm.distributed.launch import launch_name, launched
 from charlm.errors import ConfigError
 from charlm.models.device import choose_device
-from charlm.training.standard_input import AUTO, check_text_can_be_read_again
+from charlm.training.standard_input import check_text_can_be_read_again
+
+_AUTO = "--auto (implied by a text without a config)"
+"""What chooses the settings, as errors name it."""
 
 
 def check_launch(config: Config, name: str | None, auto: bool) -> None:
@@ -15,7 +18,7 @@ def check_launch(config: Config, name: str | None, auto: bool) -> None:
     if launch.size == 1:
         return
     if auto or config.ensemble.is_wanted:
-        what = AUTO if auto else "an ensemble"
+        what = _AUTO if auto else "an ensemble"
         raise ConfigError(f"{what} takes one process; start charlm without torchrun")
     if choose_device(config.training.device).type == "mps":
         raise ConfigError("training.device: mps takes one process; set it to cpu for several")
@@ -35,7 +38,7 @@ def _check_restarts(config: Config, name: str | None, auto: bool) -> None:
             "out --max-restarts"
         )
     if auto:
-        raise ConfigError(f"{AUTO} measures at each start; leave out torchrun --max-restarts")
+        raise ConfigError(f"{_AUTO} measures at each start; leave out torchrun --max-restarts")
     if config.ensemble.is_wanted:
         raise ConfigError(
             "an ensemble is resumed with --resume alone; leave out torchrun --max-restarts"

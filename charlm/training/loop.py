@@ -1,20 +1,18 @@
 """The training loop: take steps, check the loss, log, validate, save, stop."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
-
-import torch
 
 from charlm.corpus.overlaps import warnings_of
 from charlm.environment.clock import detect_pauses, take_pause
 from charlm.errors import DivergenceError
-from charlm.prediction.evaluation import final_score
 from charlm.runs.folder import RunFolder
 from charlm.signals import stop_on_interrupt
-from charlm.training.calibration import may_vary_threads, watch_threads
 from charlm.training.command_clock import CommandClock
 from charlm.training.counters import is_due
 from charlm.training.determinism import deterministic, environment
+from charlm.training.event_files import event_files
 from charlm.training.events import (
     Advised,
     Event,
@@ -27,11 +25,13 @@ from charlm.training.events import (
     StopRequested,
     Validated,
 )
+from charlm.training.final_result import final_result
 from charlm.training.metrics import MetricsLog
 from charlm.training.results import result_of
 from charlm.training.rollback import Rollback
 from charlm.training.state import TrainingState
 from charlm.training.step_result import StepResult
+from charlm.training.thread_trials import steps_with_best_threads
 from charlm.training.time_budget import KeptTime, TimeBudget
 from charlm.training.validation import draw_sample, validation_score
 
@@ -52,7 +52,8 @@ class TrainingLoop:
         """`scores_at_end`: whether the best weights are scored on the held-out split at the end."""
         self.state = state
         self.folder = folder
-        self.emit = emit
+        self.event_files = event_files(state.config, folder.path) if folder.is_writer else None
+        self.emit = self.event_files.before(emit) if self.event_files else emit
         self.clock = clock
         self.time_budget = TimeBudget(state, clock, kept, scores_at_end=scores_at_end)
         self.scores_at_end = scores_at_end
@@ -60,21 +61,22 @@ class TrainingLoop:
         self.processes = state.processes
         self.trainer = state.trainer
         self._failure: BaseException | None = None
-        """What `emit` has raised while steps were taken."""
+        """Exception that `emit` raised during training."""
         self.rollback = Rollback(state, folder, self._emit)
         self.metrics = MetricsLog(state, folder)
 
     def run(self) -> Finished:
         """Train to the end; raises `KeyboardInterrupt`, with everything saved, on a stop."""
         training, state = self.config.training, self.state
-        self.folder.note_environment(environment(training, state.model, state.corpus.fingerprint))
-        with deterministic(training.deterministic):
+        entry = environment(training, state.model, state.corpus.fingerprint)
+        self.folder.note_environment(entry | {"resumed_at": self.trainer.step})
+        with deterministic(training.deterministic), self.event_files or nullcontext():
             division = self.time_budget.begin()
             self.emit(self._started())
             if division:
                 self.emit(Advised((division,)))
             self._train()
-            finished = self._finish()
+            finished = final_result(state, self.folder, self.time_budget)
             self.emit(finished)
             self.folder.note_result(result_of(finished))
             return finished
@@ -91,7 +93,9 @@ class TrainingLoop:
             progress=self.trainer.progress(),
             elapsed=state.clock(),
             best_loss=state.counters.best_loss,
-            budget=self.config.training.budget if self.scores_at_end else self.trainer.budget,
+            epochs=self.trainer.epochs,
+            seconds_left=self.time_budget.seconds_left,
+            is_member=not self.scores_at_end,
             warnings=warnings_of(state.provenance, state.corpus),
         )
 
@@ -103,21 +107,27 @@ class TrainingLoop:
             stop_on_interrupt(lambda: self._emit(StopRequested())) as stop,
             self.processes.watching(
                 lambda: self.clock.seconds() - start,
-                lambda: stop.requested or self._failure is not None,
+                lambda: stop.requested or self._reason_to_stop() is not None,
             ),
         ):
             if self.trainer.step == 0:
                 self.rollback.save(is_regular=True)  # so that even a crash in step 1 can be resumed
+                if self._failure is not None:
+                    raise self._failure
             self._take_steps_and_roll_back()
             if self.processes.should_stop():
                 self.processes.wait_for_all()  # the first one has written everything
-                if self._failure is not None:
-                    raise self._failure
+                if (reason := self._reason_to_stop()) is not None:
+                    raise reason
                 self.emit(Stopping(self.folder))
                 raise KeyboardInterrupt
 
+    def _reason_to_stop(self) -> BaseException | None:
+        """Return an error of the receiver or of the logs, before which all steps must be saved."""
+        return self._failure or self.folder.logs.failure
+
     def _emit(self, event: Event) -> None:
-        """Emit an event; if that fails, stop after this step, as on a request, and save.
+        """Emit an event; if that fails, stop after this step and save, as if asked to stop.
 
         The receiver is the user's. An error in it must not lose the steps since the last save.
         """
@@ -159,25 +169,10 @@ class TrainingLoop:
         """Yield the steps until a limit is reached or patience is exhausted."""
         if self._is_out_of_patience():
             return
-        for step in self._steps_with_best_threads():
+        for step in steps_with_best_threads(self.state):
             yield step
             if self._is_out_of_patience():
                 return
-
-    def _steps_with_best_threads(self) -> Iterator[StepResult]:
-        """Yield the steps; where it changes no bit, try which number of threads is fastest."""
-        watch = watch_threads(self.state.most_threads)
-        next(watch)
-        model = self.state.model
-        varies = may_vary_threads(model.config, model.precision)
-        is_watched = varies and not self.config.training.deterministic
-        try:
-            for step in self.trainer:
-                if is_watched:
-                    watch.send(step.step_seconds / step.characters)
-                yield step
-        finally:
-            torch.set_num_threads(self.state.most_threads)
 
     def _is_out_of_patience(self) -> bool:
         patience = self.config.training.patience
@@ -206,43 +201,3 @@ class TrainingLoop:
         self.folder.logs.add_sample(step, sample)
         epochs = self.trainer.epochs
         self._emit(Sampled(step, epochs, state.counters.training_loss(epochs), sample))
-
-    def _finish(self) -> Finished:
-        """Load the best weights, or the last ones without a best; score them."""
-        state, trainer = self.state, self.trainer
-        best_step = self._load_best()
-        sample = draw_sample(state)
-        held_out, protocol = None, ""
-        if self.scores_at_end:
-            held_out, protocol = final_score(
-                state.model,
-                state.corpus,
-                self.config.training,
-                state.provenance,
-                self.processes,
-                self.time_budget.limit(self.folder.path),
-            )
-        return Finished(
-            self.folder,
-            step=trainer.step,
-            epochs=trainer.epochs,
-            characters=trainer.characters,
-            seconds=trainer.seconds,
-            num_parameters=state.model.num_parameters,
-            training_loss=state.counters.training_loss(trainer.epochs),
-            best_step=best_step,
-            best_loss=state.counters.best_loss,
-            held_out=held_out,
-            protocol=protocol,
-            sample=sample,
-        )
-
-    def _load_best(self) -> int:
-        """Load the best weights, or the last ones without a best; return their step."""
-        weights, best_step = self.trainer.weights(), self.trainer.step
-        if self.state.counters.best_loss is not None:
-            self.processes.wait_for_all()  # the first one has written it
-            best = self.state.read_matching(self.folder.best)
-            weights, best_step = best.weights, best.step or 0
-        self.state.model.load_state_dict(weights)
-        return best_step

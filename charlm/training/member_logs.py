@@ -27,9 +27,9 @@ class MemberLogs(Logs):
         super()._append(path, text)
         super()._append(self._ensemble.path / path.name, _numbered(path, text, self._number))
 
-    def cut(self, sizes: dict[str, int]) -> None:
+    def cut(self, sizes: dict[str, int], unwritten: dict[str, str] | None = None) -> None:
         """Cut the logs, and merge the ensemble's again."""
-        super().cut(sizes)
+        super().cut(sizes, unwritten)
         merge_logs(self._ensemble)
 
 
@@ -70,7 +70,7 @@ def locked_folder(path: Path, *, is_writer: bool) -> Iterator[RunFolder]:
 def _is_ensemble(folder: RunFolder) -> bool:
     """Return whether this is the run folder of an ensemble.
 
-    A config in another folder, which has no checkpoints, may be of any program.
+    A config in a folder without checkpoints may belong to another program.
     """
     path = folder.config_file
     with file_errors("be read", path, "check the folder"):

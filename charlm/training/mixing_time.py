@@ -10,17 +10,19 @@ import torch
 from charlm.config.schema import Config
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.corpus import Corpus
+from charlm.corpus.letters import letters_for
 from charlm.formatting import count, rough_duration
 from charlm.models.device import choose_device
-from charlm.models.ensemble import CONTEXT_CHARACTERS, FIT_LIMIT_CHARACTERS, Ensemble
+from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import LanguageModel
+from charlm.models.mixture_fit import CONTEXT_CHARACTERS, FIT_LIMIT_CHARACTERS, fit_mixture
 from charlm.prediction.evaluation import whole_streams
 from charlm.prediction.ngram_text import COUNT_LIMIT_CHARACTERS
+from charlm.prediction.reading import num_streams
 from charlm.prediction.scored_text import held_out_split
-from charlm.prediction.scoring import num_streams
 from charlm.prediction.timed_scoring import characters_in, reading_seconds, scoring_rate
 from charlm.training.command_clock import CommandClock
-from charlm.training.time_budget import KeptTime
+from charlm.training.time_budget import KeptTime, divided_time, report_seconds
 from charlm.training.time_shares import END_SHARE, MIXING_SHARE, SCORING_SHARE, START_SHARE
 
 _COUNTING_SHARE, _FITTING_SHARE, _COMPARING_SHARE = 0.25, 0.2, 0.15
@@ -29,11 +31,11 @@ scoring each network and the ensemble on the validation split. The final score g
 _TAIL_SHARE = 0.1
 """Fraction of that time for the checkpoint and the sample."""
 _UNLIMITED_SECONDS = 1.0
-"""An ensemble that needs no longer is never limited: measurements of so short times are noise."""
+"""An ensemble that needs less is never limited: measurements of such short times are noisy."""
 _RESUMED_SLACK = 1.5
-"""Factor by which a resumed ensemble may take longer: it must not count less than before."""
+"""Factor by which a resumed ensemble may take longer, so that it counts no less than before."""
 _PROBE_CHARACTERS, _FITTED_CHARACTERS = 20_000, 500
-"""Characters that measurements count, and fit weights to."""
+"""Number of characters to count, and to fit weights to, in a measurement."""
 _COUNTING_SLOWDOWN = 2.0
 """Factor by which counting becomes slower when the counts are larger than the cache."""
 
@@ -50,7 +52,7 @@ class MixingRates:
 
 
 _EXPECTED_RATES = MixingRates(1e6, 1e4, 3e4, 3e4)
-"""Rates of a small ensemble on two cores, for expectations that need no measurement."""
+"""Rates of a small ensemble on two cores, for estimates without a measurement."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ def measured_rates(
     train = np.array(corpus.splits["train"].ids[-_PROBE_CHARACTERS:])
     validation = corpus.splits["validation"].ids
     start = clock.seconds()
-    ensemble = Ensemble(members, config.ensemble.ngram_order or 0, train).eval()
+    letters = letters_for(config.ensemble, corpus.vocabulary)
+    order = config.ensemble.ngram_order or 0
+    ensemble = Ensemble(members, order, train, letters=letters).eval()
     counting = _rate(len(train), clock.seconds() - start) / _COUNTING_SLOWDOWN
     rows = num_streams(max(2, len(validation)), config.training.validation_rows)
     validating = scoring_rate(ensemble, train, rows, clock.seconds)
@@ -80,7 +84,7 @@ def measured_rates(
     if len(validation) > 1:
         piece = np.array(validation[:_FITTED_CHARACTERS])
         start = clock.seconds()
-        ensemble.fit(train, piece)
+        fit_mixture(ensemble, train, piece)
         fitting = _rate(len(piece) + CONTEXT_CHARACTERS, clock.seconds() - start)
     name = held_out_split(corpus)
     streams = whole_streams(corpus.splits[name], config.training) if name else rows
@@ -101,7 +105,7 @@ def needed_seconds(
         split = corpus.splits[name]
         streams = whole_streams(split, config.training)
         seconds += min(reading_seconds(len(split), streams, rates.scoring), most_for_score)
-    return seconds / (1 - _TAIL_SHARE)
+    return seconds / (1 - _TAIL_SHARE) + report_seconds(config.training)
 
 
 def kept_seconds(rates: MixingRates, config: Config, corpus: Corpus, budget: float) -> float:
@@ -115,11 +119,12 @@ def plan_mixing(rates: MixingRates, config: Config, corpus: Corpus, seconds: flo
     counted, fitted, validated = _most(config, corpus)
     rows = config.training.validation_rows
     needed = (1 - _TAIL_SHARE) * needed_seconds(rates, config, corpus)
+    tail = _TAIL_SHARE * seconds + report_seconds(config.training)
     if needed <= max(seconds, _UNLIMITED_SECONDS):
-        return MixingPlan(_TAIL_SHARE * seconds, counted, fitted, validated)
+        return MixingPlan(tail, counted, fitted, validated)
     comparing = _COMPARING_SHARE * seconds / 2  # by the networks, and by the ensemble
     return MixingPlan(
-        _TAIL_SHARE * seconds,
+        tail,
         characters_in(_COUNTING_SHARE * seconds, 1, rates.counting, counted),
         characters_in(_FITTING_SHARE * seconds, 1, rates.fitting, fitted),
         characters_in(comparing, rows, rates.validating, validated),
@@ -127,7 +132,7 @@ def plan_mixing(rates: MixingRates, config: Config, corpus: Corpus, seconds: flo
 
 
 def expected_training_seconds(config: Config, corpus: Corpus, used: float) -> float:
-    """Return about how long the networks of an ensemble may train, before it is chosen.
+    """Estimate how long the networks of an ensemble may train, before the ensemble is chosen.
 
     `used` are the seconds of the budget that have passed.
     """
@@ -161,11 +166,11 @@ class EnsembleTime:
         left = budget - self._start
         self._mixing = min(self._mixing, END_SHARE * left)
         size, order = self.config.ensemble.size, self.config.ensemble.ngram_order
-        parts = map(rough_duration, (start, left - self._mixing, self._mixing))
-        start_text, training_text, mixing_text = parts
+        parts = (start, left - self._mixing, self._mixing)
+        start_text, training_text, mixing_text = map(rough_duration, parts)
         return (
-            f"time: of {rough_duration(budget)}, {start_text} to start, about {training_text} to "
-            f"train {count(size, 'network')}, {mixing_text} to "
+            f"time: {divided_time(budget, sum(parts))} {start_text} to start, about "
+            f"{training_text} to train {count(size, 'network')}, {mixing_text} to "
             f"{'count n-grams, ' if order else ''}mix and score"
         )
 
@@ -189,7 +194,7 @@ class EnsembleTime:
         if config.training.start_from is not None:  # the networks may have another shape
             return MIXING_SHARE * budget
         corpus = build_corpus(config.corpus)
-        model = LanguageModel(config.model, len(corpus.vocabulary))
+        model = LanguageModel(config.model, len(corpus.vocabulary), corpus.boundary)
         model.initialize(torch.Generator().manual_seed(0))
         model.to(choose_device(config.training.device)).eval()
         rates = measured_rates([model] * config.ensemble.size, config, corpus, self.clock)

@@ -9,15 +9,16 @@ from charlm.config.settings import TextPaths
 from charlm.corpus.corpus import Corpus
 from charlm.corpus.known_characters import corpus_of
 from charlm.distributed.processes import Processes
-from charlm.environment.memory import is_out_of_memory
 from charlm.errors import CheckpointError, ConfigError, RunError
 from charlm.kernels.compute import Compute
 from charlm.runs.checkpoint import Checkpoint, is_readable, read_checkpoint
 from charlm.runs.folder import RunFolder
 from charlm.runs.training_text import training_corpus
-from charlm.training.calibration import choose_compute
+from charlm.training.calibration import can_compile, choose_compute
 from charlm.training.command_clock import CommandClock
 from charlm.training.determinism import deterministic
+from charlm.training.early_end import discarded_before_first_step
+from charlm.training.event_files import check_log_to
 from charlm.training.events import Advised, Event, Finished
 from charlm.training.fine_tuning import read_start
 from charlm.training.loop import TrainingLoop
@@ -40,14 +41,8 @@ def train_network(
     """Train a network in the run folder that `make_folder` creates."""
     state = _initial_state(config, processes, emit)
     folder = make_folder(state.config)
-    try:
-        with folder.locked():
-            return TrainingLoop(state, folder, emit, clock, kept, scores_at_end=scores_at_end).run()
-    except (Exception, KeyboardInterrupt) as error:
-        is_stopped = isinstance(error, KeyboardInterrupt)
-        if state.trainer.step == 0 and (is_stopped or is_out_of_memory(error)):
-            folder.discard()  # it contains nothing of value
-        raise
+    with discarded_before_first_step(folder, lambda: state.trainer.step), folder.locked():
+        return TrainingLoop(state, folder, emit, clock, kept, scores_at_end=scores_at_end).run()
 
 
 def resume_network(
@@ -90,6 +85,7 @@ def check_text(config: Config) -> Config:
 
     Raises `CharlmError` for a text that cannot be trained on.
     """
+    check_log_to(config)
     return _with_encodings(config, corpus_to_train_on(config))
 
 
@@ -182,6 +178,7 @@ def _make_state(
     processes: Processes,
     replaceable_teachers: int = 0,
 ) -> TrainingState:
+    check_log_to(config)
     compute = processes.run_on_first(lambda: _decide_compute(config, checkpoint))
     with deterministic(config.training.deterministic):
         return TrainingState(
@@ -190,12 +187,16 @@ def _make_state(
 
 
 def _decide_compute(config: Config, checkpoint: Checkpoint | None) -> Compute:
-    """Return what computes; a resumed run keeps it, unless `training.threads` has changed."""
+    """Return precision and threads; a resumed run keeps its precision.
+
+    It keeps its number of threads only where the results depend on it: without the kernels.
+    """
     if checkpoint is None:
         return choose_compute(config)
-    if config.training.threads == checkpoint.config.training.threads:
-        return checkpoint.compute
-    return choose_compute(config, checkpoint.compute.precision)
+    has_changed = config.training.threads != checkpoint.config.training.threads
+    if has_changed or can_compile(config):
+        return choose_compute(config, checkpoint.compute.precision)
+    return checkpoint.compute
 
 
 def _with_model_of(source: Config, config: Config) -> Config:

@@ -1,7 +1,7 @@
-"""Gradient clipping, the optimiser, averages of the weights, and the learning-rate schedule."""
+"""Gradient clipping, the optimiser, and the learning-rate schedule."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float
@@ -36,22 +36,6 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
     fused = parameters[0].device.type in ("cpu", "cuda")
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
-
-
-def update_averages(
-    averages: list[Tensor], weights: Sequence[Tensor], decay: float, num_steps: int
-) -> None:
-    """Update averages ā of weights w in place: ā ← d ā + (1 − d) w.
-
-    d is `decay`, but at most (1 + t) / (10 + t) after t earlier steps, so that the first weights
-    soon stop counting. Empty `averages` become copies of the weights.
-    Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
-    """
-    if not averages:
-        averages += [weight.clone() for weight in weights]
-        return
-    decay = min(decay, (1 + num_steps) / (10 + num_steps))
-    torch._foreach_lerp_(averages, list(weights), 1 - decay)
 
 
 def learning_rate(config: TrainingConfig, step: int, progress: float) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from charlm.config.schema import Config
-from charlm.errors import RunError
+from charlm.errors import ConfigError, RunError
 from charlm.kernels.loading import Precision
 from charlm.runs.folder import RunFolder
 
@@ -21,8 +21,10 @@ MAY_CHANGE = {
         "epochs",
         "keep_checkpoints",
         "log_every",
+        "log_to",
         "max_rollbacks",
         "patience",
+        "report",
         "save_every",
         "steps",
         "teachers",
@@ -71,12 +73,19 @@ def check_same(path: str | Path, written: Config, config: Config) -> None:
 
 
 def ignored_edits(folder: RunFolder, config: Config) -> str:
-    """Say where config.yaml differs from `config`, that of the last checkpoint; "" if nowhere."""
+    """Say where config.yaml differs from `config`, that of the last checkpoint; "" if nowhere.
+
+    A file that is not a valid config is ignored, too: the checkpoint decides.
+    """
     if not folder.has_config():
         return ""
+    try:
+        written = folder.read_config()
+    except ConfigError as reason:
+        return f"{reason}; the file is ignored, and rewritten with the settings of the checkpoint"
     edits = [
         f"{section}.{key} is {new} in it and {old} in the last checkpoint"
-        for section, key, old, new in _differences(config, folder.read_config())
+        for section, key, old, new in _differences(config, written)
     ]
     if not edits:
         return ""

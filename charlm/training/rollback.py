@@ -74,8 +74,8 @@ class Rollback:
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Load the last checkpoint, after a stop or a crash."""
-        log_sizes = self.state.restore(self.folder.last, checkpoint)
-        self.folder.discard_after(self.state.trainer.step, log_sizes)
+        logs = self.state.restore(self.folder.last, checkpoint)
+        self.folder.discard_after(self.state.trainer.step, *logs)
         if self.state.counters.is_regular:
             self.folder.delete_rollback()
 
@@ -98,7 +98,7 @@ class Rollback:
         state.counters.is_regular = is_regular
         if is_regular:
             state.counters.save_is_due = False
-        checkpoint = state.checkpoint_to_resume(folder.logs.sizes())
+        checkpoint = state.checkpoint_to_resume(folder.logs.sizes(), folder.logs.unwritten)
         if not is_regular and not folder.rollback.exists():
             folder.copy_last_to_rollback()
         folder.save_last(checkpoint, state.trainer.step, state.config.training.keep_checkpoints)
@@ -117,10 +117,9 @@ class Rollback:
         watch.observe(loss)
         if not watch.has_leapt:
             return
-        with state.all_threads():
-            loss = trainer.loss_again()
-            with state.model.temporary_weights(state.read_matching(self.target).weights):
-                earlier_loss = trainer.loss_again()
+        loss = trainer.loss_again()
+        with state.model.temporary_weights(state.read_matching(self.target).weights):
+            earlier_loss = trainer.loss_again()
         if is_divergence(loss, earlier_loss):
             raise DivergenceError(f"step {trainer.step}: {watch.describe()}")
         state.counters.watch = watch.restarted(loss)
@@ -135,12 +134,12 @@ class Rollback:
         scale = state.trainer.learning_rate_scale * training.rollback_factor
         if diverged.rollbacks >= training.max_rollbacks:
             raise self._no_rollbacks_left(reason)
-        log_sizes = state.restore(target, state.read_matching(target))
+        logs = state.restore(target, state.read_matching(target))
         state.counters.keep_after_rollback(diverged)
         state.trainer.learning_rate_scale = scale
         state.processes.agree()  # all have read the checkpoint
         folder.rename_rollback_to_last()
-        folder.discard_after(state.trainer.step, log_sizes)
+        folder.discard_after(state.trainer.step, *logs)
         rolled_back = RolledBack(
             state.trainer.step, diverged_at, reason, scale, state.counters.rollbacks
         )

@@ -13,14 +13,15 @@ from charlm.corpus.batches import SequentialBatches
 from charlm.files.untrusted import Count, Finite, InvalidDataError, Seconds, checked
 from charlm.models.language_model import LanguageModel
 from charlm.models.states import AnyState
-from charlm.training.trainer import Trainer, TrainerState
+from charlm.training.trainer import Trainer
+from charlm.training.trainer_state import TrainerState
 
 _WEIGHTS = "weights."
 _OPTIMIZER = "optimizer."
 
 
 @dataclass(frozen=True)
-class _Counters:
+class SavedCounters:
     """The counters of a checkpoint, and the values that they may have."""
 
     position: tuple[Count, Count]
@@ -67,7 +68,7 @@ def read_state(
 
     Raises `InvalidDataError` for values that no state of such a trainer has.
     """
-    counted = checked(_Counters, counters)
+    counted = checked(SavedCounters, counters)
     position = Position(*counted.position)
     trainer.batches.restore(position)  # the number of batches differs between epochs
     if sum(position) > counted.step or trainer.epochs >= position.epoch + 1:

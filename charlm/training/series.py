@@ -17,8 +17,11 @@ from charlm.runs.folder import RunFolder
 from charlm.runs.names import check_name
 from charlm.runs.training_text import training_corpus
 from charlm.training import ensemble_run, network_run, start
-from charlm.training.events import Finished
+from charlm.training.auto import EPOCH_LIMIT
+from charlm.training.calibration import choose_compute
+from charlm.training.events import Finished, Started
 from charlm.training.inputs import Inputs
+from charlm.training.limit_rules import check_limits
 from charlm.training.resume_rules import changeable_settings, check_resumable, check_same
 from charlm.training.series_events import RunBegins, RunFailed, SeriesBegins, SeriesEvent
 from charlm.training.series_plan import SeriesRun, plan_series
@@ -34,20 +37,13 @@ def train_series(
     text: TextPaths = (),
     settings: Iterable[str] = (),
     name: str | None = None,
-    runs: str | Path = "runs",
+    runs: str | os.PathLike[str] = "runs",
     auto: bool = False,
     on_event: Callable[[SeriesEvent], None] = lambda event: None,
 ) -> SeriesFinished:
     """Train a run for each combination of the values of swept keys and of the seeds.
 
-    `sweep` maps keys to their values, such as `{"model.cell": ["gru", "lstm"]}`; the other
-    arguments are those of `train`. With `auto`, charlm chooses once for each setting, and its seeds
-    share the choice. The names of the runs begin with `name`, by default that of the text.
-
-    The same call continues a series that was stopped: a run whose folder exists is resumed, so a
-    finished one is only scored again. All mistakes are raised before the first run begins: as
-    `ConfigError`, or as `RunError` for a run folder with other settings. A run that diverges has
-    no result, and the next one begins.
+    The arguments are those of `charlm.train_series`.
     """
     text = (text,) if isinstance(text, str | Path) else tuple(text)
     named = config if isinstance(config, Config) else str(config)
@@ -70,11 +66,11 @@ def train_series(
     for number, run in enumerate(series.runs, 1):
         on_event(RunBegins(number, len(series.runs), run))
         try:
-            results.append(RunResult(run, series.train(run, on_event)))
+            results.append(series.train(run, on_event))
         except DivergenceError as error:
             results.append(RunResult(run, None, str(error)))
             on_event(RunFailed(run, str(error)))
-    finished = SeriesFinished(tuple(results))
+    finished = SeriesFinished(tuple(results), is_chosen=auto)
     on_event(finished)
     return finished
 
@@ -89,7 +85,7 @@ class _Series:
     def check(self) -> None:
         """Raise the errors of all runs that can be known before the first one begins."""
         if launched().size > 1 or launched().max_restarts:
-            raise ConfigError("a series takes one process; start charlm without torchrun")
+            raise ConfigError("a series runs in one process only; start charlm without torchrun")
         checked = set()
         for run in self.runs:
             check_text_can_be_read_again(run.config, "a series")
@@ -110,7 +106,7 @@ class _Series:
         folder.check_is_run()
         checkpoint = network_run.checkpoint_to_resume(folder)
         written = checkpoint.config if checkpoint is not None else folder.read_config()
-        config = relocate(written, run.settings, self._text) if self._auto else run.config
+        config = self._chosen(written, run) if self._auto else run.config
         try:
             if self._auto:
                 check_resumable(run.path, written, config)
@@ -122,13 +118,28 @@ class _Series:
             training_corpus(replace(checkpoint, config=config))
         elif config.ensemble.is_wanted:
             ensemble_run.check_text(folder, config)
+        check_limits(folder, checkpoint, config)
 
-    def train(self, run: SeriesRun, on_event: Callable[[SeriesEvent], None]) -> Finished:
+    def train(self, run: SeriesRun, on_event: Callable[[SeriesEvent], None]) -> RunResult:
         """Train a run, or resume it if its folder exists."""
+        hidden_size = None
+
+        def receive(event: SeriesEvent) -> None:
+            nonlocal hidden_size
+            if isinstance(event, Started):
+                hidden_size = event.config.model.hidden_size
+            on_event(event)
+
+        return RunResult(run, self._train(run, receive), hidden_size=hidden_size)
+
+    def _train(self, run: SeriesRun, on_event: Callable[[SeriesEvent], None]) -> Finished:
         if _exists(run):
-            settings, text = list(run.settings), self._text
-            if not self._auto:
-                settings, text = changeable_settings(run.config), ()
+            text: TextPaths = ()
+            if self._auto:
+                written = network_run.config_of_run(RunFolder(run.path))
+                settings, text = _settings_of(written, run), self._text
+            else:
+                settings = changeable_settings(run.config)
             # Where the config names no encodings, those that the run has recorded stay.
             settings = [setting for setting in settings if setting != "corpus.encodings={}"]
             return start.resume(run.path, text=text, settings=settings, on_event=on_event)
@@ -136,15 +147,30 @@ class _Series:
         others = [other for other in self.runs if other.swept == run.swept and _exists(other)]
         if auto and others:  # another seed, for which charlm has chosen
             chosen = network_run.config_of_run(RunFolder(others[0].path))
-            config, auto = chosen.replace(training={"seed": run.seed}), False
+            config, auto = self._chosen(chosen, run), False
+        # A run's clock starts in `train`: what only the first run does must come before it.
+        if config.training.budget is not None:
+            choose_compute(config)
+        if auto:
+            config = start.choose_config(config, run.settings, on_event)
         return start.train(
-            config,
-            settings=run.settings if auto else (),
-            name=run.path.name,
-            runs=run.path.parent,
-            auto=auto,
-            on_event=on_event,
+            config, name=run.path.name, runs=run.path.parent, auto=False, on_event=on_event
         )
+
+    def _chosen(self, written: Config, run: SeriesRun) -> Config:
+        """Return a config that charlm has chosen, with what the user gave for this run."""
+        return relocate(written, _settings_of(written, run), self._text)
+
+
+def _settings_of(written: Config, run: SeriesRun) -> list[str]:
+    """Return what the user gave for a run whose other settings charlm has chosen.
+
+    A limit from an earlier command is dropped, because it would end this run before the others.
+    """
+    limits = ["training.steps=null"]
+    if written.training.epochs != EPOCH_LIMIT:
+        limits.append("training.epochs=null")
+    return [*limits, *run.settings]
 
 
 def _exists(run: SeriesRun) -> bool:

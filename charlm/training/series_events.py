@@ -1,4 +1,4 @@
-"""The events of a series of runs, beside those of each run."""
+"""The events of a series of runs, in addition to those of each run."""
 
 from dataclasses import dataclass
 
@@ -21,13 +21,13 @@ class RunBegins:
     number: int
     """Counted from 1."""
     size: int
-    """How many runs the series has."""
+    """Number of runs in the series."""
     run: SeriesRun
 
 
 @dataclass(frozen=True)
 class RunFailed:
-    """A run diverged to its end; the series continues with the next one."""
+    """A run diverged and ended; the series continues with the next one."""
 
     run: SeriesRun
     error: str

@@ -49,4 +49,4 @@ SERIES_FIELDS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     RunFailed: ("failed", lambda event: {"error": event.error}),
     SeriesFinished: ("series_finished", _results),
 }
-"""The name of each event of a series for programs, and what gives its fields."""
+"""The name of each event of a series in JSON, and the function that returns its fields."""

@@ -17,7 +17,8 @@ MAX_RUNS = 1000
 """Largest number of runs of a series."""
 _MAX_NAME_CHARACTERS = 40
 """Number of characters of a setting that the name of a run contains."""
-
+_FEWEST_STEM_BYTES = 60
+"""Number of bytes of a long stem to keep, however long the settings are."""
 _MAX_NAME_BYTES = 240
 """Length of a name without its number; a file name has at most 255 bytes."""
 
@@ -54,6 +55,9 @@ def plan_series(
 
     The names of their folders, in `folder`, begin with `stem`.
     """
+    for key, values in sweep.items():
+        if isinstance(values, str):
+            raise ConfigError(f"sweep: the values of {key} are a list, as in [{values!r}]")
     settings, seeds = list(settings), list(seeds)
     swept = {key: [_written(value) for value in values] for key, values in sweep.items()}
     _check_choices(settings, seeds, swept)
@@ -95,27 +99,42 @@ def _check_choices(
 
 def _check_distinct(values: Sequence[str | int], name: str) -> None:
     if len(values) == 0 and name != "--seeds":
-        raise ConfigError(f"{name} is swept over no values; give some, as in {name}=1,2")
+        raise ConfigError(f"{name} has no values to sweep; give some, as in {name}=1,2")
     if twice := [value for value in values if values.count(value) > 1]:
         raise ConfigError(f"{name}: {twice[0]} is given twice; give it once")
 
 
 def _written(value: Any) -> str:
-    """Return a value as a setting has it."""
+    """Return a value as written in a setting."""
     return value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _names(stem: str, variant: Sequence[tuple[str, str]], seed: int | None) -> Iterator[str]:
     """Yield names for a run; the later ones are for settings that look alike in a name."""
     values = [_plain(f"{key.rpartition('.')[2]}-{value}") for key, value in variant]
-    name = "-".join([stem, *values, *([] if seed is None else [f"s{seed}"])])
-    if len(data := name.encode("utf-8", "surrogatepass")) > _MAX_NAME_BYTES:
-        name = data[:_MAX_NAME_BYTES].decode("utf-8", "ignore")
+    name = _shortened(stem, "-".join([*values, *([] if seed is None else [f"s{seed}"])]))
     yield name
     for number in range(2, MAX_RUNS + 2):
         yield f"{name}-{number}"
 
 
+def _shortened(stem: str, settings: str) -> str:
+    """Return the name of a run: cut the end of a long stem, then the beginning of the settings.
+
+    The runs of a series differ most at the end of the settings.
+    """
+    start, end = stem.encode("utf-8", "surrogatepass"), settings.encode()
+    if len(start) + 1 + len(end) <= _MAX_NAME_BYTES:
+        return f"{stem}-{settings}"
+    start = start[: max(_FEWEST_STEM_BYTES, _MAX_NAME_BYTES - 1 - len(end))]
+    end = end[-(_MAX_NAME_BYTES - 1 - len(start)) :]
+    return f"{start.decode('utf-8', 'ignore')}-{end.decode('utf-8', 'ignore').lstrip('-')}"
+
+
 def _plain(text: str) -> str:
-    """Return a text as a part of a file's name."""
-    return re.sub(r"[^\w.+]+", "-", text).strip("-")[:_MAX_NAME_CHARACTERS]
+    """Return a text as a part of a file name; omit the middle of a long one."""
+    plain = re.sub(r"[^\w.+]+", "-", text).strip("-")
+    if len(plain) <= _MAX_NAME_CHARACTERS:
+        return plain
+    half = _MAX_NAME_CHARACTERS // 2
+    return f"{plain[:half].rstrip('-')}-{plain[1 - half :].lstrip('-')}"

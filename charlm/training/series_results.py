@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from charlm.formatting import count, html_table
 from charlm.prediction.comparison import Spread, why_not_comparable
 from charlm.prediction.perplexity import Score, perplexity
 from charlm.training.events import Finished
 from charlm.training.series_plan import SeriesRun
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """What a run of a series has reached."""
 
@@ -18,6 +19,23 @@ class RunResult:
     """None if the run diverged."""
     error: str = ""
     """Why the run has no result."""
+    hidden_size: int | None = None
+    """Units of each layer of its networks, which charlm may have chosen."""
+
+    def __repr__(self) -> str:
+        return f"RunResult({self.run.path}: {self.summary})"
+
+    @property
+    def summary(self) -> str:
+        """The perplexities of the validation split and of the held-out split, or the error."""
+        if self.finished is None:
+            return self.error
+        losses = [("validation", self.validation_loss)]
+        if self.finished.held_out is not None and self.finished.held_out[0] != "validation":
+            name, score = self.finished.held_out
+            losses.append((name, score.nats_per_character))
+        shown = [f"{name} perplexity {perplexity(x):.3f}" for name, x in losses if x is not None]
+        return ", ".join(shown) or count(self.finished.step, "step")
 
     @property
     def training_loss(self) -> float | None:
@@ -28,6 +46,11 @@ class RunResult:
     def validation_loss(self) -> float | None:
         """Nats per character of the validation split; None without that split."""
         return self.finished.best_loss if self.finished else None
+
+    @property
+    def validation(self) -> Score | None:
+        """The score of the validation split whose loss is `validation_loss`."""
+        return self.finished.validation if self.finished else None
 
     @property
     def score(self) -> Score | None:
@@ -60,16 +83,39 @@ class SettingResults:
         return [figure for figure in figures if figure is not None]
 
     def spread(self, measure: str) -> Spread | None:
-        """Return mean and sample standard deviation; None for fewer than two runs."""
+        """Return mean and sample standard deviation.
+
+        None for fewer than two runs, or for scores of different characters.
+        """
         figures = self.figures(measure)
-        return Spread.of(figures) if len(figures) > 1 else None
+        if len(figures) < 2 or why_not_comparable(self._scores_of(measure)):
+            return None
+        return Spread.of(figures)
+
+    def _scores_of(self, measure: str) -> list[Score]:
+        """Return the scores from which a measure of each run is computed."""
+        if measure == "training_perplexity":
+            return []
+        is_validation = measure == "validation_perplexity"
+        scores = [r.validation if is_validation else r.score for r in self.results]
+        return [score for score in scores if score is not None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SeriesFinished:
     """All runs of a series have ended."""
 
     results: tuple[RunResult, ...]
+    is_chosen: bool = False
+    """Whether charlm has chosen the settings that the user left open."""
+
+    def __repr__(self) -> str:
+        best = f": {self.best!r} is the best" if len(self.results) > 1 and self.best else ""
+        return f"SeriesFinished({count(len(self.results), 'run')}{best})"
+
+    def _repr_html_(self) -> str:
+        """Return the table that a notebook shows."""
+        return html_table([(str(result.run.path), result.summary) for result in self.results])
 
     @property
     def settings(self) -> list[SettingResults]:
@@ -86,15 +132,28 @@ class SeriesFinished:
         return next((split for split, _ in filter(None, held_out)), "")
 
     @property
+    def why_scores_differ(self) -> str:
+        """Say why the scores of the held-out split are not comparable; "" if they are."""
+        return why_not_comparable([r.score for r in self.results if r.score])
+
+    @property
+    def why_validations_differ(self) -> str:
+        """Say why the validation losses are not comparable; "" if they are.
+
+        A time budget may allow a slower run to score fewer characters in each validation.
+        """
+        return why_not_comparable([r.validation for r in self.results if r.validation], "validated")
+
+    @property
     def why_not_comparable(self) -> str:
-        """Say what differs between the scored characters or protocols; "" if nothing does."""
-        return why_not_comparable([r.score for r in self.results if r.score is not None])
+        """Say what differs between the characters or protocols of the runs; "" if nothing does."""
+        return self.why_scores_differ or self.why_validations_differ
 
     @property
     def best(self) -> RunResult | None:
         """The run with the lowest validation loss; None if the runs are not comparable.
 
-        The validation split chooses, so that the score of the test split stays one of unseen text.
+        The validation split chooses, so the test split remains unseen text.
         """
         known = [result for result in self.results if result.validation_loss is not None]
         if not known or self.why_not_comparable:

@@ -1,4 +1,4 @@
-"""Start training and resume it: the Python interface of `charlm train`."""
+"""Start training and resume it, for `charlm train` and for programs."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,10 +16,9 @@ from charlm.corpus.builder import build_corpus
 from charlm.distributed.joining import joined_processes
 from charlm.distributed.launch import launch_name, launched
 from charlm.distributed.processes import Processes
-from charlm.environment.memory import is_out_of_memory
 from charlm.errors import ConfigError, memory_errors
 from charlm.files.locations import from_user
-from charlm.runs.creation import create_run_folder
+from charlm.runs.creation import NewRun
 from charlm.runs.finding import named_run
 from charlm.runs.folder import RunFolder
 from charlm.runs.names import check_is_free
@@ -27,14 +26,16 @@ from charlm.training import network_run
 from charlm.training.auto import advise
 from charlm.training.calibration import choose_precision
 from charlm.training.command_clock import CommandClock
+from charlm.training.early_end import discarded_before_first_step
 from charlm.training.ensemble_run import check_text, train_members
 from charlm.training.events import Advised, Event, Finished
 from charlm.training.inputs import Inputs
 from charlm.training.launch_rules import check_launch
+from charlm.training.limit_rules import check_lowered_limits
 from charlm.training.member_logs import locked_folder
 from charlm.training.mixing_time import expected_training_seconds
 from charlm.training.resume_rules import check_resumable, check_same
-from charlm.training.standard_input import AUTO, check_text_can_be_read_again
+from charlm.training.standard_input import kept_text
 
 
 def train(
@@ -48,56 +49,49 @@ def train(
     clock: CommandClock | None = None,
     **shortcuts: Unpack[Shortcuts],
 ) -> Finished:
-    """Train a model in a new run folder, `runs/name`, as `charlm train` does; print nothing.
+    """Train a model in a new run folder; print nothing, and write no report.
 
-    `inputs` are texts (files, folders, globs, "-") and at most one config (the name of a shipped
-    one, a .yaml file or a `Config`), in any order. For a text without a config, charlm chooses
-    model, batches and schedule, except what is set: for 5 minutes, or until the limit that is set.
-    Without a text, it trains on that of the config (default: "quickstart").
-
-    `text` names texts, too, `auto` decides whether charlm chooses, and `settings`
-    (`section.key=value`) set keys of the config. Short names of keys are `budget`, `epochs`,
-    `steps`, `learning_rate`, `batch_size`, `sequence_length`, `seed`, `deterministic`, `cell`,
-    `layers`, `hidden_size` and `dropout`. Without `name`, runs are numbered under the name of the
-    text, or of the config without a text. `on_event` gets each event; if it raises an exception,
-    training saves after the step and raises it. A time budget counts from the start of `clock`, or
+    The arguments are those of `charlm.train`. A time budget counts from the start of `clock`, or
     else from this call.
-
-    Raises `CharlmError`. On Ctrl-C it saves and raises `KeyboardInterrupt`. The processes of a
-    `torchrun` launch train one model together; after a restart they resume the run.
     """
     clock = clock or CommandClock()
     given = Inputs.of(inputs, text, with_shortcuts(settings, shortcuts), auto)
     resolved, runs, stem = given.resolve(), from_user(runs), given.stem
     check_launch(resolved, name, given.is_chosen)
-    with _restore_threads(), joined_processes() as processes, _memory_errors(resolved):
+    with _own_modes(), joined_processes() as processes, _memory_errors(resolved):
         emit = on_event if processes.is_first else _ignore
         if name is not None and _is_restarted(runs / name, processes):
             return _resume(runs / name, processes, emit, clock, expected=resolved)
-        if given.is_chosen:
-            if name is not None:
+        new = NewRun(runs, name, stem)
+        with kept_text(new, resolved, emit) as config:
+            if name is not None and given.is_chosen and new.folder is None:
                 check_is_free(runs, name)  # before the advice, which takes seconds
-            resolved = _advised(resolved, given.settings, emit, clock)
-        if resolved.ensemble.is_wanted:
-            check_text_can_be_read_again(resolved, "an ensemble")
-            resolved = network_run.check_text(resolved)
-            folder = create_run_folder(runs, name, stem, resolved)
-            try:
-                with folder.locked():
-                    return train_members(folder, resolved, processes, emit, clock)
-            except (Exception, KeyboardInterrupt) as error:
-                if isinstance(error, KeyboardInterrupt) or is_out_of_memory(error):
-                    folder.discard()  # unless it contains a member
-                raise
+            advised = config
+            if given.is_chosen:
+                advised = choose_config(config, given.settings, emit, clock)
+            return _train(advised, new, processes, emit, clock)
 
-        def make_folder(resolved: Config) -> RunFolder:
-            launch = launch_name() if launched().max_restarts else None
-            path = processes.run_on_first(
-                lambda: create_run_folder(runs, name, stem, resolved, launch).path
-            )
-            return RunFolder(path, is_writer=processes.is_first)
 
-        return network_run.train_network(resolved, make_folder, processes, emit, clock)
+def _train(
+    config: Config,
+    new: NewRun,
+    processes: Processes,
+    emit: Callable[[Event], None],
+    clock: CommandClock,
+) -> Finished:
+    """Train a network, or an ensemble, in a new run folder."""
+    if config.ensemble.is_wanted:
+        config = network_run.check_text(config)
+        folder = new.create(config)
+        with discarded_before_first_step(folder), folder.locked():
+            return train_members(folder, config, processes, emit, clock)
+
+    def make_folder(resolved: Config) -> RunFolder:
+        launch = launch_name() if launched().max_restarts else None
+        path = processes.run_on_first(lambda: new.create(resolved, launch).path)
+        return RunFolder(path, is_writer=processes.is_first)
+
+    return network_run.train_network(config, make_folder, processes, emit, clock)
 
 
 def resume(
@@ -109,17 +103,9 @@ def resume(
     clock: CommandClock | None = None,
     **shortcuts: Unpack[Shortcuts],
 ) -> Finished:
-    """Resume a run from its last checkpoint, with the same results as without the stop.
-
-    The settings are those of the checkpoint; changes of `config.yaml` are ignored and reported.
-    `text` gives the new path of a text that has moved; the settings `corpus.validation_paths` and
-    `corpus.test_paths` give those of separate files. Settings may also change the limits of
-    training, and how often it logs, validates and saves; the short names are those of `train`.
-    Raises `RunError` if a setting changes anything that finished steps depend on, and `CorpusError`
-    for another text.
-    """
+    """Resume a run from its last checkpoint; the arguments are those of `charlm.resume`."""
     clock, settings = clock or CommandClock(), with_shortcuts(settings, shortcuts)
-    with _restore_threads(), joined_processes() as processes:
+    with _own_modes(), joined_processes() as processes:
         emit = on_event if processes.is_first else _ignore
         return _resume(
             named_run(from_user(run), Path("runs")),
@@ -147,15 +133,17 @@ def _resume(
         written = checkpoint.config if checkpoint is not None else folder.read_config()
         if expected is not None:
             check_same(path, written, expected)
+        config = relocate(written, settings, text)
         if not written.ensemble.is_wanted:
+            check_lowered_limits(folder, checkpoint, written, config)
             with _memory_errors(written):
                 return network_run.resume_network(
                     folder, checkpoint, processes, emit, clock, text=text, settings=settings
                 )
-        config = relocate(written, settings, text)
         check_resumable(path, written, config)
         check_launch(config, str(path), auto=False)
         check_text(folder, config)
+        check_lowered_limits(folder, None, written, config)
         folder.write_config(config)
         with _memory_errors(config):
             return train_members(folder, config, processes, emit, clock)
@@ -174,11 +162,21 @@ def _ignore(event: Event) -> None:
 
 
 @contextmanager
-def _restore_threads() -> Iterator[None]:
-    """Restore the number of threads of this process after the block."""
+def _own_modes() -> Iterator[None]:
+    """Compute gradients inside the block; restore the number of threads of this process after it.
+
+    The caller may have switched gradients off. Raises `ConfigError` if new tensors are not float32:
+    the default is one of the whole process.
+    """
+    if torch.get_default_dtype() != torch.float32:
+        raise ConfigError(
+            f"charlm trains in float32, and this process makes {torch.get_default_dtype()}; call "
+            "torch.set_default_dtype(torch.float32) first"
+        )
     threads = torch.get_num_threads()
     try:
-        yield
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
     finally:
         torch.set_num_threads(threads)
 
@@ -194,23 +192,25 @@ def _memory_errors(config: Config) -> AbstractContextManager[None]:
     )
 
 
-def _advised(
+def choose_config(
     config: Config,
     settings: Iterable[str],
     emit: Callable[[Event], None],
-    clock: CommandClock,
+    clock: CommandClock | None = None,
 ) -> Config:
-    """Choose a config for the text and the budget; keys in `settings` keep their values."""
+    """Choose a config for the text and the budget; keys in `settings` keep their values.
+
+    Without `clock`, the whole budget is left to the run.
+    """
     settled = {setting.partition("=")[0].strip() for setting in settings}
     if config.training.budget is None and not settled & {"training.epochs", "training.steps"}:
         raise ConfigError(
             "--auto plans the training for a limit; give --budget, --epochs or --steps"
         )
-    check_text_can_be_read_again(config, AUTO)
     corpus, precision = build_corpus(config.corpus), choose_precision(config)
     seconds = None
     if config.training.budget is not None:
-        seconds = expected_training_seconds(config, corpus, clock.seconds())
+        seconds = expected_training_seconds(config, corpus, clock.seconds() if clock else 0.0)
     advice = advise(config, corpus, settled, precision, seconds)
     emit(Advised(advice.reasons))
     return advice.config

@@ -1,8 +1,6 @@
 """The state of training in memory: it makes checkpoints, and is restored from them."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -30,7 +28,11 @@ from charlm.training.determinism import deterministic
 from charlm.training.distillation import read_teacher
 from charlm.training.divergence import LossWatch
 from charlm.training.saved_trainer import counters_of, read_state, tensors_of
+from charlm.training.teacher_digests import TeacherDigests
 from charlm.training.trainer import Trainer
+
+UNWRITTEN = "unwritten_logs"
+"""Key of a counter in a checkpoint: the entries of the logs that could not be written."""
 
 
 class TrainingState:
@@ -45,10 +47,7 @@ class TrainingState:
         *,
         replaceable_teachers: int = 0,
     ) -> None:
-        """The last `replaceable_teachers` teachers may differ from those of a checkpoint.
-
-        These are members of the student's ensemble, which have been trained longer since.
-        """
+        """The last `replaceable_teachers` teachers may differ from those of a checkpoint."""
         self.config = config
         self.compute = compute
         self.corpus = corpus
@@ -58,19 +57,20 @@ class TrainingState:
         self.most_threads = most_threads(min(compute.threads, cores))
         torch.set_num_threads(self.most_threads)
         device = choose_device(training.device)
-        model = LanguageModel(config.model, len(corpus.vocabulary))
+        model = LanguageModel(config.model, len(corpus.vocabulary), corpus.boundary)
         train, share = corpus.splits["train"].ids, processes.share
         self._frequencies = estimate_frequencies(train, len(corpus.vocabulary))
         model.initialize(torch.Generator().manual_seed(training.seed), self._frequencies)
         self.model = model.to(device)
         self.model.precision = compute.precision
-        batches = make_batches(train, config.batches, training.seed, share, corpus.hapaxes)
+        batches = make_batches(
+            train, config.batches, training.seed, share, corpus.hapaxes, corpus.boundary
+        )
         self._passages = choose_passages(train, corpus.vocabulary, training.seed)
         teacher, teacher_records = read_teacher(
             training, corpus.vocabulary, device, compute.precision
         )
-        self._teacher_digests = [n.digest() for n in teacher.networks] if teacher else []
-        self._fixed_teachers = len(self._teacher_digests) - replaceable_teachers
+        self._teachers = TeacherDigests(teacher, training.teachers, replaceable_teachers)
         self.provenance = merge(records_of(corpus, config.corpus), teacher_records)
         self.trainer = Trainer(self.model, batches, training, self.clock, processes, teacher)
         self.counters = Counters(watch=LossWatch.of_vocabulary(len(corpus.vocabulary)))
@@ -93,8 +93,10 @@ class TrainingState:
             )
         self.provenance = merge(self.provenance, inherit(checkpoint.provenance, "start"))
 
-    def restore(self, path: Path, checkpoint: Checkpoint) -> dict[str, int]:
-        """Restore what a checkpoint contains; return the sizes of the logs at that time.
+    def restore(self, path: Path, checkpoint: Checkpoint) -> tuple[dict[str, int], dict[str, str]]:
+        """Restore what a checkpoint contains; return what `Logs.cut` needs.
+
+        These are the sizes of the logs at that time, and the entries that could not be written.
 
         Raises `CheckpointError`, with the `path`, for a state that this training cannot have.
         """
@@ -107,39 +109,37 @@ class TrainingState:
                 f"weights: --set training.start_from={path}"
             ) from None
 
-    def _restore(self, path: Path, checkpoint: Checkpoint) -> dict[str, int]:
+    def _restore(self, path: Path, checkpoint: Checkpoint) -> tuple[dict[str, int], dict[str, str]]:
         self.model.load_state_dict(checked_weights(self.model, checkpoint.weights))
         counters = checkpoint.training_counters
-        earlier, now = item(counters, "teachers", list), self._teacher_digests
-        if not all(isinstance(digest, str) for digest in earlier):
-            raise InvalidDataError("teachers should be digests")
-        fixed = self._fixed_teachers
-        if len(earlier) != len(now) or earlier[:fixed] != now[:fixed]:
-            raise RunError(
-                "training.teachers: not the teachers of this run; "
-                f"{self._teachers_remedy(path.parent.parent, earlier)}"
-            )
+        self._teachers.check(item(counters, "teachers", list), path.parent.parent)
         trainer_counters = item(counters, "trainer", dict)
         saved = read_state(self.trainer, checkpoint.training_tensors, trainer_counters)
         self.trainer.load_state_dict(saved)
+        run = Counters.from_json(item(counters, "run", dict))
+        self._check_validated_alike(checkpoint.config, run)
         self.provenance = merge(self.provenance, checkpoint.provenance)
-        self.counters = Counters.from_json(item(counters, "run", dict))
+        self.counters = run
         sizes = item(counters, "log_sizes", dict)
-        return {name: item(sizes, name, int) for name in sizes}
+        unwritten = item(counters, UNWRITTEN, dict) if UNWRITTEN in counters else {}
+        return (
+            {name: item(sizes, name, int) for name in sizes},
+            {name: item(unwritten, name, str) for name in unwritten},
+        )
 
-    def _teachers_remedy(self, run: Path, earlier: list[str]) -> str:
-        """Return how to resume a run with its teachers: a student alone, or with its ensemble."""
-        now, ensemble = self._teacher_digests, run.parent
-        members = str(ensemble.resolve() / "member-")
-        num_members = sum(path.startswith(members) for path in self.config.training.teachers)
-        others = len(now) - num_members
-        is_alone = self._fixed_teachers == len(now) == len(earlier)
-        if is_alone and num_members and earlier[:others] == now[:others]:
-            return (
-                "the other members of its ensemble have been trained longer, so resume the "
-                f"ensemble: `charlm train --resume {ensemble}`"
+    def _check_validated_alike(self, earlier: Config, counters: Counters) -> None:
+        """Raise `RunError` if the best loss so far and later ones are of different characters.
+
+        A part of the validation split is read in streams, whose number decides which part.
+        """
+        rows, now = earlier.training.validation_rows, self.config.training.validation_rows
+        limit = counters.validation_characters or self.config.training.validation_characters
+        is_part = limit is not None and limit < len(self.corpus.splits["validation"]) - 1
+        if is_part and rows != now and counters.best_loss is not None:
+            raise RunError(
+                f"training.validation_rows was {rows} and is {now}: each validation scores "
+                f"{limit:,} characters of a longer split, and would score others; restore it"
             )
-        return "name the same ones, in their order"
 
     def checkpoint(self) -> Checkpoint:
         """Return a checkpoint to predict with."""
@@ -158,10 +158,11 @@ class TrainingState:
 
     def opening(self) -> Opening | None:
         """Return the opening for text without a prefix, with the current weights."""
-        with self.all_threads():
-            return Opening.of_passages(self.model, self._passages)
+        return Opening.of_passages(self.model, self._passages)
 
-    def checkpoint_to_resume(self, log_sizes: dict[str, int]) -> Checkpoint:
+    def checkpoint_to_resume(
+        self, log_sizes: dict[str, int], unwritten: dict[str, str]
+    ) -> Checkpoint:
         """Return a checkpoint with everything that resuming needs.
 
         Raises `DivergenceError` if a weight is not finite.
@@ -170,11 +171,13 @@ class TrainingState:
             raise DivergenceError(f"step {self.trainer.step}: a weight is not finite")
         trainer = self.trainer.state_dict()
         counters = {
-            "teachers": self._teacher_digests,
+            "teachers": self._teachers.digests,
             "trainer": counters_of(trainer),
             "run": asdict(replace(self.counters, elapsed=self.clock())),
             "log_sizes": log_sizes,
         }
+        if unwritten:
+            counters[UNWRITTEN] = dict(unwritten)
         return replace(
             self.checkpoint(), training_tensors=tensors_of(trainer), training_counters=counters
         )
@@ -190,13 +193,3 @@ class TrainingState:
                 "a copy of the run's checkpoint"
             ) from None
         return checkpoint
-
-    @contextmanager
-    def all_threads(self) -> Iterator[None]:
-        """Use all threads within a block: in float32, sums can depend on the number of threads."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self.most_threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)

@@ -1,21 +1,24 @@
-"""Divide a time budget: what training gets, and what is kept for the rest of the command."""
+"""Divide a time budget between training and the rest of the command."""
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from charlm.config.schema import TrainingConfig
 from charlm.corpus.corpus import Split
 from charlm.formatting import rough_duration
 from charlm.prediction.evaluation import whole_streams
+from charlm.prediction.reading import num_streams
 from charlm.prediction.scored_text import held_out_split
-from charlm.prediction.scoring import num_streams
 from charlm.prediction.timed_scoring import (
     TimeLimit,
     characters_in,
     reading_seconds,
     scoring_rate,
 )
+from charlm.runs.folder import RunFolder
 from charlm.training.command_clock import CommandClock
+from charlm.training.results import last_reading
 from charlm.training.state import TrainingState
 from charlm.training.time_shares import (
     END_SHARE,
@@ -27,26 +30,46 @@ from charlm.training.time_shares import (
 )
 from charlm.training.validation import draw_sample
 
+_REPORT_SECONDS = 0.3
+"""Time for `report.html`, most of it for the import of what draws it."""
+_REPORT_SHARE = 0.02
+"""Largest fraction of a budget for it, where an ensemble keeps time."""
 _TAIL_SAMPLES = 4
-"""Time for the end of a command besides scores, as a number of samples that charlm draws meanwhile:
+"""Time for the end of a command besides scores, in units of the time to draw one sample:
 two samples, two checkpoints, the end of the process."""
 
 
-def tail_seconds(budget: float, sample_seconds: float) -> float:
+def report_seconds(training: TrainingConfig) -> float:
+    """Return the time of a budget that is kept for the report; 0 without one."""
+    if not training.report or training.budget is None:
+        return 0.0
+    return min(_REPORT_SECONDS, _REPORT_SHARE * training.budget)
+
+
+def tail_seconds(budget: float, sample_seconds: float, *, has_report: bool = False) -> float:
     """Return the time that the end of a command takes besides scores."""
-    return min(_TAIL_SAMPLES * sample_seconds, TAIL_SHARE * budget)
+    report = _REPORT_SECONDS if has_report else 0.0
+    return min(_TAIL_SAMPLES * sample_seconds + report, TAIL_SHARE * budget)
+
+
+def divided_time(budget: float, total: float) -> str:
+    """Return what a line that divides time begins with: a slow start makes it exceed the budget."""
+    whole, longer = rough_duration(budget), rough_duration(total)
+    if total <= budget or longer == whole:
+        return f"of {whole},"
+    return f"{longer} instead of {whole}, after a slow start:"
 
 
 @dataclass(frozen=True)
 class KeptTime:
-    """What an ensemble keeps of the budget of a network, for its start and for the mixture."""
+    """Time of a network's budget that an ensemble keeps for startup and for the mixture."""
 
     start: float = 0.0
     end: float = 0.0
 
 
 class TimeBudget:
-    """Keeps time for the end of a command, and counts its start, for the training of a network.
+    """Divides a network's time budget: keeps time for the end of a command, and counts its start.
 
     Training gets what is left. All but training is in `Counters.overhead`, so that a run that is
     stopped and resumed trains as long as planned, less the starts of the later commands.
@@ -62,6 +85,8 @@ class TimeBudget:
         """Whether this command trains: a finished run is only scored again."""
         self._overhead = self._end_seconds = self._tail_seconds = 0.0
         """The overhead while training, the part of it for the end, and that without scores."""
+        self.seconds_left: float | None = None if self.budget is None else 0.0
+        """What is left of the budget to this command; to a member of an ensemble, for training."""
         self._end = math.inf
         """Reading of the clock at which the budget is used up, once training has ended."""
 
@@ -78,8 +103,7 @@ class TimeBudget:
         if not self._trains:
             return ""
         left = state.trainer.budget - counters.elapsed
-        with state.all_threads():
-            self._end_seconds = self._measured_end(budget, is_new)
+        self._end_seconds = self._measured_end(budget, is_new)
         start = state.processes.run_on_first(self.clock.end_lap)
         counted_start = min(start, START_SHARE * left)
         counters.overhead += counted_start
@@ -90,7 +114,11 @@ class TimeBudget:
             left -= self._end_seconds
         self._overhead = counters.overhead
         state.trainer.budget = self._training_seconds(budget)
-        return self._describe(start, left) if self.scores_at_end else ""
+        if not self.scores_at_end:
+            self.seconds_left = left
+            return ""
+        self.seconds_left = start + left + self._end_seconds
+        return self._describe(start, left)
 
     def end(self) -> None:
         """End the training time; keep time for another end, of a run that is extended later."""
@@ -102,13 +130,17 @@ class TimeBudget:
         self.clock.end_lap()
 
     def limit(self, run: Path) -> TimeLimit | None:
-        """Return when the final score of a run should be complete; None without a budget."""
+        """Return when the final score of a run should be complete; None without a budget.
+
+        A finished run is scored as before, so that its score stays the same.
+        """
         if self.budget is None:
             return None
         now = self.clock.seconds()
         end = self._end - self._tail_seconds if self._trains else now
         share = LEAST_SCORING_SHARE if self._trains else SCORING_SHARE
-        return TimeLimit(max(end, now + share * self.budget), self.clock.seconds, run)
+        earlier = None if self._trains else last_reading(RunFolder(run))
+        return TimeLimit(max(end, now + share * self.budget), self.clock.seconds, run, earlier)
 
     def _training_seconds(self, budget: float) -> float:
         return max(budget - self.state.counters.overhead, 1e-9)
@@ -119,15 +151,17 @@ class TimeBudget:
         validation, counters = corpus.splits["validation"], self.state.counters
         began_at = self.clock.seconds()
         draw_sample(self.state)
-        self._tail_seconds = tail_seconds(budget, self.clock.seconds() - began_at)
+        has_report = training.report and self.scores_at_end
+        sample_seconds = self.clock.seconds() - began_at
+        self._tail_seconds = tail_seconds(budget, sample_seconds, has_report=has_report)
         seconds = self._tail_seconds
         if len(validation) > 1:
             streams = num_streams(len(validation), training.validation_rows)
             rate = self._rate(validation, streams)
             most = min(len(validation) - 1, training.validation_characters or len(validation))
             fitting = characters_in(VALIDATION_SHARE * budget, streams, rate, most)
-            if is_new and fitting < most:
-                counters.validation_characters = fitting
+            if is_new and counters.best_loss is None and fitting < most:
+                counters.validation_characters = fitting  # or losses would be of other characters
             seconds += reading_seconds(counters.validation_characters or most, streams, rate)
         name = held_out_split(corpus)
         if self.scores_at_end and name is not None and len(split := corpus.splits[name]) > 1:
@@ -142,12 +176,13 @@ class TimeBudget:
 
     def _describe(self, start: float, training: float) -> str:
         seconds = (start, training, self._end_seconds)
-        whole = rough_duration(self.budget or 0.0)
+        budget = self.budget or 0.0
+        whole = divided_time(budget, sum(seconds))
         if self.state.trainer.step:
-            whole = f"the {rough_duration(sum(seconds))} left of {whole}"
+            whole = f"of the {rough_duration(sum(seconds))} left of {rough_duration(budget)},"
         start_text, training_text, end_text = map(rough_duration, seconds)
         line = (
-            f"time: of {whole}, {start_text} to start, about {training_text} to train, {end_text} "
+            f"time: {whole} {start_text} to start, about {training_text} to train, {end_text} "
             "for the last validation and the score"
         )
         if limit := self.state.counters.validation_characters:

@@ -1,4 +1,4 @@
-"""The largest fractions of a time budget that its uses take; training gets what they leave."""
+"""The largest fractions of a time budget for each use; training gets the rest."""
 
 SCORING_SHARE = 0.2
 """For the final score."""

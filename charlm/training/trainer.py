@@ -4,48 +4,30 @@
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from charlm.config.schema import TrainingConfig
-from charlm.corpus.batch_iterator import Batch, Position
+from charlm.corpus.batch_iterator import Batch
 from charlm.corpus.batches import Batches
 from charlm.distributed.processes import Processes, portion
 from charlm.environment.clock import seconds_awake
 from charlm.errors import DivergenceError
+from charlm.kernels.threads import only_kernels_share
 from charlm.models.dropout import Masks
 from charlm.models.language_model import LanguageModel
-from charlm.models.states import AnyState, detach, join_columns, select_columns
+from charlm.models.states import detach, join_columns, select_columns
 from charlm.training.distillation import Teacher
-from charlm.training.optimizer import (
-    clip_gradients,
-    learning_rate,
-    make_optimizer,
-    update_averages,
-)
+from charlm.training.optimizer import clip_gradients, learning_rate, make_optimizer
 from charlm.training.step_result import StepResult
+from charlm.training.trainer_state import TrainerState
+from charlm.training.weight_averages import WeightAverages
 
-
-@dataclass(frozen=True)
-class TrainerState:
-    """Everything that the next step depends on, for all columns of all processes."""
-
-    position: Position
-    """The position of the next batch in the data."""
-    step: int
-    characters: int
-    seconds: float
-    learning_rate_scale: float
-    states: Sequence[AnyState]
-    """The recurrent states of `Trainer.networks`."""
-    optimizer: Mapping[int, Mapping[str, Any]]
-    """The optimiser's state of each parameter, by its number."""
-    weights: Mapping[str, Tensor]
-    """The weights in training if their averages are the weights to predict with; else empty."""
+SHARED_UPDATE_PARAMETERS = 1 << 20
+"""Parameters from which PyTorch's threads share their update; below, waking them takes as long as
+they save, and beside another program each of PyTorch's operations waits for the slowest thread."""
 
 
 class Trainer:
@@ -88,14 +70,22 @@ class Trainer:
         self.seconds = 0.0
         self.learning_rate_scale = 1.0
         """Factor on the whole schedule; each roll-back lowers it."""
-        self._averages: list[Tensor] = []
-        """Averages of the parameters, in order; empty before the first step and if unused."""
+        self._averages = WeightAverages(model, config.average)
+        self._is_small = model.num_parameters < SHARED_UPDATE_PARAMETERS
         self._batch: Batch | None = None
 
     @property
     def networks(self) -> list[LanguageModel]:
         """All networks that read the text: the model, then the teachers."""
         return [self.model, *(self.teacher.networks if self.teacher else ())]
+
+    @property
+    def may_vary_threads(self) -> bool:
+        """Whether no bit of a step depends on the number of threads: the kernels do all products.
+
+        The equations and PyTorch's kernels sum in an order that depends on it.
+        """
+        return all(network.is_compiled() for network in self.networks)
 
     @property
     def epochs(self) -> float:
@@ -129,13 +119,14 @@ class Trainer:
         self._batch = batch
         self.model.train()
         self.optimizer.zero_grad()
-        losses = self.processes.agree(self._forward_and_backward(batch))
-        norm = clip_gradients(self.model.parameters(), self.config.max_gradient_norm).item()
-        self._check_finite(losses, norm)
-        self.optimizer.step()
-        if self.config.average:
-            weights = [parameter.detach() for parameter in self.model.parameters()]
-            update_averages(self._averages, weights, self.config.average, self.step)
+        with only_kernels_share(self.may_vary_threads):
+            losses = self.processes.agree(self._forward_and_backward(batch))
+            norm = clip_gradients(self.model.parameters(), self.config.max_gradient_norm).item()
+            self._check_finite(losses, norm)
+        # Element by element, so no bit depends on the number of threads.
+        with only_kernels_share(self.may_vary_threads and self._is_small):
+            self.optimizer.step()
+            self._averages.update(self.step)
 
         self.step += 1
         self.characters += batch.num_predictions
@@ -216,10 +207,7 @@ class Trainer:
 
     def weights(self) -> dict[str, Tensor]:
         """Return the weights to predict with: the averages, or the model's without averaging."""
-        if self._averages:
-            names = [name for name, _ in self.model.named_parameters()]
-            return dict(zip(names, self._averages, strict=True))
-        return self.model.tensors()
+        return self._averages.weights()
 
     def state_dict(self) -> TrainerState:
         """Return everything that the next step depends on, except `weights()`."""
@@ -234,7 +222,7 @@ class Trainer:
                 for state in (self.state, *(self.teacher.states if self.teacher else ()))
             ],
             optimizer=self.optimizer.state_dict()["state"],
-            weights=self.model.tensors() if self._averages else {},
+            weights=self._averages.weights_in_training(),
         )
 
     def load_state_dict(self, saved: TrainerState) -> None:
@@ -250,10 +238,7 @@ class Trainer:
             self.teacher.states = teacher_states
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": saved.optimizer, "param_groups": groups})
-        self._averages = []
-        if saved.weights:
-            self._averages = [parameter.detach().clone() for parameter in self.model.parameters()]
-            self.model.load_state_dict(saved.weights)
+        self._averages.load(saved.weights)
 
     def _join(self, tensor: Tensor) -> Tensor:
         """Return the rows of all columns of the batch; this process has those of its columns."""

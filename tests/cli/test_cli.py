@@ -14,8 +14,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.clocked import clock_of_steps
 from support.commands import SMALL, command, quickstart_on, refused, run, steps_logged, train
+from support.properties import examples
+from typer.testing import CliRunner
 
+from charlm.cli.main import app
 from charlm.runs.checkpoint_header import FORMAT_VERSION
 
 
@@ -44,7 +48,7 @@ def test_train_prints_its_folder_last(trained: Path) -> None:
     result = run(
         "train", "quickstart", "--text", trained.parent.parent / "text.txt",
         "--runs", trained.parent,
-        "--set=training.steps=3", *SMALL,
+        "--set=training.steps=3", *SMALL, "--set=training.report=true",
     )  # fmt: skip
     folder = Path(result.stdout.splitlines()[-1])
     assert folder == trained.parent / "text-1"
@@ -52,6 +56,7 @@ def test_train_prints_its_folder_last(trained: Path) -> None:
     assert "validation loss" in result.stderr
     assert {path.name for path in folder.iterdir() if path.name != ".lock"} == {
         *("config.yaml", "environment.json", "metrics.jsonl", "samples.txt", "checkpoints"),
+        "report.html",
     }
 
 
@@ -74,6 +79,7 @@ def test_eval_as_json(trained: Path) -> None:
         *("nats_per_character", "perplexity", "bits_per_character", "bits_per_byte"),
         *("characters", "unknown_characters", "protocol", "overlaps", "text", "scored_at"),
         *("run", "name", "checkpoint", "step", "seed", "cell", "parameters", "charlm"),
+        *("interval", "no_interval"),
     }
     assert score["perplexity"] == pytest.approx(math.exp(score["nats_per_character"]))
     rows = json.loads(run("eval", trained, "--json", "--rows", 4).stdout)
@@ -167,12 +173,15 @@ def test_print_config_is_a_config(tmp_path: Path) -> None:
     assert run("train", tmp_path / "config.yaml", "--print-config").stdout == first.stdout
 
 
-def test_seed_and_budget_on_the_command_line(trained: Path, tmp_path: Path) -> None:
+def test_seed_and_budget_on_the_command_line(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock_of_steps(monkeypatch)
     text = trained.parent.parent / "text.txt"
     result = run(
         *quickstart_on(text, tmp_path),
         "--budget",
-        "0.5s",
+        "20s",
         "--seed",
         7,
         *(option for option in SMALL if "budget" not in option),
@@ -181,21 +190,8 @@ def test_seed_and_budget_on_the_command_line(trained: Path, tmp_path: Path) -> N
     records = (tmp_path / "text-1" / "metrics.jsonl").read_text("utf-8").splitlines()
     rates = [json.loads(record)["learning_rate"] for record in records if '"loss"' in record]
     assert rates[-1] < max(rates), "the schedule is laid over the time"
-    assert "budget: 0.5" in (tmp_path / "text-1" / "config.yaml").read_text("utf-8")
-
-
-def test_training_on_standard_input(trained: Path, tmp_path: Path) -> None:
-    text = (trained.parent.parent / "text.txt").read_bytes()
-    result = run(
-        *quickstart_on("-", tmp_path),
-        "--set=training.steps=2",
-        *SMALL,
-        stdin=text,
-    )
-    assert result.exit_code == 0, result.output
-    folder = tmp_path / "stdin-1"
-    assert run("train", "--resume", folder, "--set=training.steps=4").exit_code == 0
-    assert run("eval", folder).exit_code == 0
+    assert 15 < len(rates) <= 20
+    assert "budget: 20" in (tmp_path / "text-1" / "config.yaml").read_text("utf-8")
 
 
 def test_data_list_names_every_text() -> None:
@@ -205,14 +201,10 @@ def test_data_list_names_every_text() -> None:
 
 
 def test_no_colour_outside_a_terminal(trained: Path) -> None:
-    for environment in ({}, {"NO_COLOR": "1"}):
-        result = subprocess.run(
-            command("eval", trained),
-            capture_output=True,
-            env={**os.environ, **environment},
-            check=True,
-        )
-        assert b"\x1b" not in result.stdout + result.stderr
+    result = subprocess.run(command("eval", trained), capture_output=True, check=True)
+    assert b"\x1b" not in result.stdout + result.stderr
+    quiet = CliRunner().invoke(app, ["eval", str(trained)], env={"NO_COLOR": "1"})
+    assert "\x1b" not in quiet.output
 
 
 # --- interrupted and killed -------------------------------------------------------------------
@@ -222,7 +214,7 @@ def start_long(text: Path, runs: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         command(
             "train", "quickstart", "--text", text, "--runs", runs, "--name", "long", *SMALL,
-            "--set=training.steps=2000", "--set=model.dropout=0.2",
+            "--set=training.steps=1000000", "--set=model.dropout=0.2",
         ),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -239,32 +231,29 @@ def wait_until(done: Callable[[], bool]) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
-@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "way", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_run_ended_by_a_signal_resumes(
     text_file: Path, tmp_path: Path, way: signal.Signals
 ) -> None:
-    """A run that a signal ends exits with status 130, prints how to resume it, and resumes.
-
-    SIGKILL leaves no time to print; the run resumes all the same.
-    """
+    """A run that a signal ends exits with status 130, prints how to resume it, and resumes."""
     folder = tmp_path / "long"
     with start_long(text_file, tmp_path) as process:
-        wait_until(lambda: len(steps_logged(folder)) > 50)
+        wait_until(lambda: len(steps_logged(folder)) > 20)
         process.send_signal(way)
         stdout, stderr = process.communicate()
     reached = steps_logged(folder)[-1]["step"]
-    assert reached < 2000
-    if way != signal.SIGKILL:
-        assert process.returncode == 130
-        assert f"charlm train --resume {folder}" in stderr
-        assert stdout.splitlines()[-1] == str(folder)
+    assert process.returncode == 130
+    assert f"charlm train --resume {folder}" in stderr
+    assert stdout.splitlines()[-1] == str(folder)
     end = reached + 30
     settings = ("--set", f"training.steps={end}")
     assert run("train", "--resume", folder, *settings).exit_code == 0
     assert steps_logged(folder)[-1]["step"] == end
 
 
-@pytest.mark.parametrize("sampling", ["random", "sequential"])
+@pytest.mark.parametrize("sampling", ["random", pytest.param("sequential", marks=pytest.mark.long)])
 def test_killed_and_resumed_equals_whole(text_file: Path, tmp_path: Path, sampling: str) -> None:
     """A killed and resumed run has the log and samples of a whole one, across processes."""
     arguments = (
@@ -371,7 +360,8 @@ def test_damaged_checkpoint_names_another(trained: Path, tmp_path: Path) -> None
     setting = f"training.start_from={best}"
     refused(run("train", "--resume", folder), "last.safetensors", "cut short", f"--set {setting}")
     text = trained.parent.parent / "text.txt"
-    begun = run("train", "quickstart", "--text", text, "--runs", tmp_path, *SMALL, "--set", setting)
+    sets = (*SMALL, "--set=training.steps=2", "--set", setting)
+    begun = run("train", "quickstart", "--text", text, "--runs", tmp_path, *sets)
     assert begun.exit_code == 0
     best.unlink()
     result = run("train", "--resume", folder)
@@ -380,7 +370,10 @@ def test_damaged_checkpoint_names_another(trained: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has it")
-@pytest.mark.parametrize("arguments", [["eval"], ["generate", "--length", "10000"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [pytest.param(["eval"], marks=pytest.mark.long), ["generate", "--length", "10000"]],
+)
 def test_full_standard_output_is_one_line(trained: Path, arguments: list[str]) -> None:
     """A full disk behind standard output gives an error of one line."""
     with Path("/dev/full").open("w") as full:
@@ -435,9 +428,7 @@ def test_a_folder_that_cannot_be_written(text_file: Path, tmp_path: Path) -> Non
     st.sampled_from(["keep", "unify", "space"]),
     st.sampled_from(["random", "sequential"]),
 )
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_file_trains_or_is_refused(
     tmp_path: Path, content: bytes, unit: str, newlines: str, sampling: str
 ) -> None:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.cli.curve import Point, draw
-from charlm.cli.meaning import choice, learnt_by_heart, too_few
+from charlm.cli.meaning import choice, memorisation_note, too_few, with_choice
+from charlm.prediction.perplexity import Score
 
 POINTS = st.lists(st.floats(0.5, 9), max_size=60).map(
     lambda values: [Point(10 * step, value) for step, value in enumerate(values, 1)]
@@ -23,7 +24,7 @@ def test_a_curve_fits_a_terminal(points: list[Point], has_blocks: bool, width: i
     assert has_blocks or all(line.isascii() for line in lines)
     if lines:
         values = [point.value for point in points]
-        assert lines[1].startswith(f"{max(values):.2f} ")
+        assert lines[1].split(" ")[0] == f"{max(values):.2f}"  # a peak may be between columns
         assert lines[-2].startswith(f"{min(values):.2f} ")
         assert lines[-1].split() == ["10", "step", f"{10 * len(points):,}"]
 
@@ -55,6 +56,21 @@ def test_a_perplexity_is_a_choice() -> None:
     assert choice(math.inf) == "as unsure as a choice among more than a million characters"
 
 
+@pytest.mark.parametrize(
+    ("value", "unknown", "words"),
+    [
+        (9.0, 0, "9.0, as unsure as a choice among 9.0 characters"),
+        (28.0, 0, "28.0, as unsure as a choice among 28.0 characters"),
+        (28.1, 0, "28.1"),
+        (9.0, 66, "9.0"),
+    ],
+)
+def test_some_perplexities_are_no_choice(value: float, unknown: int, words: str) -> None:
+    """Beyond the 28 characters of the vocabulary there is no choice, nor with many unknown ones."""
+    score = Score(nats=100 * math.log(value), characters=100, bytes=100, unknown_characters=unknown)
+    assert with_choice(score, 1, "character", 28) == words
+
+
 def test_few_characters_measure_nothing() -> None:
     assert too_few(14) == "14 characters are too few to measure"
     assert too_few(1, "byte") == "1 byte is too few to measure"
@@ -62,7 +78,13 @@ def test_few_characters_measure_nothing() -> None:
 
 
 def test_a_text_learnt_by_heart_is_told() -> None:
-    said = "learnt by heart: 1.4 on what it read, 944 on what it did not"
-    assert learnt_by_heart(math.log(1.4), math.log(944)) == said
-    assert learnt_by_heart(math.log(2.0), math.log(3.9)) == ""
-    assert learnt_by_heart(None, 1.0) == learnt_by_heart(1.0, None) == ""
+    said = "memorised: 1.4 on its training text, 944 on other text"
+    assert memorisation_note(math.log(1.4), math.log(944)) == said
+    assert memorisation_note(math.log(2.0), math.log(3.9)) == ""
+    assert memorisation_note(None, 1.0) == memorisation_note(1.0, None) == ""
+
+
+def test_the_ends_of_a_curve_have_names() -> None:
+    """A curve over something else than steps says over what."""
+    points = [Point(step, 9 - step) for step in range(9)]
+    assert draw(points, "loss", has_blocks=True, ends=("1", "1,024"))[-1].split() == ["1", "1,024"]

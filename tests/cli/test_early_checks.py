@@ -19,7 +19,6 @@ MISTAKES = {
     "bytes": ["train", "novel.txt", "latin.txt", "--set", "corpus.encoding=utf-8"],
     "empty text": ["train", "empty.txt"],
     "text to download": ["train", "--set", "corpus.builtin=faust"],
-    "standard input": ["train", "-"],
     "globs": ["train", "none/*.txt"],
     "run to evaluate": ["eval", "runs/none"],
     "text to evaluate": ["eval", "runs/old", "--text", "novl.txt"],

@@ -1,5 +1,6 @@
 """The help, short options, completion, and errors of unknown options."""
 
+import itertools
 import json
 import re
 import shlex
@@ -19,6 +20,8 @@ from charlm.cli.setting_options import SETTING_OPTIONS
 from charlm.config.load import config_keys, config_names
 
 VALUES = {
+    "--records": "csv",
+    "--column": "name",
     "--budget": "9s",
     "--epochs": "2.5",
     "--steps": "3",
@@ -37,6 +40,8 @@ VALUES = {
 def test_option_equals_its_setting(option: str) -> None:
     """An option that sets a key does exactly what `--set` does, and excludes it."""
     key, show = SETTING_OPTIONS[option].key, ["train", "--print-config"]
+    together = {"--records": "corpus.column=name", "--column": "corpus.records=csv"}
+    show += [f"--set={together[option]}"] if option in together else []
     value = VALUES.get(option)
     words = [option] if value is None else [option, value]
     setting = f"--set={key}={'true' if value is None else value}"
@@ -54,7 +59,7 @@ def test_bare_command_prints_its_help() -> None:
         assert alone.stdout == run(*words, "--help").stdout == run(*words, "-h").stdout
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "data get"])
+@pytest.mark.parametrize("name", [*COMMANDS, "data check", "data get"])
 def test_help_fits_a_terminal(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The help has 80 columns, no types of Python, and examples."""
     monkeypatch.setenv("COLUMNS", "80")
@@ -62,8 +67,15 @@ def test_help_fits_a_terminal(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert max(map(len, shown.splitlines())) <= 80
     for noise in ("<bool>", "<list", "<str>", "<int>", "<float>", "default: auto", "[["):
         assert noise not in shown
+    paragraphs = shown.partition("╭")[0].split("\n \n")
+    for paragraph in paragraphs:  # a line ends where the next word does not fit
+        lines = [line.strip() for line in paragraph.strip().splitlines()]
+        for line, following in itertools.pairwise(lines):
+            assert not (line and following) or len(line) + len(following.split()[0]) >= 76
     for example in COMMANDS[name][1] if name in COMMANDS else ():
         assert example in shown
+    words = " ".join(shown.replace("│", " ").split())
+    assert ("only the run folder" in words) == (name == "train") and "(train:" not in shown
     if name == "train":
         panels = re.findall(r"╭─ ([\w ]+?) ─", shown)
         assert panels[:4] == ["Arguments", "Text", "Model", "Training"]
@@ -102,11 +114,11 @@ def test_short_option_in_errors(text_file: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "meant"),
     [
-        ("train --hidden 64", "--set model.hidden_size=64 or --hidden-size"),
-        ("train --lr=1e-3", "--set training.learning_rate=1e-3 or --learning-rate"),
-        ("train --num-layers 2", "--set model.num_layers=2 or --layers"),
+        ("train --hidden 64", "--hidden-size 64 or --set model.hidden_size=64"),
+        ("train --lr=1e-3", "--learning-rate 1e-3 or --set training.learning_rate=1e-3"),
+        ("train --num-layers 2", "--layers 2 or --set model.num_layers=2"),
         ("train --momentum 0.5", "--set training.momentum=0.5"),
-        ("train --dropuot", "--set model.dropout=… or --dropout"),
+        ("train --dropuot", "--dropout … or --set model.dropout=…"),
         ("bench --hidden-size 3", "--set model.hidden_size=3"),
         ("generate --len 4", "use --length"),
         ("eval --jsno", "use --json"),

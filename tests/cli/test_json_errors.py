@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 from support.commands import refused, run
+from typer.main import get_command
 
 from charlm.bench import benchmark
 from charlm.bench.figures import Benchmark
 from charlm.cli import streams
+from charlm.cli.json_errors import asks_for_json
+from charlm.cli.main import app
 from charlm.runs import finding
 
 COMMANDS = ("eval", "bench")
@@ -34,6 +37,42 @@ def test_usage_errors_are_json(command: str) -> None:
     assert result.exit_code == 2
     assert "--jsno" in json.loads(result.stdout)["error"]
     assert run(command, "--jsno").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_json"),
+    [
+        ("eval --json", True),
+        ("eval --dynamic --json", True),
+        ("eval -q --json", True),
+        ("eval --split test --json", True),
+        ("eval --split=test --json", True),
+        ("eval --text --json", False),
+        ("eval --text --json --json", True),
+        ("eval --text=--json", False),
+        ("eval -- --json", False),
+        ("eval --unknown --json", True),
+        ("generate -p --json", False),
+        ("generate --prefix --json", False),
+        ("generate -qp --json", False),
+        ("generate -n5 --json", True),
+        ("generate -p5 --json", True),
+        ("train --seed --json", False),
+        ("bench --cells --json", True),
+        ("evla --json", True),
+        ("eval", False),
+        ("", False),
+    ],
+)
+def test_only_the_flag_asks_for_json(arguments: str, is_json: bool) -> None:
+    """The value of an option is no flag, whatever it is."""
+    assert asks_for_json(arguments.split(), get_command(app)) == is_json
+
+
+def test_json_as_a_prefix_is_text(tmp_path: Path) -> None:
+    result = run("generate", "--runs", tmp_path, "--prefix", "--json")
+    refused(result, "contains no run")
+    assert result.stdout == ""
 
 
 @pytest.mark.parametrize("is_json", [True, False])

@@ -128,10 +128,35 @@ def test_a_line_is_valid_whatever_it_says() -> None:
 
 
 def test_samples_of_bytes_are_valid(text_file: Path) -> None:
-    """A byte model draws bytes that are not UTF-8, and each line is valid all the same."""
+    """A byte model draws bytes that are not UTF-8, but each line is valid."""
     text_file.write_bytes(bytes(range(128, 256)) * 40)
     result = train(text_file, "--set=corpus.unit=byte", "--set=corpus.newlines=keep")
     assert "\ufffd" in events_of(result)[-1]["sample"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_second_ctrl_c_names_the_resume(
+    members: int, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second Ctrl-C stops without saving; one line says how to resume from the last save."""
+    take_step = Trainer.take_step
+
+    def interrupted(self: Trainer, *arguments: Any) -> StepResult:
+        if self.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return take_step(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "take_step", interrupted)
+    result = train(text_file, f"--set=ensemble.members={members}", steps=50)
+    assert result.exit_code == 130
+    assert events_of(result)[-1]["error"].startswith("interrupted; nothing was saved since")
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("stopped; resume from the last checkpoint with `charlm train --resume ")
+    assert "stopped and saved" not in result.stderr
+    (run,) = text_file.parent.glob("runs/*")
+    assert last.endswith(f"{run}`")
 
 
 @pytest.mark.parametrize("ending", [KeyboardInterrupt(), ValueError("a bug")])

@@ -30,16 +30,44 @@ def test_the_table_of_runs(runs: Path, tmp_path: Path) -> None:
         os.utime(path, (path.stat().st_mtime - 7_300,) * 2)
     result = run("runs", "--runs", tmp_path / "runs")
     assert result.exit_code == 0, result.output
-    heading, first, second = result.stdout.splitlines()
+    heading, first, second, meaning = result.stdout.splitlines()
     assert heading.split()[:4] == ["run", "text", "cell", "parameters"]
     score = json.loads(run("eval", runs / "novel-1", "--json").stdout)
     assert second.split() == [
         *("novel-1", "novel.txt", "lstm", f"{score['parameters']:,}"),
-        *(f"{score['bits_per_character']:.4f}", "test", "2", "h", "finished"),
+        *(f"{score['bits_per_character']:.4f}", "?", "test", "2", "h", "finished"),
     ]
+    assert score["characters"] < 1000
+    assert meaning == "? fewer than 1,000 characters, too few to measure"
     assert first.split()[0] == "damaged"
     assert first.split()[-1] == "damaged"
     assert str(damaged / "last.safetensors") in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("protocol", "characters", "signs"),
+    [
+        ("exact: state carried through the whole text", 5_000, ""),
+        ("approximate: 16 streams, each but the first with 256 characters", 5_000, "~"),
+        ("approximate: 2 streams; scored on 1,000 of 5,000 characters", 1_000, "~*"),
+        ("exact: state carried through the whole text; scored on 999 of 5,000", 999, "*?"),
+    ],
+)
+def test_scores_have_signs(
+    protocol: str, characters: int, signs: str, runs: Path, tmp_path: Path
+) -> None:
+    """A score that is approximate, partial or of few characters has a sign, and a line each."""
+    folder = shutil.copytree(runs / "novel-1", tmp_path / "runs" / "novel-1")
+    starts = json.loads((folder / "environment.json").read_text())
+    score = starts[-1]["result"]["score"]
+    score["protocol"], score["characters"] = protocol, characters
+    (folder / "environment.json").write_text(json.dumps(starts))
+    _, row, *meanings = run("runs", "--runs", tmp_path / "runs").stdout.splitlines()
+    assert [word for word in row.split() if not word.strip("~*?")] == ([signs] if signs else [])
+    assert [line[0] for line in meanings] == [*signs]
+    (listed,) = json.loads(run("runs", "--runs", tmp_path / "runs", "--json").stdout)
+    assert listed["characters"] == characters
+    assert (listed["approximate"], listed["partial"]) == ("~" in signs, "*" in signs)
 
 
 def test_runs_as_json(runs: Path) -> None:

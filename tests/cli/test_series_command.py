@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from typer.testing import Result
 
 from charlm.cli.sweeps import parse_seeds, parse_sweep
 from charlm.errors import CharlmError
+from charlm.prediction.timed_scoring import TimeLimit
+from charlm.training import time_budget
 from charlm.training.step_result import StepResult
 from charlm.training.trainer import Trainer
 
@@ -67,6 +70,14 @@ def test_a_series_ends_in_a_table(text_file: Path) -> None:
     best = names[scores.index(min(scores))]
     assert [row.split()[0] for row in rows if row.rstrip().endswith("  best")] == [best]
     assert rows[-1].endswith(f"runs/{best}")
+    heading, generate, compare, score = result.stderr.splitlines()[-4:]
+    paths = [str(Path(rows[-1].split(": ")[1]).parent / name) for name in names]
+    groups = (f"gru={','.join(paths[:2])}", f"lstm={','.join(paths[2:])}")
+    assert heading == "next" and generate.split()[:2] == ["charlm", "generate"]
+    assert generate.endswith(f"/{best}")
+    assert compare.split() == ["charlm", "compare", "--group", groups[0], "--group", groups[1]]
+    assert score.split() == ["charlm", "eval", *paths]
+    assert run(*compare.split()[1:]).exit_code == run(*score.split()[1:]).exit_code == 0
     assert "4 runs, one after another" in result.stderr
     assert "run 3 of 4" in result.stderr
 
@@ -79,7 +90,10 @@ def test_a_series_without_held_out_text(text_file: Path) -> None:
     assert heading.split() == ["run", "seed", "steps", "training", "perplexity"]
     figures = [float(row.split()[3]) for row in rows[:2]]
     assert all(figure > 1 for figure in figures) and rows[2].startswith("mean of 2 seeds")
-    assert "best" not in result.stdout
+    assert rows[-1] == "no run is the best: no validation loss selects one"
+    *_, compare, score = result.stderr.splitlines()
+    assert compare.startswith("  charlm compare ") and compare.endswith(" --split train")
+    assert run(*shlex.split(score)[1:]).exit_code == 0
 
 
 def test_the_total_budget_is_said_first(text_file: Path) -> None:
@@ -90,7 +104,7 @@ def test_the_total_budget_is_said_first(text_file: Path) -> None:
     assert quiet.exit_code == 0 and quiet.stderr == ""
     assert quiet.stdout.splitlines() == [str(text_file.parent / f"text-s{n}") for n in (0, 1)]
     told = run("train", "quickstart", text_file, *runs[:-1], *arguments)
-    assert "2 runs, one after another, for at most 0.2s in all (0.1s each)" in told.stderr
+    assert "2 runs of 0.1s each, one after another: 0.2s in all" in told.stderr
 
 
 def test_charlm_chooses_for_a_series(text_file: Path) -> None:
@@ -165,7 +179,15 @@ def test_a_diverged_run_is_marked(text_file: Path) -> None:
     [
         (["--seeds=0-1", "--seed=3"], ["--seeds"]),
         (["--sweep=model.cell=gru,lstm", "--cell=gru"], ["--cell is both set and swept"]),
-        (["--sweep=model.cel=gru,lstm"], ["model.cel is not a key; did you mean cell?"]),
+        (["--sweep=model.cel=gru,lstm"], ["model.cel is not a key; did you mean model.cell?"]),
+        (["--sweep", "cell=gru,lstm"], ["cell is not a key; use --sweep model.cell=gru,lstm"]),
+        (["--sweep", "layers=1, 2"], ["use --sweep model.num_layers=1,2"]),
+        (["--sweep", "seed=1,2"], ["use --seeds 1,2"]),
+        (["--seed", "0-2"], ["--seed is 0-2: a run has one value", "--seeds 0-2"]),
+        (["--seed", "0,3"], ["--seed is 0,3: a run has one value", "--seeds 0,3"]),
+        (["--cell", "gru,lstm"], ["--cell is gru,lstm: a run has", "--sweep model.cell=gru,lstm"]),
+        (["--set", "model.cell=gru,lstm"], ["--sweep model.cell=gru,lstm"]),
+        (["--layers", "1,2", "--seeds=0-1"], ["--sweep model.num_layers=1,2"]),
         (["--seeds=0-1", "--resume=x"], ["cannot be combined with --resume"]),
         (["--seeds=0-1", "--print-config"], ["--print-config"]),
     ],
@@ -175,3 +197,19 @@ def test_a_mistake_in_a_series_is_one_line(
 ) -> None:
     refused(train(text_file, *arguments), *words)
     assert not (text_file.parent / "runs").exists()
+
+
+def test_other_validations_have_a_remedy(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that were validated on different characters have no best; a command compares them."""
+    limits = iter((50, 20))
+    monkeypatch.setattr(time_budget, "characters_in", lambda *_: next(limits))
+    monkeypatch.setattr(TimeLimit, "choose", lambda *_: (1, None))
+    result = train(text_file, "--seeds=0-1", "--set=training.budget=9m")
+    assert result.exit_code == 0, result.output
+    mean = next(line for line in result.stdout.splitlines() if line.startswith("mean of 2"))
+    assert mean.count("±") == 2  # of the test split
+    table, command = result.stdout.split("no run is the best: ")
+    assert command.startswith("the runs are validated on different characters of the text")
+    runs = " ".join(str(text_file.parent / "runs" / f"text-s{seed}") for seed in (0, 1))
+    assert f"  charlm eval {runs} --split validation" in command.splitlines()
+    assert "best" not in table + command

@@ -41,9 +41,10 @@ from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from charlm.runs.folder import RunFolder
+from charlm.runs.network_choice import NETWORK_LOSSES
 from charlm.suggestions import did_you_mean_path
 from charlm.training.events import Advised, Event, Finished, NetworkBegins
-from charlm.training.fine_tuning import NETWORK_LOSSES, read_start
+from charlm.training.fine_tuning import read_start
 
 
 @pytest.fixture(scope="module")
@@ -328,7 +329,7 @@ def test_run_begins_by_naming_its_limits(text_file: Path, tmp_path: Path) -> Non
     folder = done.stdout.splitlines()[-1]
     again = run("train", "--resume", folder, "--set=training.epochs=3")
     assert "at most 3 epochs, or 1 step or 1h30m if that is sooner" in again.stderr
-    assert "the run is finished" in again.stderr
+    assert "finished at its limit of 1 step; extend it with --set training.steps=2" in again.stderr
     assert RunFolder(Path(folder)).read_config() is not None
 
 
@@ -454,7 +455,7 @@ def test_option_and_setting_of_one_key() -> None:
 @example(r"a\\n")
 @example(r"\section{\textit}")
 def test_escapes_are_what_they_stand_for(text: str) -> None:
-    """Each text can be written, and without a backslash it stays as it is."""
+    """Each text can be written, and without a backslash it is unchanged."""
     written = text.replace("\\", r"\\").replace("\n", r"\n").replace("\t", r"\t")
     assert expand_escapes(written) == text
     if not re.search(r"\\[ntr\\]", text):
@@ -462,7 +463,7 @@ def test_escapes_are_what_they_stand_for(text: str) -> None:
 
 
 def test_stop_takes_escapes(small_run: Path) -> None:
-    """A line of the sample ends where the stop says so."""
+    """The sample ends at the text of --stop."""
     arguments = ["generate", small_run, "--seed", 1, "--length", 2000]
     whole = run(*arguments, "--prefix", "The\n").stdout
     first = whole.removeprefix("The\n").partition("\n")[0]

@@ -1,12 +1,12 @@
 """The line of progress: fields, bar, speed and the time left."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from charlm.cli.pace import Pace
-from charlm.cli.status_line import Field, bar, fitted
+from charlm.cli.status_line import Field, bar, join_fitting
 from charlm.formatting import short_count
 
 FIELDS = st.lists(
@@ -17,7 +17,7 @@ FIELDS = st.lists(
 @given(FIELDS, st.integers(0, 120))
 def test_fields_are_whole_or_absent(fields: list[Field], width: int) -> None:
     """A line consists of whole fields in their order, fits, and has no blanks at its ends."""
-    line = fitted(fields, width)
+    line = join_fitting(fields, width)
     assert line == line.strip()
     assert cell_len(line) <= width
     rest = iter(field.text for field in fields)
@@ -28,10 +28,10 @@ def test_fields_are_whole_or_absent(fields: list[Field], width: int) -> None:
 def test_a_field_yields_to_lower_ranks(fields: list[Field]) -> None:
     """A narrower line loses fields; one of the lowest rank stays as long as it fits alone."""
     texts = [field.text for field in fields if field.text]
-    assert fitted(fields, None) == "  ".join(texts)
+    assert join_fitting(fields, None) == "  ".join(texts)
     if texts:
         lowest = min((field for field in fields if field.text), key=lambda field: field.rank)
-        assert lowest.text in fitted(fields, cell_len(lowest.text))
+        assert lowest.text in join_fitting(fields, cell_len(lowest.text))
 
 
 @pytest.mark.parametrize("has_blocks", [True, False])
@@ -47,6 +47,7 @@ def test_a_bar_has_20_to_30_cells(has_blocks: bool) -> None:
         assert has_blocks or all(one.isascii() for one in bars)
 
 
+@example([1.0, 1.0], 0.0, 50.0, 10.0)
 @given(
     st.lists(st.floats(0.01, 20), min_size=1, max_size=40),
     st.floats(0, 0.5),

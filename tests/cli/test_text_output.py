@@ -5,16 +5,20 @@ import os
 import subprocess
 import sys
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from support.properties import examples
 from typer.testing import CliRunner, Result
 
 import charlm
 from charlm.cli.console import PlainConsole
+from charlm.cli.generate import generate
 from charlm.cli.main import app
 from charlm.cli.terminal import for_terminal, generated_for_terminal
 from charlm.config.schema import Config, CorpusConfig, GenerationConfig, ModelConfig
@@ -94,7 +98,7 @@ def test_several_samples_are_the_drawn_bytes(of_bytes: Path, tmp_path: Path) -> 
 def test_a_prefix_is_normalised_once(
     of_characters: Path, samples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is written is what the model reads: one decoding gives both."""
+    """The written text is the text that the model reads: one decoding gives both."""
     read: list[str] = []
 
     def note(text: str, config: CorpusConfig) -> str:
@@ -112,7 +116,7 @@ def test_a_prefix_is_normalised_once(
 @example(prefix=rb"\textbf{the rain")
 @example(prefix=rb"C:\new\table")
 @example(prefix=rb"printf('\\n\n')")
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_byte_prefix_comes_back_unchanged(of_bytes: Path, prefix: bytes) -> None:
     """A byte model reads any prefix and writes it back unchanged."""
     predictor = load(of_bytes)
@@ -260,7 +264,7 @@ def test_pipe_gets_sample_and_names_exactly(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("members", [1, 2])
 def test_samples_have_the_bytes_drawn(members: int, tmp_path: Path) -> None:
-    """What a byte model draws in training is written as it is, in each log and to a pipe."""
+    """What a byte model draws in training is written unchanged, in each log and to a pipe."""
     (text := tmp_path / "text").write_bytes(RAW * 300)
     settings = ["corpus.unit=byte", "training.steps=2", "training.budget=null"]
     settings += ["model.hidden_size=8", f"ensemble.members={members}"]
@@ -290,6 +294,31 @@ def test_a_terminal_shows_raw_bytes_as_one_sign() -> None:
     PlainConsole(file=stream).print_generated("é\udcff\udcc3\udca9")
     stream.seek(0)
     assert stream.read() == "é\ufffdé\n"
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+@pytest.mark.parametrize(("pieces", "ends_line"), [([b"ab"], False), ([b"a", b"\n"], True)])
+def test_an_interruption_ends_the_line(
+    pieces: list[bytes],
+    ends_line: bool,
+    is_terminal: bool,
+    of_characters: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-C during `generate` gives the prompt of a terminal its own line."""
+
+    def interrupted(*_: Any, **__: Any) -> Iterator[bytes]:
+        yield from pieces
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("charlm.prediction.generation.generate_bytes", interrupted)
+    stream = _Stream(is_terminal)
+    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        generate(of_characters, quiet=True)
+    text = b"".join(pieces) + b"\n" * (is_terminal and not ends_line)
+    stream.seek(0)
+    assert stream.read() == text.decode()
 
 
 class _Stream(io.TextIOWrapper):

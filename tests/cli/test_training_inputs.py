@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from support.commands import command, refused, run
+from support.streams import Interrupting, charlm_with, stream, text_to
 from support.texts import TEXT
 
 from charlm.config.load import config_names, load_config
@@ -91,7 +92,7 @@ def test_own_limit_replaces_the_default(limits: dict[str, int], has_budget: bool
 
 def test_text_alone_lets_charlm_choose(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A text without a config is trained as with `--auto`, and the first lines say so."""
-    monkeypatch.setattr(auto, "_EPOCH_LIMIT", 1.0)
+    monkeypatch.setattr(auto, "EPOCH_LIMIT", 1.0)
     result = run("train", "novel.txt", "--set=ensemble.members=1", "--set=ensemble.student=0")
     assert result.exit_code == 0, result.output
     first, second, *_ = result.stderr.splitlines()
@@ -153,7 +154,7 @@ def interrupted(arguments: list[str], moment: str) -> "subprocess.CompletedProce
 
 
 def test_ctrl_c_before_training(here: Path) -> None:
-    """Ctrl-C before training leaves nothing and says so."""
+    """Ctrl-C before training leaves nothing, and a line says that nothing was saved."""
     ended = interrupted(["train", "novel.txt"], "Ctrl-C")
     assert ended.returncode == 130
     assert "stopped before the first step; nothing was saved" in ended.stderr
@@ -161,11 +162,12 @@ def test_ctrl_c_before_training(here: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["(best)", "network 2", "building"])
-def test_ctrl_c_leaves_a_model(here: Path, moment: str) -> None:
+def test_ctrl_c_leaves_a_model(here: Path, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once training begins, Ctrl-C at any time leaves a model that generates."""
-    ended = interrupted(
-        ["train", "novel.txt", "--budget", "3s", "--set=ensemble.members=2"], moment
-    )
-    assert ended.returncode == 130, ended.stderr
-    assert "charlm train --resume runs/novel-1" in ended.stderr
+    messages = Interrupting(moment)
+    arguments = ["train", "novel.txt", "--steps=20", "--set=ensemble.members=2"]
+    arguments.append("--set=training.validate_every=5")
+    with monkeypatch.context() as patch:
+        assert charlm_with(patch, arguments, stream()[1], text_to(messages)) == 130
+    assert "charlm train --resume runs/novel-1" in messages.held.decode()
     assert run("generate", "runs/novel-1", "--length", 5).exit_code == 0

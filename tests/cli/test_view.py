@@ -37,7 +37,7 @@ FIELD = (
 
 
 class Clock:
-    """A clock that is so many seconds later at each look."""
+    """A clock that advances by a number of seconds at each reading."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = count(0.0, seconds)
@@ -234,7 +234,7 @@ def test_a_screen_gets_what_it_can_show(
 def test_an_ascii_screen_gets_ascii(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bar and curve are ASCII where the locale is: Python writes UTF-8 there all the same."""
+    """Bar and curve are ASCII where the locale is: Python writes UTF-8 there nevertheless."""
     monkeypatch.setattr("locale.getencoding", lambda: "ANSI_X3.4-1968")
     settings = ("training.steps=10", "training.validate_every=2", "training.learning_rate=0.02")
     out, err, _ = watch(text_file, tmp_path, *settings)
@@ -308,7 +308,7 @@ def test_the_next_commands_run(text_file: Path, tmp_path: Path) -> None:
 
 
 def test_a_short_text_is_no_measurement(tmp_path: Path) -> None:
-    """Beside a perplexity stands its meaning; a score of few characters says so, in eval, too."""
+    """The meaning of a perplexity is printed beside it, or that the characters are too few."""
     (text := tmp_path / "text").write_text("rain and snow\n" * 12)
     settings = ("--set=training.steps=2", "--runs", tmp_path / "runs", "--name", "short")
     result = run("train", "quickstart", "--text", text, *SMALL, *settings)
@@ -331,7 +331,7 @@ def test_a_text_learnt_by_heart_says_so(tmp_path: Path) -> None:
     """The loss of the last weights on what they read is compared with their last validation."""
     result = learn_by_heart(tmp_path)
     assert result.exit_code == 0, result.output
-    sentence = r"learnt by heart: (\S+) on what it read, (\S+) on what it did not"
+    sentence = r"memorised: (\S+) on its training text, (\S+) on other text"
     note = re.search(sentence, result.stdout)
     assert note, result.stdout
     table = dict(re.findall(r"^(\w+ perplexity) +([\d.]+)", result.stdout, re.MULTILINE))
@@ -339,19 +339,19 @@ def test_a_text_learnt_by_heart_says_so(tmp_path: Path) -> None:
     assert float(note[2].replace(",", "")) > 2 * float(note[1])
     step = re.search(r"best checkpoint, step (\d+)", result.stdout)
     assert step and int(step[1]) < 60
-    assert f"kept is the checkpoint of step {step[1]}" in result.stdout
+    assert f"the checkpoint of step {step[1]} predicts best" in result.stdout
 
 
 def test_eval_says_what_was_learnt_by_heart(tmp_path: Path) -> None:
     """A held-out split is compared with the training loss of the checkpoint; no other text is."""
     result = learn_by_heart(tmp_path)
     last = Path(result.stdout.splitlines()[-1]) / "checkpoints" / "last.safetensors"
-    note = re.search(r"learnt by heart: (\S+) on what it read", run("eval", last).stdout)
+    note = re.search(r"memorised: (\S+) on its training text", run("eval", last).stdout)
     log = (last.parent.parent / "metrics.jsonl").read_text("utf-8").splitlines()
     losses = [loss for line in log if (loss := json.loads(line).get("epoch_loss"))]
     assert note and note[1] == f"{math.exp(losses[-1]):.1f}"
     for options in (("--split", "train"), ("--text", tmp_path / "other"), ("--dynamic",)):
-        assert "by heart" not in run("eval", last, *options).stdout
+        assert "memorised" not in run("eval", last, *options).stdout
 
 
 def test_a_run_without_split_scores_what_it_read(text_file: Path, tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.configs import KEYS, SECTIONS, load_text, texts
+from support.properties import examples
 
 from charlm.config.load import load_config, make_config, override
 from charlm.config.schema import Config
@@ -45,7 +46,7 @@ nearly_configs = st.dictionaries(
 @example(keys={"corpus": {"split": [math.nan, 1.0, 0.0]}})
 @example(keys={"corpus": {"split": 10**400}})
 @example(keys={"training": {"budget": datetime.date(2001, 12, 14)}})
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_junk_is_a_config_or_a_config_error(keys: Any) -> None:
     try:
         config = make_config(keys, "a test")
@@ -67,7 +68,7 @@ yaml_like = st.lists(yaml_pieces | st.text(max_size=3), max_size=12).map("".join
 
 
 @given(text=yaml_like | st.text())
-@settings(max_examples=400, deadline=None)
+@examples(400)
 def test_any_text_gives_config_or_error(text: str, scratch: Path) -> None:
     """Any text as a config file gives a config or a ConfigError."""
     try:
@@ -77,7 +78,7 @@ def test_any_text_gives_config_or_error(text: str, scratch: Path) -> None:
 
 
 @given(data=st.binary(max_size=100))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_any_bytes_give_config_or_error(data: bytes, scratch: Path) -> None:
     """Any bytes as a config file give a config or a ConfigError."""
     (scratch / "bytes.yaml").write_bytes(data)
@@ -92,7 +93,7 @@ def test_any_bytes_give_config_or_error(data: bytes, scratch: Path) -> None:
     | yaml_like
     | st.text(st.characters(exclude_categories=()))
 )
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_any_setting_gives_config_or_error(setting: str) -> None:
     """Any setting gives a config or a ConfigError."""
     try:
@@ -102,7 +103,9 @@ def test_any_setting_gives_config_or_error(setting: str) -> None:
 
 
 @given(name=texts | yaml_like)
-@settings(max_examples=100, deadline=None)
+@examples(100)
+@example(name="~\x00")
+@example(name="~\ud800/x")
 def test_any_name_gives_config_or_error(name: str) -> None:
     """Any name of a config gives a config or a ConfigError."""
     try:

@@ -31,7 +31,7 @@ def test_all_mistakes_are_listed_at_once(
         "run.yaml: 11 mistakes: ",
         "modle is not a key; did you mean model?",
         "model.cell is 'gruu'",
-        "model.hiden_size is not a key; did you mean hidden_size?",
+        "model.hiden_size is not a key; did you mean model.hidden_size?",
         "model.num_layers is -2",
         "corpus.split is",
         "corpus.unit is 'word'",
@@ -183,7 +183,7 @@ def test_mistakes_in_settings_are_listed() -> None:
     """Mistakes in several settings are listed at once."""
     with pytest.raises(ConfigError) as caught:
         override(Config(), ["model.cell=x", "model.cel=gru", "batches.batch_size=0"])
-    for expected in ["model.cell is 'x'", "did you mean cell?", "batches.batch_size is 0"]:
+    for expected in ["model.cell is 'x'", "did you mean model.cell?", "batches.batch_size is 0"]:
         assert expected in str(caught.value)
 
 

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.configs import SECTIONS, SHIPPED, load_text, texts
+from support.properties import examples
 
 from charlm.config.load import load_config, to_yaml
 from charlm.config.schema import (
@@ -150,6 +151,6 @@ def drawn_configs(draw: st.DrawFn) -> Config:
 
 
 @given(config=drawn_configs())
-@settings(max_examples=80, deadline=None)
+@examples(80)
 def test_any_config_survives_printing(config: Config, scratch: Path) -> None:
     assert load_text(scratch, to_yaml(config)) == config

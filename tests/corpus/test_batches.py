@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.properties import examples
 
 from charlm.config.schema import BatchesConfig
 from charlm.corpus.batch_iterator import Batch, Position
@@ -90,7 +91,7 @@ def columns(epoch: list[Batch]) -> list[list[int]]:
 
 @each_sampling
 @given(shape=shapes)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_targets_follow_the_inputs(sampling: str, shape: Shape) -> None:
     """Targets are the characters after the inputs."""
     batches = batches_of(sampling, shape)
@@ -110,7 +111,7 @@ def test_targets_follow_the_inputs(sampling: str, shape: Shape) -> None:
 
 @each_sampling
 @given(shape=shapes)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_no_target_twice_in_an_epoch(sampling: str, shape: Shape) -> None:
     """No character is a target twice in an epoch."""
     epoch = epoch_of(batches_of(sampling, shape))
@@ -122,7 +123,7 @@ def test_no_target_twice_in_an_epoch(sampling: str, shape: Shape) -> None:
 @given(shape=drawn_shapes(longest=80))
 @example(shape=Shape(length=4, batch_size=2, sequence_length=1, seed=0))
 @example(shape=Shape(length=1000, batch_size=64, sequence_length=35, seed=0))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_every_character_becomes_a_target(sampling: str, shape: Shape) -> None:
     """Every character but the first is a target sooner or later."""
     batches = batches_of(sampling, shape)
@@ -134,7 +135,7 @@ def test_every_character_becomes_a_target(sampling: str, shape: Shape) -> None:
 
 @each_sampling
 @given(shape=shapes)
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_epochs_are_counted_in_fractions(sampling: str, shape: Shape) -> None:
     """The epochs taken are counted in fractions."""
     batches = batches_of(sampling, shape)
@@ -156,7 +157,7 @@ def batches_of_position(sampling: str, shape: Shape, position: Position) -> Batc
 
 @each_sampling
 @given(shape=shapes, before=st.integers(0, 12), after=st.integers(1, 12))
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_a_saved_position_continues_exactly(
     sampling: str, shape: Shape, before: int, after: int
 ) -> None:
@@ -173,7 +174,7 @@ def test_a_saved_position_continues_exactly(
 
 @each_sampling
 @given(shape=shapes, before=st.integers(0, 12), after=st.integers(0, 12))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_a_used_iterator_can_go_back(sampling: str, shape: Shape, before: int, after: int) -> None:
     """A used iterator can go back to a position."""
     batches = batches_of(sampling, shape)
@@ -186,7 +187,7 @@ def test_a_used_iterator_can_go_back(sampling: str, shape: Shape, before: int, a
 
 @each_sampling
 @given(shape=shapes)
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_the_seed_determines_the_batches(sampling: str, shape: Shape) -> None:
     """The same seed gives the same batches whatever the global state."""
     first = plain_list(batches_of(sampling, shape), 6)
@@ -217,7 +218,7 @@ def test_a_text_too_short_for_a_batch(sampling: str, batch_size: int, sequence_l
     """A text too short for a batch is an error and one character more is not."""
     least = shortest(sampling, batch_size, sequence_length)
     for length in range(least):
-        with pytest.raises(CorpusError, match=rf"{length} characters.*batches\.\w+ or add text"):
+        with pytest.raises(CorpusError, match=rf"{length} characters?,.*batches\.\w+ or add text"):
             batches_of(sampling, Shape(length, batch_size, sequence_length, seed=0))
     batches = batches_of(sampling, Shape(least, batch_size, sequence_length, seed=0))
     assert all(batch.inputs.numel() for batch in islice(batches, 3))
@@ -310,7 +311,7 @@ def test_golden_batches(keys: dict[str, Any], digest: str) -> None:
 
 
 @given(shape=shapes)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_random_windows_tile_the_text(shape: Shape) -> None:
     """Random windows tile the text from one offset each once."""
     batches = batches_of("random", shape)
@@ -325,7 +326,7 @@ def test_random_windows_tile_the_text(shape: Shape) -> None:
 
 
 @given(shape=shapes)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_random_batches_are_full(shape: Shape) -> None:
     """Random batches are full but the last and never continue."""
     epoch = epoch_of(batches_of("random", shape))
@@ -348,7 +349,7 @@ def test_random_windows_are_reordered() -> None:
 
 
 @given(shape=shapes)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_sequential_batches_are_adjacent(shape: Shape) -> None:
     """Successive sequential batches are adjacent."""
     batches = batches_of("sequential", shape)
@@ -360,7 +361,7 @@ def test_sequential_batches_are_adjacent(shape: Shape) -> None:
 
 
 @given(shape=shapes)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_sequential_columns_waste_little(shape: Shape) -> None:
     """Sequential columns join to a segment of the text that wastes little."""
     batches = batches_of("sequential", shape)

@@ -182,7 +182,7 @@ def test_another_content_is_encoded_again(
     But for files so long that to read them each time would cost more than it is worth.
     """
     if limit is not None:
-        monkeypatch.setattr("charlm.corpus.cache._MOST_DIGESTED_BYTES", limit)
+        monkeypatch.setattr("charlm.corpus.cache._MAX_DIGESTED_BYTES", limit)
     path = tmp_path / "text"
     path.write_text("".join(f"{number} of many, " for number in range(500)))
     first = build_corpus(config_of(path, vocabulary_from="all"))
@@ -216,7 +216,7 @@ def test_unguarded_ids_are_on_the_disk_first(
     limit: int, cached_text: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ids that no digest guards are on the disk before they take their place."""
-    monkeypatch.setattr("charlm.corpus.cache._MOST_DIGESTED_BYTES", limit)
+    monkeypatch.setattr("charlm.corpus.cache._MAX_DIGESTED_BYTES", limit)
     synced: list[tuple[str, int]] = []
 
     def note(path: Path) -> None:
@@ -238,6 +238,9 @@ FORGED: dict[str, Callable[[dict[str, Any]], object]] = {
     "hapaxes in words": lambda about: about.update(hapaxes=["x"]),
     "a hapax in halves": lambda about: about.update(hapaxes=[1.5]),
     "a hapax beyond the vocabulary": lambda about: about.update(hapaxes=[10**6]),
+    "line ends in words": lambda about: about.update(line_ends=["x"]),
+    "negative line ends": lambda about: about.update(line_ends=[[-1, 1, 1]]),
+    "uncounted line ends": lambda about: about.update(line_ends=3),
     "a smaller vocabulary": lambda about: about["vocabulary"].update(symbols=[10, 97]),
     "more unknown than there are": lambda about: about["splits"]["test"].__setitem__(1, 999),
     "an unknown less": lambda about: about["splits"]["test"].__setitem__(1, -1),

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from support.corpora import FORMS, MARK, any_character, any_text, awkward, blocks, read
+from support.properties import examples
 
 from charlm.corpus.file_kinds import kind_of, mismatch
 from charlm.errors import CorpusError
@@ -36,7 +37,7 @@ def processed(text: str, newlines: str, form: str) -> str:
 @example(text="a\r\n", newlines="unify", form="none", block=2)
 @example(text="a\rb\r", newlines="space", form="none", block=1)
 @example(text="\r\r\n\n", newlines="unify", form="NFC", block=1)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_a_file_read_in_pieces(
     encoding: str, text: str, newlines: str, form: str, block: int, scratch: Path
 ) -> None:
@@ -51,7 +52,7 @@ def test_a_file_read_in_pieces(
 
 
 @given(data=st.binary(max_size=60), block=blocks)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_bytes_are_read_as_they_are(data: bytes, block: int, scratch: Path) -> None:
     path = scratch / "text"
     path.write_bytes(data)
@@ -61,12 +62,13 @@ def test_bytes_are_read_as_they_are(data: bytes, block: int, scratch: Path) -> N
 @given(texts=st.lists(any_text, min_size=1, max_size=4), limit=st.integers(1, 20), block=blocks)
 @example(texts=["abcdefghijk", "lmn"], limit=3, block=5)
 @example(texts=["abc", "def", "ghi"], limit=5, block=2)
-@settings(max_examples=60, deadline=None)
+@example(texts=["\ud800\ufeff"], limit=1, block=1)
+@examples(60)
 def test_max_characters_is_the_beginning(
     texts: list[str], limit: int, block: int, scratch: Path
 ) -> None:
     """`max_characters` is the beginning of all files."""
-    texts = [text.lstrip(MARK).encode(errors="ignore").decode() for text in texts]
+    texts = [text.encode(errors="ignore").decode().lstrip(MARK) for text in texts]
     files = [scratch / str(number) for number in range(len(texts))]
     for path, text in zip(files, texts, strict=True):
         path.write_text(text, "utf-8", newline="")
@@ -112,7 +114,7 @@ def test_a_second_byte_order_mark_stays(encoding: str, block: int, tmp_path: Pat
     form=st.sampled_from(["none", "NFC"]),
     block=blocks,
 )
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_a_wrong_byte_is_named_by_its_place(
     encoding: str,
     wrong: bytes,
@@ -152,7 +154,7 @@ def test_a_byte_order_mark_shifts_no_place(
     beginning=st.sampled_from([b"\xe2", b"\xe2\x82", b"\xf0\x9f\x98"]),
     block=blocks,
 )
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_a_file_that_ends_inside_a_character(
     text: str, beginning: bytes, block: int, scratch: Path
 ) -> None:
@@ -173,7 +175,7 @@ def test_utf_16_without_a_byte_order_mark(tmp_path: Path) -> None:
 
 
 @given(text=any_text, block=blocks)
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_a_gzipped_file_reads_as_the_plain_one(text: str, block: int, scratch: Path) -> None:
     data = text.encode(errors="ignore")
     plain, packed = scratch / "text", scratch / "text.gz"
@@ -183,7 +185,7 @@ def test_a_gzipped_file_reads_as_the_plain_one(text: str, block: int, scratch: P
 
 
 @given(place=st.integers(0), change=st.integers(1, 255), cut=st.booleans(), block=blocks)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_a_damaged_gzip_file(place: int, change: int, cut: bool, block: int, scratch: Path) -> None:
     """A damaged gzip file is an error or harmless but never another text."""
     text = "A line, and another one like it.\n" * 5 + "你好"

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from support.languages import CASES, LEGACY, SENTENCES, text_in
+from support.properties import examples
 
 from charlm.config.load import load_config, override
 from charlm.config.schema import Config, CorpusConfig
@@ -49,7 +50,7 @@ def text_of(config: CorpusConfig) -> str:
 
 @pytest.mark.parametrize(("encoding", "language"), CASES)
 def test_an_older_encoding(encoding: str, language: str, tmp_path: Path) -> None:
-    """A text in an older encoding gives its characters, and one line that says so."""
+    """A text in an older encoding gives its characters, and one line names the encoding."""
     text = text_in(encoding, language)
     path = written(tmp_path / "novel.txt", text.encode(encoding))
     with pytest.warns(CorpusWarning) as warned:
@@ -91,7 +92,7 @@ def test_utf_8_is_not_reported(tmp_path: Path) -> None:
     length=st.integers(1, 400),
     english=st.integers(0, 3),
 )
-@settings(max_examples=200)
+@examples(200)
 @quiet
 def test_no_text_is_garbled(
     case: tuple[str, str], start: int, length: int, english: int, scratch: Path
@@ -117,7 +118,7 @@ def test_no_text_is_garbled(
     place=st.integers(0, len(FRENCH)), wrong=st.sampled_from([b"\xff", b"\xe9", b"\xc3", b"\x92"])
 )
 @example(place=len(FRENCH), wrong=b"\xe2\x80")
-@settings(max_examples=60)
+@examples(60)
 def test_damaged_utf_8_is_not_an_older_encoding(place: int, wrong: bytes, scratch: Path) -> None:
     """One wrong byte does not make UTF-8 another encoding: the error has its place."""
     start = FRENCH[:place].encode()
@@ -240,7 +241,7 @@ def test_an_encoding_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_every_candidate_is_a_config_encoding() -> None:
-    """A recognised name is one that a config takes, spelt as it is."""
+    """A recognised name is valid in a config without a change of spelling."""
     for encoding in LEGACY:
         data = SENTENCES[LEGACY[encoding][0]].encode(encoding, "ignore")
         for reading in readings(data):

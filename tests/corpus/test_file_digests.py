@@ -135,7 +135,7 @@ def test_the_memory_of_digests_is_bounded(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The memory of digests is bounded and keeps the newest."""
-    monkeypatch.setattr("charlm.corpus.file_digests._MOST_FILES", 2)
+    monkeypatch.setattr("charlm.corpus.file_digests._MAX_FILES", 2)
     paths = [tmp_path / name for name in "abc"]
     for path in paths:
         path.write_text("a text of some length" * 9)
@@ -150,8 +150,8 @@ def test_a_text_that_changes_during_reading(
 ) -> None:
     """A text that changes while it is read is an error."""
 
-    def disturbed(*read: Any) -> Iterator[Symbols]:
-        yield from read_symbols(*read)
+    def disturbed(*read: Any, **options: Any) -> Iterator[Symbols]:
+        yield from read_symbols(*read, **options)
         time.sleep(0.05)
         with cached_text.open("a") as file:
             file.write("more")

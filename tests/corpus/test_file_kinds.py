@@ -10,11 +10,13 @@ import tarfile
 import wave
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from support.properties import examples
 
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.builder import build_corpus
@@ -54,7 +56,7 @@ texts = st.text(characters, min_size=1, max_size=200) | st.lists(
 @example(text="OggS and fLaC are formats of audio files.\n", encoding="latin-1")
 @example(text="\N{LATIN CAPITAL LETTER A WITH MACRON}", encoding="utf-32-be")
 @example(text="fLaC is the one without loss.\n", encoding="utf-8")
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_the_right_encoding_raises_no_alarm(text: str, encoding: str) -> None:
     """A text that is read in its own encoding raises no alarm."""
     data = text.encode(encoding, "ignore")
@@ -73,7 +75,7 @@ def test_a_text_that_begins_like_a_format(number: str, rest: str) -> None:
 
 @given(sentences=st.lists(st.sampled_from(SENTENCES), min_size=15, max_size=40))
 @pytest.mark.parametrize("encoding", WIDE)
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_wide_text_without_a_mark(encoding: str, sentences: list[str]) -> None:
     """Wide text without a mark is recognised in both byte orders."""
     kind = kind_of("".join(sentences).encode(encoding))
@@ -130,9 +132,9 @@ def _wave() -> bytes:
 
 
 def _database() -> bytes:
-    connection = sqlite3.connect(":memory:")
-    connection.execute("create table texts (text)")
-    return bytes(connection.serialize())
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("create table texts (text)")
+        return bytes(connection.serialize())
 
 
 STREAM = lzma.compress(TEXT.encode())  # stands for whatever a format has packed

@@ -128,7 +128,7 @@ def test_the_command_line_warns_if_quiet(folder: Path) -> None:
     """
     text = f"--text={folder / 'a.txt'}"
     steps = ("--set=training.steps=1", "--set=training.budget=null", "--set=model.hidden_size=8")
-    command = ("train", text, text, *steps, "--runs", str(folder / "runs"))
+    command = ("train", "quickstart", text, text, *steps, "--runs", str(folder / "runs"))
     for quiet in ([], ["--quiet"]):
         result = CliRunner().invoke(app, [*command, *quiet])
         assert result.exit_code == 0

@@ -212,7 +212,7 @@ def test_an_extended_model_learns_fast(tmp_path: Path) -> None:
     common += ["--set=training.validate_every=null"]
     start = train(base, tmp_path, *common, "--name", "base", steps=100)
     extend = [EXTEND, f"--set=training.start_from={start}"]
-    for steps in (25, 250):
+    for steps in (25, 150):
         losses, scores = {}, {}
         for name, begin in {"extended": extend, "new": []}.items():
             names = ("--name", f"{name}-{steps}")
@@ -241,7 +241,7 @@ def test_an_extending_run_is_resumed_exactly(latin: Path, cyrillic: Path, tmp_pa
 def test_a_score_names_unknown_characters(latin: Path, cyrillic: Path) -> None:
     """What the vocabulary does not hold is said with a score.
 
-    A foreign text may be scored: bits per byte are fair, and the protocol says so.
+    A foreign text may be scored: bits per byte are fair, and the protocol states the method.
     """
     score = json.loads(run("eval", latin, "--text", cyrillic, "--json").stdout)
     assert score["unknown_characters"] > 0.7 * score["characters"]

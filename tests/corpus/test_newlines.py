@@ -57,7 +57,7 @@ def test_files_of_all_systems_read_alike(
     text: str, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A text is the same, whichever system wrote its line ends; the splits of it too."""
-    monkeypatch.setattr("charlm.corpus.decoding._BLOCK_BYTES", block)
+    monkeypatch.setattr("charlm.corpus.blocks._BLOCK_BYTES", block)
     monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
     path = written(tmp_path / "novel.txt", text)
     expected = LINES * (text.count("rain") // 10)
@@ -82,6 +82,17 @@ def test_converted_line_ends_are_reported(text: str, said: str, tmp_path: Path) 
     with pytest.warns(CorpusWarning) as warned:
         build_corpus(config_of(path))
     assert [str(one.message) for one in warned] == [f"{path}: {said} read as newlines"]
+
+
+def test_line_ends_are_reported_each_time(tmp_path: Path) -> None:
+    """A corpus from the cache is reported as a new one is, under the name of its file today."""
+    path = written(tmp_path / "novel.txt", BOTH)
+    for name in ("novel.txt", "novel.txt", "moved.txt"):
+        path = path.rename(tmp_path / name)
+        with pytest.warns(CorpusWarning) as warned:
+            build_corpus(config_of(path))
+        said = f"{path}: 20 Windows line ends and 20 old Mac line ends read as newlines"
+        assert [str(one.message) for one in warned] == [said]
 
 
 def test_the_line_ends_of_many_files(tmp_path: Path) -> None:

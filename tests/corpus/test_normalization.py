@@ -5,9 +5,10 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.corpora import FORMS, Form, blocks, read
+from support.properties import examples
 
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.decoding import as_read
@@ -36,7 +37,7 @@ joining_text = (
 @example(text="e" + "\u0301\u0327" * 60 + "e", block=3)
 @example(text="\u1100\u1161\u11a8" * 20, block=1)
 @example(text="가\u11a8" * 20, block=1)
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_a_normal_form_in_pieces(form: Form, text: str, block: int, scratch: Path) -> None:
     """A normal form in pieces is that of the whole."""
     path = scratch / "text"
@@ -64,7 +65,7 @@ def test_endless_joins_are_refused(scratch: Path, monkeypatch: pytest.MonkeyPatc
     """Characters that join without an end are refused."""
     path = scratch / "text"
     path.write_text("ᄀ" + "\N{HANGUL JUNGSEONG A}" * 5000, "utf-8")
-    monkeypatch.setattr("charlm.corpus.normalization._MOST_HELD_CHARACTERS", 1000)
+    monkeypatch.setattr("charlm.corpus.normalization._MAX_HELD_CHARACTERS", 1000)
     with pytest.raises(CorpusError, match=r"text: more than 1,000 characters .*normal_form"):
         read(path, normal_form="NFC")
     path.write_bytes(b"+" + b"A" * (3 << 20))

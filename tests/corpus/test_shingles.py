@@ -4,17 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.properties import examples
 
 from charlm.cli.clearing import clear_cache
 from charlm.config.schema import CorpusConfig
 from charlm.corpus import provenance
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.corpus import Corpus
+from charlm.corpus.overlaps import caveats, overlaps
 from charlm.corpus.provenance import records_of
 from charlm.corpus.shingles import PASSAGE_CHARACTERS, count_common, sketch
 from charlm.corpus.vocabulary import Ids, Vocabulary
+from charlm.errors import CorpusNotice
 from charlm.files.locations import cache_folder
 
 LETTERS = Vocabulary(tuple(range(97, 123)))
@@ -30,7 +33,7 @@ def share(of: Ids, ids: Ids, vocabulary: Vocabulary = LETTERS) -> float:
 
 
 @given(st.integers(0, 500), st.integers(0, 500), st.integers(0, 1000))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_short_texts_are_counted_exactly(known: int, new: int, seed: int) -> None:
     """Of short texts every shared passage is counted."""
     text = np.concatenate([some_ids(seed, known), some_ids(seed + 1, new)])
@@ -113,3 +116,41 @@ def test_sketches_go_when_the_cache_is_cleared(
     assert len(list((tmp_path / "cache").glob("corpora/*/*.sketch"))) == 2
     clear_cache()
     assert not list((tmp_path / "cache").glob("corpora/*"))
+
+
+@given(
+    st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=30),
+    st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=30),
+    st.integers(1, 40),
+)
+@examples(40)
+def test_records_are_compared_whole(known: list[str], other: list[str], block: int) -> None:
+    """Of records, however short, those that are equal to a known one are counted."""
+    vocabulary = Vocabulary((10, 97, 98))
+
+    def ids(records: list[str]) -> np.ndarray:
+        return vocabulary.encode_text("\n" + "".join(f"{one}\n" for one in records))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("charlm.corpus.shingles._BLOCK_CHARACTERS", block)
+        counted = count_common(sketch(ids(known), vocabulary, 1), ids(other), vocabulary, 1)
+    assert counted == (sum(one in known for one in other), len(other))
+
+
+def test_a_leak_between_files_is_said(tmp_path: Path) -> None:
+    """A test file of which every fourth name is in the training file has a biased score."""
+    names = {"train": range(100), "test": [*range(10), *range(200, 230)]}
+    for split, numbers in names.items():
+        lines = "".join(f"{number:08b}\n" for number in numbers)
+        (tmp_path / split).write_text(lines)
+    config = CorpusConfig(
+        paths=(str(tmp_path / "train"),), test_paths=(str(tmp_path / "test"),), records="lines"
+    )
+    with pytest.warns(CorpusNotice, match="10 of 40 held-out"):
+        corpus = build_corpus(config)
+    (record,) = records_of(corpus, config)
+    (found,) = overlaps([record], corpus.splits["test"], corpus.vocabulary)
+    assert found.share == 0.25
+    assert caveats([record], [found]) == (
+        "; biased score: the model was trained on about 25 % of it (train)"
+    )

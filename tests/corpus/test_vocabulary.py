@@ -72,6 +72,17 @@ def test_ids_are_a_bijection(known: str, text: str) -> None:
     assert [i == vocabulary.unknown_id for i in ids] == [c not in known for c in text]
 
 
+@pytest.mark.parametrize(("known", "typed", "hint"), [("a", "A", "'a'"), ("ÉB", "é", "'É'")])
+def test_the_other_case_is_named(known: str, typed: str, hint: str) -> None:
+    """A refusal names the other case of a letter, but only if the model knows it."""
+    vocabulary = Vocabulary(tuple(map(ord, sorted(known))))
+    with pytest.raises(VocabularyError, match=rf"{typed}' U\+.* \(the model knows {hint}\), first"):
+        vocabulary.encode_text(typed)
+    with pytest.raises(VocabularyError) as refusal:
+        vocabulary.encode_text("z")
+    assert "knows" not in str(refusal.value)
+
+
 @given(any_text, any_text)
 @settings(deadline=None)
 def test_unknown_characters(known: str, text: str) -> None:

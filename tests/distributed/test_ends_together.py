@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from support.several_processes import (
     charlm_by,
     exit_codes,
     in_step_8,
-    trained_by_one_and_two,
     training,
     when_at,
 )
@@ -27,28 +25,20 @@ from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import RunFolder
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a text, and below `one` and `two` what that many processes made of it."""
-    return trained_by_one_and_two(tmp_path_factory.getbasetemp())
-
-
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_kill_ends_all_processes(place: Path, rank: int) -> None:
+def test_a_kill_ends_all_processes(by_one_and_two: Path, rank: int) -> None:
     """Where a process is killed, the others end with one line."""
-    ended = RunFolder(place / f"killed-{rank}" / "rnn-carried")
+    ended = RunFolder(by_one_and_two / f"killed-{rank}" / "rnn-carried")
     arguments = training(
-        place / "text.txt", ended.path.parent, "rnn-carried", *KINDS["rnn-carried"]
+        by_one_and_two / "text.txt", ended.path.parent, "rnn-carried", *KINDS["rnn-carried"]
     )
     with subprocess.Popen(
         charlm_by(torchrun(2), *arguments), stderr=subprocess.PIPE, text=True
     ) as agent:
         when_at(ended.metrics, 8, lambda: os.kill(worker(agent, rank), signal.SIGKILL))
-        before = time.monotonic()
-        _, messages = agent.communicate(timeout=60)
-        assert time.monotonic() - before < 10
+        _, messages = agent.communicate(timeout=60)  # without the kill they wait 15 minutes
     assert agent.returncode != 0
     said = [line for line in messages.splitlines() if line.startswith("charlm: ")]
     assert len(said) == 1, messages
@@ -59,7 +49,7 @@ def test_a_kill_ends_all_processes(place: Path, rank: int) -> None:
     assert reached - 5 <= saved <= reached
     again = charlm_by(torchrun(2), "train", "--resume", ended.path)
     subprocess.run(again, check=True, timeout=60, capture_output=True)
-    whole = RunFolder(place / "two" / "rnn-carried")
+    whole = RunFolder(by_one_and_two / "two" / "rnn-carried")
     assert lines(ended) == lines(whole)
     assert_same_weights(ended.last, whole.last)
 
@@ -69,11 +59,13 @@ def test_a_kill_ends_all_processes(place: Path, rank: int) -> None:
 @pytest.mark.parametrize("rank", [0, 1])
 @pytest.mark.parametrize(("when", "last"), [("before", 8), ("after", 9)])
 def test_a_stop_stops_all_processes(
-    place: Path, tmp_path: Path, rank: int, when: str, last: int
+    by_one_and_two: Path, tmp_path: Path, rank: int, when: str, last: int
 ) -> None:
     """A stop of one process stops all, after this step or the next."""
     ended = RunFolder(tmp_path / "gru-carried")
-    arguments = training(place / "text.txt", tmp_path, "gru-carried", *KINDS["gru-carried"])
+    arguments = training(
+        by_one_and_two / "text.txt", tmp_path, "gru-carried", *KINDS["gru-carried"]
+    )
     asked = in_step_8(tmp_path, f"rank == {rank} and os.kill(os.getpid(), signal.SIGTERM)", when)
     done = subprocess.run(
         [*asked, *arguments], capture_output=True, text=True, timeout=60, check=False
@@ -84,7 +76,7 @@ def test_a_stop_stops_all_processes(
     assert lines(ended)[-1]["step"] == last
     assert read_checkpoint(ended.last).training_counters["trainer"]["step"] == last
     charlm.resume(ended.path)
-    assert_alike(ended, RunFolder(place / "one" / "gru-carried"))
+    assert_alike(ended, RunFolder(by_one_and_two / "one" / "gru-carried"))
 
 
 @pytest.mark.long
@@ -92,11 +84,11 @@ def test_a_stop_stops_all_processes(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("name", ["rnn-carried", "bfloat16"])
 def test_torchrun_passes_signals_on(
-    place: Path, tmp_path: Path, name: str, number: signal.Signals
+    by_one_and_two: Path, tmp_path: Path, name: str, number: signal.Signals
 ) -> None:
     """Ctrl-C or SIGTERM to torchrun stops all processes."""
     ended = RunFolder(tmp_path / name)
-    arguments = training(place / "text.txt", tmp_path, name, *(KINDS | ROUNDED)[name])
+    arguments = training(by_one_and_two / "text.txt", tmp_path, name, *(KINDS | ROUNDED)[name])
     with subprocess.Popen(
         [*in_step_8(tmp_path, "pass"), *arguments],
         stderr=subprocess.PIPE,
@@ -112,17 +104,19 @@ def test_torchrun_passes_signals_on(
     assert saved == lines(ended)[-1]["step"] < 21
     again = charlm_by(torchrun(2), "train", "--resume", ended.path)
     subprocess.run(again, check=True, timeout=60, capture_output=True)
-    whole = RunFolder(place / "two" / name)
+    whole = RunFolder(by_one_and_two / "two" / name)
     assert lines(ended) == lines(whole)  # to the last bit
     assert_same_weights(ended.last, whole.last)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_failing_disk_ends_all_processes(place: Path, tmp_path: Path, call: str) -> None:
+def test_failing_disk_ends_all_processes(by_one_and_two: Path, tmp_path: Path, call: str) -> None:
     """A disk that fails in the first process, the writer, ends all and loses nothing."""
     ended = RunFolder(tmp_path / "gru-carried")
-    arguments = training(place / "text.txt", tmp_path, "gru-carried", *KINDS["gru-carried"])
+    arguments = training(
+        by_one_and_two / "text.txt", tmp_path, "gru-carried", *KINDS["gru-carried"]
+    )
     fails = f"setattr(os, {call!r}, full)"
     setup = "def full(*arguments, **options): raise OSError(28, 'No space left on device')"
     done = subprocess.run(
@@ -139,7 +133,7 @@ def test_failing_disk_ends_all_processes(place: Path, tmp_path: Path, call: str)
     assert read_checkpoint(ended.last).training_counters["trainer"]["step"] == 5
     again = charlm_by(torchrun(2), "train", "--resume", ended.path)
     subprocess.run(again, check=True, timeout=60, capture_output=True)
-    whole = RunFolder(place / "two" / "gru-carried")
+    whole = RunFolder(by_one_and_two / "two" / "gru-carried")
     assert lines(ended) == lines(whole)
     assert_same_weights(ended.last, whole.last)
 
@@ -147,9 +141,9 @@ def test_failing_disk_ends_all_processes(place: Path, tmp_path: Path, call: str)
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
 @pytest.mark.parametrize("rank", [0, 1])
-def test_silent_process_times_out(place: Path, tmp_path: Path, rank: int) -> None:
+def test_silent_process_times_out(by_one_and_two: Path, tmp_path: Path, rank: int) -> None:
     """A process that falls silent, as if its machine vanished, ends the others after a timeout."""
-    arguments = training(place / "text.txt", tmp_path, "silent")
+    arguments = training(by_one_and_two / "text.txt", tmp_path, "silent")
     silent = in_step_8(
         tmp_path,
         f"rank == {rank} and os.kill(os.getpid(), signal.SIGSTOP)",

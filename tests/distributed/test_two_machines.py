@@ -17,18 +17,11 @@ from support.several_processes import (
     charlm_by,
     kill,
     taken_up_at,
-    trained_by_one_and_two,
     training,
 )
 from support.training import assert_same_weights, lines
 
 from charlm.runs.folder import RunFolder
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a text, and below `one` and `two` what that many processes made of it."""
-    return trained_by_one_and_two(tmp_path_factory.getbasetemp())
 
 
 class Host(NamedTuple):
@@ -105,9 +98,9 @@ def free_port() -> str:
 
 
 @pytest.mark.long
-def test_two_machines_train_as_one(place: Path, tmp_path: Path, hosts: list[Host]) -> None:
+def test_two_machines_train_as_one(by_one_and_two: Path, tmp_path: Path, hosts: list[Host]) -> None:
     """Processes of two machines, each with its own cache, train as one process does."""
-    arguments = training(place / "text.txt", tmp_path, "lstm", *KINDS["lstm"])
+    arguments = training(by_one_and_two / "text.txt", tmp_path, "lstm", *KINDS["lstm"])
     meeting = ["--master-addr", hosts[0].address, "--master-port", free_port()]
     agents = [
         on_host(host, tmp_path / f"cache-{k}", [*meeting, "--node-rank", str(k)], arguments)
@@ -117,19 +110,25 @@ def test_two_machines_train_as_one(place: Path, tmp_path: Path, hosts: list[Host
     assert [agent.returncode for agent in agents] == [0, 0], messages
     assert "training in" in messages[0]
     assert "training in" not in messages[1]
-    assert_alike(RunFolder(tmp_path / "lstm"), RunFolder(place / "one" / "lstm"))
+    assert_alike(RunFolder(tmp_path / "lstm"), RunFolder(by_one_and_two / "one" / "lstm"))
 
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers below /proc")
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_kill_restarts_both_machines(
-    place: Path, tmp_path: Path, hosts: list[Host], number: int, monkeypatch: pytest.MonkeyPatch
+    by_one_and_two: Path,
+    tmp_path: Path,
+    hosts: list[Host],
+    number: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where a process is killed, the processes of both machines restart."""
     monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
     ended = RunFolder(tmp_path / "rnn-carried")
-    arguments = training(place / "text.txt", tmp_path, "rnn-carried", *KINDS["rnn-carried"])
+    arguments = training(
+        by_one_and_two / "text.txt", tmp_path, "rnn-carried", *KINDS["rnn-carried"]
+    )
     meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"{hosts[0].address}:{free_port()}"]
     meeting += ["--rdzv-id", "mine", "--max-restarts", "1", "--monitor-interval", "0.05"]
     with ExitStack() as held:
@@ -143,6 +142,6 @@ def test_a_kill_restarts_both_machines(
         messages = [agent.communicate(timeout=100)[1] for agent in agents]
     assert [agent.returncode for agent in agents] == [0, 0], messages
     assert taken_up_at("\n".join(messages)) >= reached - 5
-    whole = RunFolder(place / "two" / "rnn-carried")
+    whole = RunFolder(by_one_and_two / "two" / "rnn-carried")
     assert lines(ended) == lines(whole)  # to the last bit
     assert_same_weights(ended.last, whole.last)

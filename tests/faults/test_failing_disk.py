@@ -11,15 +11,19 @@ import numpy as np
 import pytest
 from support.clocked import clock_of_steps
 from support.commands import refused, run
+from support.training import assert_same_state, lines, train
 from support.workplace import Workplace
 
+import charlm
 from charlm.config.schema import CorpusConfig
 from charlm.corpus import file_digests
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.cache import cached_corpus
-from charlm.errors import CorpusError
+from charlm.errors import CorpusError, RunError
 from charlm.kernels.store import KernelStore
+from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import RunFolder
+from charlm.runs.logs import Logs
 
 
 class Disk:
@@ -111,13 +115,20 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     return Workplace(folder, steps=6, save_every=2, validate_every=3)
 
 
+@pytest.fixture(scope="module")
+def place_of_few_kinds(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    folder = tmp_path_factory.mktemp("few")
+    return Workplace(folder, steps=6, save_every=2, validate_every=3, num_kinds=8)
+
+
 @pytest.mark.parametrize(
-    ("kind", "every"), [("write", 17), ("fsync", 7), ("rename", 9), ("change", 53)]
+    ("kind", "every"), [("write", 31), ("fsync", 17), ("rename", 17), ("change", 101)]
 )
 def test_a_disk_that_fails_loses_nothing(
-    place: Workplace, monkeypatch: pytest.MonkeyPatch, kind: str, every: int
+    place_of_few_kinds: Workplace, monkeypatch: pytest.MonkeyPatch, kind: str, every: int
 ) -> None:
     clock_of_steps(monkeypatch)
+    place = place_of_few_kinds
     fail_everywhere(place, Disk(monkeypatch, place.folder, kind, FAULTS[kind]), every)
 
 
@@ -128,6 +139,38 @@ def test_every_single_call_may_fail(
 ) -> None:
     clock_of_steps(monkeypatch)
     fail_everywhere(place, Disk(monkeypatch, place.folder, kind, FAULTS[kind]), every=1)
+
+
+@pytest.mark.parametrize("log", ["metrics.jsonl", "samples.txt"])
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_failing_log_loses_no_step(
+    members: int, log: str, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a log cannot be written, everything is saved; a resume equals an uninterrupted run."""
+    settings = ["training.steps=7", "training.save_every=null", "training.validate_every=5"]
+    settings.append(f"ensemble.members={members}")
+    whole = train(text_file, tmp_path, *settings, name="whole")
+    append = Logs._append
+
+    def half_append(logs: Logs, path: Path, text: str) -> None:
+        if path.name == log and text.startswith(('{"step": 5', "--- step 5")):
+            with path.open("ab") as file:
+                file.write(text.encode()[: len(text) // 2])
+            raise RunError("the disk is full")
+        append(logs, path, text)
+
+    with monkeypatch.context() as patch, pytest.raises(RunError, match="the disk is full"):
+        patch.setattr(Logs, "_append", half_append)
+        train(text_file, tmp_path, *settings, name="run")
+    member = "member-1" if members > 1 else ""
+    places = [folder / member for folder in (tmp_path / "run", whole.path)]
+    run, same = map(RunFolder, places)
+    assert read_checkpoint(run.last).training_counters["trainer"]["step"] == 5
+    charlm.resume(tmp_path / "run")
+    assert_same_state(run.last, same.last)
+    for ended, uninterrupted in ((run, same), (RunFolder(tmp_path / "run"), whole)):
+        assert lines(ended) == lines(uninterrupted)
+        assert ended.samples.read_bytes() == uninterrupted.samples.read_bytes()
 
 
 @pytest.mark.parametrize("kind", FAULTS)
@@ -141,7 +184,7 @@ def test_failing_cache_keeps_no_half_corpus(
     os.utime(text_file, (1, 1))
     monkeypatch.setattr(file_digests, "_REST_NS", -(10**18))  # it has rested, and is remembered
     monkeypatch.setattr(
-        "charlm.corpus.cache._MOST_DIGESTED_BYTES", 4
+        "charlm.corpus.cache._MAX_DIGESTED_BYTES", 4
     )  # larger files are synchronised
     whole = build_corpus(CorpusConfig(paths=(str(text_file),)))
     disk = Disk(monkeypatch, tmp_path, kind, FAULTS[kind])

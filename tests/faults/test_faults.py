@@ -14,6 +14,7 @@ import pytest
 import torch
 from support.commands import SMALL, quickstart_on, refused, run, train
 from support.generation import make_predictor, text_of
+from support.texts import TEXT
 from support.training import PowerLossError, assert_same_state, lines
 from support.training import train as train_here
 
@@ -32,8 +33,18 @@ from charlm.prediction.perplexity import Score
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.creation import create_run_folder
 from charlm.runs.folder import RunFolder
-from charlm.training import loop, validation
-from charlm.training.events import Event, Sampled, Stepped, StopRequested, Validated
+from charlm.training import final_result, validation
+from charlm.training.events import (
+    Advised,
+    Event,
+    NetworkBegins,
+    Sampled,
+    Saved,
+    Started,
+    Stepped,
+    StopRequested,
+    Validated,
+)
 
 
 def resumed_step(run: RunFolder) -> int:
@@ -75,7 +86,7 @@ def test_end_request_during_the_final_score(
     way: signal.Signals, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A request to end while the end is scored works as Ctrl-C does."""
-    monkeypatch.setattr(loop, "final_score", lambda *_: os.kill(os.getpid(), way))
+    monkeypatch.setattr(final_result, "final_score", lambda *_: os.kill(os.getpid(), way))
     result = run(
         *quickstart_on(text_file, tmp_path),
         "--set=training.steps=2",
@@ -118,6 +129,17 @@ def test_what_nohup_ignores_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+TWELVE_STEPS = ["training.steps=12", "training.validate_every=7", "training.save_every=5"]
+
+
+@pytest.fixture(scope="module")
+def twelve_steps(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run that nothing has interrupted."""
+    folder = tmp_path_factory.mktemp("twelve")
+    (folder / "text.txt").write_text(TEXT, "utf-8")
+    return train_here(folder / "text.txt", folder, *TWELVE_STEPS, name="whole")
+
+
 @pytest.mark.parametrize(
     "error",
     [BrokenPipeError(), OSError(errno.ENOSPC, "full"), OSError(errno.EIO, "bad"), KeyError("bug")],
@@ -125,13 +147,16 @@ def test_what_nohup_ignores_stays_ignored() -> None:
 )
 @pytest.mark.parametrize("kind", [Stepped, Validated, Sampled])
 def test_a_failing_receiver_loses_no_step(
-    kind: type[Event], error: Exception, text_file: Path, tmp_path: Path
+    kind: type[Event],
+    error: Exception,
+    text_file: Path,
+    tmp_path: Path,
+    twelve_steps: RunFolder,
 ) -> None:
     """An error in the receiver of the events ends training after everything is saved.
 
     Resuming then equals never having stopped: the step has its validation and its sample.
     """
-    settings = ["training.steps=12", "training.validate_every=7", "training.save_every=5"]
 
     def fail(event: Event) -> None:
         step = event.step if isinstance(event, Validated | Sampled) else 0
@@ -140,15 +165,40 @@ def test_a_failing_receiver_loses_no_step(
             raise error
 
     with pytest.raises(type(error)) as raised:
-        train_here(text_file, tmp_path, *settings, name="run", on_event=fail)
+        train_here(text_file, tmp_path, *TWELVE_STEPS, name="run", on_event=fail)
     assert raised.value is error
     run = RunFolder(tmp_path / "run")
     assert resumed_step(run) == 7
     charlm.resume(run.path)
-    whole = train_here(text_file, tmp_path, *settings, name="whole")
-    assert_same_state(run.last, whole.last)
-    assert lines(run) == lines(whole)
-    assert run.samples.read_bytes() == whole.samples.read_bytes()
+    assert_same_state(run.last, twelve_steps.last)
+    assert lines(run) == lines(twelve_steps)
+    assert run.samples.read_bytes() == twelve_steps.samples.read_bytes()
+
+
+@pytest.mark.parametrize("kind", [NetworkBegins, Started, Advised, Saved])
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_reader_that_leaves_early(
+    members: int, kind: type[Event], text_file: Path, tmp_path: Path
+) -> None:
+    """A reader of the events that leaves before the first step leaves no run folder.
+
+    A receiver with a bug leaves a folder to resume.
+    """
+    if (members, kind) == (1, NetworkBegins):
+        kind = Started
+    settings = ["training.budget=20s", "training.steps=2", f"ensemble.members={members}"]
+    for error in (BrokenPipeError(), KeyError("bug")):
+
+        def fail(event: Event, error: Exception = error) -> None:
+            if isinstance(event, kind):
+                raise error
+
+        runs = tmp_path / "runs"
+        with pytest.raises(type(error)):
+            train_here(text_file, runs, *settings, name="run", on_event=fail)
+        left = [path.name for path in runs.iterdir()]
+        assert left == ([] if isinstance(error, BrokenPipeError) else ["run"])
+    assert charlm.resume(runs / "run").step > 0
 
 
 def test_a_failing_signal_handler_is_no_harm(text_file: Path, tmp_path: Path) -> None:
@@ -409,14 +459,14 @@ def test_long_prefix_in_pieces() -> None:
     """A long prefix conditions alike as a whole and in pieces."""
     predictor = make_predictor()
     prefix = "abcdefgh" * 400
-    from charlm.prediction import generation
+    from charlm.prediction import generated_ids
 
     whole = text_of(predictor, prefix, greedy=True)
-    before, generation._PREFIX_PIECE = generation._PREFIX_PIECE, 7
+    before, generated_ids._PREFIX_PIECE = generated_ids._PREFIX_PIECE, 7
     try:
         assert text_of(predictor, prefix, greedy=True) == whole
     finally:
-        generation._PREFIX_PIECE = before
+        generated_ids._PREFIX_PIECE = before
 
 
 def test_resume_refuses_other_options(text_file: Path, tmp_path: Path) -> None:
@@ -426,4 +476,4 @@ def test_resume_refuses_other_options(text_file: Path, tmp_path: Path) -> None:
         refused(run("train", "--resume", folder, *option), "--resume")
     done = run("train", "--resume", folder)
     assert done.exit_code == 0
-    assert "the run is finished" in done.stderr
+    assert "finished at its limit of " in done.stderr

@@ -2,7 +2,7 @@
 
 `pytest -m long tests/faults/test_long_runs.py -s` trains for `CHARLM_SOAK_MINUTES` (30), builds a
 corpus of `CHARLM_CORPUS_GB` (2), and prints what it saw. What takes time is not asserted but shown:
-machines are shared. The short form watches memory and files alone, for some seconds.
+machines are shared. The short form watches memory and files alone, for some hundred steps.
 """
 
 import json
@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import pytest
 from support.commands import command
+from support.texts import TEXT
 
 from charlm.corpus.catalogue import files_of
 
@@ -50,10 +51,10 @@ def looks(process: subprocess.Popen[bytes], every: float) -> Iterator[Look]:
         time.sleep(every)
 
 
-def soak(folder: Path, seconds: float, every: float, *settings: str) -> list[Look]:
-    """Train for so many seconds; return what was seen while it took steps."""
+def soak(folder: Path, every: float, *settings: str) -> list[Look]:
+    """Train, and look every so many seconds; return the measurements taken during the steps."""
     sets = [f"--set={setting}" for setting in settings]
-    arguments = ["train", "--quiet", f"--budget={seconds}s", "--runs", folder, "--name", "soak"]
+    arguments = ["train", "--quiet", "--runs", folder, "--name", "soak"]
     with subprocess.Popen(command(*arguments, *sets), stdout=subprocess.DEVNULL) as process:
         metrics = folder / "soak" / "metrics.jsonl"
         seen = [look for look in looks(process, every) if metrics.exists()]
@@ -81,14 +82,18 @@ def check_flat(seen: list[Look], warm_up: float) -> str:
 
 def test_memory_and_open_files_stay_flat(tmp_path: Path) -> None:
     """A long run does not need more and more memory or open files."""
-    settings = ("model.hidden_size=32", "training.validate_every=50", "training.save_every=10")
-    check_flat(soak(tmp_path, 8, 0.05, *settings, "training.log_every=1"), warm_up=0.4)
+    settings = ["model.hidden_size=32", "training.validate_every=50", "training.save_every=10"]
+    settings += ["training.log_every=1", "training.budget=null", "training.steps=1000"]
+    settings += ["training.report=false", f"corpus.paths={tmp_path / 'text.txt'}"]
+    (tmp_path / "text.txt").write_text(TEXT * 30, "utf-8")  # whose validations are short
+    check_flat(soak(tmp_path, 0.02, *settings), warm_up=0.6)
 
 
 @pytest.mark.long
 def test_half_an_hour_of_training_is_flat(tmp_path: Path) -> None:
     minutes = float(os.environ.get("CHARLM_SOAK_MINUTES", "30"))
-    seen = soak(tmp_path, 60 * minutes, 1.0, "training.validate_every=200")
+    budget = f"training.budget={60 * minutes}"
+    seen = soak(tmp_path, 1.0, budget, "training.validate_every=200")
     held = check_flat(seen, warm_up=0.1)
     metrics = (tmp_path / "soak" / "metrics.jsonl").read_text("utf-8")
     lines = [json.loads(line) for line in metrics.splitlines()]

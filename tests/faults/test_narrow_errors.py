@@ -18,6 +18,7 @@ from charlm.config.schema import CorpusConfig
 from charlm.corpus import cache, catalogue, downloads, file_digests
 from charlm.corpus.batches import SequentialBatches
 from charlm.corpus.builder import build_corpus
+from charlm.corpus.ids_check import IdsCheck
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.distributed import joining
 from charlm.distributed.launch import Launch
@@ -85,7 +86,7 @@ PLACES: dict[str, Place] = {
     "a checkpoint's header": (checkpoint_header, "parse_json", predictor.load),
     "a model": (language_model.LanguageModel, "__init__", predictor.load),
     "a cached corpus": (cache, "_map", build),
-    "a cached vocabulary": (cache._IdsCheck, "__call__", build),
+    "a cached vocabulary": (IdsCheck, "__call__", build),
     "what is known of files": (file_digests, "parse_json", build),
     "what is known of the machine": (
         measurements,
@@ -193,7 +194,7 @@ LACKING = {
     "a step": ("charlm.training.trainer.Trainer.take_step", "none"),
     "a validation": ("charlm.training.validation.evaluate_split", "kept"),
     "a sample": ("charlm.training.validation.generate_bytes", "kept"),
-    "the final score": ("charlm.training.loop.final_score", "kept"),
+    "the final score": ("charlm.training.final_result.final_score", "kept"),
 }
 
 

@@ -34,13 +34,13 @@ from charlm.config.schema import CorpusConfig
 meeting, text, name = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 read_symbols = builder.read_symbols
 
-def read_together(*arguments):
+def read_together(*arguments, **options):
     (meeting / name).touch()
     deadline = time.monotonic() + 60
     while len(list(meeting.iterdir())) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.001)
-    return read_symbols(*arguments)
+    return read_symbols(*arguments, **options)
 
 builder.read_symbols = read_together
 built = builder.build_corpus(CorpusConfig(paths=(text,)))

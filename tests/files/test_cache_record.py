@@ -93,7 +93,7 @@ def test_claim_is_on_disk_before_its_file(cache: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("name", [".charlm-lock", "corpora"])
 def test_error_names_the_path_in_the_way(name: str, cache: Path, tmp_path: Path) -> None:
-    """The error names the path in the cache that charlm did not make, and leaves it as it is."""
+    """The error names the path in the cache that charlm did not make, and leaves it unchanged."""
     cache.mkdir()
     (cache / name).write_text("mine")
     with pytest.raises(CorpusError, match=f"cache/{name} is something that charlm did not make"):

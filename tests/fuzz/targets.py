@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from forgeries import about_of, sealed, use, whole_checkpoint, with_size
@@ -28,6 +30,7 @@ from inputs import (
 )
 from law import lawful
 from safetensors.torch import load
+from support.integer_networks import SHAPES, random_network
 
 from charlm.config.load import load_config, make_config, to_yaml
 from charlm.config.schema import Config, CorpusConfig, ModelConfig
@@ -39,7 +42,11 @@ from charlm.corpus.provenance import records_of
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.files import measurements
 from charlm.files.locations import cache_folder
+from charlm.files.untrusted import InvalidDataError
 from charlm.kernels.store import KernelStore
+from charlm.portable.compiled_steps import steps_of
+from charlm.portable.compression import compress, decompress
+from charlm.portable.model_bytes import from_bytes, to_bytes
 from charlm.prediction import generation, predictor
 from charlm.prediction.perplexity import Score
 from charlm.runs.checkpoint import read_checkpoint
@@ -76,7 +83,7 @@ class Targets:
         self.before = self.written_by_nobody()
 
     def written_by_nobody(self) -> dict[str, Any]:
-        """Return all that must stay as it is: what lies outside of runs, cache and input."""
+        """Return all that must not change: everything outside of runs, cache and input."""
         inside = {"runs", "forged", "cache", "shelf"}
         inputs = {f"input{suffix}" for suffix in ("", ".yaml", ".txt", ".gz")}
         found: dict[str, Any] = dict.fromkeys(map(str, Path("/").iterdir()))
@@ -137,7 +144,7 @@ class Targets:
         (folder / "corpus.json").unlink()
 
     def try_forged_cache(self, data: st.DataObject) -> None:
-        """Change an entry and compute its digests anew: it is refused, or of use."""
+        """Change an entry and recompute its digests: it is refused, or usable."""
         config = CorpusConfig(paths=(str(self.text),), unit="character", split=(0.5, 0.2, 0.3))
         folder = cache_folder() / "corpora" / build_corpus(config).fingerprint
         about = json.loads((folder / "corpus.json").read_text())
@@ -208,6 +215,26 @@ class Targets:
         self.path.write_bytes(damaged := data.draw(damages(self.bytes)))
         worked = lawful(lambda: read_checkpoint(self.path))
         assert worked == (damaged == self.bytes)
+
+    def try_compressed(self, data: st.DataObject) -> None:
+        """A damaged file, with its model or without, is refused; nothing hangs."""
+        network = random_network("gru")
+        whole = io.BytesIO()
+        with_model = data.draw(st.booleans())
+        list(compress(io.BytesIO(TEXT.encode()), whole, network, with_model=with_model))
+        damaged = data.draw(damages(whole.getvalue()))
+        source, target = io.BytesIO(damaged), io.BytesIO()
+        worked = lawful(lambda: list(decompress(source, target, lambda: network)))
+        assert worked == (damaged == whole.getvalue())
+
+    def try_integers(self, data: st.DataObject) -> None:
+        """A forged model is refused, or predicts."""
+        whole = to_bytes(random_network(data.draw(st.sampled_from(sorted(SHAPES)))))
+        try:
+            network = from_bytes(data.draw(damages(whole)))
+        except InvalidDataError:
+            return
+        lawful(lambda: steps_of(network).read(np.zeros(3, np.int64)))
 
     def try_header(self, data: st.DataObject) -> None:
         """Any tree in the place of a checkpoint's header, or of what stands in it."""

@@ -42,7 +42,7 @@ NAMES = [name for name in dir(Targets) if name.startswith("try_")]
 
 
 def attempts(targets: Targets, name: str, inputs: int, start: int) -> Any:
-    """Return a test of hypothesis that tries so many inputs on a target."""
+    """Return a test of hypothesis that tries a number of inputs on a target."""
 
     @seed(start)
     @given(st.data())

@@ -122,7 +122,7 @@ def test_claimed_weights_take_no_memory(
 
 @pytest.mark.parametrize("top_p", [1.0, 0.5])
 def test_overflowing_weights_give_an_error(top_p: float, tmp_path: Path) -> None:
-    """Weights that overflow give an error that says so, in the kernels and in the equations.
+    """Weights that overflow give an error about it, in the kernels and in the equations.
 
     Where they close every gate, both give the same text: biases alone are a distribution.
     """

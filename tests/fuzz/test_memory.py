@@ -116,22 +116,20 @@ def test_bombs_are_refused_in_little_memory(
     assert all("alias" in said for name, said in refused.items() if "alias" in name), refused
 
 
-@pytest.mark.parametrize(
-    ("name", "begin", "character"), [("plain", "", "a"), ("NFC", "", "あ"), ("utf-7", "+", "A")]
-)
-def test_gzip_bomb_is_streamed(tmp_path: Path, name: str, begin: str, character: str) -> None:
+def test_gzip_bombs_are_streamed(tmp_path: Path) -> None:
     """A gzipped file that expands a thousandfold is read in little memory.
 
     So it is where text must wait for what follows: in a normal form and in UTF-7's numbers.
     """
-    path = tmp_path / f"{name}.gz"
-    with gzip.open(path, "wb", compresslevel=6) as file:
-        file.write(begin.encode())
-        for _ in range(80):
-            file.write(character.encode() * ((1 << 20) // len(character.encode())))
-    assert path.stat().st_size * 900 < 80 << 20
-    said = read_in_little_memory(tmp_path)[path.name]
-    assert said is None or ("corpus.encoding" in said and name == "utf-7")
+    for name, begin, character in (("plain", "", "a"), ("NFC", "", "あ"), ("utf-7", "+", "A")):
+        path = tmp_path / f"{name}.gz"
+        with gzip.open(path, "wb", compresslevel=6) as file:
+            file.write(begin.encode())
+            for _ in range(80):
+                file.write(character.encode() * ((1 << 20) // len(character.encode())))
+        assert path.stat().st_size * 900 < 80 << 20
+    for name, said in read_in_little_memory(tmp_path).items():
+        assert said is None or ("corpus.encoding" in said and name == "utf-7.gz")
 
 
 def read_in_little_memory(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A terminal is given no control characters of foreign text; a file is given the text as it is."""
+"""A terminal receives no control characters of foreign text; a file receives the text unchanged."""
 
 import os
 import re
@@ -31,7 +31,7 @@ def pictured(text: str) -> str:
 
 
 STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
-"""What charlm itself tells a terminal: colours, and to write a line anew."""
+"""Codes that charlm itself writes to a terminal: for colours, and to redraw a line."""
 
 
 def on_terminal(*arguments: str, stream: str) -> str:

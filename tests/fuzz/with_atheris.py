@@ -21,7 +21,7 @@ from charlm.kernels import compiler
 
 
 def main(name: str, inputs: int, options: list[str]) -> None:
-    """Try so many inputs on a target; what breaks the law ends with a traceback and a status."""
+    """Try this many inputs on a target; what breaks the law ends with a traceback and a status."""
     if name not in NAMES:
         sys.exit(f"{name}: no such target; choose one of {', '.join(NAMES)}")
     compiler.library()  # before the cache is another, where nothing is built

@@ -9,21 +9,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.kernels import needs_compiler
 from torch import Tensor
 
 from charlm.config.schema import GenerationConfig, ModelConfig
-from charlm.kernels import compiler, recurrence
+from charlm.kernels import products, recurrence
 from charlm.kernels.cross_entropy import cross_entropy
 from charlm.kernels.loading import lanes
 from charlm.kernels.products import multiply, pack_columns, pack_gates, product
 from charlm.models.cells import GRUCell, LSTMCell, MogrifierCell
+from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import LanguageModel
-from charlm.models.ngrams import KernelNGrams
+from charlm.models.ngrams import KernelNGrams, NumpyNGrams
 from charlm.prediction.compiled_generation import CompiledGenerator
 
-pytestmark = pytest.mark.skipif(
-    compiler.library() is None, reason="no C++ compiler on this machine"
-)
+pytestmark = needs_compiler
 HIDDEN = 16
 REFUSED = (ValueError, TypeError, IndexError)
 
@@ -117,8 +117,8 @@ def columns(**changes: Any) -> Any:
 
 def row_sums(**changes: Any) -> Any:
     gradients = torch.zeros(15, 2 * lanes())
-    call: dict[str, Any] = {"gradients": gradients, "lookup": ids(5, 3), "num_symbols": 4}
-    return recurrence._sum_rows(**(call | changes))
+    call: dict[str, Any] = {"gradients": gradients, "lookup": ids(5, 3), "num_rows": 4}
+    return products.sum_rows(**(call | changes))
 
 
 def written(uniforms: Tensor | None = None, **changes: Any) -> Any:
@@ -135,6 +135,19 @@ def written(uniforms: Tensor | None = None, **changes: Any) -> Any:
     }
     generator = CompiledGenerator(**(call | changes))
     return generator.generate(torch.zeros(4, 2).double() if uniforms is None else uniforms)
+
+
+def written_by_mixture(**changes: Any) -> Any:
+    """Write 4 steps of 2 samples of one network with n-grams of order 3."""
+    sizes = {"hidden_size": 10, "embedding_size": 4, "implementation": "fused"}
+    network = LanguageModel(ModelConfig.model_validate(sizes | changes.pop("sizes", {})), 8)
+    network.initialize(torch.Generator().manual_seed(0))
+    mixture = Ensemble([network], 3, np.arange(8))
+    for name in set(changes) & {"weights", "ngrams"}:
+        setattr(mixture, name, changes.pop(name))
+    state = changes.pop("state", mixture.initial_state(2))
+    generator = CompiledGenerator(mixture, torch.zeros(2, 8), state, GenerationConfig(), 0)
+    return generator.generate(torch.zeros(4, 2).double())
 
 
 def counted(numbers: Any = (-1, 0, 1, 2), **changes: Any) -> Any:
@@ -247,6 +260,16 @@ MISTAKES: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (written, {"uniforms": torch.zeros(4, 2)}, "uniforms"),
     (written, {"uniforms": torch.zeros(4, 3).double()}, "uniforms"),
     (written, {"uniforms": torch.zeros(8).double()}, "uniforms"),
+    (written_by_mixture, {"weights": np.zeros((4, 4))}, "weights"),
+    (written_by_mixture, {"weights": np.zeros((3, 5))}, "weights"),
+    (written_by_mixture, {"weights": np.zeros((4, 5), np.float32)}, "weights"),
+    (written_by_mixture, {"ngrams": NumpyNGrams(3, 8)}, "n-grams"),
+    (written_by_mixture, {"ngrams": KernelNGrams(3, 9)}, "n-grams"),
+    (written_by_mixture, {"sizes": {"implementation": "equations"}}, "model"),
+    (written_by_mixture, {"state": (*layers(2, 10)[:1], (torch.zeros(2, 4),))}, "history"),
+    (written_by_mixture, {"state": (*layers(2, 10)[:1], (torch.zeros(1, 3),))}, "history"),
+    (written_by_mixture, {"state": (*layers(2, 9)[:1], (torch.zeros(2, 3),))}, "state"),
+    (written_by_mixture, {"state": ((torch.zeros(2, 3),),)}, "state"),
     (counted, {"order": -1}, "order"),
     (counted, {"vocabulary_size": 0}, "symbols"),
     (counted, {"vocabulary_size": 1 << 32}, "symbols"),
@@ -273,7 +296,11 @@ MISTAKES: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
 CALLS = [from_inputs, from_symbols, gated, loss, low_product, packed_product, columns, row_sums]
 
 
-@pytest.mark.parametrize("call", [*CALLS, written, counted, mixed], ids=lambda call: call.__name__)
+@pytest.mark.parametrize(
+    "call",
+    [*CALLS, written, written_by_mixture, counted, mixed],
+    ids=lambda call: call.__name__,
+)
 def test_valid_arguments_are_computed(call: Callable[..., Any]) -> None:
     call()
 

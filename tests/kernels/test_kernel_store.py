@@ -2,7 +2,6 @@
 
 import ctypes
 import errno
-import functools
 import hashlib
 import os
 import platform
@@ -16,11 +15,13 @@ from typing import Any
 
 import pytest
 import torch
+from support.kernels import needs_compiler
 from support.processes import as_another_user, needs_root
 
 from charlm.cli.clearing import clear_cache
 from charlm.environment import processor
 from charlm.kernels import compiler, libraries, store
+from charlm.kernels.flags import FLAGS
 from charlm.kernels.store import KernelStore
 from charlm.models.cells import LSTMCell
 
@@ -34,22 +35,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the test's own."""
     monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-@pytest.fixture
-def forgetful(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """A function after which the compiler module is in the state of a new process.
-
-    Nothing is loaded and no compiler found. After the test, what was loaded before is there again.
-    """
-
-    def forget() -> None:
-        for name in ("_load", "_building", "_compiler", "kernels_version"):
-            function = getattr(compiler, name).__wrapped__
-            monkeypatch.setattr(compiler, name, functools.cache(function))
-
-    forget()
-    return forget
 
 
 def kept() -> KernelStore:
@@ -207,11 +192,6 @@ def test_users_of_a_cache_are_separate(cache: Path, tmp_path: Path) -> None:
     shutil.rmtree(made.folder)
     theirs.rename(made.folder)  # as whoever may write to the cache could do
     assert KernelStore("key").read() is None
-
-
-needs_compiler = pytest.mark.skipif(
-    compiler.library() is None, reason="no C++ compiler on this machine"
-)
 
 
 def small_library(folder: Path) -> bytes:
@@ -384,7 +364,7 @@ def test_key_covers_the_compiler(
     keys.append(key())
     monkeypatch.setenv("CXX", str(other))
     keys.append(key())
-    monkeypatch.setattr(compiler, "_FLAGS", (*compiler._FLAGS, "-g"))
+    monkeypatch.setattr("charlm.kernels.compiler.FLAGS", (*FLAGS, "-g"))
     keys.append(key())
     monkeypatch.setattr(compiler, "processor", lambda: "another")
     keys.append(key())

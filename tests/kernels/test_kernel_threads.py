@@ -10,6 +10,7 @@ from threading import Barrier, Event
 
 import pytest
 import torch
+from support.kernels import needs_compiler
 from support.processes import exit_code_of_child
 
 from charlm.config.schema import Config, ModelConfig
@@ -19,9 +20,7 @@ from charlm.models.ngrams import KernelNGrams, make_ngrams
 from charlm.training.calibration import can_compile
 from charlm.training.determinism import engine
 
-pytestmark = pytest.mark.skipif(
-    compiler.library() is None, reason="no C++ compiler on this machine"
-)
+pytestmark = needs_compiler
 
 
 def _model() -> LanguageModel:

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from support.kernels import needs_compiler
 from torch import Tensor, nn
 
 from charlm.kernels import compiler, recurrence
@@ -19,11 +20,6 @@ def tolerance(kind: type[Cell], precision: str) -> float:
     if precision == "float32":
         return 1e-5
     return 0.25 if kind is ReLUCell else 0.03
-
-
-needs_compiler = pytest.mark.skipif(
-    compiler.library() is None, reason="no C++ compiler on this machine"
-)
 
 
 def test_kernels_are_compiled_here() -> None:
@@ -106,6 +102,38 @@ def test_lookup_equals_reading_vectors(
         results.append([outputs, *torch.autograd.grad(total, leaves)])
     for value, expected in zip(*results, strict=True):
         assert relative_error(value, expected) < tolerance(kind, precision)
+
+
+@needs_compiler
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("looks_up", [True, False], ids=["lookup", "inputs"])
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_reset_equals_its_equation(
+    kind: type[Cell], looks_up: bool, precision: str, random: torch.Generator
+) -> None:
+    """With resets, outputs and gradients equal those of the equations; other columns stay."""
+    cell = make_cell(kind, 12, 33, random)
+    cell.precision = precision  # type: ignore[assignment]
+    vectors = torch.randn(9, 12, generator=random, requires_grad=True)
+    ids = torch.randint(9, (7, 5), generator=random)
+    state = tuple(tensor.requires_grad_() for tensor in some_state(cell, 5, random))
+    resets = torch.rand(7, 5, generator=random) < 0.3
+    resets[0, 0], resets[:, 4] = True, False
+    weighting = torch.randn(7, 5, 33, generator=random)
+    X = vectors[ids]
+    leaves = [vectors, *cell.parameters(), *state]
+    results = []
+    for outputs, last in (
+        cell.read(ids, vectors, state, resets) if looks_up else cell(X, state, resets),
+        cell.equations(X, state, resets),
+    ):
+        total = (outputs * weighting).sum() + sum((tensor**2).sum() for tensor in last)
+        results.append([outputs, *last, *torch.autograd.grad(total, leaves, retain_graph=True)])
+    for value, expected in zip(*results, strict=True):
+        assert relative_error(value, expected) < tolerance(kind, precision)
+    never, _ = cell(X, state, torch.zeros_like(resets))
+    assert torch.equal(never, cell(X, state)[0])
+    assert torch.equal(never[:, 4], cell(X, state, resets)[0][:, 4])
 
 
 @needs_compiler

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import pytest
 import torch
@@ -184,6 +184,40 @@ def test_pieces_equal_the_whole(
         pieces.append(piece_logits)
     torch.testing.assert_close(torch.cat(pieces), logits)
     torch.testing.assert_close(carried, state)
+
+
+@pytest.mark.parametrize("implementation", ["fused", "equations"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
+@pytest.mark.parametrize(("num_layers", "embedding_size"), [(2, EMBEDDING_SIZE)])
+def test_a_record_forgets_the_one_before(
+    make_model: MakeModel, random: torch.Generator, implementation: str, dtype: torch.dtype
+) -> None:
+    """With a boundary, each record is read as if it were alone, and so are its gradients."""
+    boundary = 2
+    model = make_model(implementation=implementation).to(dtype)
+    alone = twin(model)
+    model.boundary = boundary
+    ids, state = some_ids(random), some_state(model, random)
+    ids[[3, 4, 7], [0, 0, 0]] = ids[0, 1] = boundary  # it is drawn elsewhere, too
+    weighting = torch.randn(TIME, BATCH, VOCABULARY_SIZE, generator=random).to(dtype)
+    logits, end = model(ids, state)
+    expected = torch.empty_like(logits)
+    for column in range(BATCH):
+        starts = {0, *(ids[:, column] == boundary).nonzero().flatten().tolist(), TIME}
+        for start, stop in pairwise(sorted(starts)):
+            begin = tuple(tuple(t[column : column + 1] for t in layer) for layer in state)
+            if ids[start, column] == boundary:
+                begin = alone.initial_state(1)
+            part, last = alone(ids[start:stop, column : column + 1], begin)
+            expected = expected.index_put(
+                (torch.arange(start, stop), torch.tensor(column)), part[:, 0]
+            )
+        for tensor, of_record in zip(flat(end), flat(last), strict=True):
+            torch.testing.assert_close(tensor[column], of_record[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
+    ours = torch.autograd.grad((logits * weighting).sum(), [*model.parameters()])
+    theirs = torch.autograd.grad((expected * weighting).sum(), [*alone.parameters()])
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_initial_state_is_zeros(model: LanguageModel, cell: str, num_layers: int) -> None:

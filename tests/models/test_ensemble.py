@@ -7,24 +7,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.ensembles import SIZE, make_member, part_of, some_ids
+from support.kernels import needs_compiler
+from support.properties import examples
+from support.reference_ngrams import ReferenceNGrams
 from typer.testing import CliRunner
 
 from charlm import evaluate, generate, load
 from charlm.cli.main import app
 from charlm.config.schema import Config, EnsembleConfig, ModelConfig
-from charlm.kernels import compiler
 from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel
-from charlm.models.ngrams import KernelNGrams, NGrams, PythonNGrams, first_weights, make_ngrams
+from charlm.models.mixture_fit import fit_mixture
+from charlm.models.ngrams import KernelNGrams, NGrams, NumpyNGrams, first_weights, make_ngrams
 from charlm.prediction import dynamic
 from charlm.prediction.dynamic import DynamicEvaluation, Rates
 from charlm.prediction.scoring import total_nats
 from charlm.runs.folder import RunFolder
 
-needs_compiler = pytest.mark.skipif(compiler.library() is None, reason="no C++ compiler")
+KINDS = [NumpyNGrams, pytest.param(KernelNGrams, marks=needs_compiler)]
 
 
 def log_probabilities(steps: int, members: int, seed: int = 0) -> np.ndarray:
@@ -32,19 +35,21 @@ def log_probabilities(steps: int, members: int, seed: int = 0) -> np.ndarray:
     return logits.log_softmax(2).numpy()
 
 
-@needs_compiler
 @pytest.mark.parametrize("order", [0, 1, 4])
 @pytest.mark.parametrize("members", [0, 2])
 @pytest.mark.parametrize("never", [None, 0])
-def test_kernel_mixes_as_python_does(order: int, members: int, never: int | None) -> None:
-    """The kernel counts and mixes as the Python reference does."""
+@pytest.mark.parametrize("kind", KINDS)
+def test_counts_mix_as_the_reference(
+    kind: type[NGrams], order: int, members: int, never: int | None
+) -> None:
+    """The kernels and numpy count and mix as the equations do."""
     before, text = some_ids(1), some_ids(2, order + 80)
     before = before[before != never]
     text[: min(order, 2)] = -1  # the text begins here
     given = log_probabilities(80, members)
     found = []
-    for kind in (KernelNGrams, PythonNGrams):
-        ngrams, weights = kind(order, SIZE), first_weights(order, members)
+    for one in (kind, ReferenceNGrams):
+        ngrams, weights = one(order, SIZE), first_weights(order, members)
         ngrams.count(np.concatenate([np.full(order, -1), before]))
         frozen = ngrams.mix(text, given, weights)
         online = ngrams.mix(text, given, weights, rate=0.05, counts=True)
@@ -54,7 +59,7 @@ def test_kernel_mixes_as_python_does(order: int, members: int, never: int | None
 
 
 @given(st.integers(0, 4), st.integers(0, 3), st.integers(0, 10_000), st.integers(0, 200))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_mixture_is_a_distribution(order: int, members: int, seed: int, length: int) -> None:
     ngrams = make_ngrams(order, SIZE)
     ngrams.count(np.concatenate([np.full(order, -1), some_ids(seed, length)]))
@@ -64,8 +69,9 @@ def test_mixture_is_a_distribution(order: int, members: int, seed: int, length: 
     np.testing.assert_allclose(np.exp(mixed).sum(1), 1, atol=1e-5)
 
 
-def test_python_counts_as_its_docstring_says() -> None:
-    ngrams = PythonNGrams(2, 3)
+def test_reference_counts_as_described() -> None:
+    """A character is counted in shorter contexts up to the first that has counted it before."""
+    ngrams = ReferenceNGrams(2, 3)
     ngrams.count(np.array([-1, -1, 0, 1, 0, 1]))
     # 0 1 came twice after "0"; the second time, the context (1, 0) was new, and (0,) knew 1.
     assert ngrams._followers[(0,)] == {1: 2}
@@ -76,7 +82,7 @@ def test_python_counts_as_its_docstring_says() -> None:
     np.testing.assert_allclose(distributions.sum(1), 1)
 
 
-@pytest.mark.parametrize("kind", [PythonNGrams, pytest.param(KernelNGrams, marks=needs_compiler)])
+@pytest.mark.parametrize("kind", KINDS)
 def test_new_symbols_get_the_discounts(kind: type[NGrams]) -> None:
     """Symbols that were never counted get the discounts."""
     ngrams = kind(0, 3)
@@ -90,7 +96,7 @@ def test_new_symbols_get_the_discounts(kind: type[NGrams]) -> None:
 def test_id_outside_vocabulary_is_refused() -> None:
     ngrams = KernelNGrams(1, SIZE)
     for bad in (SIZE, -1):
-        with pytest.raises(IndexError, match="outside of the 5 symbols"):
+        with pytest.raises(IndexError, match="outside the 5 symbols"):
             ngrams.count(np.array([0, bad]))
 
 
@@ -124,7 +130,7 @@ def test_fitting_the_mixture_helps(ensemble: Ensemble) -> None:
     """Fitting the mixture lowers the loss of similar texts."""
     text, other = some_ids(5, 2000).astype(np.uint8), some_ids(6, 2000).astype(np.uint8)
     before = total_nats(ensemble, other)
-    ensemble.fit(some_ids(0).astype(np.uint8), text)
+    fit_mixture(ensemble, some_ids(0).astype(np.uint8), text)
     assert total_nats(ensemble, other) < before - 100
     assert total_nats(ensemble, other, rows=4) == pytest.approx(
         total_nats(ensemble, other), rel=0.1
@@ -189,6 +195,7 @@ SETTINGS = (
     "--set=training.budget=null",
     "--set=ensemble.members=2",
     "--set=ensemble.ngram_order=3",
+    "--set=ensemble.word_contexts=true",
     "--set=generation.length=20",
 )
 
@@ -289,15 +296,6 @@ def test_reloaded_ensemble_is_the_same(ensemble: Ensemble) -> None:
     DynamicEvaluation(ensemble, some_ids(7).astype(np.uint8), Rates()).score(text)
     again = Ensemble.from_tensors(config, SIZE, ensemble.tensors())
     assert total_nats(again, other) == pytest.approx(total_nats(ensemble, other), rel=1e-6)
-
-
-def test_standard_input_cannot_be_read_twice() -> None:
-    for arguments in (["--auto"], ["--set=ensemble.members=2"]):
-        result = CliRunner().invoke(
-            app, ["train", "quickstart", "--text", "-", *arguments], input="text"
-        )
-        assert result.exit_code == 1
-        assert "save it in a file" in result.output
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from charlm.cli.finished import _summary
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.builder import build_corpus
 from charlm.models.ensemble import Ensemble
+from charlm.models.mixture_fit import fit_mixture
 from charlm.models.ngrams import make_ngrams
 from charlm.prediction.dynamic import DynamicEvaluation, Rates
 from charlm.prediction.scoring import evaluate_split, total_nats
@@ -44,6 +45,17 @@ def test_members_and_mixture_have_one_text(tmp_path: Path) -> None:
     assert row.startswith(f"{first}, {second} alone, {both} as an ensemble")
 
 
+def test_a_network_stands_beside_its_ngrams(tmp_path: Path) -> None:
+    """The table of one network with n-grams tells what the n-grams add."""
+    (path := tmp_path / "text").write_text("rain and snow\n" * 100 + "trains, doors\n" * 100)
+    finished = charlm.train("quickstart", text=path, runs=tmp_path, settings=SETTINGS)
+    (network,) = finished.networks
+    row = dict(_summary(finished))["validation loss"]
+    assert row.startswith(
+        f"{network.best_loss:.4f} by the network alone, {finished.best_loss:.4f} with n-grams ("
+    )
+
+
 @pytest.mark.parametrize(
     ("settings", "precedes"),
     [
@@ -59,13 +71,12 @@ def test_mixture_is_fitted_with_true_context(
     (path := tmp_path / "text").write_text("rain and snow\n" * 60)
     (other := tmp_path / "other").write_text("snow and rain\n" * 20)
     given: list[int] = []
-    true_fit = Ensemble.fit
 
     def fit(ensemble: Ensemble, before: Any, text: Any, *limit: int) -> float:
         given.append(len(before))
-        return true_fit(ensemble, before, text, *limit)
+        return fit_mixture(ensemble, before, text, *limit)
 
-    monkeypatch.setattr(Ensemble, "fit", fit)
+    monkeypatch.setattr("charlm.training.mixing.fit_mixture", fit)
     kept = [setting.replace("VALIDATION", str(other)) for setting in settings]
     charlm.train("quickstart", text=path, runs=tmp_path, settings=[*SETTINGS, *kept])
     assert given == [420 if precedes else 0]
@@ -77,7 +88,7 @@ def test_first_character_is_context() -> None:
     fitted = []
     for before, rest in ((text[:0], text), (text[:1], text[1:])):
         ensemble = Ensemble(networks, 3, some_ids(7).astype(np.uint8))
-        nats = ensemble.fit(before, rest)
+        nats = fit_mixture(ensemble, before, rest)
         fitted.append((nats, ensemble.weights.tolist()))
     assert fitted[0] == fitted[1]
 

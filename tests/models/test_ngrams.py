@@ -1,17 +1,18 @@
-"""Counting n-grams takes as long in a large alphabet as in a small one, with the same counts."""
+"""Counts of n-grams: the same in the kernels, in numpy and by definition, in any alphabet."""
 
 import ctypes
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from support.kernels import needs_compiler
+from support.processes import exit_code_of_child
+from support.reference_ngrams import ReferenceNGrams
 
-from charlm.kernels import compiler
 from charlm.kernels.loading import loaded
-from charlm.models.ngrams import KernelNGrams, PythonNGrams, first_weights
-
-needs_compiler = pytest.mark.skipif(
-    compiler.library() is None, reason="no C++ compiler on this machine"
-)
+from charlm.models.ngrams import KernelNGrams, NGrams, NumpyNGrams, first_weights
+from charlm.models.ngrams.vectorized import _keys
 
 
 def uniform_text(alphabet: int, length: int, order: int) -> np.ndarray:
@@ -32,19 +33,86 @@ def test_counting_takes_constant_time(order: int) -> None:
     assert max(looks) < 16, looks
 
 
-@needs_compiler
 @pytest.mark.parametrize(("alphabet", "length"), [(3, 60), (9, 200), (40, 3_000), (900, 4_000)])
-@pytest.mark.parametrize("order", [0, 1, 3])
-def test_large_contexts_count_as_in_python(order: int, alphabet: int, length: int) -> None:
+@pytest.mark.parametrize(("order", "boundary"), [(0, None), (1, None), (3, None), (3, 1)])
+@pytest.mark.parametrize("kind", [NumpyNGrams, pytest.param(KernelNGrams, marks=needs_compiler)])
+def test_large_contexts_are_counted(
+    kind: type[NGrams], order: int, boundary: int | None, alphabet: int, length: int
+) -> None:
     """Contexts of one follower, of a few in a row, and of hundreds behind a hash table."""
     ids = uniform_text(alphabet, length, order)
     ids[ids > 0] = ids[ids > 0] * (ids[ids > 0] % 3 > 0)  # one symbol is more frequent
     mixed = []
-    for kind in (KernelNGrams, PythonNGrams):
-        ngrams = kind(order, alphabet)
+    for one in (kind, ReferenceNGrams):
+        ngrams = one(order, alphabet, boundary)
         ngrams.count(ids)
         members = np.empty((50, 0, alphabet), np.float32)
         weights = first_weights(order, 0)
         mixed.append(ngrams.mix(ids[-50 - order :], members, weights, rate=0.01, counts=True))
     assert np.isfinite(mixed[0]).all()
     np.testing.assert_allclose(mixed[0], mixed[1], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [NumpyNGrams, pytest.param(KernelNGrams, marks=needs_compiler)])
+def test_no_context_crosses_a_boundary(kind: type[NGrams]) -> None:
+    """Records in another order give the same counts; the record before one changes nothing."""
+    boundary, order, alphabet = 1, 4, 5
+    ids = uniform_text(alphabet, 900, 0)
+    ids[0] = ids[-1] = boundary
+    records = np.split(ids[:-1], np.flatnonzero(ids[:-1] == boundary)[1:])
+    mixed = []
+    for text, before in ((records, [0, 2, 3, 4]), (records[::-1], [-1, -1, -1, -1])):
+        ngrams = kind(order, alphabet, boundary)
+        ngrams.count(np.concatenate([np.full(order, -1), *text, [boundary]]))
+        read = np.array([*before, boundary, 0, 2, 3, 2, 0, 4, 3], np.int64)
+        members = np.empty((len(read) - order, 0, alphabet), np.float32)
+        mixed.append(ngrams.mix(read, members, first_weights(order, 0))[1:])
+    assert np.array_equal(mixed[0], mixed[1])
+
+
+def followers_of(ngrams: NumpyNGrams, context: tuple[int, ...]) -> dict[int, int]:
+    """Return the symbols that followed a context, and how often."""
+    ids, length = np.array([*context, 0]), len(context)
+    _, symbols, counts = ngrams._tables[length].followers(_keys(ids, np.array([length]), length))
+    return dict(zip(symbols.tolist(), counts.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("boundary", [None, 1])
+@pytest.mark.parametrize("alphabet", [3, 40])
+def test_numpy_counts_are_exact(alphabet: int, boundary: int | None) -> None:
+    """Texts that are counted at once, and characters counted one by one, in turns."""
+    texts = [uniform_text(alphabet, length, 3)[seed:] for seed, length in enumerate([600, 9, 400])]
+    in_numpy, expected = NumpyNGrams(3, alphabet, boundary), ReferenceNGrams(3, alphabet, boundary)
+    for text in [*texts, np.concatenate([np.full(3, -1), texts[0]]), texts[1], texts[0]]:
+        for ngrams in (in_numpy, expected):
+            ngrams.count(text)
+    assert len(expected._followers) > 20
+    for context, followers in expected._followers.items():
+        assert followers_of(in_numpy, context) == followers
+
+
+@needs_compiler
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process as Linux does")
+@pytest.mark.parametrize("is_online", [False, True])
+def test_lack_of_memory_is_an_error(is_online: bool) -> None:
+    """Counts that do not fit the memory raise `MemoryError`, and do not end the process."""
+    assert exit_code_of_child(lambda: _lacks_memory(is_online)) == 0
+
+
+def _lacks_memory(is_online: bool) -> bool:
+    """Return whether the kernels raise `MemoryError` where they may take 48 MB more."""
+    import resource
+
+    size = 1 << 23 if is_online else 2  # 32 MB of predictions, of which the kernels need five
+    ngrams, ids = KernelNGrams(1, size), np.zeros(2 if is_online else 2_000_000, np.int64)
+    members, weights = np.zeros((1, 0, size), np.float32), first_weights(1, 0)
+    used = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 48_000_000,) * 2)
+    try:
+        if is_online:
+            ngrams.mix(ids, members, weights, counts=True)
+        else:
+            ngrams.count(ids)
+    except MemoryError as reason:
+        return "n-gram counts" in str(reason)
+    return False

@@ -16,12 +16,8 @@ from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import ConfigError, VocabularyError
 from charlm.models.language_model import LanguageModel
 from charlm.models.openings import Opening
-from charlm.prediction.generation import (
-    generate,
-    generate_ids,
-    generate_text,
-    sample_generators,
-)
+from charlm.prediction.generated_ids import generate_ids, sample_generators
+from charlm.prediction.generation import generate, generate_text
 from charlm.prediction.next_character import choose, keep_min_p, keep_top_k, keep_top_p
 from charlm.prediction.text_stream import StreamDecoder, truncate
 

@@ -148,7 +148,7 @@ def test_lost_text_with_similar_names(folder: Path) -> None:
 
 
 def test_split_of_a_changed_text(folder: Path) -> None:
-    """The user did name the training text, by its path or by a copy that goes on."""
+    """The user did name the training text, by its path or by a copy with more text at its end."""
     text, run = folder / "novel.txt", folder / "runs" / "one"
     text.write_text(words(0, 1500) + words(8, 300), encoding="utf-8")
     copy = shutil.copy(text, folder / "longer.txt")

@@ -15,10 +15,11 @@ from charlm.corpus.vocabulary import UNKNOWN_TYPE, Vocabulary
 from charlm.errors import DivergenceError
 from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel
+from charlm.models.mixture_fit import fit_mixture
 from charlm.models.openings import Opening
 from charlm.prediction.dynamic import DynamicEvaluation, Rates
 from charlm.prediction.evaluation import evaluate
-from charlm.prediction.generation import generate_ids, sample_generators
+from charlm.prediction.generated_ids import generate_ids, sample_generators
 from charlm.prediction.next_character import choose
 from charlm.prediction.perplexity import Score
 from charlm.prediction.predictor import Predictor
@@ -32,8 +33,9 @@ ENGINES = ["fused", "equations", "ensemble"]
 
 def make_model(engine: str, **keys: Any) -> LanguageModel | Ensemble:
     """A small network; in an ensemble with n-grams where that is asked for."""
-    implementation = "fused" if engine == "ensemble" else engine
-    sizes = {"hidden_size": 16, "embedding_size": 4, "implementation": implementation}
+    sizes: dict[str, Any] = {"hidden_size": 16, "embedding_size": 4}
+    if engine != "ensemble":
+        sizes["implementation"] = engine
     model = LanguageModel(ModelConfig.model_validate(sizes | keys), SIZE)
     model.initialize(torch.Generator().manual_seed(0))
     if engine == "ensemble":
@@ -71,13 +73,13 @@ def test_bad_logits_are_an_error(engine: str, kind: str, settings: dict[str, Any
 
 
 @pytest.mark.parametrize("settings", [{}, {"greedy": True}], ids=str)
-def test_overflow_stops_at_the_same_character(
-    settings: dict[str, Any],
-) -> None:
+@pytest.mark.parametrize("is_mixed", [False, True])
+def test_overflow_stops_at_the_same_character(is_mixed: bool, settings: dict[str, Any]) -> None:
     """A ReLU network whose finite weights double its state at each step."""
     written = []
     for engine in ("fused", "equations"):
-        model = make_model(engine, cell="rnn", nonlinearity="relu")
+        keys = {"cell": "rnn", "nonlinearity": "relu", "implementation": engine}
+        model = make_model("ensemble" if is_mixed else engine, **keys)
         network = network_of(model)
         with torch.no_grad():
             network.layers[0].W_hh.copy_(2 * torch.eye(16))
@@ -146,7 +148,7 @@ def test_fit_must_be_finite() -> None:
         network_of(ensemble).b_q[3] = math.nan
     ids = LETTERS.encode_text("abcdefgh" * 8)
     with pytest.raises(DivergenceError, match="mixture is nan"):
-        ensemble.fit(ids[:10], ids)
+        fit_mixture(ensemble, ids[:10], ids)
 
 
 def test_diverging_rates_are_never_best(

@@ -80,7 +80,7 @@ def test_no_prefix_starts_a_paragraph(tmp_path: Path) -> None:
 @pytest.mark.parametrize("vocabulary", [LETTERS, Vocabulary.of_bytes()], ids=["text", "bytes"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_opening_is_state_after_passage(kind: str, vocabulary: Vocabulary) -> None:
-    """Text without a prefix goes on as text after that passage of real text does."""
+    """Text without a prefix continues like text after that passage of real text."""
     writer = make_predictor(kind, vocabulary)
     passages = choose_passages(text_ids(vocabulary), vocabulary, 0)
     options: dict[str, Any] = {"greedy": True, "length": 20}

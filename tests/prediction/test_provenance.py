@@ -245,7 +245,7 @@ def test_programs_read_the_overlaps(folder: Path) -> None:
     ],
 )
 def test_repetition_is_reported(tmp_path: Path, text: str, said: str) -> None:
-    """It was kept apart, and flatters all the same; where only some of it repeats, it is fair."""
+    """It was held out, but its score is still biased; where only some of it repeats, it is fair."""
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
     protocol = begin(tmp_path, "run", "text.txt")
     assert protocol.endswith(

@@ -8,15 +8,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.properties import examples
 from support.scoring import VOCABULARY, a_split, make_model, random_ids
 
 from charlm.corpus.corpus import Split
 from charlm.corpus.vocabulary import UNKNOWN_TYPE
 from charlm.errors import CorpusError
 from charlm.models.language_model import LanguageModel
-from charlm.prediction import scoring
+from charlm.prediction import reading
 from charlm.prediction.perplexity import Score
-from charlm.prediction.scoring import WARM_UP, Streams, evaluate_split, total_nats
+from charlm.prediction.reading import WARM_UP, Streams
+from charlm.prediction.scoring import evaluate_split, total_nats
 
 
 def one_by_one(model: LanguageModel, ids: np.ndarray) -> float:
@@ -38,20 +40,20 @@ def test_exact_score_is_sum_over_steps(cell: str, length: int) -> None:
 
 
 @given(st.integers(2, 2000), st.integers(1, 97))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_piece_size_changes_no_score(length: int, chunk: int) -> None:
     """The number of predictions at once does not change the score."""
     model, ids = make_model(), random_ids(length)
     whole = total_nats(model, ids)
-    before, scoring._PREDICTIONS_AT_ONCE = scoring._PREDICTIONS_AT_ONCE, chunk
+    before, reading._PREDICTIONS_AT_ONCE = reading._PREDICTIONS_AT_ONCE, chunk
     try:
         assert total_nats(model, ids) == pytest.approx(whole, rel=1e-5)
     finally:
-        scoring._PREDICTIONS_AT_ONCE = before
+        reading._PREDICTIONS_AT_ONCE = before
 
 
 @given(st.integers(2, 4000), st.integers(1, 40))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_zero_logits_score_log_of_vocabulary(length: int, rows: int) -> None:
     """In any number of rows: every character but the first is scored exactly once."""
     model = make_model()
@@ -134,7 +136,7 @@ def test_streams_are_spread_evenly(length: int, characters: int, rows: int) -> N
 def test_the_first_character_counts_nowhere() -> None:
     ids = np.array([0, 4, 3, 0, 3], np.uint8)
     sizes = np.array([0, 1, 1, 3, 2, *[1] * 6], np.uint8)
-    unknown = np.array([(0, 4), (3, 2)], UNKNOWN_TYPE)
+    unknown = np.array([(0, ord("😀")), (3, ord("é"))], UNKNOWN_TYPE)
     score = evaluate_split(make_model(), Split(ids, sizes, unknown))
     assert (score.characters, score.bytes, score.unknown_characters) == (4, 2 + 3 + 2 + 3, 1)
 

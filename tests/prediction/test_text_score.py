@@ -63,7 +63,7 @@ def test_a_byte_model_adds_the_bits_of_bytes() -> None:
 def test_a_long_text_is_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     predictor, text = make_predictor(), "abc hfg\nbad" * 9
     whole = charlm.score_text(predictor, text)
-    monkeypatch.setattr("charlm.prediction.scoring._PREDICTIONS_AT_ONCE", 7)
+    monkeypatch.setattr("charlm.prediction.reading._PREDICTIONS_AT_ONCE", 7)
     assert charlm.score_text(predictor, text).bits == pytest.approx(whole.bits, rel=1e-4)
 
 

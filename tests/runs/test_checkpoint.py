@@ -3,15 +3,16 @@
 import json
 import os
 import pickle
-import subprocess
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.properties import examples
 
 from charlm import resume
 from charlm.config.schema import Config, ModelConfig
@@ -71,7 +72,7 @@ def test_any_flipped_byte_is_noticed(written: Path, tmp_path: Path) -> None:
     data = written.read_bytes()
 
     @given(st.integers(0, len(data) - 1), st.integers(1, 255))
-    @settings(max_examples=300)
+    @examples(300)
     def flip(place: int, mask: int) -> None:
         damaged = bytearray(data)
         damaged[place] ^= mask
@@ -87,7 +88,7 @@ def test_any_flipped_byte_is_noticed(written: Path, tmp_path: Path) -> None:
 
 
 @given(st.data())
-@settings(max_examples=100)
+@examples(100)
 def test_other_length_is_refused(data: st.DataObject) -> None:
     """A file that is truncated or longer is refused."""
     whole = whole_bytes()
@@ -121,14 +122,21 @@ def test_invalid_digest_is_refused(digest: Any) -> None:
     assert_refused(len(header).to_bytes(8, "little") + header)
 
 
-@pytest.mark.parametrize("lacking", ["hashlib.sha256", "safetensors.torch.load", "_group"])
+LACKING = [
+    "checkpoint_digest.hashlib.sha256",
+    "checkpoint.safetensors.torch.load",
+    "checkpoint._group",
+]
+
+
+@pytest.mark.parametrize("lacking", LACKING)
 def test_a_lack_of_memory_is_an_error(
     lacking: str, written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: Any) -> Any:
         raise MemoryError
 
-    monkeypatch.setattr(f"charlm.runs.checkpoint.{lacking}", fail)
+    monkeypatch.setattr(f"charlm.runs.{lacking}", fail)
     with pytest.raises(CheckpointError, match="not enough memory"):
         read_checkpoint(written)
 
@@ -257,30 +265,24 @@ def test_no_pickle_is_imported_by_reading(written: Path) -> None:
     assert " torch.load" not in source
 
 
-def test_killed_while_saving(text_file: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_killed_while_saving(tmp_path: Path) -> None:
     """`kill -9` at many moments of a process that does little but save."""
-    script = (
-        "import sys; from pathlib import Path\n"
-        "from test_checkpoint import make_checkpoint, write_checkpoint\n"
-        "path = Path(sys.argv[1]); n = 0\n"
-        "while True:\n"
-        "    n += 1\n"
-        "    write_checkpoint(path, make_checkpoint((n, n + 1, n + 2, n + 3)))\n"
-        "    print(n, flush=True)\n"
-    )
     path = tmp_path / "last.safetensors"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    for saves in (2, 5, 9):
-        process = subprocess.Popen(
-            [sys.executable, "-c", script, str(path)],
-            stdout=subprocess.PIPE,
-            env=environment,
-            text=True,
-        )
-        assert process.stdout is not None
-        with process, process.stdout:
-            for _ in range(saves):
-                process.stdout.readline()
-            process.kill()
-            process.wait()
+    for saves in (2, 5, 9, 20, 50):
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                for number in range(1, 100_000):
+                    symbols = (number, number + 1, number + 2, number + 3)
+                    write_checkpoint(path, make_checkpoint(symbols))
+                    os.write(writing, b".")
+            finally:
+                os._exit(1)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as saved:
+            assert len(saved.read(saves)) == saves
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
         assert read_checkpoint(path).vocabulary.symbols[0] >= saves

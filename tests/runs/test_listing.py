@@ -7,19 +7,26 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from support.training import PowerLossError, crash_at, train
 
 import charlm
 from charlm.config.schema import Config
 from charlm.errors import RunError
 from charlm.prediction.predictor import load
+from charlm.prediction.scoring import protocol as method_of
+from charlm.prediction.timed_scoring import TimeLimit
+from charlm.runs import listing, training_lock
 from charlm.runs.creation import create_run_folder
 from charlm.runs.folder import RunFolder
-from charlm.runs.listing import ListedRun, list_runs
+from charlm.runs.listed_run import ListedRun
+from charlm.runs.listed_score import ListedScore, final_score
+from charlm.runs.listing import list_runs
 from charlm.training.events import Stepped
 
 
@@ -56,6 +63,68 @@ def test_a_finished_run_has_its_test_score(runs: Path, name: str, cells: str) ->
     assert run.bits_per_character == pytest.approx(score.bits_per_character, rel=1e-4)
 
 
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_partial_validations_say_so(is_whole: bool, tmp_path: Path) -> None:
+    """A stopped run has its best validation, with what the config says about how it is scored."""
+    text = tmp_path / "long.txt"
+    text.write_text("".join(f"The train {number} came in. " for number in range(1600)), "utf-8")
+    characters = "null" if is_whole else "1000"
+    settings = (f"training.validation_characters={characters}", "training.validate_every=1")
+    every = ("training.steps=4", "training.save_every=1", *settings)
+    with pytest.raises(PowerLossError):
+        train(text, tmp_path / "runs", *every, name="one", on_event=crash_at(3))
+    score = listed(tmp_path / "runs", "one").score
+    assert score is not None
+    assert (score.split, score.is_approximate, score.is_partial) == (
+        *("validation", True),
+        not is_whole,
+    )
+    assert score.characters is not None
+    assert (score.characters > 1000) == is_whole
+
+
+def test_a_partial_end_score_says_so(text_file: Path, tmp_path: Path) -> None:
+    """What the protocol of a score says is read from it as charlm writes it."""
+    limit = TimeLimit(0.0, lambda: 0.0, tmp_path)
+    protocol = method_of(2, "float32") + limit.note(1_000, 9_000)
+    score = {"split": "test", "bits_per_character": 2.5, "characters": 1000, "protocol": protocol}
+    found = final_score({"result": {"score": score}})
+    assert found == ListedScore("test", 2.5, 1000, is_approximate=True, is_partial=True)
+    score["protocol"] = method_of(1, "float32")
+    assert final_score({"result": {"score": score}}) == ListedScore("test", 2.5, 1000)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no locks of files to be read")
+@pytest.mark.parametrize("is_held", [True, False])
+def test_training_of_another_user(
+    is_held: bool, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock that cannot be written is tested by reading; one that cannot be read is unknown."""
+    folder = Path(shutil.copytree(runs / "one", tmp_path / "one"))
+    (folder / "environment.json").unlink()
+
+    class ForeignLock:
+        def __init__(self, *arguments: object, **options: object) -> None:
+            pass
+
+        def acquire(self) -> None:
+            raise PermissionError(13, "Permission denied")
+
+    with FileLock(folder / ".lock") if is_held else nullcontext():
+        (folder / ".lock").touch()
+        monkeypatch.setattr(training_lock, "FileLock", ForeignLock)
+        assert listed(tmp_path, "one").state == ("training" if is_held else "stopped")
+
+        def refuse(*arguments: object) -> int:
+            raise PermissionError(13, "Permission denied")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "open", refuse)
+            assert training_lock.is_training(folder / ".lock") is None
+        monkeypatch.setattr(listing, "is_training", lambda lock: None)
+        assert listed(tmp_path, "one").state == "unknown"
+
+
 def test_members_are_no_runs_of_their_own(runs: Path) -> None:
     assert {run.path.name for run in list_runs(runs)} == {"one", "both"}
     assert {run.path.name for run in list_runs(runs / "both")} == {"member-1", "member-2"}
@@ -79,7 +148,7 @@ def test_an_extended_run_is_finished_again(runs: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_in_training(text_file: Path, tmp_path: Path) -> None:
-    """A run that a process trains says so, with and without a checkpoint."""
+    """A run that a process trains has the state `training`, with and without a checkpoint."""
     states = []
 
     def look(event: object) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.training import TINY
 
 import charlm
-from charlm.errors import RunError
+from charlm.errors import ConfigError, RunError
 from charlm.runs.logs import Logs
 from charlm.runs.run import Run, Sample
 from charlm.training.events import Event, Logged, Sampled, Validated
@@ -72,6 +72,22 @@ def test_a_run_of_an_ensemble_names_members(tmp_path: Path) -> None:
     assert [one.text for one in run.samples()[2:]] == [
         one.text for one in Run(run.path / "member-2").samples()
     ]
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_broken_config_hides_no_run(members: int, tmp_path: Path) -> None:
+    """The settings are then those of a checkpoint; without one, the mistake is raised."""
+    run = train(tmp_path, f"ensemble.members={members}")
+    settings = run.config
+    (run.path / "config.yaml").write_text("model: [", "utf-8")
+    assert Run(run.path).config == settings
+    assert "lowest validation loss" in Run(run.path)._repr_html_()
+    (run.path / "config.yaml").unlink()
+    assert Run(run.path).config == settings
+    path = empty_run(tmp_path / "other")
+    (path / "config.yaml").write_text("model: [", "utf-8")
+    with pytest.raises(ConfigError, match="not YAML"):
+        Run(path)
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), TEXTS), max_size=4))

@@ -1,4 +1,4 @@
-"""`python clocked.py ARGUMENTS`: charlm, by a clock that goes on by a second at each step."""
+"""`python clocked.py ARGUMENTS`: run charlm with a clock that advances by a second at each step."""
 
 from typing import Any
 

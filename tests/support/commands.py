@@ -16,6 +16,7 @@ SMALL = [
     "--set=training.budget=null",
     "--set=training.log_every=1",
     "--set=training.precision=float32",
+    "--set=training.report=false",
     "--set=training.validate_every=20",
     "--set=training.save_every=20",
     "--set=generation.length=20",

@@ -43,7 +43,7 @@ def read(*files: Path, block: int | None = None, **keys: Any) -> str:
     """Read files in pieces of `block` bytes."""
     with pytest.MonkeyPatch.context() as patch:
         if block is not None:
-            patch.setattr("charlm.corpus.decoding._BLOCK_BYTES", block)
+            patch.setattr("charlm.corpus.blocks._BLOCK_BYTES", block)
         return text_of(list(read_symbols(files, config_of("unused", **keys))))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def torchrun(processes: int, *options: str) -> list[str]:
-    """Return a command line that starts so many processes of what follows."""
+    """Return a command line that starts a number of processes of the command after it."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
     return [*launcher, *options]
 

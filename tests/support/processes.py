@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,9 +35,7 @@ MOST_SECONDS = 60
 
 def exit_code_of_child(action: Callable[[], bool]) -> int:
     """Fork; return 0 if the action is true in the child, or −9 if it does not end."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python's own warning of what is tested here
-        child = os.fork()
+    child = os.fork()
     if child == 0:
         code = 1
         try:

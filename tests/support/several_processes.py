@@ -1,13 +1,15 @@
 """Train by several processes, and end them in the middle."""
 
+import json
 import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -72,41 +74,47 @@ def when_at(metrics: Path, step: int, act: Callable[[], None]) -> None:
     act()
 
 
-@cache  # it takes half a minute, and several modules compare with it
-def trained_by_one_and_two(parent: Path) -> Path:
-    """Return a folder with a text, and below `one` and `two` what that many processes made of it.
+_PLACES = (Path(__file__).parents[1], Path(charlm.__file__).parents[1])
+"""Where a process finds `support` and `charlm`."""
 
-    Tests leave these runs as they are, but for `lstm-carried`.
+
+def train_by_one_and_two(folder: Path) -> None:
+    """Write a text, and below `one` and `two` what that many processes make of it.
+
+    `two/taken-up` was begun by one process. In `two/killed` the first of two was killed, once.
+    `messages` is what the two wrote to standard error.
     """
-    folder = parent / "parallel"
-    folder.mkdir()
     text = folder / "text.txt"
     text.write_text(TEXT, "utf-8")
     teacher = str(folder / "one" / "lstm")
     kinds = {
-        name: [setting.replace("TEACHER", teacher) for setting in kind]
+        name: [*SETTINGS, *(setting.replace("TEACHER", teacher) for setting in kind)]
         for name, kind in (KINDS | ROUNDED).items()
     }
     for name in KINDS:
-        about: Any = {"text": text, "runs": folder / "one", "settings": [*SETTINGS, *kinds[name]]}
+        about: Any = {"text": text, "runs": folder / "one", "settings": kinds[name]}
         charlm.train("quickstart", **about, name=name)
     with pytest.raises(PowerLossError):
         about = {"runs": folder / "two", "name": "taken-up", "on_event": crash_at(8)}
         charlm.train("quickstart", text=text, settings=SETTINGS, **about)
-    program = folder / "program.py"
-    program.write_text(
-        "import charlm\n"
-        f"for name, kind in {kinds!r}.items():\n"
-        f"    about = {{'text': {str(text)!r}, 'runs': {str(folder / 'two')!r}}}\n"
-        f"    charlm.train('quickstart', **about, name=name, settings=[*{SETTINGS!r}, *kind])\n"
-        f"charlm.resume({str(folder / 'two' / 'taken-up')!r})\n",
-        "utf-8",
-    )
-    done = subprocess.run(
-        [*torchrun(2), str(program)], capture_output=True, text=True, timeout=100, check=False
-    )
+    todo = {
+        **{"kinds": kinds, "text": str(text), "runs": str(folder / "two")},
+        "resumed": str(folder / "two" / "taken-up"),
+        "killed": training(text, folder / "two", "killed", *KINDS["rnn-carried"]),
+    }
+    (folder / "todo.json").write_text(json.dumps(todo), "utf-8")
+    path = os.pathsep.join(map(str, _PLACES))
+    with TemporaryDirectory() as temporary:  # torch leaves its logs and those of who was killed
+        done = subprocess.run(
+            [sys.executable, "-m", "support.two_workers", str(folder / "todo.json")],
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+            env={**os.environ, "PYTHONPATH": path, "TMPDIR": temporary},
+        )
     assert done.returncode == 0, done.stderr
-    return folder
+    (folder / "messages").write_text(done.stderr, "utf-8")
 
 
 def assert_alike(mine: RunFolder, theirs: RunFolder) -> None:

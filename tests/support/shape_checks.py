@@ -4,6 +4,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable
+from types import CodeType
 from typing import Any
 
 import jaxtyping
@@ -13,6 +14,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 _check_shapes = jaxtyping.jaxtyped
+_decorated_before: set[CodeType] = set()
+"""The code of functions within functions that have their checks."""
 
 
 def check_annotations() -> None:
@@ -27,6 +30,12 @@ def check_annotations() -> None:
 
 def _checked(*, typechecker: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def decorate(decorated: Any) -> Any:
+        # A function within a function is made at each call, and making its checks takes longer
+        # than most calls: the first one that is made has them.
+        if inspect.isfunction(decorated) and "<locals>" in decorated.__qualname__:
+            if decorated.__code__ in _decorated_before:
+                return decorated
+            _decorated_before.add(decorated.__code__)
         if inspect.isfunction(decorated) and not _may_have_shapes(decorated):
             return typechecker(decorated)
         checked = _check_shapes(decorated, typechecker=typechecker)

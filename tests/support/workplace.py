@@ -33,15 +33,19 @@ class Workplace:
         save_every: int,
         validate_every: int,
         processes: int = 1,
+        num_kinds: int | None = None,
     ) -> None:
-        """To be made where `clock_of_steps` is set: half of the runs have a time budget."""
+        """To be made where `clock_of_steps` is set: half of the runs have a time budget.
+
+        With `num_kinds`, only so many kinds are trained, and ended again and again.
+        """
         self.folder, self.steps, self.save_every = folder, steps, save_every
         self.validate_every, self.processes = validate_every, processes
         self.text = folder / "text.txt"
         self.text.write_text(TEXT, "utf-8")
         kinds = list(product(CELLS, SAMPLINGS, PRECISIONS, AVERAGES, LIMITS))
         random.Random(1).shuffle(kinds)  # so that the first few differ in everything
-        self.kinds = cycle(kinds)
+        self.kinds = cycle(kinds[:num_kinds])
         self._whole: dict[tuple[str, ...], RunFolder] = {}
 
     def arguments(self, kind: tuple[str, ...], name: str) -> list[str]:

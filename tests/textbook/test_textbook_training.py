@@ -81,7 +81,7 @@ def test_6_3_sequential_sampling_is_adjacent() -> None:
     for earlier, later in pairwise(epoch):
         assert torch.equal(later.inputs[0], earlier.inputs[-1] + 1)
     left, right = torch.cat([batch.inputs for batch in epoch]).T.tolist()
-    assert right[0] == left[-1] + 1  # the second column goes on where the first one ends
+    assert right[0] == left[-1] + 1  # the second column continues where the first one ends
 
 
 # 12. 6.4: clipping

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from support.commands import command, refused, run, steps_logged
+from support.commands import refused, run, steps_logged
+from support.texts import TEXT
 from support.training import assert_same_weights, losses, train
 
 import charlm
@@ -19,7 +20,7 @@ from charlm.environment.processor import processor, processor_name
 from charlm.errors import ConfigError
 from charlm.kernels.compute import Compute
 from charlm.runs.folder import RunFolder
-from charlm.training import calibration, loop
+from charlm.training import calibration, thread_trials
 from charlm.training.determinism import deterministic
 from charlm.training.events import Event, Stepped
 
@@ -33,7 +34,7 @@ def test_every_cell_is_deterministic(
     """And on a CPU they are those that it takes anyway."""
     settings = [
         *(f"model.cell={cell}", f"batches.sampling={sampling}", "model.dropout=0.2"),
-        *(f"model.implementation={implementation}", "training.steps=6", "model.num_layers=2"),
+        *(f"model.implementation={implementation}", "training.steps=4", "model.num_layers=2"),
     ]
     enabled = set()
 
@@ -49,37 +50,60 @@ def test_every_cell_is_deterministic(
     assert_same_weights(strict.last, plain.last)
 
 
-@pytest.mark.parametrize(
-    ("threads", "given"),
-    [
-        (1, ["--deterministic"]),
-        (2, ["--deterministic", "--set=model.cell=gru"]),
-        (2, ["--set=model.cell=mogrifier", "--set=batches.sampling=random"]),
+OPTIONS = {
+    "deterministic": ["--deterministic", "--set=training.threads=1"],
+    "deterministic-2": ["--deterministic", "--set=model.cell=gru", "--set=training.threads=2"],
+    "threads-2": [
+        *("--set=model.cell=mogrifier", "--set=batches.sampling=random"),
+        "--set=training.threads=2",
     ],
-)
-def test_two_processes_give_the_same_bits(
-    text_file: Path, tmp_path: Path, threads: int, given: list[str]
-) -> None:
+}
+
+
+def words_of(name: str, text: Path, runs: Path) -> list[str]:
+    """Return the words of a command that trains with the options of this name."""
+    return [
+        *("train", "quickstart", "--quiet", *OPTIONS[name]),
+        *("--text", str(text), "--runs", str(runs), "--name", name),
+        *("--set=training.steps=8", "--set=training.budget=null", "--set=training.log_every=1"),
+        *("--set=model.hidden_size=48", "--set=model.dropout=0.2"),
+        *("--set=batches.batch_size=16", "--set=batches.sequence_length=32"),
+        *("--set=training.average=0.9", "--set=training.validate_every=3"),
+    ]
+
+
+EACH_COMMAND = """
+import json, sys
+from charlm.cli.main import main
+for sys.argv[1:] in json.load(sys.stdin):
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code
+"""
+
+
+@pytest.fixture(scope="module")
+def trained_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a text, and below `other` the runs that another process trained on it."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "text.txt").write_text(TEXT, "utf-8")
+    commands = [words_of(name, folder / "text.txt", folder / "other") for name in OPTIONS]
+    subprocess.run(
+        [sys.executable, "-c", EACH_COMMAND],
+        input=json.dumps(commands).encode(),
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    return folder
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_two_processes_give_the_same_bits(trained_elsewhere: Path, name: str) -> None:
     """This process and another have hash seeds and caches of memory of their own."""
-    for name in ("one", "other"):
-        arguments: list[object] = [
-            *("train", "quickstart", "--quiet", *given, "--text", text_file, "--runs", tmp_path),
-            *("--name", name, "--set=training.steps=16", f"--set=training.threads={threads}"),
-            "--set=training.budget=null",
-            *(
-                "--set=model.hidden_size=48",
-                "--set=model.dropout=0.2",
-                "--set=training.log_every=1",
-                "--set=batches.batch_size=16",
-                "--set=batches.sequence_length=32",
-            ),
-            *("--set=training.average=0.9", "--set=training.validate_every=6"),
-        ]
-        if name == "one":
-            assert run(*arguments).exit_code == 0
-        else:
-            subprocess.run(command(*arguments), check=True, stdout=subprocess.DEVNULL)
-    one, other = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "other")
+    folder = trained_elsewhere
+    assert run(*words_of(name, folder / "text.txt", folder / "one")).exit_code == 0
+    one, other = RunFolder(folder / "one" / name), RunFolder(folder / "other" / name)
     assert steps_logged(one.path) == steps_logged(other.path)
     assert one.samples.read_bytes() == other.samples.read_bytes()
     for path in ("last", "best"):
@@ -91,7 +115,6 @@ def test_no_measurement_decides(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a clock was asked")
 
     monkeypatch.setattr(calibration, "measured_precision", measured)
-    monkeypatch.setattr(calibration, "measured_threads", measured)
     config = Config.model_validate({"training": {"deterministic": True}})
     assert calibration.choose_compute(config) == Compute("float32", calibration._ALL)
 
@@ -112,12 +135,12 @@ def test_each_start_is_recorded(text_file: Path, tmp_path: Path) -> None:
     first, second = json.loads((folder / "environment.json").read_text("utf-8"))
     assert set(first) == {
         *("began", "charlm", "python", "torch", "numpy", "system", "processor", "device"),
-        "processes",
+        *("processes", "resumed_at"),
         *("kernels", "threads", "precision", "deterministic", "seed", "fingerprint", "result"),
     }
     results = [start.pop("result") for start in (first, second)]
     assert [result["step"] for result in results] == [2, 3]
-    assert {**first, "began": ""} == {**second, "began": ""}
+    assert {**first, "began": "", "resumed_at": 2} == {**second, "began": ""}
     assert first["began"] <= second["began"]
     assert (first["seed"], first["precision"], first["threads"]) == (5, "float32", 1)
     assert first["torch"] == torch.__version__
@@ -179,7 +202,7 @@ def test_threads_are_not_changed_on_the_way(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[float] = []
-    true_watch = calibration.watch_threads
+    true_watch = thread_trials.watch_threads
 
     def watch(most: int) -> Any:
         inner = true_watch(most)
@@ -187,7 +210,7 @@ def test_threads_are_not_changed_on_the_way(
         while True:
             sent.append((yield))
 
-    monkeypatch.setattr(loop, "watch_threads", watch)
+    monkeypatch.setattr(thread_trials, "watch_threads", watch)
     half = ["training.steps=3", "training.precision=bfloat16"]
     train(text_file, tmp_path, *half, "training.deterministic=true")
     assert sent == []

@@ -4,14 +4,16 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.properties import examples
 from support.provenance import TINY, words
 
 from charlm import load, resume, train
 from charlm.config.load import override
 from charlm.config.schema import Config, TrainingConfig
 from charlm.errors import CorpusError
+from charlm.kernels import compiler
 from charlm.kernels.compute import Compute
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import RunFolder
@@ -37,7 +39,7 @@ def test_neighbouring_seeds_share_no_network() -> None:
 
 
 @given(st.integers(0, 2**62 - 1), st.integers(-3, 3).filter(bool))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_seeds_of_members_are_distinct(seed: int, distance: int) -> None:
     """No two ensembles of near seeds share a network; a config accepts every derived seed."""
     neighbour = (seed + distance) % 2**62
@@ -70,15 +72,20 @@ def test_members_of_different_texts_are_kept(tmp_path: Path) -> None:
     assert load(tmp_path / "moved").model
 
 
-def test_members_keep_their_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A resumed member computes with the number of threads that it began with."""
+@pytest.mark.parametrize(
+    ("implementation", "expected"), [("fused", 2), ("equations", 1)], ids=["fused", "equations"]
+)
+def test_members_and_their_threads(
+    implementation: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resumed member computes with the machine's threads; with the equations it keeps its own."""
     (text := tmp_path / "text").write_text(words(0))
     settings = [*TINY, "ensemble.members=2", "training.threads=auto", "training.precision=float32"]
+    settings.append(f"model.implementation={implementation}")
+    if compiler.library() is None:
+        expected = 1
     for threads, steps in ((1, 2), (2, 4)):
         monkeypatch.setattr(calibration, "most_threads", lambda wanted, threads=threads: threads)
-        monkeypatch.setattr(
-            calibration, "measured_threads", lambda config, threads=threads: threads
-        )
         limit = f"training.steps={steps}"
         if steps == 2:
             run = train(
@@ -89,6 +96,6 @@ def test_members_keep_their_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             resume(run, settings=[limit])
     for number in (1, 2):
         member = read_checkpoint(RunFolder(run / f"member-{number}").last)
-        assert member.compute == Compute("float32", 1)
+        assert member.compute == Compute("float32", expected)
         assert member.training_counters["trainer"]["step"] == 4
-    assert read_checkpoint(RunFolder(run).best).compute == Compute("float32", 1)
+    assert read_checkpoint(RunFolder(run).best).compute == Compute("float32", expected)

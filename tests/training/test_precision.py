@@ -10,6 +10,7 @@ import pytest
 import torch
 from support.commands import SMALL
 from support.commands import run as command
+from support.kernels import needs_compiler
 from support.training import train
 
 from charlm.cli.descriptions import describe_engine
@@ -20,13 +21,10 @@ from charlm.models.language_model import LanguageModel
 from charlm.prediction.scoring import protocol
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import RunFolder
-from charlm.training import calibration, loop
+from charlm.training import calibration, thread_trials
 from charlm.training.determinism import engine
 from charlm.training.events import Event, Started
 
-needs_compiler = pytest.mark.skipif(
-    compiler.library() is None, reason="no C++ compiler on this machine"
-)
 BFLOAT16 = "training.precision=bfloat16"
 EQUATIONS = "model.implementation=equations"
 
@@ -120,17 +118,23 @@ def test_a_run_in_bfloat16_says_so(text_file: Path, tmp_path: Path) -> None:
     assert ", bfloat16, " in describe_engine(event)
 
 
-def test_threads_are_watched_in_bfloat16(
+@needs_compiler
+def test_threads_are_watched(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That is in bfloat16 as it is computed, not as it is asked for."""
+    """Runs of the kernels change their threads, in both precisions; the equations keep them."""
     sent: list[float] = []
 
     def watch(most: int) -> Any:
         while True:
             sent.append((yield))
 
-    monkeypatch.setattr(loop, "watch_threads", watch)
+    monkeypatch.setattr(thread_trials, "watch_threads", watch)
+    for number, how in enumerate([[], [BFLOAT16]], start=1):
+        train(text_file, tmp_path, "training.steps=2", *how)
+        assert len(sent) == 2 * number
+    sent.clear()
+    train(text_file, tmp_path, "training.steps=2", EQUATIONS)
     train(text_file, tmp_path, "training.steps=2", BFLOAT16, EQUATIONS)
     assert sent == []
 
@@ -189,15 +193,16 @@ def test_precision_belongs_to_one_thread() -> None:
 def test_a_validation_in_bfloat16_says_so(
     precision: str, rows: int, is_said: bool, text_file: Path, tmp_path: Path
 ) -> None:
-    """On the screen and in the metrics; one stream is scored in float32."""
+    """Once on the screen, and in the metrics; one stream is scored in float32."""
     settings = [f"training.precision={precision}", f"training.validation_rows={rows}"]
-    settings += ["training.steps=2", "corpus.split=[0.5,0.5,0]"]
+    settings += ["training.steps=4", "corpus.split=[0.5,0.5,0]", "training.validate_every=2"]
     options = [option for setting in settings for option in ("--set", setting)]
     result = command(
         "train", "quickstart", "--text", text_file, "--runs", tmp_path, *SMALL, *options
     )
-    (shown,) = [line for line in result.stderr.splitlines() if "validation loss" in line]
-    assert ("products in bfloat16" in shown) == is_said
+    shown = [line for line in result.stderr.splitlines() if "validation loss" in line]
+    assert ["products in bfloat16" in line for line in shown] == [is_said, False]
     log = (Path(result.stdout.splitlines()[-1]) / "metrics.jsonl").read_text("utf-8")
-    (line,) = [line for line in map(json.loads, log.splitlines()) if "validation_loss" in line]
-    assert line["validation_precision"] == ("bfloat16" if is_said else "float32")
+    lines = [line for line in map(json.loads, log.splitlines()) if "validation_loss" in line]
+    precisions = {line["validation_precision"] for line in lines}
+    assert precisions == {"bfloat16" if is_said else "float32"}

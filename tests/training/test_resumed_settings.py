@@ -13,7 +13,7 @@ from support.training import PowerLossError, assert_same_state, train
 import charlm
 from charlm.config.load import load_config
 from charlm.config.schema import Config, CorpusConfig
-from charlm.errors import RunError
+from charlm.errors import ConfigError, RunError
 from charlm.runs.checkpoint import Checkpoint, read_checkpoint
 from charlm.runs.folder import RunFolder
 from charlm.training.events import Advised, Event, Started, Stepped
@@ -62,6 +62,40 @@ def test_edited_config_is_ignored_and_named(text_file: Path, tmp_path: Path) -> 
     assert resumed(run) == []
 
 
+BROKEN = {
+    "YAML": b"training: [1,\n",
+    "key": b"training:\n  stepz: 9\n",
+    "value": b"training:\n  steps: many\n",
+    "encoding": b"\xff\xfe",
+    "list": b"- 1\n",
+}
+
+
+@pytest.mark.parametrize("mistake", BROKEN)
+def test_broken_config_stops_no_resume(mistake: str, text_file: Path, tmp_path: Path) -> None:
+    """The checkpoint decides, so a config.yaml that is not a config is named and rewritten."""
+    run = train(text_file, tmp_path, "training.steps=2", name="run")
+    written = run.config_file.read_text("utf-8")
+    run.config_file.write_bytes(BROKEN[mistake])
+    (said,) = resumed(run, "training.steps=2")
+    assert said.startswith(f"{run.config_file}: ")
+    assert said.endswith("; the file is ignored, and rewritten with the settings of the checkpoint")
+    assert "\n" not in said
+    assert run.config_file.read_text("utf-8") == written
+    assert resumed(run) == []
+
+
+def test_broken_config_of_a_member(text_file: Path, tmp_path: Path) -> None:
+    """That of a member is ignored; that of the ensemble decides, and stops a resume."""
+    run = train(text_file, tmp_path, "training.steps=2", "ensemble.members=2", name="run")
+    RunFolder(run.path / "member-2").config_file.write_bytes(BROKEN["YAML"])
+    (said,) = resumed(run)
+    assert "member-2/config.yaml: not YAML" in said.replace("\\", "/")
+    run.config_file.write_bytes(BROKEN["YAML"])
+    with pytest.raises(ConfigError, match=r"run.config\.yaml: not YAML"):
+        charlm.resume(run.path)
+
+
 def test_config_file_makes_no_ensemble(text_file: Path, tmp_path: Path) -> None:
     """A run of one network remains one, whatever config.yaml says of an ensemble."""
     run = train(text_file, tmp_path, "training.steps=2", name="run")
@@ -84,6 +118,18 @@ def test_config_decides_before_first_save(
     assert resumed(run) == []
     assert step_of(run) == 3
     assert read_checkpoint(run.last).config.model.num_layers == 2
+
+
+def test_broken_config_before_first_save(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run without a checkpoint has no other settings than those in config.yaml."""
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(RunFolder, "save_last", lambda *_: 1 / 0)
+        train(text_file, tmp_path, "training.steps=2", name="run")
+    RunFolder(tmp_path / "run").config_file.write_bytes(BROKEN["key"])
+    with pytest.raises(ConfigError, match=r"training\.stepz"):
+        charlm.resume(tmp_path / "run")
 
 
 def test_empty_config_of_new_run_is_refused(text_file: Path, tmp_path: Path) -> None:

@@ -12,12 +12,17 @@ from support.training import PowerLossError, assert_same_weights
 from charlm import train, train_series
 from charlm.config.schema import Config
 from charlm.errors import CharlmError, ConfigError, CorpusError, RunError
+from charlm.kernels.compute import Compute
 from charlm.prediction.timed_scoring import TimeLimit
 from charlm.runs.folder import RunFolder
-from charlm.training import start
+from charlm.training import mixing, series, start, time_budget
 from charlm.training.auto import Advice
+from charlm.training.calibration import choose_compute
+from charlm.training.command_clock import CommandClock
 from charlm.training.events import Finished, Stepped
+from charlm.training.mixing_time import MixingPlan
 from charlm.training.series_events import RunBegins, RunFailed, SeriesBegins, SeriesEvent
+from charlm.training.series_plan import plan_series
 from charlm.training.series_results import SeriesFinished
 
 TINY = (*TINY_RUN, "training.budget=null")
@@ -75,11 +80,19 @@ def test_alike_values_have_names_of_their_own(text: Path) -> None:
     assert folders(text) == ["x-prefix-a-b", "x-prefix-a-b-2"]
 
 
-def test_long_names_are_cut(text: Path) -> None:
-    """A name that is too long for a folder is cut, and numbered where two become the same."""
-    sweep = {"generation.prefix": ["a", "b"]}
-    cells(text, seeds=(), sweep=sweep, name="é" * 119)
-    assert folders(text) == ["é" * 119 + "-p", "é" * 119 + "-p-2"]
+@pytest.mark.parametrize("num_keys", [1, 9])
+def test_long_names_keep_their_end(tmp_path: Path, num_keys: int) -> None:
+    """A name that is too long for a folder loses its middle: seed and last values stay."""
+    defaults = [*Config().model.model_dump().items()][:num_keys]
+    sweep: dict[str, list[Any]] = {f"model.{key}": [value] for key, value in defaults}
+    sweep["generation.prefix"] = [f"{'word ' * 20}{last}" for last in ("one", "two")]
+    about: Any = {"text": (), "settings": (), "seeds": [0, 12], "folder": tmp_path}
+    runs = plan_series("quickstart", sweep=sweep, stem="é" * 119, **about)
+    names = [run.path.name for run in runs]
+    ends = [f"word-{last}-s{seed}" for last in ("one", "two") for seed in (0, 12)]
+    for name, end in zip(names, ends, strict=True):
+        assert name.startswith("é" * 20) and name.endswith(end)
+        assert len(name.encode()) <= 240
 
 
 def steps_of(events: list[SeriesEvent]) -> list[tuple[str, int]]:
@@ -132,6 +145,60 @@ def test_a_higher_limit_extends_all(text: Path) -> None:
     cells(text)
     finished = cells(text, "training.steps=3")
     assert [result.finished and result.finished.step for result in finished.results] == [3] * 4
+
+
+TIMED = "training.steps=null training.budget="
+EPOCHS = "training.steps=null training.epochs="
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "message"),
+    [
+        ("training.steps=3", "", r"has trained for 3 steps, and training\.steps is 2: .*; raise"),
+        ("training.steps=3 ensemble.members=2", "ensemble.members=2", r"training\.steps is 2: "),
+        (f"{EPOCHS}1", f"{EPOCHS}0.9", r"for 1 epoch, and training\.epochs is 0\.9: "),
+        ("training.steps=3", f"{EPOCHS}0.01", r"training\.epochs is 0\.01: "),
+        (f"{TIMED}0.1s", f"{TIMED}1e-3", r"a budget of 0\.1s, and training\.budget is 0\.001s: "),
+        (
+            "training.steps=3",
+            f"{TIMED}1e-3",
+            r"without a budget, and training\.budget is ",
+        ),
+    ],
+)
+def test_a_lower_limit_is_refused(text: Path, first: str, then: str, message: str) -> None:
+    """A run that has trained for longer than others will is refused before the first one begins."""
+    one: dict[str, Any] = {"seeds": [3], "sweep": {"model.cell": ["lstm"]}}
+    common = "batches.batch_size=4"
+    cells(text, common, *first.split(), **one)
+    cells(text, common, *first.split(), **one)
+    events: list[SeriesEvent] = []
+    with pytest.raises(RunError, match=message) as error:
+        cells(text, common, *then.split(), on_event=events.append)
+    assert "\n" not in str(error.value) and NAMES[3] in str(error.value)
+    assert not events and folders(text) == [NAMES[3]]
+
+
+def test_a_stopped_run_takes_a_lower_limit(text: Path) -> None:
+    """A run that was stopped before the lower limit is resumed up to it, like the others."""
+    with pytest.raises(PowerLossError):
+        cells(text, "training.steps=9", "training.save_every=2", on_event=power_loss_in(1, 3))
+    finished = cells(text, "training.steps=2", "training.save_every=2")
+    assert [result.finished and result.finished.step for result in finished.results] == [2] * 4
+
+
+def test_an_earlier_limit_does_not_stay(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With auto, all runs of a setting train up to the limits of this call, and to no others."""
+    monkeypatch.setattr(start, "advise", lambda config, *_: Advice(config, ()))
+    about: Any = {"text": text, "runs": text.parent / "runs", "auto": True}
+    limited = [setting for setting in TINY if "steps" not in setting]
+    train_series(seeds=[1], settings=[*limited, "training.steps=2"], **about)
+    longer = train_series(seeds=[0, 1], settings=[*limited, "training.steps=3"], **about)
+    assert [result.finished and result.finished.step for result in longer.results] == [3, 3]
+    assert longer.is_chosen and [result.hidden_size for result in longer.results] == [8, 8]
+    whole = train_series(seeds=[0, 1], settings=[*limited, "training.epochs=4"], **about)
+    epochs = [result.finished and result.finished.epochs for result in whole.results]
+    assert epochs == [4, 4]
 
 
 @pytest.mark.parametrize(
@@ -198,6 +265,33 @@ def test_partly_scored_runs_are_comparable(text: Path, monkeypatch: pytest.Monke
     assert finished.why_not_comparable == "" and finished.best is not None
 
 
+@pytest.mark.parametrize("members", [1, 2])
+def test_other_validations_choose_no_best(
+    text: Path, monkeypatch: pytest.MonkeyPatch, members: int
+) -> None:
+    """Where a budget allows runs to validate on different characters, none of them is the best."""
+    limits, cell = {"gru": 100, "lstm": 100}, ""
+    monkeypatch.setattr(TimeLimit, "choose", lambda *_: (1, 100))
+    monkeypatch.setattr(time_budget, "characters_in", lambda *_: limits[cell])
+    monkeypatch.setattr(mixing, "plan_mixing", lambda *_: MixingPlan(validated=limits[cell]))
+
+    def on_event(event: SeriesEvent) -> None:
+        nonlocal cell
+        if isinstance(event, RunBegins):
+            cell = event.run.config.model.cell
+
+    settings = ("training.budget=1m", f"ensemble.members={members}")
+    about: Any = {"seeds": [0], "on_event": on_event}
+    alike = cells(text, *settings, name="alike", **about)
+    assert alike.why_not_comparable == "" and alike.best is not None
+    limits["lstm"] = 50
+    finished = cells(text, *settings, name="other", **about)
+    validated = [result.validation.characters for result in finished.results if result.validation]
+    assert validated == [100, 50]
+    assert finished.why_scores_differ == "" and finished.best is None
+    assert "validated on different characters" in finished.why_not_comparable
+
+
 def test_a_diverging_run_ends_no_series(text: Path) -> None:
     """A run that diverges has an error for a result; the others are trained."""
     unclipped = ("training.optimizer=sgd", "training.max_gradient_norm=null")
@@ -228,9 +322,8 @@ def test_seeds_share_what_charlm_chooses(text: Path, monkeypatch: pytest.MonkeyP
         return Advice(config.replace(model={"embedding_size": 3 + len(chosen)}), ())
 
     monkeypatch.setattr(start, "advise", advise)
-    limited = [setting for setting in TINY_RUN if "steps" not in setting]
     about: Any = {"text": text, "runs": text.parent / "runs", "auto": True, "sweep": CELLS}
-    about["settings"] = [*limited, "training.budget=0.2s"]
+    about["settings"] = TINY
     with pytest.raises(PowerLossError):
         train_series(seeds=[0, 1], on_event=power_loss_in(2, 1), **about)
     with pytest.raises(PowerLossError):
@@ -260,5 +353,31 @@ def test_several_processes_are_refused(text: Path, monkeypatch: pytest.MonkeyPat
     names |= {"TORCHELASTIC_RUN_ID": "x", "MASTER_PORT": "1", "MASTER_ADDR": "localhost"}
     for name, value in names.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match="takes one process"):
+    with pytest.raises(ConfigError, match="in one process only"):
         cells(text)
+
+
+def test_clock_of_a_run_starts_after_startup(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What only the first run of a series measures and chooses takes none of its budget."""
+    order: list[str] = []
+
+    class Clock(CommandClock):
+        def __init__(self) -> None:
+            order.append("clock")
+            super().__init__()
+
+    def choose(config: Config) -> Compute:
+        order.append("compute")
+        return choose_compute(config)
+
+    def advise(config: Config, *_: object) -> Advice:
+        order.append("advice")
+        return Advice(config, ())
+
+    monkeypatch.setattr(start, "CommandClock", Clock)
+    monkeypatch.setattr(start, "advise", advise)
+    monkeypatch.setattr(series, "choose_compute", choose, raising=False)
+    settings = [*TINY, "training.budget=1m"]
+    about: Any = {"text": text, "runs": text.parent / "runs", "auto": True, "settings": settings}
+    train_series(seeds=[0, 1], **about)
+    assert order == ["compute", "advice", "clock", "compute", "clock"]

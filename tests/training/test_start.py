@@ -13,11 +13,13 @@ from charlm.config.load import load_config
 from charlm.config.schema import Config
 from charlm.config.shortcuts import KEYS, Shortcuts, with_shortcuts
 from charlm.errors import CharlmError, ConfigError
-from charlm.training import auto, start
+from charlm.training import auto
 from charlm.training.events import Finished
 from charlm.training.inputs import DEFAULT_BUDGET, Inputs
 
 VALUES: dict[str, Any] = {
+    "records": "csv",
+    "column": "name",
     "budget": "1m30s",
     "epochs": 1.5,
     "steps": 3,
@@ -93,7 +95,7 @@ def test_short_names_are_settings(here: Path) -> None:
         section, _, field = key.partition(".")
         value = getattr(getattr(config, section), field)
         assert value == (90 if name == "budget" else VALUES[name])
-        assert f"`{name}`" in (inspect.getdoc(start.train) or "")
+        assert f"`{name}`" in (inspect.getdoc(charlm.train) or "")
     assert with_shortcuts(["a.b=1"], {"seed": None}) == ["a.b=1"]
     assert load_config("quickstart", with_shortcuts([], {"budget": 300})).training.budget == 300
 

@@ -14,7 +14,8 @@ import charlm
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.builder import build_corpus
 from charlm.models.language_model import LanguageModel
-from charlm.prediction.scoring import WARM_UP, Streams, evaluate_split
+from charlm.prediction.reading import WARM_UP, Streams
+from charlm.prediction.scoring import evaluate_split
 from charlm.training.events import Event, Validated
 
 

@@ -16,10 +16,14 @@ class EnsembleConfig(Section):
     `training.seed`, the others have seeds derived from it, unique to this ensemble."""
     student: Decay = 0.0
     """Fraction of the budget for one more network, the student, whose teachers are the members; 0
-    trains none. With enough time it predicts better than each teacher."""
+    trains none. In `tiny-shakespeare-20m` it predicted better than each teacher (seed 0)."""
     ngram_order: Annotated[int, Field(ge=0, le=10)] | None = None
     """Longest context of the n-gram model in the ensemble, in characters (7 works well); null omits
     the n-grams."""
+    word_contexts: bool = False
+    """Count characters in contexts of words, too: after the letters of the word so far, alone and
+    with one or both of the words before it, within 64 characters. Without `ngram_order` it has no
+    effect."""
     keep_text: bool = True
     """Store the text of the n-grams (the last 4,000,000 characters of the training split) in the
     checkpoint. false stores only networks and mixture weights: each time charlm loads the model, it

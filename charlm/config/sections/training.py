@@ -70,22 +70,28 @@ class TrainingConfig(Section):
     """Steps that one training line of metrics.jsonl summarises."""
     keep_checkpoints: NonNegativeInt = 0
     """How many older checkpoints to keep besides the best and the last."""
+    log_to: Annotated[tuple[Literal["tensorboard"], ...], BeforeValidator(as_tuple)] = ()
+    """Programs that get scalars and samples during training: `tensorboard` writes event files to
+    `tensorboard/` in the run folder. It needs `pip install 'charlm-rnn[tensorboard]'`."""
+    report: bool = True
+    """Whether a page about the training is written to `report.html` in the run folder at its end,
+    and when it is stopped (see `charlm report`)."""
     patience: PositiveInt | None = None
     """Stop after this many consecutive validations without a new best loss."""
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
     """Random seed for weights, data order, dropout and samples."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Device to compute on; `auto` takes CUDA if there is one, else MPS, else the CPU."""
+    """Device to compute on; `auto` uses CUDA if available, else MPS, else the CPU."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the operands of large products, on a CPU with charlm's kernels; states,
     parameters and loss are float32. `auto` selects the faster one on this machine when the
     run starts. Without the kernels, charlm computes in float32 instead of bfloat16 and reports
     it."""
     threads: PositiveInt | Literal["auto"] = "auto"
-    """Maximum number of threads on a CPU. In bfloat16, a run uses fewer while that is faster,
-    except with `mogrifier`, whose results depend on the number. `auto` is one thread per core; in
-    float32, charlm measures at the start whether fewer suffice. A resumed run keeps its number,
-    unless this setting changes."""
+    """Maximum number of threads on a CPU; `auto` is one per core. A run uses fewer while that is
+    faster, because no result depends on the number. With `implementation: equations`, or without
+    the compiled kernels, results depend on it: then a run keeps its number to its end, also when
+    it is resumed, unless this setting changes."""
     deterministic: bool = False
     """Use only deterministic algorithms, and measure nothing: `auto` then means float32 and one
     thread per core. With a budget, the number of steps still depends on the clock."""

@@ -7,14 +7,14 @@ from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from charlm.kernels import recurrence
 from charlm.kernels.calls import Kernel
 from charlm.kernels.loading import Precision, is_available, precision_here
-from charlm.kernels.products import Packed
+from charlm.kernels.products import Packed, product
 
 State = tuple[Float[Tensor, "batch hidden"], ...]
 """The hidden state `(H,)`, or `(H, C)` for cells that also have a memory C."""
@@ -68,11 +68,17 @@ class Cell(nn.Module, ABC):
         return tuple(self.W_hh.new_zeros(shape) for _ in range(self.num_states))
 
     def forward(
-        self, inputs: Float[Tensor, "time batch input"], state: State
+        self,
+        inputs: Float[Tensor, "time batch input"],
+        state: State,
+        resets: Bool[Tensor, "time batch"] | None = None,
     ) -> tuple[Float[Tensor, "time batch hidden"], State]:
-        """Run over a sequence; return every hidden state and the state after the last step."""
+        """Run over a sequence; return every hidden state and the state after the last step.
+
+        Where `resets` is true, the state before the step is replaced by the initial state.
+        """
         if self.implementation == "equations":
-            return self.equations(inputs, state)
+            return self.equations(inputs, state, resets)
         if self.is_compiled():
             return recurrence.run(
                 self.kernel,
@@ -84,17 +90,19 @@ class Cell(nn.Module, ABC):
                 inputs=inputs,
                 W_xh=self.W_xh,
                 gate=self.hidden_gate(inputs),
+                resets=resets,
             )
         # On a CPU, PyTorch's kernel reorders its weights at every call: too slow for one step.
         if len(inputs) == 1 and inputs.device.type == "cpu":
-            return self.equations(inputs, state)
-        return self.fused(inputs, state)
+            return self.equations(inputs, state, resets)
+        return self.fused(inputs, state, resets)
 
     def read(
         self,
         ids: Int64[Tensor, "time batch"],
         vectors: Float[Tensor, "symbols input"] | None,
         state: State,
+        resets: Bool[Tensor, "time batch"] | None = None,
     ) -> tuple[Float[Tensor, "time batch hidden"], State]:
         """Run over symbols, given their `ids`: over their `vectors`, or over one-hot vectors.
 
@@ -105,8 +113,8 @@ class Cell(nn.Module, ABC):
         if self.implementation == "equations" or not self.is_compiled() or is_short:
             if vectors is None:
                 one_hot = F.one_hot(ids, len(self.W_xh)).to(self.W_xh.dtype)
-                return self.forward(one_hot, state)
-            return self.forward(F.embedding(ids, vectors), state)
+                return self.forward(one_hot, state, resets)
+            return self.forward(F.embedding(ids, vectors), state, resets)
         rows, gate = self.project_symbols(vectors)
         return recurrence.run(
             self.kernel,
@@ -117,13 +125,14 @@ class Cell(nn.Module, ABC):
             precision_here(self.precision),
             lookup=ids,
             gate=gate,
+            resets=resets,
         )
 
     def project_symbols(
         self, vectors: Float[Tensor, "symbols input"] | None
     ) -> tuple[Float[Tensor, "symbols gates"], Float[Tensor, "symbols hidden"] | None]:
         """Return each symbol's `X W_xh + b_h` and its gate of the hidden state, if there is one."""
-        projected = self.W_xh if vectors is None else vectors @ self.W_xh
+        projected = self.W_xh if vectors is None else product(vectors, self.W_xh)
         return projected + self.b_h, self.hidden_gate(vectors)
 
     def hidden_gate(
@@ -147,11 +156,16 @@ class Cell(nn.Module, ABC):
         return hasattr(self, "kernel") and is_available(self.W_hh)
 
     def equations(
-        self, inputs: Float[Tensor, "time batch input"], state: State
+        self,
+        inputs: Float[Tensor, "time batch input"],
+        state: State,
+        resets: Bool[Tensor, "time batch"] | None = None,
     ) -> tuple[Float[Tensor, "time batch hidden"], State]:
         """Run the equation step by step."""
         outputs = []
-        for X in inputs:
+        for t, X in enumerate(inputs):
+            if resets is not None:
+                state = reset(state, resets[t])
             state = self.step(X, state)
             outputs.append(state[0])
         return torch.stack(outputs), state
@@ -161,10 +175,13 @@ class Cell(nn.Module, ABC):
         """Apply the cell's equation once."""
 
     def fused(
-        self, inputs: Float[Tensor, "time batch input"], state: State
+        self,
+        inputs: Float[Tensor, "time batch input"],
+        state: State,
+        resets: Bool[Tensor, "time batch"] | None = None,
     ) -> tuple[Float[Tensor, "time batch hidden"], State]:
         """Run over a sequence with PyTorch's kernel, if it has one for this cell."""
-        return self.equations(inputs, state)
+        return self.equations(inputs, state, resets)
 
     def kernel_weights(self) -> list[Tensor]:
         """Return the parameters as PyTorch's kernels take them.
@@ -174,3 +191,8 @@ class Cell(nn.Module, ABC):
         """
         weights = [self.W_xh.t().contiguous(), self.W_hh.t().contiguous(), self.b_h]
         return [*weights, torch.zeros_like(self.b_h)]
+
+
+def reset(state: State, resets: Bool[Tensor, " batch"]) -> State:
+    """Return a state that is zero in the columns that are reset."""
+    return tuple(tensor.masked_fill(resets.unsqueeze(1), 0.0) for tensor in state)

@@ -4,11 +4,12 @@ Cho and others, "Learning phrase representations using RNN encoder-decoder", 201
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from charlm.kernels.calls import Kernel
 from charlm.models.cells.cell import Cell, State
+from charlm.models.cells.runs import Runs
 
 
 class GRUCell(Cell):
@@ -39,10 +40,20 @@ class GRUCell(Cell):
         return (Z * H + (1 - Z) * candidate,)
 
     def fused(
-        self, inputs: Float[Tensor, "time batch input"], state: State
+        self,
+        inputs: Float[Tensor, "time batch input"],
+        state: State,
+        resets: Bool[Tensor, "time batch"] | None = None,
     ) -> tuple[Float[Tensor, "time batch hidden"], State]:
-        (H,) = state
+        (H,), weights, train = state, self.kernel_weights(), self.training
+        if resets is not None:
+            runs = Runs(inputs, state, resets)
+            return runs.unpack(
+                *torch.gru(
+                    runs.data, runs.batch_sizes, runs.state[0], weights, True, 1, 0.0, train, False
+                )
+            )
         outputs, H_last = torch.gru(
-            inputs, H.unsqueeze(0), self.kernel_weights(), True, 1, 0.0, self.training, False, False
+            inputs, H.unsqueeze(0), weights, True, 1, 0.0, train, False, False
         )
         return outputs, (H_last.squeeze(0),)

@@ -5,11 +5,12 @@ Schmidhuber and Cummins, "Learning to forget", 2000.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from charlm.kernels.calls import Kernel
 from charlm.models.cells.cell import Cell, State
+from charlm.models.cells.runs import Runs
 
 
 class LSTMCell(Cell):
@@ -37,17 +38,27 @@ class LSTMCell(Cell):
         return H, C
 
     def fused(
-        self, inputs: Float[Tensor, "time batch input"], state: State
+        self,
+        inputs: Float[Tensor, "time batch input"],
+        state: State,
+        resets: Bool[Tensor, "time batch"] | None = None,
     ) -> tuple[Float[Tensor, "time batch hidden"], State]:
-        H, C = state
+        (H, C), weights, train = state, self.kernel_weights(), self.training
+        if resets is not None:
+            runs = Runs(inputs, state, resets)
+            return runs.unpack(
+                *torch.lstm(
+                    runs.data, runs.batch_sizes, runs.state, weights, True, 1, 0.0, train, False
+                )
+            )
         outputs, H_last, C_last = torch.lstm(
             inputs,
             (H.unsqueeze(0), C.unsqueeze(0)),
-            self.kernel_weights(),
+            weights,
             True,
             1,
             0.0,
-            self.training,
+            train,
             False,
             False,
         )

@@ -6,9 +6,10 @@ Melis, Kočiský and Blunsom, "Mogrifier LSTM", 2020.
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from charlm.kernels.products import product
 from charlm.models.cells.cell import State
 from charlm.models.cells.lstm import LSTMCell
 
@@ -39,13 +40,17 @@ class MogrifierCell(LSTMCell):
     def hidden_gate(
         self, inputs: Float[Tensor, "*places input"] | None
     ) -> Float[Tensor, "*places hidden"]:
-        return 2 * torch.sigmoid((self.W_xg if inputs is None else inputs @ self.W_xg) + self.b_g)
+        projected = self.W_xg if inputs is None else product(inputs, self.W_xg)
+        return 2 * torch.sigmoid(projected + self.b_g)
 
     def step(self, X: Float[Tensor, "batch input"], state: State) -> State:
         H, C = state
         return super().step(X, (self.hidden_gate(X) * H, C))
 
     def fused(
-        self, inputs: Float[Tensor, "time batch input"], state: State
+        self,
+        inputs: Float[Tensor, "time batch input"],
+        state: State,
+        resets: Bool[Tensor, "time batch"] | None = None,
     ) -> tuple[Float[Tensor, "time batch hidden"], State]:
-        return self.equations(inputs, state)  # PyTorch has no such kernel
+        return self.equations(inputs, state, resets)  # PyTorch has no such kernel

@@ -6,11 +6,12 @@ Elman, "Finding structure in time", 1990; the book's section 6.2.2.
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from charlm.kernels.calls import Kernel
 from charlm.models.cells.cell import Cell, State
+from charlm.models.cells.runs import Runs
 
 
 class RNNCell(Cell):
@@ -28,10 +29,20 @@ class RNNCell(Cell):
         return (self.nonlinearity(X @ self.W_xh + H @ self.W_hh + self.b_h),)
 
     def fused(
-        self, inputs: Float[Tensor, "time batch input"], state: State
+        self,
+        inputs: Float[Tensor, "time batch input"],
+        state: State,
+        resets: Bool[Tensor, "time batch"] | None = None,
     ) -> tuple[Float[Tensor, "time batch hidden"], State]:
         (H,) = state
         weights, train = self.kernel_weights(), self.training
+        if resets is not None:
+            runs = Runs(inputs, state, resets)
+            return runs.unpack(
+                *self.torch_kernel(
+                    runs.data, runs.batch_sizes, runs.state[0], weights, True, 1, 0.0, train, False
+                )
+            )
         outputs, H_last = self.torch_kernel(
             inputs, H.unsqueeze(0), weights, True, 1, 0.0, train, False, False
         )

@@ -1,0 +1,191 @@
+"""The commands `compress` and `decompress`."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedIOBase
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from charlm.cli.completion import complete_run
+from charlm.cli.options import OUTPUT, Quiet, Runs
+from charlm.errors import CharlmError, file_errors
+from charlm.files.locations import from_user
+from charlm.formatting import count
+
+if TYPE_CHECKING:
+    from charlm.portable.compression import Totals
+    from charlm.portable.network import IntegerNetwork
+
+_SUFFIX = ".charlm"
+_STREAM = Path("-")
+
+RunOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--run",
+        metavar="RUN|CHECKPOINT",
+        help="The model: a run folder or a checkpoint (default: the newest run below --runs).",
+        autocompletion=complete_run,
+    ),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help=f"The new file; - is standard output (default: FILE with or without {_SUFFIX}).",
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+
+def compress(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Any file; - is standard input.")],
+    run: RunOption = None,
+    output: OutputOption = None,
+    with_model: Annotated[
+        bool,
+        typer.Option(
+            "--with-model",
+            help="Put the model into the file, so that it can be decompressed alone.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    runs: Runs = Path("runs"),
+    quiet: Quiet = False,
+) -> None:
+    """Compress a file without loss, with the predictions of a model.
+
+    The model computes with integers, so decompression works on every machine. It needs the
+    same checkpoint, unless --with-model puts the model into the file.
+    """
+    file, output = _paths(file, output, Path(f"{file}{_SUFFIX}"))
+    from charlm.cli.console import print_message
+    from charlm.portable import compression
+
+    with _opened(file) as source:
+        network = _network(run, runs, quiet)
+        with _created(output) as target:
+            written = compression.compress(source, target, network, with_model=with_model)
+            totals = _show_each(written, "compressed", quiet)
+            size = None if output == _STREAM else target.tell()
+    if not quiet:
+        print_message(_described(totals, size))
+
+
+def decompress(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A compressed file; - is standard input.")
+    ],
+    run: RunOption = None,
+    output: OutputOption = None,
+    runs: Runs = Path("runs"),
+    quiet: Quiet = False,
+) -> None:
+    """Decompress a file that `charlm compress` wrote, with the same model."""
+    original = file.with_suffix("") if file.suffix == _SUFFIX else None
+    file, output = _paths(file, output, original)
+    from charlm.portable import compression
+
+    with _opened(file) as source, _created(output) as target:
+        totals = compression.decompress(source, target, lambda: _network(run, runs, quiet))
+        try:
+            _show_each(totals, "decompressed", quiet)
+        except CharlmError as error:
+            raise CharlmError(f"{file}: {error}") from None
+
+
+def _paths(file: Path, output: Path | None, default: Path | None) -> tuple[Path, Path]:
+    """Return the paths of both files, and check the new one before a model is loaded."""
+    from charlm.files.atomic import check_is_new
+
+    if output is None and file != _STREAM and default is None:
+        raise CharlmError(f"{file}: does not end in {_SUFFIX}; name the new file with --output")
+    output = output or (_STREAM if file == _STREAM or default is None else default)
+    if output != _STREAM:
+        check_is_new(output := from_user(output), "--output")
+    elif sys.stdout.isatty():
+        raise CharlmError("a terminal cannot show the output; name a file with --output")
+    return (file if file == _STREAM else from_user(file)), output
+
+
+def _network(run: Path | None, runs: Path, quiet: bool) -> "IntegerNetwork":
+    """Return the integer network of a run's checkpoint, and print which one it is."""
+    from charlm.cli.portable import integer_network
+    from charlm.runs.finding import checkpoint_of
+
+    path = checkpoint_of(run, runs)
+    return integer_network(path, quiet, f"using {path}")
+
+
+class _Source(BufferedIOBase):
+    """A file to read; errors of reading name it, and not the file that is written."""
+
+    def __init__(self, file: BufferedIOBase, name: str) -> None:
+        super().__init__()
+        self._file, self._name = file, name
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        from charlm.corpus.blocks import read_waiting
+
+        with file_errors("be read", self._name, "check the path", CharlmError):
+            return read_waiting(self._file, size or 0)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedIOBase]:
+    """Open the file to read."""
+    if path == _STREAM:
+        yield _Source(cast("BufferedIOBase", sys.stdin.buffer), "standard input")
+        return
+    with file_errors("be read", path, "check the path", CharlmError):
+        file = path.open("rb")
+    with file:
+        yield _Source(file, str(path))
+
+
+@contextmanager
+def _created(path: Path) -> Iterator[BufferedIOBase]:
+    """Create the new file, which appears only when it is complete."""
+    from charlm.files.atomic import new_file
+
+    if path == _STREAM:
+        yield cast("BufferedIOBase", sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    remedy = "free some space, or choose another --output"
+    with file_errors("be written", path, remedy, CharlmError), new_file(path) as file:
+        yield file
+
+
+def _show_each(totals: Iterator["Totals"], done: str, quiet: bool) -> "Totals":
+    """Consume totals and show them in the last line of a terminal; return the last."""
+    from charlm.cli.screen import can_redraw
+    from charlm.cli.status_line import LiveLine
+    from charlm.portable.compression import Totals
+
+    line = None if quiet or not can_redraw(sys.stderr) else LiveLine(sys.stderr)
+    total = Totals()
+    for total in totals:
+        if line is not None:
+            line.draw(f"{done} {total.num_bytes:,} bytes")
+    if line is not None:
+        line.erase()
+    return total
+
+
+def _described(totals: "Totals", size: int | None) -> str:
+    """Describe the result of a compression in a line."""
+    text = f"{totals.num_bytes:,} bytes"
+    if size is not None:
+        text += f" compressed to {size:,}"
+    if size is not None and totals.num_bytes:
+        text += f", {8 * size / totals.num_bytes:.3f} bits per byte"
+    if totals.num_unknown:
+        unknown = count(totals.num_unknown, "character")
+        text += f"; {unknown} unknown to the model, at about 45 bits each"
+    return text

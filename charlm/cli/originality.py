@@ -1,0 +1,215 @@
+"""The `originality` command."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from charlm.cli.options import (
+    OTHER,
+    SAMPLING,
+    Device,
+    DeviceOption,
+    Json,
+    MovedText,
+    Quiet,
+    RunPath,
+    Runs,
+)
+
+if TYPE_CHECKING:
+    from charlm.analysis.originality import Originality
+    from charlm.config.sections.generation import GenerationSettings
+    from charlm.prediction.predictor import Predictor
+
+_LONGEST_SHOWN = 48
+"""Number of characters of a span that the table shows."""
+
+
+def originality(
+    run: RunPath = None,
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FILE",
+            help="A text to compare, - for standard input. Without it, the model generates one.",
+        ),
+    ] = None,
+    text: MovedText = None,
+    length: Annotated[
+        int | None,
+        typer.Option(
+            "--length",
+            "-n",
+            metavar="N",
+            min=1,
+            help="Characters to generate (default: 20,000).",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None,
+    items: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Items to generate with a model of records (default: 1,000).",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None,
+    match: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX",
+            help="With a model of records, count only items that match as valid (Python's).",
+            rich_help_panel=OTHER,
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--temperature",
+            "-t",
+            metavar="X",
+            help="Below 1 less random, above 1 more random (default: that of the config).",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Random seed of the generated text (default: a random one, which is printed).",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None,
+    json_: Json = False,
+    device: DeviceOption = Device.auto,
+    runs: Runs = Path("runs"),
+    quiet: Quiet = False,
+) -> None:
+    """Show what a text copies from the training text, compared with real text.
+
+    It finds the longest spans that occur verbatim in the training split, and
+    the share of characters in such spans, for the text and the held-out split.
+    With a model of records it counts valid, different and new items, and finds
+    the nearest training items by edit distance.
+    """
+    from charlm.cli.run_and_file import check_file, run_and_file
+    from charlm.errors import CharlmError
+    from charlm.runs.finding import checkpoint_of
+
+    run, file = run_and_file(run, file)
+    if file is not None and any(one is not None for one in (length, items, temperature, seed)):
+        raise CharlmError(
+            "--length, --items, --temperature and --seed need a generated text; omit FILE"
+        )
+    check_file(file)
+    checkpoint_of(run, runs)  # report a wrong name before a model is loaded
+    from charlm.analysis import originality as analysis
+    from charlm.cli.loaded_run import load_model
+
+    loaded = load_model(run, runs=runs, device=device, text=text or (), quiet=quiet)
+    if loaded.records is not None:
+        if length is not None:
+            raise CharlmError("--length is for running text; use --items with a model of records")
+        _compare_items(
+            *(loaded, file, text or (), items, match),
+            {"temperature": temperature},
+            seed,
+            is_json=json_,
+        )
+        return
+    if items is not None or match is not None:
+        raise CharlmError("--items and --match need a model of records; omit them")
+    result = analysis.originality(
+        loaded,
+        [] if file is None else [file],
+        seed=seed,
+        training_text=text or (),
+        length=length,
+        temperature=temperature,
+    )
+    if json_:
+        described = {"checkpoint": str(loaded.path), **result.to_json()}
+        print(json.dumps(described, allow_nan=False))
+    else:
+        _show(result)
+
+
+def _compare_items(
+    loaded: "Predictor",
+    file: str | None,
+    training_text: Sequence[str],
+    number: int | None,
+    match: str | None,
+    settings: "GenerationSettings",
+    seed: int | None,
+    *,
+    is_json: bool,
+) -> None:
+    from charlm.analysis.item_originality import GENERATED_ITEMS, item_originality
+    from charlm.cli.item_originality import show_item_originality
+
+    result = item_originality(
+        loaded,
+        [] if file is None else [file],
+        number=number or GENERATED_ITEMS,
+        match=match,
+        seed=seed,
+        training_text=training_text,
+        **settings,
+    )
+    if is_json:
+        described = {"checkpoint": str(loaded.path), **result.to_json()}
+        print(json.dumps(described, allow_nan=False))
+    else:
+        show_item_originality(result)
+
+
+def _show(result: "Originality") -> None:
+    from rich.table import Table
+
+    from charlm.analysis.copying_verdict import SPAN_LENGTHS
+    from charlm.cli.console import print_rows, print_table, results
+
+    table = Table(box=None, pad_edge=False)
+    for heading in (
+        "in copied spans of at least",
+        *map(str, SPAN_LENGTHS),
+        "longest",
+        "characters",
+    ):
+        table.add_column(heading, justify="left" if heading[:2] == "in" else "right")
+    for one in (result.text, result.held_out):
+        if one is not None:
+            shares = [f"{one.shares[least]:.1%}" for least in SPAN_LENGTHS]
+            table.add_row(one.name, *shares, f"{one.longest:,}", f"{one.characters:,}")
+    print_table(table)
+    spans = [span for span in result.spans if span.length >= SPAN_LENGTHS[0]]
+    if spans:
+        results().print("")
+        table = Table(box=None, pad_edge=False)
+        for heading in ("longest spans", "training line", "text"):
+            table.add_column(heading, justify="left" if heading == "text" else "right")
+        for span in spans:
+            line = "" if span.training_line is None else f"{span.training_line:,}"
+            table.add_row(f"{span.length:,}", line, _in_one_line(span.text))
+        print_table(table)
+    results().print("")
+    rows = [("verdict", result.verdict)]
+    if result.generation:
+        settings = result.generation
+        rows.append(
+            ("generated", f"seed {settings['seed']}, temperature {settings['temperature']:g}")
+        )
+    if result.unsearched:
+        names = ", ".join(result.unsearched)
+        rows.append(("not searched", f"{names}; the model has learnt from these, too"))
+    print_rows(rows)
+
+
+def _in_one_line(text: str) -> str:
+    shown = repr(text)[1:-1]
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[: _LONGEST_SHOWN - 1]}…"

@@ -1,0 +1,32 @@
+"""Tell a run from a text where a command takes both, and each may be left out."""
+
+from pathlib import Path
+
+from charlm.corpus.files import find_files
+from charlm.files.locations import from_user
+
+
+def run_and_file(run: Path | None, file: str | None) -> tuple[Path | None, str | None]:
+    """Return the run and the text of a command with the arguments `[RUN] [FILE]`.
+
+    A single argument is a text if it is `-` or a file that is not a checkpoint.
+    """
+    if run is not None and file is None and _is_text(run):
+        return None, str(run)
+    return run, file
+
+
+def check_file(file: str | None) -> None:
+    """Raise `CorpusError` for a text that is not there, before a model is loaded."""
+    if file is not None and file != "-":
+        find_files([file], is_setting=False)
+
+
+def _is_text(path: Path) -> bool:
+    if str(path) == "-":
+        return True
+    try:
+        with from_user(path).open("rb") as file:
+            return file.read(9)[8:] != b"{"  # where the header of a checkpoint begins
+    except OSError:  # a folder, a name of a run, or a mistake
+        return False

@@ -1,0 +1,1 @@
+"""Write a trained network in forms that work without charlm."""

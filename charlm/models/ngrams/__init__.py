@@ -1,0 +1,37 @@
+"""N-gram counts, their predictions, and the mixture of these with the predictions of networks.
+
+The prediction of a context of k characters interpolates its discounted counts with the prediction
+of the context of k − 1 characters (absolute discounting: Ney, Essen and Kneser, 1994). A character
+is counted in the longest context first, then in shorter ones, up to the first that has counted it
+before (update exclusion: Moffat, 1990). The counts of a short context are then roughly the number
+of longer contexts with that character, as in Kneser-Ney smoothing. Contexts of words (see
+`words`) are always counted; each interpolates its counts with the prediction of the longest context
+of characters.
+"""
+
+from charlm.kernels import compiler
+from charlm.models.ngrams.compiled import KernelNGrams
+from charlm.models.ngrams.interface import NGrams, first_weights, nats, weights_shape
+from charlm.models.ngrams.vectorized import NumpyNGrams
+from charlm.models.ngrams.words import NUM_WORD_CONTEXTS, Letters
+
+
+def make_ngrams(
+    order: int, vocabulary_size: int, boundary: int | None = None, letters: Letters | None = None
+) -> NGrams:
+    """Return empty counts: in the compiled kernels if they are available, else in numpy."""
+    compiled = compiler.library() is not None
+    return (KernelNGrams if compiled else NumpyNGrams)(order, vocabulary_size, boundary, letters)
+
+
+__all__ = [
+    "NUM_WORD_CONTEXTS",
+    "KernelNGrams",
+    "Letters",
+    "NGrams",
+    "NumpyNGrams",
+    "first_weights",
+    "make_ngrams",
+    "nats",
+    "weights_shape",
+]

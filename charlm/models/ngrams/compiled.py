@@ -1,0 +1,124 @@
+"""N-gram counts in the compiled kernels."""
+
+import ctypes
+import weakref
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+
+from charlm.kernels.loading import loaded
+from charlm.models.ngrams.interface import LogProbabilities, NGrams
+from charlm.models.ngrams.words import Letters
+
+_SYMBOL_LIMIT = 1 << 31
+"""Size of the largest vocabulary: the kernels store a symbol in 32 bits."""
+
+
+_NO_BOUNDARY = -2
+"""The boundary of running text for the kernels: an id that no text has."""
+
+
+class _Mixture(ctypes.Structure):
+    """`Mixture` in mixture.hpp."""
+
+    _fields_ = (
+        ("ids", ctypes.c_void_p),
+        ("steps", ctypes.c_int64),
+        ("num_members", ctypes.c_int64),
+        ("members", ctypes.c_void_p),
+        ("weights", ctypes.c_void_p),
+        ("rate", ctypes.c_double),
+        ("counts", ctypes.c_int64),
+        ("mixed", ctypes.c_void_p),
+    )
+
+
+class KernelNGrams(NGrams):
+    """`NGrams` in the compiled kernels."""
+
+    def __init__(
+        self,
+        order: int,
+        vocabulary_size: int,
+        boundary: int | None = None,
+        letters: Letters | None = None,
+    ) -> None:
+        super().__init__(order, vocabulary_size, boundary, letters)
+        if order < 0 or not 0 < vocabulary_size < _SYMBOL_LIMIT:
+            raise ValueError(f"no n-grams of order {order} over {vocabulary_size} symbols")
+        kernels, own_boundary = loaded(), _NO_BOUNDARY if boundary is None else boundary
+        if letters is not None:
+            _check_type("letters", letters, 1, np.int64)
+            letters = np.ascontiguousarray(letters)
+        copied = None if letters is None else letters.ctypes.data
+        self._counts = ctypes.c_void_p(
+            kernels.charlm_ngrams(order, vocabulary_size, own_boundary, copied)
+        )
+        weakref.finalize(self, kernels.charlm_forget_ngrams, self._counts)
+
+    @property
+    def address(self) -> ctypes.c_void_p:
+        """The counts, for the kernels; they exist as long as this object."""
+        return self._counts
+
+    def count(self, ids: Int64[np.ndarray, " ids"]) -> None:
+        ids = self._checked(ids)
+        _check_memory(loaded().charlm_count(self._counts, ids.ctypes.data, len(ids)))
+
+    def mix(
+        self,
+        ids: Int64[np.ndarray, " ids"],
+        members: Float32[np.ndarray, "time members vocabulary"],
+        weights: Float64[np.ndarray, "rows features"],
+        rate: float = 0.0,
+        counts: bool = False,
+    ) -> LogProbabilities:
+        _check_type("members", members, 3, np.float32)
+        steps, num_members, _ = members.shape
+        _check_shape("members", members, (steps, num_members, self.vocabulary_size))
+        _check_type("weights", weights, 2, np.float64)
+        _check_shape("weights", weights, self.weights_shape(num_members))
+        if not (weights.flags.c_contiguous and weights.flags.writeable):
+            raise ValueError("weights: a writable array in C order was expected")
+        ids, members = self._checked(ids), np.ascontiguousarray(members)
+        _check_shape("ids", ids, (self.window + steps,))
+        mixed = np.empty((steps, self.vocabulary_size), np.float32)
+        mixture = _Mixture(
+            ids.ctypes.data,
+            steps,
+            num_members,
+            members.ctypes.data,
+            weights.ctypes.data,
+            rate,
+            counts,
+            mixed.ctypes.data,
+        )
+        _check_memory(loaded().charlm_mix(self._counts, ctypes.byref(mixture)))
+        return mixed
+
+    def _checked(self, ids: Int64[np.ndarray, " ids"]) -> Int64[np.ndarray, " ids"]:
+        _check_type("ids", ids, 1, np.int64)
+        lowest = min(ids.min(initial=0) + 1, ids[self.window :].min(initial=0))
+        if not 0 <= lowest <= ids.max(initial=0) < self.vocabulary_size:
+            raise IndexError(f"an id is outside the {self.vocabulary_size} symbols")
+        return np.ascontiguousarray(ids)
+
+
+def _check_memory(result: int) -> None:
+    """Raise `MemoryError` for the result of the kernels that says so: the counts are incomplete."""
+    if result < 0:
+        raise MemoryError("n-gram counts")
+
+
+def _check_type(name: str, array: np.ndarray, ndim: int, dtype: type[np.generic]) -> None:
+    """Raise `TypeError` for another type: the kernels see only the address of an array."""
+    if array.dtype != dtype or array.ndim != ndim:
+        raise TypeError(
+            f"{name}: {ndim} dimensions of {np.dtype(dtype)} were expected, not {array.ndim} of "
+            f"{array.dtype}"
+        )
+
+
+def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{name}: shape {shape} was expected, not {array.shape}")

@@ -1,0 +1,167 @@
+"""N-gram counts in numpy: sorted arrays, for machines without the kernels."""
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64, UInt64
+
+from charlm.models.ngrams.interface import LogProbabilities, NGrams
+from charlm.models.ngrams.table import Followers, Table, add_to_hashes
+from charlm.models.ngrams.words import Letters, word_keys
+
+DISCOUNTS = np.array([0.9, 1.2, 1.4])
+"""Discounts of a count of 1, of 2, and of more."""
+_FEW_CHARACTERS = 256
+"""Largest number of characters to count one by one: for so few, sorting takes longer."""
+_PIECE_FLOATS = 1 << 20
+"""Number of features that are computed at once."""
+_FIRST_HASH = np.uint64(0x9E3779B97F4A7C15)
+"""The hash of the empty context."""
+
+
+class NumpyNGrams(NGrams):
+    """`NGrams` in numpy. A hash identifies a context, as in the kernels."""
+
+    def __init__(
+        self,
+        order: int,
+        vocabulary_size: int,
+        boundary: int | None = None,
+        letters: Letters | None = None,
+    ) -> None:
+        super().__init__(order, vocabulary_size, boundary, letters)
+        self._tables = [Table() for _ in range(order + 1)]
+        self._word_tables = [Table() for _ in range(self.num_word_contexts)]
+
+    def count(self, ids: Int64[np.ndarray, " ids"]) -> None:
+        places = np.arange(self.window, len(ids))
+        if len(places) <= _FEW_CHARACTERS:
+            for place in places.tolist():
+                self._count(ids, place)
+            return
+        counted = places[:0]  # places whose symbol is new after the longer context
+        longest = self._longest(ids, places)
+        for length in range(self.order, -1, -1):
+            begins = places[longest == length]
+            counted = np.concatenate([counted, begins])
+            new = self._tables[length].count_all(_keys(ids, counted, length), ids[counted])
+            counted = counted[new]
+        for table, keys in zip(self._word_tables, self._word_keys(ids, places), strict=True):
+            table.count_all(keys, ids[places])
+
+    def _word_keys(
+        self, ids: Int64[np.ndarray, " ids"], places: Int64[np.ndarray, " places"]
+    ) -> UInt64[np.ndarray, "contexts places"]:
+        if self.letters is None:
+            return np.empty((0, len(places)), np.uint64)
+        return word_keys(ids, places, self.letters, self.boundary)
+
+    def _longest(
+        self, ids: Int64[np.ndarray, " ids"], places: Int64[np.ndarray, " places"]
+    ) -> Int64[np.ndarray, " places"]:
+        """Return the length of the longest context within the text and within a record."""
+        longest, is_inside = np.zeros(len(places), np.int64), np.ones(len(places), bool)
+        for length in range(1, self.order + 1):
+            first = ids[places - length]
+            is_inside &= first >= 0
+            longest[is_inside] = length
+            if self.boundary is not None:
+                is_inside &= first != self.boundary
+        return longest
+
+    def _count(self, ids: Int64[np.ndarray, " ids"], place: int) -> None:
+        places = np.array([place])
+        for length in range(int(self._longest(ids, places)[0]), -1, -1):
+            key = _keys(ids, places, length)
+            if not self._tables[length].count(key, int(ids[place])):
+                break
+        for table, key in zip(self._word_tables, self._word_keys(ids, places), strict=True):
+            table.count(key, int(ids[place]))
+
+    def _features(
+        self, ids: Int64[np.ndarray, " ids"], places: Int64[np.ndarray, " places"]
+    ) -> tuple[
+        Float64[np.ndarray, "places contexts vocabulary"], list[Int64[np.ndarray, " places"]]
+    ]:
+        """Return the features of the counts, and the rows of weights of each place."""
+        longest, limits = np.zeros(len(places), np.int64), self._longest(ids, places)
+        share = np.full((len(places), self.vocabulary_size), 1 / self.vocabulary_size)
+        logs = []
+        for length, table in enumerate(self._tables):
+            contexts, symbols, counts = table.followers(_keys(ids, places, length))
+            if length:
+                inside = limits[contexts] >= length
+                contexts, symbols, counts = contexts[inside], symbols[inside], counts[inside]
+            elif 0 < (num_seen := len(contexts) // max(1, len(places))) < self.vocabulary_size:
+                # The discounts go to the symbols that were never counted.
+                share[:] = 1 / (self.vocabulary_size - num_seen)
+                share[contexts, symbols] = 0
+            longest[np.unique(contexts)] = length
+            share = _interpolated(share, Followers(contexts, symbols, counts))
+            logs.append(np.log(share))
+        features = [logs[0], *map(np.subtract, logs[1:], logs)]
+        if self.letters is None:
+            return np.stack(features, axis=1), [longest]
+        num_known = np.zeros(len(places), np.int64)
+        for table, keys in zip(self._word_tables, self._word_keys(ids, places), strict=True):
+            followers = table.followers(keys)
+            num_known[np.unique(followers.contexts)] += 1
+            features.append(np.log(_interpolated(share, followers)) - logs[-1])
+        return np.stack(features, axis=1), [longest, self.order + 1 + num_known]
+
+    def mix(
+        self,
+        ids: Int64[np.ndarray, " ids"],
+        members: Float32[np.ndarray, "time members vocabulary"],
+        weights: Float64[np.ndarray, "rows features"],
+        rate: float = 0.0,
+        counts: bool = False,
+    ) -> LogProbabilities:
+        mixed = np.empty((len(members), self.vocabulary_size), np.float32)
+        size = max(1, _PIECE_FLOATS // (weights.shape[1] * self.vocabulary_size))
+        step = 1 if counts else size
+        for begin in range(0, len(members), step):
+            piece = slice(begin, begin + step)
+            places = np.arange(len(members))[piece] + self.window
+            of_counts, rows = self._features(ids, places)
+            features = np.concatenate([members[piece], of_counts], axis=1)
+            if rate:
+                for number, place in enumerate(places):
+                    own, chosen = features[number], [of_each[number] for of_each in rows]
+                    mixed[begin + number] = _normalized(weights[chosen].sum(axis=0) @ own)
+                    expected = own @ np.exp(mixed[begin + number])
+                    weights[chosen] += rate * (own[:, ids[place]] - expected)
+            else:
+                summed = np.sum([weights[of_each] for of_each in rows], axis=0)
+                mixed[piece] = _normalized(np.einsum("tf,tfv->tv", summed, features))
+            if counts:
+                self._count(ids, self.window + begin)
+        return mixed
+
+
+def _interpolated(
+    share: Float64[np.ndarray, "places vocabulary"], followers: Followers
+) -> Float64[np.ndarray, "places vocabulary"]:
+    """Return the discounted counts of contexts, interpolated with shorter contexts' shares."""
+    contexts, symbols, counts = followers
+    share, discounts = share.copy(), DISCOUNTS[np.minimum(counts, 3) - 1]
+    total = np.bincount(contexts, counts, len(share))
+    taken_off = np.bincount(contexts, discounts, len(share))
+    is_known = total > 0
+    share[is_known] *= (taken_off[is_known] / total[is_known])[:, None]
+    share[contexts, symbols] += (counts - discounts) / total[contexts]
+    return share
+
+
+def _keys(
+    ids: Int64[np.ndarray, " ids"], places: Int64[np.ndarray, " places"], length: int
+) -> UInt64[np.ndarray, " places"]:
+    """Return the hashes of the contexts of this length that end before these places."""
+    keys = np.full(len(places), _FIRST_HASH)
+    for distance in range(1, length + 1):
+        keys = add_to_hashes(keys, (ids[places - distance] + 1).view(np.uint64))
+    return keys
+
+
+def _normalized(
+    sums: Float64[np.ndarray, "*time vocabulary"],
+) -> Float64[np.ndarray, "*time vocabulary"]:
+    return sums - np.logaddexp.reduce(sums, axis=-1, keepdims=True)

@@ -1,0 +1,1 @@
+"""Generate whole items: names, molecules, tunes, lines, each from its beginning to its end."""

@@ -1,0 +1,1 @@
+"""Regular expressions, character by character: which beginnings can still match."""

@@ -1,0 +1,198 @@
+"""`charlm export --to web`: one page that continues texts as `generate --portable` does."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.browser import assert_quiet, barriers, open_file, prefer, press, resize, texts, wait
+from support.commands import refused, run, train
+from support.texts import TEXT
+
+from charlm.portable.checkpoint_network import read_network
+from charlm.portable.model_bytes import to_bytes
+
+TAB, ESCAPE = "\ue004", "\ue00c"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a text, and an ensemble whose name is mark-up."""
+    folder = tmp_path_factory.mktemp("export")
+    (folder / "<b>text").write_text(TEXT, "utf-8")
+    train(folder / "<b>text", folder / "runs", "--name", "<i>mixed", "--set=ensemble.members=2")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(place: Path) -> Path:
+    path = place / "page.html"
+    result = run("export", place / "runs" / "<i>mixed", "--to", "web", "-o", path)
+    assert (result.exit_code, result.stdout) == (0, f"{path}\n"), result.output
+    assert "using network" in result.stderr
+    return path
+
+
+def test_the_page_is_small(place: Path, page: Path) -> None:
+    """It has less than 1.4 times the size of the integers, and 60 KB."""
+    (checkpoint,) = (place / "runs" / "<i>mixed" / "checkpoints").glob("best.safetensors")
+    network, _ = read_network(checkpoint)
+    assert page.stat().st_size < 1.4 * len(to_bytes(network)) + 60_000
+
+
+def test_what_cannot_be_exported(place: Path, page: Path) -> None:
+    """An unknown format, an existing file and a missing run are refused in a line."""
+    model = place / "runs" / "<i>mixed"
+    refused(run("export", model, "--to", "webb"), "--to webb: no such format", "web")
+    refused(run("export", model, "--to", "web", "-o", page), "exists already", "--output")
+    refused(run("export", place / "absent", "--to", "web"), "no such run")
+
+
+def test_the_default_name_is_the_runs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    result = run("export", "<i>mixed", "--to", "web", "-q")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "<i>mixed.html\n", "")
+
+
+# In a browser
+
+
+@pytest.fixture
+def opened(driver: Any, page: Path) -> Any:
+    """The page, opened; its scripts raise nothing, and ask for nothing."""
+    open_file(driver, page)
+    wait_until_ready(driver)
+    yield driver
+    assert_quiet(driver)
+
+
+def wait_until_ready(driver: Any) -> None:
+    wait(driver, "!document.getElementById('continue').disabled")
+
+
+def fill(driver: Any, **fields: object) -> None:
+    for name, value in fields.items():
+        script = "document.getElementById(arguments[0]).value = arguments[1]"
+        driver.execute_script(script, name, str(value))
+
+
+def value(driver: Any, name: str) -> str:
+    found: str = driver.execute_script(f"return document.getElementById('{name}').value")
+    return found
+
+
+def write(driver: Any, prefix: str, **fields: object) -> str:
+    """Return the text that the page has after a Tab at the end of a prefix."""
+    fill(driver, text=prefix, **fields)
+    driver.execute_script("document.getElementById('text').focus()")
+    driver.execute_script("document.getElementById('text').setSelectionRange(1e6, 1e6)")
+    press(driver, TAB)
+    wait_until_ready(driver)
+    return value(driver, "text")
+
+
+def generated(place: Path, prefix: str, *options: object) -> str:
+    """Return what `generate --portable` prints."""
+    model = place / "runs" / "<i>mixed"
+    result = run("generate", model, "--portable", "-q", "-p", prefix, *options)
+    assert result.exit_code == 0, result.output
+    return result.stdout.removesuffix("\n")
+
+
+@pytest.mark.parametrize("temperature", [0, 0.8])
+def test_the_text_is_that_of_charlm(opened: Any, place: Path, temperature: float) -> None:
+    """2,000 characters, greedy and sampled, equal those of `generate --portable`."""
+    found = write(opened, "the rain", length=2000, temperature=temperature, seed=2**62)
+    options = ("--length=2000", f"--temperature={temperature}", f"--seed={2**62}")
+    assert found == generated(place, "the rain", *options)
+    assert value(opened, "seed") == str(2**62 + 1)
+
+
+def test_a_text_begins_and_goes_on(opened: Any, place: Path) -> None:
+    """An empty text begins as charlm's does, and what is read already is not forgotten."""
+    first = write(opened, "", length=60, seed=3, temperature=1)
+    assert first == generated(place, "", "--length=60", "--seed=3", "--temperature=1")
+    second = write(opened, first, length=40, temperature=0.7)
+    assert second == generated(place, first, "--length=40", "--seed=4", "--temperature=0.7")
+    third = write(opened, second, length=40, temperature=1.3)
+    assert third == generated(place, second, "--length=40", "--seed=5", "--temperature=1.3")
+    opened.execute_script("document.getElementById('undo').click()")
+    assert value(opened, "text") == second
+
+
+def test_it_writes_at_the_cursor(opened: Any) -> None:
+    """What follows the cursor stays; a stop text ends the continuation, and is left out."""
+    whole = write(opened, "the rain", length=300, seed=1, temperature=1)
+    stop = whole[20:22]
+    fill(opened, text="the rain!", seed=1, stop=stop)
+    opened.execute_script("document.getElementById('text').setSelectionRange(8, 8)")
+    press(opened, TAB)
+    wait_until_ready(opened)
+    made = whole[8:].partition(stop)[0]
+    assert value(opened, "text") == f"the rain{made}!"
+
+
+def test_keys_and_mistakes(opened: Any) -> None:
+    """Unknown characters are named, wrong settings are refused, and Escape frees Tab."""
+    write(opened, "the <b>你</b>", length=5)
+    assert "does not know them: < > 你" in texts(opened, "#status")[0]
+    before = write(opened, "the", temperature=0.01)
+    assert (before, texts(opened, "#status")) == ("the", ["Temperature: 0, or 0.05 to 20"])
+    assert write(opened, "the", temperature=1, seed="x") == "the"
+    assert texts(opened, "#status")[0].startswith("Seed: ")
+    press(opened, ESCAPE)
+    press(opened, TAB)
+    assert opened.execute_script("return document.activeElement.id") == "continue"
+    fill(opened, text="the", seed=1, length=1_000_000)
+    opened.execute_script("document.getElementById('continue').click()")
+    wait(opened, "!document.getElementById('halt').disabled")
+    opened.execute_script("document.getElementById('halt').click()")
+    wait_until_ready(opened)
+    assert 3 < len(value(opened, "text")) < 1_000_000
+
+
+def test_it_names_the_model(opened: Any) -> None:
+    """Name, text, fingerprint and ensemble are there; mark-up in names is text."""
+    facts = dict(zip(texts(opened, "th"), texts(opened, "td"), strict=True))
+    assert opened.title == "Write with <i>mixed"
+    assert facts["trained on"] == "<b>text"
+    assert len(facts["fingerprint of the text"]) == 32
+    assert facts["of an ensemble"].startswith("one network of 2 without n-grams")
+
+
+def test_it_decompresses(opened: Any, place: Path, tmp_path: Path) -> None:
+    """A file that charlm compressed with the same model comes back."""
+    packed = tmp_path / "copy.txt.charlm"
+    original = "the rain had stopped 你\n" * 9
+    (tmp_path / "copy.txt").write_text(original, "utf-8")
+    run("compress", tmp_path / "copy.txt", "--run", place / "runs" / "<i>mixed", "-q")
+    opened.execute_script("document.querySelector('details').open = true")
+    opened.find_element("id", "file").send_keys(str(packed))
+    wait(opened, "!document.getElementById('saved').hidden")
+    assert opened.execute_script("return document.getElementById('saved').download") == "copy.txt"
+    assert texts(opened, "#progress") == [f"{len(original.encode()):,} bytes"]
+
+
+def test_the_last_chosen_file_counts(opened: Any, place: Path, tmp_path: Path) -> None:
+    """Another file ends the decompression of the first one, which writes nothing more."""
+    for name, repeats in (("long", 20_000), ("short", 2)):
+        (tmp_path / name).write_text("the rain " * repeats, "utf-8")
+        run("compress", tmp_path / name, "--run", place / "runs" / "<i>mixed", "-q")
+    opened.execute_script("document.querySelector('details').open = true")
+    opened.find_element("id", "file").send_keys(str(tmp_path / "long.charlm"))
+    wait(opened, "document.getElementById('progress').textContent.endsWith('characters')")
+    opened.find_element("id", "file").send_keys(str(tmp_path / "short.charlm"))
+    wait(opened, "!document.getElementById('saved').hidden")
+    opened.execute_async_script("setTimeout(arguments[0], 200)")
+    assert texts(opened, "#progress") == ["18 bytes"]
+    assert opened.execute_script("return document.getElementById('saved').download") == "short"
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_phones_and_both_schemes(opened: Any, width: int, scheme: str) -> None:
+    """Nothing is wider than the page, and axe finds no barrier."""
+    resize(opened, width, 900)
+    prefer(opened, scheme)
+    wide = "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    assert not opened.execute_script(wide)
+    assert barriers(opened) == []

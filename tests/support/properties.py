@@ -1,0 +1,13 @@
+"""How many inputs a property is tried with."""
+
+from hypothesis import settings
+
+_NUM_EXAMPLES_BY_DEFAULT = 100
+
+
+def examples(number: int) -> settings:
+    """Return settings that try a number of inputs, or ten times as many in the profile `explore`.
+
+    Call it where a test is decorated: the profile is loaded by then.
+    """
+    return settings(max_examples=number * settings().max_examples // _NUM_EXAMPLES_BY_DEFAULT)

@@ -1,0 +1,139 @@
+"""N-gram counts as the equations say, one character after another."""
+
+from collections import defaultdict
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+
+from charlm.models.ngrams.interface import LogProbabilities, NGrams
+from charlm.models.ngrams.words import WORD_WINDOW, Letters
+
+DISCOUNTS = (0.9, 1.2, 1.4)
+"""Discounts of a count of 1, of 2, and of more."""
+
+
+WordContext = tuple[int, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+"""The number of a context of words, the letters of the word so far, and those of words before."""
+
+
+class ReferenceNGrams(NGrams):
+    """`NGrams` in plain Python: slow, and easy to compare with the definition."""
+
+    def __init__(
+        self,
+        order: int,
+        vocabulary_size: int,
+        boundary: int | None = None,
+        letters: Letters | None = None,
+    ) -> None:
+        super().__init__(order, vocabulary_size, boundary, letters)
+        self._followers: dict[tuple[int, ...], dict[int, int]] = defaultdict(dict)
+        self._word_followers: dict[WordContext, dict[int, int]] = defaultdict(dict)
+
+    def count(self, ids: Int64[np.ndarray, " ids"]) -> None:
+        for place in range(self.window, len(ids)):
+            self._count(ids[:place], int(ids[place]))
+
+    def _count(self, history: Int64[np.ndarray, " history"], symbol: int) -> None:
+        for context in reversed(self._contexts(history)):
+            followers = self._followers[context]
+            followers[symbol] = followers.get(symbol, 0) + 1
+            if followers[symbol] > 1:
+                break
+        for word_context in self._word_contexts(history):
+            followers = self._word_followers[word_context]
+            followers[symbol] = followers.get(symbol, 0) + 1
+
+    def _contexts(self, history: Int64[np.ndarray, " history"]) -> list[tuple[int, ...]]:
+        """Return the contexts at the end of a history, the empty one first."""
+        last = history[len(history) - self.order :].tolist()
+        contexts = [tuple(last[len(last) - length :]) for length in range(self.order + 1)]
+        return [one for one in contexts if -1 not in one and self.boundary not in one[1:]]
+
+    def _word_contexts(self, history: Int64[np.ndarray, " history"]) -> list[WordContext]:
+        """Return the contexts of words at the end of a history."""
+        if self.letters is None:
+            return []
+        words: list[tuple[int, ...]] = [()]
+        is_between = False
+        for symbol in history[: -WORD_WINDOW - 1 : -1].tolist():
+            if symbol in (-1, self.boundary):
+                break
+            letter = int(self.letters[symbol])
+            if letter and is_between:
+                words.append(())
+            if letter:
+                words[-1] = (letter, *words[-1])
+            is_between = not letter
+        own, last, second = (*words, (), ())[:3]
+        return [
+            (0, own, (), ()),
+            (1, own, last, ()),
+            (2, own, (), second),
+            (3, own, last, second),
+        ]
+
+    def predict(
+        self, history: Int64[np.ndarray, " history"]
+    ) -> tuple[Float64[np.ndarray, "contexts vocabulary"], int]:
+        """Return the predictions of contexts of each length, and the longest length with counts."""
+        distribution = np.full(self.vocabulary_size, 1 / self.vocabulary_size)
+        distributions, longest = list[Float64[np.ndarray, " vocabulary"]](), 0
+        contexts = self._contexts(history)
+        for length in range(self.order + 1):
+            followers = self._followers.get(contexts[length], {}) if length < len(contexts) else {}
+            if length == 0 and 0 < len(followers) < self.vocabulary_size:
+                # The discounts go to the symbols that were never counted.
+                distribution = np.full(
+                    self.vocabulary_size, 1 / (self.vocabulary_size - len(followers))
+                )
+                distribution[list(followers)] = 0
+            if followers:
+                longest, distribution = length, _interpolated(distribution, followers)
+            distributions.append(distribution)
+        return np.stack(distributions), longest
+
+    def mix(
+        self,
+        ids: Int64[np.ndarray, " ids"],
+        members: Float32[np.ndarray, "time members vocabulary"],
+        weights: Float64[np.ndarray, "rows features"],
+        rate: float = 0.0,
+        counts: bool = False,
+    ) -> LogProbabilities:
+        mixed = np.empty((len(members), self.vocabulary_size), np.float32)
+        for step, log_probabilities in enumerate(members):
+            history, symbol = ids[: self.window + step], int(ids[self.window + step])
+            distributions, longest = self.predict(history)
+            logs = np.log(distributions)
+            features = np.concatenate([log_probabilities, logs[:1], np.diff(logs, axis=0)])
+            rows, num_known = [longest], 0
+            for word_context in self._word_contexts(history):
+                followers = self._word_followers.get(word_context, {})
+                num_known += len(followers) > 0
+                lift = np.log(_interpolated(distributions[-1], followers)) - logs[-1]
+                features = np.concatenate([features, lift[None]])
+            if self.letters is not None:
+                rows.append(self.order + 1 + num_known)
+            sums = weights[rows].sum(axis=0) @ features
+            mixed[step] = sums - np.logaddexp.reduce(sums)
+            if rate:
+                expected = features @ np.exp(mixed[step])
+                weights[rows] += rate * (features[:, symbol] - expected)
+            if counts:
+                self._count(history, symbol)
+        return mixed
+
+
+def _interpolated(
+    shorter: Float64[np.ndarray, " vocabulary"], followers: dict[int, int]
+) -> Float64[np.ndarray, " vocabulary"]:
+    """Return the discounted counts of a context, interpolated with a shorter one's prediction."""
+    if not followers:
+        return shorter
+    total = sum(followers.values())
+    discounts = {s: DISCOUNTS[min(n, 3) - 1] for s, n in followers.items()}
+    distribution = shorter * sum(discounts.values()) / total
+    for symbol, count in followers.items():
+        distribution[symbol] += (count - discounts[symbol]) / total
+    return distribution
