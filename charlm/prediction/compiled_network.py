@@ -44,6 +44,7 @@ class CompiledNetwork:
     The kernels read `ids`, write `logits` and change the state, of which this has a copy.
     """
 
+    @torch.no_grad()  # threads that record graphs of the same weights can wait for one another
     def __init__(
         self,
         model: LanguageModel,

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 from support.generation import generate_many
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
-from charlm import evaluate, generate, load
+from charlm import activations, context, evaluate, generate, load, surprise
 from charlm.config.schema import Config, EnsembleConfig, ModelConfig
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.kernels.compute import Compute
@@ -86,3 +88,38 @@ def test_threads_can_share_a_model(kind: str, tmp_path: Path) -> None:
         together = dict(zip(actions, pool.map(repeat, actions), strict=True))
     for name, found in together.items():
         assert found == [alone[name]] * TURNS[kind], name
+
+
+class Recorded(TorchFunctionMode):
+    """The operations of which PyTorch recorded how to differentiate them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if any(isinstance(x, torch.Tensor) and x.grad_fn is not None for x in tree_leaves(result)):
+            self.names.add(getattr(func, "__name__", str(func)))
+        return result
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "ensemble"])
+def test_using_a_model_records_no_graph(kind: str, tmp_path: Path) -> None:
+    """Two threads that record graphs of one tensor can wait for one another for ever.
+
+    One locks the tensor, then the interpreter; the other locks the interpreter, then the tensor.
+    """
+    path = checkpoint_of(tmp_path, kind)
+    with Recorded() as recorded:
+        model = load(path, device="cpu")
+        for action in uses(model, tmp_path).values():
+            action()
+        text = tmp_path / "text.txt"
+        surprise(model, text=text)
+        context(model, text=text)
+        activations(model, text=text, member=1)
+        model.scores("abc")
+    assert recorded.names == set()
