@@ -7,13 +7,14 @@
 # make check       run what CI runs: linters, types, import directions, the wheel, the tests
 # make wheels      write wheels that carry compiled kernels to dist/ (needs g++; minutes for each system)
 # make reference   write configs/REFERENCE.md, the reference of all config keys
+# make web-kernel  compile the WebAssembly of exported pages again, with Zig from PyPI
 # make picture     train quickstart and draw its losses for the README
 
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/charlm
 
-.PHONY: train test test-long test-oldest test-cuda format lint wheel wheels check picture reference clean
+.PHONY: train test test-long test-oldest test-cuda format lint wheel wheels check picture reference web-kernel clean
 
 train: .venv/installed
 	$(RUN) train
@@ -67,6 +68,12 @@ check: lint wheel test
 
 reference: .venv/installed
 	$(BIN)/python -m charlm.config.reference > configs/REFERENCE.md
+
+# The page's code is in the repository, so that only who changes integer_kernel.c needs Zig.
+web-kernel:
+	test -d build/zig || $(PYTHON) -m venv build/zig
+	build/zig/bin/python -m pip install --quiet ziglang==0.17.1
+	build/zig/bin/python .github/build_web_kernel.py
 
 picture: .venv/installed
 	$(RUN) train --quiet --runs build/picture

@@ -24,6 +24,8 @@ SCRIPTS = (
     "integer_tables.js",
     "integer_network.js",
     "integer_steps.js",
+    "integer_kernel_code.js",
+    "integer_kernel.js",
     "integer_text.js",
     "integer_codec.js",
 )
@@ -47,6 +49,7 @@ def web_page(network: IntegerNetwork, metadata: dict[str, Any], checkpoint: Path
         "web.html",
         styles=("web.css",),
         scripts=(*SCRIPTS, "web.js"),
+        runs_webassembly=True,
         data={
             "model": {"network": packed_network(network), "normalForm": config.corpus.normal_form}
         },

@@ -34,6 +34,7 @@ def render(
     scripts: Sequence[str] = (),
     data: Mapping[str, object] | None = None,
     asks_server: bool = False,
+    runs_webassembly: bool = False,
     **values: object,
 ) -> str:
     """Render a template of `templates/` as a whole page.
@@ -42,13 +43,13 @@ def render(
     objects for the scripts, by the id of the element that holds them as JSON. `values` are for the
     template: text is escaped, and only `Markup` is left as is. Characters that a page cannot
     hold, such as NUL and lone surrogates, become U+FFFD. With `asks_server`, the scripts may send
-    requests to the server from which the page comes.
+    requests to the server from which the page comes; with `runs_webassembly`, they may compile it.
     """
     style = _joined(("base.css", *styles))
     script = _joined(("base.js", *scripts))
     page = _environment().get_template(template)
     html = page.render(
-        policy=_policy(style, script, asks_server),
+        policy=_policy(style, script, asks_server, runs_webassembly),
         style=Markup(style),
         script=Markup(script),
         data={name: json_element(value) for name, value in (data or {}).items()},
@@ -92,12 +93,12 @@ def _joined(names: tuple[str, ...]) -> str:
     return text
 
 
-def _policy(style: str, script: str, asks_server: bool) -> str:
-    """Return a policy that allows one style, one script, and at most requests to the server."""
+def _policy(style: str, script: str, asks_server: bool, runs_webassembly: bool) -> str:
+    """Return a policy that allows one style, one script, and what the flags state."""
     rules: dict[str, Any] = {
         "default-src": "'none'",
         "style-src": _hash(style),
-        "script-src": _hash(script),
+        "script-src": _hash(script) + (" 'wasm-unsafe-eval'" if runs_webassembly else ""),
         "img-src": "data:",
         **({"connect-src": "'self'"} if asks_server else {}),
         "base-uri": "'none'",

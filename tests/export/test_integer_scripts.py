@@ -23,14 +23,17 @@ from charlm.portable.sampling import Random, generate_ids
 WRITE = """
 const found = [];
 for (const { network, prefix, seed, length, settings } of data) {
-  const engine = new Engine(await unpackedNetwork(network));
-  const writer = new Writer(engine, BigInt(seed), settings);
-  if (prefix.length) for (const id of prefix) writer.steps.read(id);
-  else writer.begin();
-  found.push(Array.from({ length }, () => writer.next()));
+  const unpacked = await unpackedNetwork(network);
+  found.push([await startedEngine(unpacked), new Engine(unpacked)].map((engine) => {
+    const writer = new Writer(engine, BigInt(seed), settings);
+    if (prefix.length) for (const id of prefix) writer.steps.read(id);
+    else writer.begin();
+    return [Boolean(engine.kernel), Array.from({ length }, () => writer.next())];
+  }));
 }
 answer(found);
 """
+"""Writes with the kernel in WebAssembly, and in plain JavaScript."""
 PREFIX = VOCABULARY.encode_text("the rain").tolist()
 SAMPLINGS: tuple[dict[str, Any], ...] = (
     {"greedy": True},
@@ -61,8 +64,9 @@ def expected(one: Any, network: IntegerNetwork) -> list[int]:
 
 def check(folder: Path, networks: list[IntegerNetwork], tasks: list[Any]) -> None:
     found = run_scripts(folder, WRITE, tasks)
-    for network, one, ids in zip(networks, tasks, found, strict=True):
-        assert ids == expected(one, network), (network.cell, one["settings"])
+    for network, one, texts in zip(networks, tasks, found, strict=True):
+        ids = expected(one, network)
+        assert texts == [[True, ids], [False, ids]], (network.cell, one["settings"])
 
 
 def test_tables_are_those_of_the_format(tmp_path: Path) -> None:
@@ -181,7 +185,7 @@ def test_steps_equal_after_any_text(tmp_path: Path) -> None:
     ids = random_ids(VOCABULARY, 300)
     steps = steps_of(network)
     steps.read(ids)
-    code = """const steps = new Steps(new Engine(await unpackedNetwork(data.network)));
+    code = """const steps = new Steps(await startedEngine(await unpackedNetwork(data.network)));
     for (const id of data.ids) steps.read(id);
     answer([...steps.frequencies]);"""
     data = {"network": packed_network(network), "ids": ids.tolist()}

@@ -1,5 +1,6 @@
 """`charlm export --to web`: one page that continues texts as `generate --portable` does."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,46 @@ def test_the_text_is_that_of_charlm(opened: Any, place: Path, temperature: float
     options = ("--length=2000", f"--temperature={temperature}", f"--seed={2**62}")
     assert found == generated(place, "the rain", *options)
     assert value(opened, "seed") == str(2**62 + 1)
+
+
+@pytest.fixture
+def before_scripts(driver: Any) -> Iterator[Callable[[str], None]]:
+    """Runs code in each page that is opened, before the page's scripts."""
+    added: list[dict[str, str]] = []
+
+    def add(source: str) -> None:
+        command = "Page.addScriptToEvaluateOnNewDocument"
+        added.append(driver.execute_cdp_cmd(command, {"source": source}))
+
+    yield add
+    for one in added:
+        driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", one)
+
+
+def test_the_policy_lets_the_kernel_run(
+    driver: Any, page: Path, before_scripts: Callable[[str], None]
+) -> None:
+    """The page starts its WebAssembly, once."""
+    before_scripts(
+        "window.started = 0; const { Instance } = WebAssembly;"
+        "WebAssembly.Instance = function (...all) { started++; return new Instance(...all); };"
+    )
+    open_file(driver, page)
+    wait_until_ready(driver)
+    assert driver.execute_script("return started") == 1
+    assert_quiet(driver)
+
+
+def test_it_writes_without_webassembly(
+    driver: Any, page: Path, place: Path, before_scripts: Callable[[str], None]
+) -> None:
+    """A browser that has none computes the same text."""
+    before_scripts("delete window.WebAssembly;")
+    open_file(driver, page)
+    wait_until_ready(driver)
+    found = write(driver, "the rain", length=2000, temperature=0.8, seed=7)
+    assert found == generated(place, "the rain", "--length=2000", "--temperature=0.8", "--seed=7")
+    assert_quiet(driver)
 
 
 def test_a_text_begins_and_goes_on(opened: Any, place: Path) -> None:

@@ -78,9 +78,13 @@ def test_text_from_anywhere_is_text() -> None:
     assert json.loads(held) == [HOSTILE, "<!--", "\u2028"]
 
 
-def test_the_policy_names_the_page_s_own() -> None:
-    """The hashes are those of the style and the script; every other source is refused."""
-    html = render("own.html", name="page", data={"text": 1})
+@pytest.mark.parametrize("runs_webassembly", [False, True])
+def test_the_policy_names_the_page_s_own(runs_webassembly: bool) -> None:
+    """The hashes are those of the style and the script; every other source is refused.
+
+    A page compiles WebAssembly only if it is made to.
+    """
+    html = render("own.html", name="page", data={"text": 1}, runs_webassembly=runs_webassembly)
     elements = Elements(html).found
     (policy,) = (
         attributes["content"]
@@ -98,7 +102,8 @@ def test_the_policy_names_the_page_s_own() -> None:
             if name == tag and "json" not in str(attributes.get("type"))
         )
         digest = b64encode(sha256(text.encode()).digest()).decode()
-        assert rules.pop(f"{tag}-src") == f"'sha256-{digest}'"
+        webassembly = " 'wasm-unsafe-eval'" if tag == "script" and runs_webassembly else ""
+        assert rules.pop(f"{tag}-src") == f"'sha256-{digest}'{webassembly}"
     assert not rules
 
 

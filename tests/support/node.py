@@ -14,7 +14,7 @@ from charlm.export.web import SCRIPTS
 DECOMPRESS = """
 const found = [];
 for (const { network, file } of data) {
-  const engine = new Engine(await unpackedNetwork(network));
+  const engine = await startedEngine(await unpackedNetwork(network));
   const work = decompressed(engine, Uint8Array.from(file));
   let step;
   try {

@@ -70,19 +70,26 @@ class SymbolRows {
 
 /** What stays the same while a network reads: its weights by columns, and the tables. */
 class Engine {
-  /** @param {Network} network */
-  constructor(network) {
+  /** @param {Network} network @param {Kernel | null} kernel null: plain JavaScript multiplies */
+  constructor(network, kernel = null) {
     const size = network.hiddenSize, [lowest] = network.layers;
+    /** @param {Int16Array} W by rows @param {Int32Array | null} base @returns {Product} */
+    const product = (W, base) => {
+      const columns = byColumns(W, size);
+      return kernel ? kernel.product(columns, size, base) : (operand, sums) => multiply(operand, columns, base, sums);
+    };
     this.network = network;
+    this.kernel = kernel;
     this.tables = tablesOfFormat();
     this.rows = new SymbolRows(lowest.inputs, network.embedding);
     this.gateRows = lowest.gate && new SymbolRows(lowest.gate, network.embedding);
-    this.W_hq = byColumns(network.W_hq, size);
+    this.writeLogits = product(network.W_hq, network.b_q);
     this.layers = network.layers.map(({ inputs, W_hh, gate }, number) => ({
-      W_hh: byColumns(W_hh, size),
-      W_xh: number ? byColumns(inputs.W.values, size) : null,
-      W_xg: number && gate ? byColumns(gate.W.values, size) : null,
-      b_h: inputs.b, bits: inputs.bits, b_g: gate && gate.b, gateBits: gate ? gate.bits : 0,
+      writeRecurrent: product(W_hh, null),
+      writeInputs: number ? product(inputs.W.values, inputs.b) : null,
+      writeGate: number && gate ? product(gate.W.values, gate.b) : null,
+      bits: inputs.bits,
+      gateBits: gate ? gate.bits : 0,
     }));
     this.size = network.b_q.length;
   }
@@ -121,15 +128,15 @@ class Steps {
     if (symbol === network.boundary) for (const state of [...this.hidden, ...this.memory]) state.fill(0);
     engine.layers.forEach((layer, number) => {
       let gate = number || !engine.gateRows ? null : engine.gateRows.of(symbol, engine.size);
-      if (layer.W_xg) multiply(this.below, layer.W_xg, layer.b_g, (gate = this.gate));
+      if (layer.writeGate) layer.writeGate(this.below, (gate = this.gate));
       this.writeOperand(number, gate, this.operand);
-      if (layer.W_xh) multiply(this.below, layer.W_xh, layer.b_h, this.inputs);
-      const inputs = layer.W_xh ? this.inputs : engine.rows.of(symbol, engine.size);
-      multiply(this.operand, layer.W_hh, null, this.recurrent);
+      if (layer.writeInputs) layer.writeInputs(this.below, this.inputs);
+      const inputs = layer.writeInputs ? this.inputs : engine.rows.of(symbol, engine.size);
+      layer.writeRecurrent(this.operand, this.recurrent);
       this.advance(number, inputs);
       this.writeOperand(number, null, this.below);
     });
-    multiply(this.below, engine.W_hq, network.b_q, this.logits);
+    engine.writeLogits(this.below, this.logits);
     this.share();
   }
 

@@ -8,7 +8,7 @@
   const text = /** @type {HTMLTextAreaElement} */ (byId("text")), status = byId("status");
   /** @type {WebData} */
   const data = JSON.parse(byId("model").textContent || "");
-  const engine = new Engine(await unpackedNetwork(data.network));
+  const engine = await startedEngine(await unpackedNetwork(data.network));
   const { ids, symbols } = alphabet(engine.network), isBytes = engine.network.unit === "byte";
 
   let isWriting = false, isHalted = false, mayLeave = false;
