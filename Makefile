@@ -25,7 +25,7 @@ test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-long: .venv/installed-dev
-	$(BIN)/python -m pytest -m long -o faulthandler_timeout=0
+	$(BIN)/python -m pytest -m long
 	$(BIN)/python -m pytest -m 'hypothesis and not long and not cuda' --hypothesis-profile explore \
 	  -o faulthandler_timeout=0
 

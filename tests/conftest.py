@@ -1,5 +1,6 @@
 """What all tests share: checked shapes, a cache of their own, and a small text to train on."""
 
+import faulthandler
 import functools
 import gc
 import os
@@ -86,6 +87,12 @@ def device(pytestconfig: pytest.Config) -> torch.device:
     os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
     os.environ["CHARLM_KERNELS"] = "off"
     return torch.device(name)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let a long test take its time: `faulthandler_timeout` is for the others."""
+    if item.get_closest_marker("long"):
+        faulthandler.cancel_dump_traceback_later()
 
 
 ALL_TESTS = pytest.StashKey[list[tuple[str, bool]]]()
