@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -55,16 +56,15 @@ class Surprise:
         return alternatives_at(self.analysed, self.symbols, place)
 
     def lines(self, number: int, order: Order = "mean") -> list[SurprisingLine]:
-        """Return the most surprising lines, by the mean or the sum of their bits."""
+        """Return the most surprising lines that are not blank, by the mean or sum of their bits."""
         text = self.analysed
         sums, sizes = np.add.reduceat(text.bits, text.line_starts), _sizes(text)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            keys = np.where(sizes > 0, sums / sizes if order == "mean" else sums, -1.0)
-        chosen = np.argsort(-keys, kind="stable")[: max(0, number)].tolist()
+        keys = sums / np.maximum(sizes, 1) if order == "mean" else sums
+        ranked = np.argsort(-keys, kind="stable").tolist()
+        filled = (one for one in ranked if sizes[one] and text.line(one + 1).strip())
         return [
             SurprisingLine(one + 1, text.line(one + 1), float(sums[one]), int(sizes[one]))
-            for one in chosen
-            if sizes[one]
+            for one in islice(filled, max(0, number))
         ]
 
     @property

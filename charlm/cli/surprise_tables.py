@@ -75,6 +75,9 @@ class Selection:
             print_message("no word is less likely than what was expected")
             return
         print_table({"lines": _lines, "items": _items, "words": _words}[self.kind](objects))
+        if found.analysed.scored.corpus is not None:
+            counted = "items" if self.kind == "items" else "lines"
+            print_message(f"{counted} are counted from the beginning of {found.name}")
 
 
 def _lines(lines: list[Any]) -> Any:

@@ -57,6 +57,14 @@ def test_a_line_without_predictions_is_left_out(model: charlm.Predictor, tmp_pat
     assert [line.line for line in found(model, tmp_path, "\nthe").lines(9)] == [2]
 
 
+def test_blank_lines_are_left_out(model: charlm.Predictor, tmp_path: Path) -> None:
+    """The newline of an unexpected blank line has the most bits per character of all."""
+    result = found(model, tmp_path, LINE + "\n" + LINE + " \t\n" + LINE)
+    assert result.analysed.bits[len(LINE)] > max(line.mean for line in result.lines(9))
+    assert sorted(line.line for line in result.lines(9)) == [1, 3, 5]
+    assert [line.line for line in result.lines(1)] == [result.lines(9)[0].line]
+
+
 def test_a_typo_comes_first_with_its_word(model: charlm.Predictor, tmp_path: Path) -> None:
     """The word with a swapped letter, its place, and the word up to what was expected."""
     typo = LINE.replace("falls", "fawls")

@@ -85,6 +85,15 @@ def test_a_terminal_wraps_marks_with_the_text(
     assert "".join(line[2:] for line in lines if line.startswith("  ")) == "zq" * 100
 
 
+def test_lines_of_a_split_are_counted_from_its_beginning(trained: Path, letter: Path) -> None:
+    """That is said below the table; the lines of another text are those of its file."""
+    text = trained.parent.parent / "text.txt"
+    shown = run("surprise", trained, text, "--lines=2", "-q")
+    counted = "lines are counted from the beginning of the test split of text.txt"
+    assert counted in " ".join(shown.output.split())
+    assert "are counted from" not in run("surprise", trained, letter, "--lines=2").output
+
+
 def test_lines_and_words_are_tables(trained: Path, letter: Path) -> None:
     """For people, as JSON and as CSV; the same rows in all three."""
     lines = run("surprise", trained, letter, "--lines=2", "-q").stdout.splitlines()
