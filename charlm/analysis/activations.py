@@ -136,6 +136,8 @@ def activations(
     network = network_of(predictor, member)
     scored = find_text(predictor, text, split)
     ids, (shown, starts) = scored.split.ids, characters_of(scored.split, predictor.vocabulary)
+    if scored.split.boundary is not None:  # before the first record: in no file
+        shown, starts = shown[1:], starts[1:]
     if len(shown) < FEWEST_CHARACTERS:
         raise CorpusError(
             f"{scored.name}: a text of {count(len(shown), 'character')} is too short to search one "

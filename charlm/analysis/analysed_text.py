@@ -69,15 +69,19 @@ class AnalysedText:
         unknown: np.ndarray = self.scored.split.ids[self.starts] == self.vocabulary.unknown_id
         return unknown
 
+    @property
+    def first(self) -> int:
+        """Return the place of the first character: the boundary before records is in no file."""
+        return 0 if self.scored.split.boundary is None else 1
+
     @cached_property
     def line_starts(self) -> Int64[np.ndarray, " lines"]:
         """Position of the first character of each line; a newline ends its line.
 
-        The boundary before the first record is in no line: it is not in the file.
+        The boundary before the first record is in no line.
         """
-        first = 0 if self.scored.split.boundary is None else 1
-        newlines = np.flatnonzero(code_points(self.text[first:]) == _NEWLINE)
-        starts = np.append(0, newlines + 1) + first
+        newlines = np.flatnonzero(code_points(self.text[self.first :]) == _NEWLINE)
+        starts = np.append(0, newlines + 1) + self.first
         return starts[starts < len(self)]
 
     @cached_property

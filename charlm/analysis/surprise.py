@@ -68,6 +68,10 @@ class Surprise:
         ]
 
     @property
+    def _num_characters(self) -> int:
+        return len(self.analysed) - self.analysed.first
+
+    @property
     def has_items(self) -> bool:
         """Return whether the text is of records."""
         return self.analysed.scored.split.boundary is not None
@@ -98,12 +102,12 @@ class Surprise:
         score = self.analysed.score
         return (
             f"Surprise({score.bits_per_character:.3f} bits per character, "
-            f"{count(len(self.analysed), 'character')}: {self.name})"
+            f"{count(self._num_characters, 'character')}: {self.name})"
         )
 
     def _repr_html_(self) -> str:
         """Return the text, coloured by bits; the title of a character has its alternatives."""
-        text, first = self.analysed, int(self.has_items)  # without the boundary before records
+        text, first = self.analysed, self.analysed.first
         end, shown = first + _MOST_SHOWN_CHARACTERS, []
         for place, character in enumerate(text.text[first:end], first):
             level = int(self.levels[place])
@@ -123,22 +127,22 @@ class Surprise:
     def to_json(self) -> dict[str, Any]:
         """Return the text with the columns of its characters, rounded to four digits.
 
-        The first character is not predicted: its entries are None, and it has no alternatives.
-        `unknown` are the places of the characters outside the vocabulary.
+        The first character of running text is not predicted: its entries are None, and it has no
+        alternatives. `unknown` are the places of the characters outside the vocabulary.
         """
-        text = self.analysed
+        text, first = self.analysed, self.analysed.first
         entropies = text.entropies.astype(np.float64) / math.log(2)
         probabilities = np.round(text.probabilities.astype(np.float64), 4)
         return {
             **self.summary(),
-            "text": text.text,
-            "unknown": np.flatnonzero(text.is_unknown).tolist(),
-            "bits": [None, *np.round(text.bits, 4).tolist()[1:]],
-            "ranks": [None, *text.ranks.tolist()[1:]],
-            "entropies": [None, *np.round(entropies, 4).tolist()[1:]],
+            "text": text.text[first:],
+            "unknown": np.flatnonzero(text.is_unknown[first:]).tolist(),
+            "bits": [None, *np.round(text.bits, 4).tolist()[1:]][first:],
+            "ranks": [None, *text.ranks.tolist()[1:]][first:],
+            "entropies": [None, *np.round(entropies, 4).tolist()[1:]][first:],
             "symbols": list(self.symbols),
-            "likeliest": [[], *text.likeliest.tolist()[1:]],
-            "probabilities": [[], *probabilities.tolist()[1:]],
+            "likeliest": [[], *text.likeliest.tolist()[1:]][first:],
+            "probabilities": [[], *probabilities.tolist()[1:]][first:],
         }
 
     def summary(self) -> dict[str, Any]:
@@ -147,7 +151,7 @@ class Surprise:
         return {
             "name": self.name,
             "bits_per_character": score.bits_per_character,
-            "characters": len(self.analysed),
+            "characters": self._num_characters,
             "unknown_characters": score.unknown_characters,
             "protocol": score.protocol,
         }

@@ -146,10 +146,9 @@ def _rows(found: "Surprise") -> Iterator[Sequence[object]]:
     names = [name for number in likeliest for name in (f"likeliest_{number}", f"p_{number}")]
     yield ["line", "column", "character", "bits", "rank", "entropy_bits", *names]
     line, column = 1, 1
-    first = 1 if found.has_items else 0  # the boundary before the first record is not in the file
-    for place, character in enumerate(text.text[first:], first):
+    for place, character in enumerate(columns["text"]):
         pairs = zip(columns["likeliest"][place], columns["probabilities"][place], strict=True)
-        others: list[object] = [""] * len(names) if not place else []
+        others: list[object] = [] if columns["likeliest"][place] else [""] * len(names)
         others.extend(value for one, share in pairs for value in (found.symbols[one], share))
         figures = [columns[name][place] for name in ("bits", "ranks", "entropies")]
         yield [line, column, character, *figures, *others]

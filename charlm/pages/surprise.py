@@ -31,7 +31,7 @@ def surprise_page(surprise: Surprise) -> str:
     """Return the page of a text as HTML."""
     text = surprise.analysed
     score = text.score
-    length = len(text) - _first(surprise)
+    length = len(text) - text.first
     return render(
         "surprise.html",
         styles=("surprise.css",),
@@ -52,14 +52,9 @@ def quantised(bits: np.ndarray) -> np.ndarray:
     return steps
 
 
-def _first(surprise: Surprise) -> int:
-    """Return the first place that the page shows: the boundary before records is in no file."""
-    return 1 if surprise.has_items else 0
-
-
 def _data(surprise: Surprise) -> dict[str, Any]:
     """Return the columns of all characters, and the tables that they refer to."""
-    text, first = surprise.analysed, _first(surprise)
+    text, first = surprise.analysed, surprise.analysed.first
     points, characters = np.unique(code_points(text.text[first:]), return_inverse=True)
     ids, likeliest = np.unique(text.likeliest[first:], return_inverse=True)
     likeliest = likeliest.reshape(-1, text.likeliest.shape[1])

@@ -54,7 +54,7 @@ def models(folder: Path) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def records(folder: Path) -> Path:
     (folder / "names.txt").write_text("anna\nbob\nzoe\n" * 90, "utf-8")
-    (folder / "other-names.txt").write_text("zan\nö\nboba\n" * 9, "utf-8")
+    (folder / "other-names.txt").write_text("zan\nö\nboba\n" * 10, "utf-8")
     settings = [*SETTINGS, "ensemble.members=1", "ensemble.ngram_order=2"]
     names = folder / "names.txt"
     return charlm.train(
@@ -114,6 +114,11 @@ def test_each_command_reads_records(records: Path) -> None:
     first = shutil.copytree(records, records.parent / "records-again")
     found = outputs(records, first, "--member=1", text="other-names.txt", size="--items=9")
     check(found, knows_all=False)
+    text = (records.parent / "other-names.txt").read_text("utf-8")
+    assert found["surprise"]["text"] == text  # without the boundary before the first record
+    assert len(found["surprise"]["bits"]) == found["surprise"]["characters"] == len(text)
+    assert found["activations"]["characters"] == len(text)
+    assert None not in found["surprise"]["bits"]
 
 
 def test_a_model_in_training_is_read(models: dict[str, Path], folder: Path) -> None:

@@ -163,7 +163,7 @@ def test_surprising_items_come_first(trained: Path, tmp_path: Path) -> None:
     items = {one["item"]: one for one in found["items"]}
     assert [items[number]["text"] for number in (1, 2, 3, 4)] == ["ala", "bme", "oooooo", "cno"]
     assert [items[number]["characters"] for number in (1, 2, 3, 4)] == [4, 4, 7, 4]
-    total = found["bits_per_character"] * (found["characters"] - 1) * math.log(2)
+    total = found["bits_per_character"] * found["characters"] * math.log(2)
     assert sum(one["nats"] for one in found["items"]) == pytest.approx(total, rel=1e-4)
     sums = [one["nats"] for one in found["items"]]
     assert sums == sorted(sums, reverse=True)
