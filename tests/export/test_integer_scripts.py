@@ -17,7 +17,7 @@ from charlm.corpus.vocabulary import Vocabulary
 from charlm.export.integer_data import packed_network
 from charlm.portable import compression, tables
 from charlm.portable.compiled_steps import steps_of
-from charlm.portable.network import IntegerNetwork, IntegerOpening
+from charlm.portable.network import IntegerNetwork, IntegerOpening, shifted
 from charlm.portable.sampling import Random, generate_ids
 
 WRITE = """
@@ -87,6 +87,18 @@ def test_random_bits_are_those_of_the_format(tmp_path: Path) -> None:
     for seed, bits in zip(seeds, found, strict=True):
         random = Random(seed)
         assert bits == [random.bits() for _ in range(50)]
+
+
+def test_numbers_are_shifted_as_in_charlm(tmp_path: Path) -> None:
+    """All bits, at the ends of 32-bit integers and around zero: halves are rounded up."""
+    ends = (-(2**31), -(2**30), 0, 2**30, 2**31)
+    near = {end + n for end in ends for n in range(-3, 4)}
+    numbers = sorted(n for n in near if -(2**31) <= n < 2**31)
+    code = """answer(data.map((number) => Array.from({ length: 25 }, (_, bits) =>
+      [shifted(number, bits), shiftedDouble(number, bits)])))"""
+    for number, found in zip(numbers, run_scripts(tmp_path, code, numbers), strict=True):
+        exact = [int(shifted(np.array([number]), bits)[0]) for bits in range(25)]
+        assert found == [[one, one] for one in exact], number
 
 
 def test_the_text_is_that_of_charlm(tmp_path: Path) -> None:

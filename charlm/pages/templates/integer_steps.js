@@ -5,7 +5,7 @@ const TOTAL = 2 ** 24, EXPONENT = 2 ** 20, MAX_SHIFT = 40, LOG2_E = 1512775;
 const NUM_GATES = /** @type {Record<string, number>} */ ({ rnn: 1, relu: 1, gru: 3, lstm: 4, mogrifier: 4 });
 
 /** Divide a 32-bit integer by 2^bits, halves up. @param {number} number @param {number} bits */
-const shifted = (number, bits) => (bits > 0 ? ((number >> (bits - 1)) + 1) >> 1 : number << -bits);
+const shifted = (number, bits) => (bits > 0 ? (number >> bits) + ((number >> (bits - 1)) & 1) : number << -bits);
 
 /** The same of a double. @param {number} number @param {number} bits */
 const shiftedDouble = (number, bits) => (bits > 0 ? Math.floor(number * 2 ** -bits + 0.5) : number * 2 ** -bits);
