@@ -15,8 +15,10 @@ from support.node import DECOMPRESS, run_scripts
 from charlm.config.sections.generation import GenerationConfig
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.export.integer_data import packed_network
+from charlm.files.untrusted import InvalidDataError
 from charlm.portable import compression, tables
 from charlm.portable.compiled_steps import steps_of
+from charlm.portable.compressed_file import read_header
 from charlm.portable.network import IntegerNetwork, IntegerOpening, shifted
 from charlm.portable.sampling import Random, generate_ids
 
@@ -189,6 +191,23 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         "charlm did not compress it",
         "another model compressed it",
     ]
+
+
+def test_headers_are_read_as_by_charlm(tmp_path: Path) -> None:
+    """Each length of a header, and each wrong byte, gives the reason that charlm gives."""
+    network = random_network("lstm")
+    whole = compressed(b"the rain", network)[:22]
+    headers = [whole[:size] for size in range(22)]
+    for place, values in ((0, (0,)), (4, (0, 2, 255)), (5, (2, 128, 255))):
+        for digest in (whole[6:], bytes(16)):
+            headers += [
+                whole[:place] + bytes([value]) + whole[place + 1 : 6] + digest for value in values
+            ]
+    tasks = [{"network": packed_network(network), "file": list(one)} for one in headers]
+    for header, found in zip(headers, run_scripts(tmp_path, DECOMPRESS, tasks), strict=True):
+        with pytest.raises(InvalidDataError) as reason:
+            read_header(io.BytesIO(header))
+        assert found == str(reason.value).replace("this charlm", "this page"), header
 
 
 def test_steps_equal_after_any_text(tmp_path: Path) -> None:

@@ -83,8 +83,10 @@ function appendUtf8(bytes, symbol) {
 function* decompressed(engine, file) {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const hex = (/** @type {Uint8Array} */ bytes) => Array.from(bytes, (one) => one.toString(16).padStart(2, "0")).join("");
-  if (hex(file.subarray(0, 4)) !== "89434c4d" || file.length < 22) throw new Error("charlm did not compress it");
+  if (hex(file.subarray(0, 4)) !== "89434c4d") throw new Error("charlm did not compress it");
+  if (file.length < 22) throw new Error("it is cut short");
   if (file[4] !== 1) throw new Error(`it has format ${file[4]}, and this page reads format 1`);
+  if (file[5] > 1) throw new Error("it is damaged");
   if (hex(file.subarray(6, 22)) !== engine.network.digest) throw new Error("another model compressed it");
   if (file[5]) throw new Error("it contains a model; decompress it with charlm");
   let steps = new Steps(engine), total = 0;
