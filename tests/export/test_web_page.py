@@ -191,6 +191,22 @@ def test_keys_and_mistakes(opened: Any) -> None:
     assert 3 < len(value(opened, "text")) < 1_000_000
 
 
+def test_stopping_while_it_reads(opened: Any, place: Path) -> None:
+    """Text, seed and undo stay as they were, and what was read is not read wrongly again."""
+    prefix = "the rain had stopped\n" * 1000
+    fill(opened, text=prefix, seed=5, length=30, temperature=1)
+    opened.execute_script(
+        "document.getElementById('text').setSelectionRange(1e6, 1e6);"
+        "document.getElementById('continue').click(); document.getElementById('halt').click();"
+    )
+    wait_until_ready(opened)
+    assert texts(opened, "#status") == ["Stopped before the first character"]
+    assert (value(opened, "text"), value(opened, "seed")) == (prefix, "5")
+    assert opened.execute_script("return document.getElementById('undo').disabled")
+    found = write(opened, prefix, length=30)
+    assert found == generated(place, prefix, "--length=30", "--seed=5", "--temperature=1")
+
+
 def test_it_names_the_model(opened: Any) -> None:
     """Name, text, fingerprint and ensemble are there; mark-up in names is text."""
     facts = dict(zip(texts(opened, "th"), texts(opened, "td"), strict=True))

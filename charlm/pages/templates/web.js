@@ -55,7 +55,10 @@
     return { known, unknown: [...unknown] };
   }
 
-  /** Let a writer read a text; a state that an earlier text reached is used again. @param {Writer} writer @param {number[]} known */
+  /**
+   * Let a writer read a text; a state that an earlier text reached is used again. Returns whether it read all.
+   * @param {Writer} writer @param {number[]} known
+   */
   async function readPrefix(writer, known) {
     let read = 0;
     if (reached && reached.ids.length <= known.length && reached.ids.every((id, n) => id === known[n])) {
@@ -73,6 +76,8 @@
       await pause();
       since = performance.now();
     }
+    if (read < known.length) reached = { steps: writer.steps, ids: known.slice(0, read) };
+    return read === known.length;
   }
 
   /** Write at the cursor. */
@@ -80,8 +85,11 @@
     const settings = sampling(), first = seed(), length = number("length", 300), stop = input("stop").value;
     const at = text.selectionEnd, before = text.value.slice(0, at), after = text.value.slice(at);
     const { known, unknown } = encoded(before), writer = new Writer(engine, first, settings);
+    if (!(await readPrefix(writer, known))) {
+      status.textContent = "Stopped before the first character";
+      return;
+    }
     earlier.push({ value: text.value, at });
-    await readPrefix(writer, known);
     const decoder = new TextDecoder(), start = performance.now(), made = [...known];
     let piece = "", count = 0, isStopped = false;
     const show = () => {
