@@ -229,6 +229,19 @@ def test_it_decompresses(opened: Any, place: Path, tmp_path: Path) -> None:
     assert texts(opened, "#progress") == [f"{len(original.encode()):,} bytes"]
 
 
+def test_it_decompresses_only_what_it_can_check(
+    driver: Any, page: Path, before_scripts: Callable[[str], None]
+) -> None:
+    """Over plain http, browsers have no SHA-256: the page says so before a file is chosen."""
+    before_scripts("Object.defineProperty(crypto, 'subtle', { value: undefined });")
+    open_file(driver, page)
+    wait_until_ready(driver)
+    assert driver.execute_script("return document.getElementById('file').disabled")
+    (shown,) = texts(driver, "#progress")
+    assert "save the page" in shown
+    assert_quiet(driver)
+
+
 def test_the_last_chosen_file_counts(opened: Any, place: Path, tmp_path: Path) -> None:
     """Another file ends the decompression of the first one, which writes nothing more."""
     for name, repeats in (("long", 20_000), ("short", 2)):

@@ -192,7 +192,10 @@
     byId("progress").textContent = "";
     if (file) decompress(file);
   });
-  text.disabled = input("file").disabled = false;
+  text.disabled = false;
+  // Browsers have SHA-256, by which the result is checked, only on pages that nobody can have changed on the way.
+  if (globalThis.crypto?.subtle) input("file").disabled = false;
+  else byId("progress").textContent = "This browser checks no digests on a page from http: save the page and open the file, or use https.";
   status.textContent = "";
   enable();
   text.focus();
