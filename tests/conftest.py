@@ -214,6 +214,12 @@ def driver() -> Iterator[Any]:
         yield opened
 
 
+@pytest.fixture(autouse=True)
+def same_global_numbers() -> None:
+    """Give each test the same numbers of PyTorch's global generator, whatever ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def random() -> torch.Generator:
     """A seeded generator."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.browser import assert_quiet, barriers, open_file, prefer
+from support.browser import assert_quiet, barriers, click, open_file, prefer
 from support.commands import refused, run
 from support.training import TINY
 
@@ -112,7 +112,7 @@ def test_any_unit_colours_the_text(driver: Any, trained: Predictor, tmp_path: Pa
     )
     assert colours() == [class_of(one) for one in values[chosen].tolist()]
     assert "C5 of layer 1" in driver.find_element("id", "status").text
-    driver.find_element("css selector", "button[data-unit]").click()
+    click(driver, "button[data-unit]")
     assert colours() == [class_of(one) for one in values[first].tolist()]
     assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
     for scheme in ("light", "dark"):

@@ -6,7 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.browser import barriers, browser, press, resize, skip_without_browser, texts, wait
+from support.browser import (
+    barriers,
+    browser,
+    click,
+    press,
+    resize,
+    skip_without_browser,
+    texts,
+    wait,
+)
 from support.serving import served
 from support.texts import TEXT
 from support.training import train
@@ -85,16 +94,16 @@ def test_page_writes_with_the_model(driver: Any, model: charlm.Predictor) -> Non
         assert barriers(driver) == []
 
         second = likeliest(driver, 14)[1]
-        driver.find_elements("css selector", "#details button")[1].click()
+        click(driver, "#details button", 1)
         wait_for_text(driver, 15 + LENGTH)
         assert text_of(driver)[:15] == whole[:14] + second
-        driver.find_element("id", "undo").click()
+        click(driver, "#undo")
         assert text_of(driver) == whole
-        driver.find_element("id", "redo").click()
+        click(driver, "#redo")
         assert text_of(driver)[:15] == whole[:14] + second
-        driver.find_element("id", "undo").click()
+        click(driver, "#undo")
 
-        driver.find_element("id", "link").click()
+        click(driver, "#link")
         wait(driver, "location.hash.startsWith('#text=')")
         link = driver.current_url
         driver.get(address)
@@ -150,16 +159,16 @@ def test_branches_are_a_tree(driver: Any, model: charlm.Predictor) -> None:
         assert len(texts(driver, "#branches button")) == 2
         current = "document.querySelector('#branches [aria-current]')"
         driver.execute_script(f"{current}.focus()")
-        driver.find_element("css selector", "#branches button:not([aria-current])").click()
+        click(driver, "#branches button:not([aria-current])")
         assert driver.execute_script(f"return document.activeElement === {current}")
         kept = text_of(driver)
         assert kept in (first, second)
         assert driver.find_element("id", "after").is_enabled()
-        driver.find_element("id", "after").click()
+        click(driver, "#after")
         assert branch_title(driver).startswith("Place 2 of 2, character 21")
-        driver.find_element("css selector", "#branches button:not([aria-current])").click()
+        click(driver, "#branches button:not([aria-current])")
         assert {kept, text_of(driver)} == {first, second}
-        driver.find_element("id", "undo").click()
+        click(driver, "#undo")
         assert text_of(driver) == kept
         assert [json.dumps(entry) for entry in driver.get_log("browser")] == []
 
@@ -187,7 +196,7 @@ def test_removed_text_stays_a_branch(driver: Any, model: charlm.Predictor) -> No
         assert text_of(driver) == "The own"
         press_with_alt(driver, DOWN)
         assert text_of(driver) == first
-        driver.find_element("id", "undo").click()
+        click(driver, "#undo")
         assert text_of(driver) == "The own"
 
 
@@ -207,7 +216,7 @@ def test_copies_are_underlined(driver: Any, model: charlm.Predictor) -> None:
         place_cursor(driver, 12)
         wait(driver, "document.getElementById('note').textContent.includes('copied')")
         assert driver.execute_script("return document.querySelectorAll('#mirror .here').length")
-        driver.find_element("id", "marks_copied").click()
+        click(driver, "#marks_copied")
         wait(driver, "!document.querySelector('#mirror .copied')")
     without = replace(model, checkpoint=None)
     with served(without) as (address, _):

@@ -91,6 +91,20 @@ def texts(driver: Any, selector: str) -> list[str]:
     return found
 
 
+def click(driver: Any, selector: str, number: int = 0) -> None:
+    """Click an element; one that the page replaces meanwhile is found again."""
+    from selenium.common.exceptions import StaleElementReferenceException
+
+    wait(driver, f"document.querySelectorAll({json.dumps(selector)}).length > {number}")
+    for _ in range(50):
+        try:
+            driver.find_elements("css selector", selector)[number].click()
+        except StaleElementReferenceException:
+            continue
+        return
+    raise AssertionError(f"{selector} is replaced all the time")
+
+
 def press(driver: Any, keys: str) -> None:
     """Press keys in the element that has the focus."""
     driver.switch_to.active_element.send_keys(keys)
