@@ -5,7 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.browser import assert_quiet, barriers, open_file, prefer, press, resize, texts, wait
+from support.browser import (
+    assert_quiet,
+    barriers,
+    cut_off,
+    open_file,
+    prefer,
+    press,
+    resize,
+    texts,
+    wait,
+)
 from support.commands import refused, run, train
 from support.texts import TEXT
 
@@ -260,9 +270,11 @@ def test_the_last_chosen_file_counts(opened: Any, place: Path, tmp_path: Path) -
 @pytest.mark.parametrize("width", [390, 1400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_phones_and_both_schemes(opened: Any, width: int, scheme: str) -> None:
-    """Nothing is wider than the page, and axe finds no barrier."""
+    """Nothing is wider than the page or its field, and axe finds no barrier."""
     resize(opened, width, 900)
     prefer(opened, scheme)
+    fill(opened, seed=2**63 - 1, top_k="")
+    assert cut_off(opened) == []
     wide = "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
     assert not opened.execute_script(wide)
     assert barriers(opened) == []

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from support.browser import (
     barriers,
     browser,
     click,
+    cut_off,
+    open_file,
     press,
     resize,
     skip_without_browser,
@@ -21,6 +24,7 @@ from support.texts import TEXT
 from support.training import train
 
 import charlm
+from charlm.server.page import writing_page
 
 TAB, ALT, UP, DOWN = "\ue004", "\ue00a", "\ue013", "\ue015"
 TOKEN = "correct-horse-battery"
@@ -244,3 +248,13 @@ def test_page_asks_for_the_token(driver: Any, model: charlm.Predictor) -> None:
         driver.get(f"{address}/#token={TOKEN}")
         wait(driver, "document.getElementById('status').textContent === 'model novel'")
         assert TOKEN not in driver.current_url
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_fields_show_what_is_in_them(driver: Any, tmp_path: Path, width: int) -> None:
+    """No setting, no placeholder and no seed that the page reports is cut off."""
+    (tmp_path / "page.html").write_text(writing_page(), "utf-8")
+    open_file(driver, tmp_path / "page.html", width)
+    assert cut_off(driver) == []
+    driver.execute_script("document.getElementById('seed').value = 2 ** 31 - 1")
+    assert cut_off(driver) == []

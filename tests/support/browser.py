@@ -105,6 +105,26 @@ def click(driver: Any, selector: str, number: int = 0) -> None:
     raise AssertionError(f"{selector} is replaced all the time")
 
 
+def cut_off(driver: Any) -> list[str]:
+    """Return the texts that do not fit in their fields: what was typed, or the placeholder."""
+    script = """
+    const context = document.createElement('canvas').getContext('2d');
+    const isCut = (field, shown) => {
+      const { font, paddingLeft, paddingRight } = getComputedStyle(field);
+      const space = field.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+      const buttons = field.type === 'number' ? 16 : 0;  // that raise and lower the number
+      context.font = font;
+      return field.clientWidth && context.measureText(shown).width > space - buttons;
+    };
+    return [...document.querySelectorAll('input')]
+      .filter((field) => ['text', 'number'].includes(field.type))
+      .map((field) => [field, field.value || field.placeholder])
+      .filter(([field, shown]) => isCut(field, shown)).map(([, shown]) => shown);
+    """
+    found: list[str] = driver.execute_script(script)
+    return found
+
+
 def press(driver: Any, keys: str) -> None:
     """Press keys in the element that has the focus."""
     driver.switch_to.active_element.send_keys(keys)
