@@ -15,6 +15,7 @@ from jaxtyping import Float32, Integer
 from charlm.analysis.compressors import compressors
 from charlm.corpus.corpus import Corpus
 from charlm.corpus.vocabulary import Ids, Vocabulary
+from charlm.formatting import count
 from charlm.models.ngrams import NGrams, first_weights, make_ngrams
 from charlm.prediction.evaluation import Evaluation
 from charlm.prediction.predictor import Predictor
@@ -66,10 +67,11 @@ def baselines_of(text: Ids, corpus: Corpus, vocabulary: Vocabulary) -> list[Base
         ngram_nats(_counts(counted, length, size, boundary), text) / number / math.log(2)
         for length in (0, order)
     )
+    contexts = f"contexts of up to {count(order, vocabulary.unit)}"
     found = [
         Baseline("uniform", math.log2(size), f"{size:,} symbols"),
         Baseline("single characters", single, cut),
-        Baseline("n-grams", best, f"contexts of up to {order} characters{cut and '; ' + cut}"),
+        Baseline("n-grams", best, f"{contexts}{cut and '; ' + cut}"),
     ]
     # The first character of the text is given to the model, and so to the compressors.
     before = vocabulary.decode_bytes(training) + vocabulary.decode_bytes(text[:1])

@@ -21,6 +21,7 @@ from charlm.cli.options import (
     Texts,
 )
 from charlm.errors import CharlmError
+from charlm.formatting import count
 
 if TYPE_CHECKING:
     from charlm.corpus.corpus import SplitName
@@ -108,8 +109,8 @@ def evaluate(
             )
             if (stored := evaluated.stored_characters) and not quiet:
                 print_message(
-                    f"{save} contains {stored:,} characters of the training text and the scored "
-                    "text, for n-grams"
+                    f"{save} contains {count(stored, loaded.vocabulary.unit)} of the training text "
+                    "and the scored text, for n-grams"
                 )
         elif portable:
             evaluated = evaluate_with_integers(
@@ -144,7 +145,7 @@ def evaluate(
             len(vocabulary),
             lack,
         )
-        show_baselines(score, found)
+        show_baselines(score, found, loaded.vocabulary.unit)
 
 
 def _training_loss(loaded: "Predictor") -> float | None:

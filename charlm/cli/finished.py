@@ -25,17 +25,18 @@ def show_finished(event: Finished, config: Config | None) -> None:
     for line in _sample_lines(event.sample):
         results().print_generated(line)
     results().print("")
-    print_rows(_summary(event, config.corpus.unit if config is not None else "character"))
-    for line in ("", *lines) if (lines := _curve(event)) else ():
+    unit = config.corpus.unit if config is not None else "character"
+    print_rows(_summary(event, unit))
+    for line in ("", *lines) if (lines := _curve(event, unit)) else ():
         results().print(line)
     print_commands("\nnext", next_commands(event, config))
 
 
-def _curve(event: Finished) -> list[str]:
+def _curve(event: Finished, unit: str) -> list[str]:
     """Return the curve of the validation loss; for an ensemble, of its first network."""
     points = [Point(step, loss / math.log(2)) for step, loss in _validations(event)]
     whose = " of network 1" if len(event.networks) > 1 else ""
-    title = f"validation loss{whose}, bits per character"
+    title = f"validation loss{whose}, bits per {unit}"
     has_blocks = can_encode("▁█", sys.stdout)
     return draw(points, title, has_blocks=has_blocks, width=columns(sys.stdout))
 
@@ -61,12 +62,12 @@ def _sample_lines(text: str) -> list[str]:
     return wrap_words(sample_for(sys.stdout, text.rstrip()), width)
 
 
-def _summary(event: Finished, unit: str = "character") -> list[tuple[str, str]]:
+def _summary(event: Finished, unit: str) -> list[tuple[str, str]]:
     rate = event.characters / event.seconds if event.seconds else 0.0
     rows = [
         (
             "trained",
-            f"{event.step:,} steps, {event.epochs:.2f} epochs, {event.characters:,} characters "
+            f"{event.step:,} steps, {event.epochs:.2f} epochs, {event.characters:,} {unit}s "
             f"in {duration(event.seconds)} ({rate:,.0f} per second)",
         ),
         ("parameters", f"{event.num_parameters:,}"),
@@ -79,7 +80,7 @@ def _summary(event: Finished, unit: str = "character") -> list[tuple[str, str]]:
         loss = f"{perplexity(event.training_loss):.3f} (mean over the last epoch, during training)"
         rows.append(("training perplexity", loss))
     if event.networks:
-        rows.append(("validation loss", _network_losses(event)))
+        rows.append(("validation loss", _network_losses(event, unit)))
     elif event.best_loss is not None and event.held_out and event.held_out[0] == "test":
         chosen = f"{perplexity(event.best_loss):.3f} (the lowest; it selects the checkpoint)"
         rows.append(("validation perplexity", chosen))
@@ -91,10 +92,10 @@ def _summary(event: Finished, unit: str = "character") -> list[tuple[str, str]]:
                 f"{name} perplexity",
                 f"{with_choice(score, 3, unit)} ({_checkpoint_note(event)})",
             ),
-            (f"{name} loss", losses(score)),
+            (f"{name} loss", losses(score, unit)),
             *bits_per_byte(name, score),
             (
-                f"{name} characters",
+                f"{name} {unit}s",
                 f"{score.characters:,}{unknown_note(score)}, {event.protocol}",
             ),
             *([("note", few)] if few else []),
@@ -102,7 +103,7 @@ def _summary(event: Finished, unit: str = "character") -> list[tuple[str, str]]:
     if note := _memorisation_at_end(event):
         rows.append(("note", note))
     if event.kept_characters:
-        kept = f"contains {event.kept_characters:,} characters of the training text, for n-grams"
+        kept = f"contains {event.kept_characters:,} {unit}s of the training text, for n-grams"
         member = shlex.quote(str(event.folder.path / "member-1"))
         network = f"`charlm generate {member}` uses a network without them"
         rows.append(("checkpoint", f"{kept}; ensemble.keep_text=false omits them, and {network}"))
@@ -124,7 +125,7 @@ def _memorisation_at_end(event: Finished) -> str:
     return ""
 
 
-def _network_losses(event: Finished) -> str:
+def _network_losses(event: Finished, unit: str) -> str:
     """Format the loss of each network alone and of the ensemble."""
     losses = [f"{one.best_loss:.4f}" for one in event.networks if one.best_loss is not None]
     if event.best_loss is None or not losses:
@@ -132,7 +133,7 @@ def _network_losses(event: Finished) -> str:
     ensemble = f"alone, {event.best_loss:.4f} as an ensemble"
     if len(event.networks) == 1:  # an ensemble of one network has n-grams
         ensemble = f"by the network alone, {event.best_loss:.4f} with n-grams"
-    return f"{', '.join(losses)} {ensemble} (nats per character; fitted on this split)"
+    return f"{', '.join(losses)} {ensemble} (nats per {unit}; fitted on this split)"
 
 
 def _checkpoint_note(event: Finished) -> str:

@@ -196,12 +196,13 @@ class TrainingView:
 
     def _show_validation(self, event: Validated) -> None:
         score, self._is_better = event.score, event.is_best
+        unit = self._config.corpus.unit if self._config is not None else "character"
         is_told = score.precision == self._told_precision
         precision = "" if is_told else f"products in {score.precision}"
         self._told_precision = score.precision
         fields = [
             Field(f"step {event.step:>6,}", 0),
-            Field(f"validation loss {score.bits_per_character:.3f} bits/character", 1),
+            Field(f"validation loss {score.bits_per_character:.3f} bits/{unit}", 1),
             Field(f"perplexity {score.perplexity:.3f}", 3),
             Field(f"{score.bits_per_byte:.3f} bits/byte" if score.unknown_characters else "", 4),
             Field(precision, 5),

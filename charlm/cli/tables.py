@@ -35,33 +35,36 @@ def show_score(
     are no intervals.
     """
     memorised = memorisation_note(training_loss, score.nats_per_character)
+    unknown = [("unknown characters", f"{score.unknown_characters:,}")]
+    if unit == "byte":
+        unknown = []  # it knows all of them
     notes = [note for note in (too_few(score.characters, unit), memorised) if note]
     print_rows(
         [
             ("text", text),
             *([("warning", warning)] if (warning := score.unknown_note.strip("; ")) else []),
             ("perplexity", with_choice(score, 4, unit, vocabulary_size)),
-            ("loss", losses(score)),
+            ("loss", losses(score, unit)),
             *([("per record", f"{score.nats_per_record:.4f} nats")] if score.records else []),
-            ("bits per byte", f"{score.bits_per_byte:.4f}"),
-            *([("95 % interval", _ends(intervals))] if intervals else []),
+            *([("bits per byte", f"{score.bits_per_byte:.4f}")] if unit != "byte" else []),
+            *([("95 % interval", _ends(intervals, unit))] if intervals else []),
             *([("95 % interval", f"none: the text is {lack}")] if lack else []),
             *([("records scored", f"{score.records:,}")] if score.records else []),
-            ("characters scored", f"{score.characters:,}"),
-            ("unknown characters", f"{score.unknown_characters:,}"),
+            (f"{unit}s scored", f"{score.characters:,}"),
+            *unknown,
             ("protocol", score.protocol.replace(score.unknown_note, "")),
             *(("note", note) for note in notes),
         ]
     )
 
 
-def show_baselines(score: Score, baselines: Sequence[Baseline]) -> None:
+def show_baselines(score: Score, baselines: Sequence[Baseline], unit: str) -> None:
     """Print the bits per character of the baselines, the best one first, and of the model."""
     if not baselines:
         return
     rows = [(one.bits_per_character, one.name, one.remark) for one in baselines]
     rows.append((score.bits_per_character, "this model", ""))
-    results().print("\nbits per character, on the same characters")
+    results().print(f"\nbits per {unit}, on the same {unit}s")
     print_rows(
         [
             (name, f"{bits:.4f}{f'  ({remark})' if remark else ''}")
@@ -70,23 +73,23 @@ def show_baselines(score: Score, baselines: Sequence[Baseline]) -> None:
     )
 
 
-def _ends(intervals: ScoreIntervals) -> str:
+def _ends(intervals: ScoreIntervals, unit: str) -> str:
     """Return the intervals of all figures of a score, and how they were computed."""
     figures = [
         ("perplexity", intervals.perplexity, ""),
         ("loss", intervals.nats_per_character, " nats"),
-        ("", intervals.bits_per_character, " bits per character"),
-        ("", intervals.bits_per_byte, " bits per byte"),
+        ("", intervals.bits_per_character, f" bits per {unit}"),
+        *([("", intervals.bits_per_byte, " bits per byte")] if unit != "byte" else []),
     ]
-    shown = [f"{name} {low:.4f} to {high:.4f}{unit}" for name, (low, high), unit in figures]
-    blocks = count(intervals.block_length, "character")
+    shown = [f"{name} {low:.4f} to {high:.4f}{of}" for name, (low, high), of in figures]
+    blocks = count(intervals.block_length, unit)
     drawn = "records" if intervals.of_records else f"blocks of {blocks}"
     return f"{', '.join(map(str.strip, shown))} (bootstrap of {drawn})"
 
 
-def losses(score: Score) -> str:
+def losses(score: Score, unit: str) -> str:
     """Return the loss of a score in nats and in bits."""
-    return f"{score.nats_per_character:.4f} nats, {score.bits_per_character:.4f} bits per character"
+    return f"{score.nats_per_character:.4f} nats, {score.bits_per_character:.4f} bits per {unit}"
 
 
 def bits_per_byte(name: str, score: Score) -> list[tuple[str, str]]:

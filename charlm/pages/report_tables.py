@@ -38,7 +38,7 @@ def facts(histories: Sequence[RunHistory]) -> list[Row]:
         ("parameters", lambda one: _count(one.listed.num_parameters)),
         ("training", _amount),
         ("lowest validation loss", _validation),
-        ("score", lambda one: _score(one.listed.score)),
+        ("score", lambda one: _score(one.listed.score, _unit(one))),
         ("protocol", _protocol),
         ("seed", lambda one: _text(one.machine.get("seed"))),
         ("began", lambda one: _time(one.starts[0].get("began")) if one.starts else ""),
@@ -99,7 +99,7 @@ def _amount(history: RunHistory) -> str:
     if not step:
         return ""
     return (
-        f"{step:,.0f} steps, {epochs:,.2f} epochs, {characters:,.0f} characters "
+        f"{step:,.0f} steps, {epochs:,.2f} epochs, {characters:,.0f} {_unit(history)}s "
         f"in {duration(seconds)}"
     )
 
@@ -115,17 +115,20 @@ def _validation(history: RunHistory) -> str:
     return "" if nats is None else _losses(nats / math.log(2), history)
 
 
+def _unit(history: RunHistory) -> str:
+    return history.config.corpus.unit if history.config is not None else "character"
+
+
 def _losses(bits: float, history: RunHistory) -> str:
-    unit = history.config.corpus.unit if history.config is not None else "character"
-    return f"{bits:.4f} bits per {unit}, perplexity {perplexity(bits * math.log(2)):.3f}"
+    return f"{bits:.4f} bits per {_unit(history)}, perplexity {perplexity(bits * math.log(2)):.3f}"
 
 
-def _score(score: ListedScore | None) -> str:
+def _score(score: ListedScore | None, unit: str) -> str:
     """Return the score at the end, or the best validation so far."""
     if score is None:
         return ""
-    characters = "" if score.characters is None else f" of {score.characters:,} characters"
-    return f"{score.bits_per_character:.4f} bits per character, {score.split} split{characters}"
+    characters = "" if score.characters is None else f" of {score.characters:,} {unit}s"
+    return f"{score.bits_per_character:.4f} bits per {unit}, {score.split} split{characters}"
 
 
 def _protocol(history: RunHistory) -> str:

@@ -83,7 +83,9 @@ class Predictor:
     def describe(self) -> str:
         """Return the path, and how many characters of the training text the checkpoint contains."""
         stored = stored_characters(self.checkpoint) if self.checkpoint is not None else 0
-        note = f" (contains {stored:,} characters of its training text)" if stored else ""
+        note = (
+            f" (contains {stored:,} {self.vocabulary.unit}s of its training text)" if stored else ""
+        )
         return f"{self.path}{note}"
 
     @property

@@ -18,7 +18,7 @@ def chosen_network(ensemble: EnsembleConfig, counters: dict[str, Any]) -> tuple[
     losses = _losses(counters.get(NETWORK_LOSSES), ensemble.size)
     if losses is not None:
         best = losses.index(min(losses))
-        return best, f"the best on the validation split ({losses[best]:.4f} nats per character)"
+        return best, f"the best on the validation split (loss {losses[best]:.4f} nats)"
     if ensemble.student:
         return ensemble.size - 1, "the student"
     return 0, "the first one, because there is no validation split to compare them on"

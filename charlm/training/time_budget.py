@@ -186,5 +186,5 @@ class TimeBudget:
             "for the last validation and the score"
         )
         if limit := self.state.counters.validation_characters:
-            line += f"; each validation scores {limit:,} characters"
+            line += f"; each validation scores {limit:,} {self.state.config.corpus.unit}s"
         return line

@@ -41,7 +41,7 @@ def test_members_and_mixture_have_one_text(tmp_path: Path) -> None:
     assert [one.best_loss for one in finished.networks] == pytest.approx(losses[:2], rel=1e-6)
     assert finished.best_loss == pytest.approx(losses[2], rel=1e-6)
     first, second, both = (f"{loss:.4f}" for loss in losses)
-    row = dict(_summary(finished))["validation loss"]
+    row = dict(_summary(finished, "character"))["validation loss"]
     assert row.startswith(f"{first}, {second} alone, {both} as an ensemble")
 
 
@@ -50,7 +50,7 @@ def test_a_network_stands_beside_its_ngrams(tmp_path: Path) -> None:
     (path := tmp_path / "text").write_text("rain and snow\n" * 100 + "trains, doors\n" * 100)
     finished = charlm.train("quickstart", text=path, runs=tmp_path, settings=SETTINGS)
     (network,) = finished.networks
-    row = dict(_summary(finished))["validation loss"]
+    row = dict(_summary(finished, "character"))["validation loss"]
     assert row.startswith(
         f"{network.best_loss:.4f} by the network alone, {finished.best_loss:.4f} with n-grams ("
     )

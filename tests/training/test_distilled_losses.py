@@ -96,4 +96,7 @@ def test_distilled_run_logs_both_losses(text_file: Path, tmp_path: Path) -> None
     distillation_losses = [one.distillation_loss for one in last]
     assert None not in distillation_losses
     assert min(loss for loss in distillation_losses if loss is not None) > mean + 0.4
-    assert f"{math.exp(mean):.3f}" in dict(summary._summary(finished))["training perplexity"]
+    assert (
+        f"{math.exp(mean):.3f}"
+        in dict(summary._summary(finished, "character"))["training perplexity"]
+    )

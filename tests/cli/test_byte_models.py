@@ -1,0 +1,22 @@
+"""What the commands say of a model that reads bytes."""
+
+from pathlib import Path
+
+from support.commands import run
+
+
+def test_byte_models_speak_of_bytes(text_file: Path, tmp_path: Path) -> None:
+    """In training and in scores: what was counted in bytes is not called characters."""
+    settings = ("corpus.unit=byte", "ensemble.members=1", "ensemble.ngram_order=3")
+    options = [f"--set={one}" for one in (*settings, "training.steps=4", "training.budget=null")]
+    trained = run("train", "--text", text_file, "--runs", tmp_path, "--name=r", *options)
+    scored = run("eval", tmp_path / "r", "--baselines")
+    for result, parts in (
+        (trained, ["bits/byte", "bits per byte", "test bytes", "bytes of the training text"]),
+        (scored, ["bytes of its training text", "bits per byte", "bytes scored", "bytes)"]),
+    ):
+        assert result.exit_code == 0, result.output
+        shown = " ".join(result.output.split())
+        assert [part for part in parts if part not in shown] == []
+        for wrong in ("per character", "bits/character", "characters scored"):
+            assert wrong not in shown
