@@ -160,9 +160,20 @@ def test_documents_install_the_right_package() -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_resolve(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)#\s]*)(?:#[^)]*)?\)", path.read_text("utf-8")):
-        if target and "://" not in target:
-            assert (path.parent / target).exists(), target
+    """Each file is there, and each section of a document."""
+    for target, section in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", path.read_text("utf-8")):
+        if "://" not in target:
+            linked = path.parent / target if target else path
+            assert linked.exists(), target
+            if section:
+                assert section in anchors(linked), f"{target}#{section}"
+
+
+@cache
+def anchors(path: Path) -> set[str]:
+    """Return the names by which GitHub links to the headings of a document."""
+    headings = re.findall(r"^#+ (.*)", path.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
 
 
 def test_make_targets_exist() -> None:
