@@ -57,7 +57,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Happening:
-    """Something that happened to the training of a network: a roll-back, a resumption, a pause."""
+    """Something that happened to the training of a network: a rollback, a resumption, a pause."""
 
     kind: str
     step: int

@@ -8,7 +8,7 @@ from charlm.analysis.run_history import NetworkHistory, RunHistory
 from charlm.pages.charts import Chart, Level, Mark, Series
 from charlm.pages.scales import Kind
 
-_SYMBOLS = {"rollback": "↩ roll-back", "resumed": "▸ resumed", "paused": "‖ paused"}
+_SYMBOLS = {"rollback": "↩ rollback", "resumed": "▸ resumed", "paused": "‖ paused"}
 _MOST_MARKS = 40
 Axis = Literal["characters", "seconds"]
 

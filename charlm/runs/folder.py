@@ -34,7 +34,7 @@ class RunFolder(RunCheckpoints):
                       once it is complete
     standard-input.txt   the text, if it came from standard input; a marker shows that charlm
                       wrote it
-    metrics.jsonl     one JSON object per line: training, validation, roll-backs
+    metrics.jsonl     one JSON object per line: training, validation, rollbacks
     samples.txt       a sample of text at each validation; both logs of an ensemble repeat those of
                       its members, with their numbers
     report.html       the page of `charlm report`, also written at the end of a training

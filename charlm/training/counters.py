@@ -74,7 +74,7 @@ class Counters:
         return checked(cls, fields)
 
     def keep_after_rollback(self, diverged: "Counters") -> None:
-        """Keep what rolling back does not undo: time, best loss, number of roll-backs."""
+        """Keep what rolling back does not undo: time, best loss, number of rollbacks."""
         self.elapsed, self.overhead = diverged.elapsed, diverged.overhead
         self.validation_characters = diverged.validation_characters
         if self.best_loss != diverged.best_loss:

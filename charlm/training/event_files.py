@@ -1,6 +1,6 @@
 """Write scalars and samples of a training as event files, which TensorBoard shows.
 
-After a resumption or a roll-back, a new file begins with the step from which TensorBoard forgets
+After a resumption or a rollback, a new file begins with the step from which TensorBoard forgets
 what earlier files have: each curve has every step once.
 """
 

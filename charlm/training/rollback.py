@@ -41,7 +41,7 @@ class Rollback:
                                           log the event; write `last`, with a lower
                                           learning rate
         any       divergence, but no      raise `DivergenceError`                    the same
-                  roll-backs are left
+                  rollbacks are left
         any       resumption              load `last`; discard later logs and        that of
                                           checkpoints; delete `rollback` if `last`   `last`
                                           is a regular save
@@ -127,7 +127,7 @@ class Rollback:
     def roll_back(self, reason: str) -> RolledBack:
         """Return to the last regular save with a lower learning rate.
 
-        Raises `DivergenceError`, with the `reason` and advice, if no roll-backs are left.
+        Raises `DivergenceError`, with the `reason` and advice, if no rollbacks are left.
         """
         state, folder, training = self.state, self.folder, self.state.config.training
         target, diverged, diverged_at = self.target, state.counters, state.trainer.step
@@ -149,7 +149,7 @@ class Rollback:
 
     def _no_rollbacks_left(self, reason: str) -> DivergenceError:
         number = self.state.counters.rollbacks
-        tried = f", after {number} roll-back{'' if number == 1 else 's'}" if number else ""
+        tried = f", after {number} rollback{'' if number == 1 else 's'}" if number else ""
         return DivergenceError(
             f"{reason}{tried}; {advice(self.state.config)}; the last checkpoint before the "
             f"divergence is {self.target}"

@@ -69,7 +69,7 @@ class Trainer:
         self.characters = 0
         self.seconds = 0.0
         self.learning_rate_scale = 1.0
-        """Factor on the whole schedule; each roll-back lowers it."""
+        """Factor on the whole schedule; each rollback lowers it."""
         self._averages = WeightAverages(model, config.average)
         self._is_small = model.num_parameters < SHARED_UPDATE_PARAMETERS
         self._batch: Batch | None = None

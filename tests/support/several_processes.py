@@ -46,7 +46,7 @@ KINDS = {
     "one-column": ["batches.batch_size=1", "training.steps=6"],
     "taught": ["training.teachers=TEACHER", "training.accumulate=2", "training.steps=6"],
 }
-"""Every cell with both samplings, a roll-back, fewer columns than processes, and a student."""
+"""Every cell with both samplings, a rollback, fewer columns than processes, and a student."""
 ROUNDED = {
     "bfloat16": [
         *("model.cell=lstm", "model.locked_dropout=true"),

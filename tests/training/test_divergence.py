@@ -148,9 +148,9 @@ def test_leaping_run_learns_after_all(text_file: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("most", [0, 3])
 def test_after_the_last_roll_back_advice(text_file: Path, tmp_path: Path, most: int) -> None:
-    """A run that diverges after its last roll-back ends with advice."""
+    """A run that diverges after its last rollback ends with advice."""
     settings = ["training.learning_rate=1e4", f"training.max_rollbacks={most}"]
-    count = "after 3 roll-backs; " if most else "; "
+    count = "after 3 rollbacks; " if most else "; "
     advised = rf"{count}.*max_gradient_norm=1 .*\(now 10000\).*last\.safetensors"
     with pytest.raises(DivergenceError, match=advised):
         train(text_file, tmp_path, *NOT_A_NUMBER, *settings, name="run")
@@ -278,7 +278,7 @@ def test_resumed_across_roll_backs_equals(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 def test_crash_within_a_roll_back(text_file: Path, tmp_path: Path) -> None:
-    """A crash at each action of a roll-back leaves a run that rolls back again. The last save is
+    """A crash at each action of a rollback leaves a run that rolls back again. The last save is
     that of a stop, after the state to roll back to.
     """
     settings = [*NOT_A_NUMBER, "training.keep_checkpoints=1", "training.steps=61"]
