@@ -44,7 +44,7 @@ def page(place: Path) -> Path:
 
 
 def test_the_page_is_small(place: Path, page: Path) -> None:
-    """It has less than 1.4 times the size of the integers, and 60 KB."""
+    """It has less than 1.4 times the size of the integers, plus 60 KB."""
     (checkpoint,) = (place / "runs" / "<i>mixed" / "checkpoints").glob("best.safetensors")
     network, _ = read_network(checkpoint)
     assert page.stat().st_size < 1.4 * len(to_bytes(network)) + 60_000
