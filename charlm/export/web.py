@@ -10,6 +10,7 @@ from typing import Any
 from charlm.config.load import make_config
 from charlm.config.schema import Config
 from charlm.export.integer_data import packed_network
+from charlm.export.rounding_loss import describe_rounding_loss
 from charlm.files.untrusted import item
 from charlm.pages.page import render, write_page
 from charlm.portable.checkpoint_network import read_network
@@ -38,7 +39,8 @@ def write_web(checkpoint: Path, output: Path) -> list[str]:
     with open_file(checkpoint) as file:
         metadata = read_metadata(checkpoint, file)
     write_page(output, web_page(network, metadata, checkpoint))
-    return [remark] if remark else []
+    loss = describe_rounding_loss(checkpoint, network)
+    return [remark, loss] if remark else [loss]
 
 
 def web_page(network: IntegerNetwork, metadata: dict[str, Any], checkpoint: Path) -> str:

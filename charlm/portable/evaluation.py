@@ -3,9 +3,11 @@
 import math
 
 import numpy as np
+from jaxtyping import Float64
 
 from charlm.config.settings import TextPaths
 from charlm.corpus.corpus import SplitName
+from charlm.corpus.vocabulary import Ids
 from charlm.portable.compiled_steps import steps_of
 from charlm.portable.frequencies import TOTAL_BITS
 from charlm.portable.network import IntegerNetwork
@@ -23,6 +25,12 @@ def evaluate_with_integers(
 ) -> Evaluation:
     """Score the integer network of a model's checkpoint as `evaluate_text` scores the model."""
     scored = find_text(predictor, text, split)
-    _, sizes = steps_of(network).read(scored.split.ids)
-    nats = TOTAL_BITS * math.log(2) - np.log(sizes[1:])
+    nats = integer_nats(network, scored.split.ids)
     return Evaluation(scored, score_of_text(predictor, scored, nats, method=_METHOD), nats)
+
+
+def integer_nats(network: IntegerNetwork, ids: Ids) -> Float64[np.ndarray, " predictions"]:
+    """Return −ln p of every id but the first, in the order of the text."""
+    _, sizes = steps_of(network).read(ids)
+    nats: Float64[np.ndarray, " predictions"] = TOTAL_BITS * math.log(2) - np.log(sizes[1:])
+    return nats
