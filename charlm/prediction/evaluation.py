@@ -8,13 +8,11 @@ from typing import NamedTuple, get_args
 import numpy as np
 from jaxtyping import Float
 
-from charlm.config.schema import TrainingConfig
 from charlm.config.settings import TextPaths
 from charlm.corpus.corpus import Corpus, Split, SplitName
 from charlm.corpus.overlaps import caveats, overlaps
 from charlm.corpus.provenance import Record, adaptation_record, records_of
 from charlm.corpus.vocabulary import Vocabulary
-from charlm.distributed.processes import Processes
 from charlm.errors import CheckpointError, ConfigError
 from charlm.files.atomic import check_is_new
 from charlm.files.locations import from_user
@@ -24,15 +22,11 @@ from charlm.prediction.dynamic import DynamicEvaluation
 from charlm.prediction.ngram_text import stored_characters, tensors_to_save
 from charlm.prediction.perplexity import Score
 from charlm.prediction.predictor import Predictor
-from charlm.prediction.reading import RECORD_STREAMS, num_streams
-from charlm.prediction.scored_text import ScoredText, held_out_split, text_to_score
-from charlm.prediction.scoring import evaluate_split, nats_of_each, protocol, score_of_nats
-from charlm.prediction.timed_scoring import TimeLimit
+from charlm.prediction.reading import num_streams
+from charlm.prediction.scored_text import ScoredText, text_to_score
+from charlm.prediction.scoring import nats_of_each, protocol, score_of_nats
 from charlm.runs.checkpoint import Checkpoint, write_checkpoint
 from charlm.runs.training_text import training_corpus
-
-_EXACT_LIMIT_CHARACTERS = 250_000
-"""After training, a longer held-out split is scored in several streams, like validation."""
 
 
 def evaluate(
@@ -172,46 +166,6 @@ def _adapted(
     )
 
 
-def final_score(
-    model: AnyModel,
-    corpus: Corpus,
-    training: TrainingConfig,
-    records: Sequence[Record],
-    processes: Processes | None = None,
-    limit: TimeLimit | None = None,
-) -> tuple[tuple[SplitName, Score] | None, str]:
-    """Score the held-out split, if there is one; return its name and score, and the protocol.
-
-    `records` describe the texts that the model has seen. A split that is too long for the `limit`
-    is scored on characters spread evenly over it, and the protocol states this.
-    """
-    name = held_out_split(corpus)
-    if name is None:
-        return None, ""
-    split, characters = corpus.splits[name], None
-    has_records = split.boundary is not None
-    streams = whole_streams(split, training)
-    if limit is not None and len(split) > 1:
-        rows = training.validation_rows
-        streams, characters = limit.choose(model, split.ids, streams, rows, processes)
-    if has_records:
-        streams = 1  # exact: evaluate_split reads many streams
-    score = evaluate_split(model, split, streams, processes, characters).checked(name)
-    method = protocol(streams, model.precision, has_records=has_records)
-    note = "" if limit is None else limit.note(score.characters, len(split) - 1)
-    score = _with_warnings(score, method, records, split, corpus.vocabulary, note)
-    return (name, score), score.protocol
-
-
-def whole_streams(split: Split, training: TrainingConfig) -> int:
-    """Return the number of streams in which the whole held-out split is scored after training."""
-    if split.boundary is not None:
-        return RECORD_STREAMS
-    if len(split) <= _EXACT_LIMIT_CHARACTERS:
-        return 1
-    return num_streams(len(split), training.validation_rows)
-
-
 def _checkpoint_of(predictor: Predictor) -> Checkpoint:
     assert predictor.checkpoint is not None, "a model in training is scored by the training loop"
     return predictor.checkpoint
@@ -222,10 +176,10 @@ def _with_protocol(
 ) -> Score:
     note += scored.note
     records, vocabulary = checkpoint.provenance, checkpoint.vocabulary
-    return _with_warnings(score, method, records, scored.split, vocabulary, note)
+    return with_warnings(score, method, records, scored.split, vocabulary, note)
 
 
-def _with_warnings(
+def with_warnings(
     score: Score,
     method: str,
     records: Sequence[Record],

@@ -1,6 +1,6 @@
 """The result of a network's training: its best weights, their score, and a sample."""
 
-from charlm.prediction.evaluation import final_score
+from charlm.prediction.final_score import final_score
 from charlm.runs.folder import RunFolder
 from charlm.training.events import Finished
 from charlm.training.state import TrainingState

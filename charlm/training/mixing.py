@@ -17,7 +17,7 @@ from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.models.mixture_fit import fit_mixture
 from charlm.models.openings import Opening, choose_passages
-from charlm.prediction.evaluation import final_score
+from charlm.prediction.final_score import final_score
 from charlm.prediction.ngram_text import (
     COUNT_LIMIT_CHARACTERS,
     COUNTED,

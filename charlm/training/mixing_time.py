@@ -16,7 +16,7 @@ from charlm.models.device import choose_device
 from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.models.mixture_fit import CONTEXT_CHARACTERS, FIT_LIMIT_CHARACTERS, fit_mixture
-from charlm.prediction.evaluation import whole_streams
+from charlm.prediction.final_score import whole_streams
 from charlm.prediction.ngram_text import COUNT_LIMIT_CHARACTERS
 from charlm.prediction.reading import num_streams
 from charlm.prediction.scored_text import held_out_split

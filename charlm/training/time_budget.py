@@ -7,7 +7,7 @@ from pathlib import Path
 from charlm.config.schema import TrainingConfig
 from charlm.corpus.corpus import Split
 from charlm.formatting import rough_duration
-from charlm.prediction.evaluation import whole_streams
+from charlm.prediction.final_score import whole_streams
 from charlm.prediction.reading import num_streams
 from charlm.prediction.scored_text import held_out_split
 from charlm.prediction.timed_scoring import (
