@@ -2,12 +2,21 @@
 
 import torch
 
+from charlm.cli.limits import describe_rest
 from charlm.cli.meaning import too_few
+from charlm.cli.status_line import Field
 from charlm.config.schema import Config
 from charlm.corpus.corpus import Corpus
 from charlm.formatting import count, duration
 from charlm.training.determinism import engine
-from charlm.training.events import Mixing, NetworkBegins, Paused, RolledBack, Started
+from charlm.training.events import (
+    Mixing,
+    NetworkBegins,
+    Paused,
+    RolledBack,
+    Started,
+    Validated,
+)
 
 
 def describe_event(event: RolledBack | Paused) -> str:
@@ -29,6 +38,42 @@ def describe_phase(event: NetworkBegins | Mixing) -> str:
     if event.ngram_order is None:
         return f"building the ensemble of {networks}"
     return f"building the ensemble of {networks} and n-grams up to order {event.ngram_order}"
+
+
+def describe_start(event: Started, *, tells_small_split: bool) -> list[str]:
+    """Describe a training that begins or resumes, in lines: text, network, warnings, limits."""
+    training = event.config.training
+    few = describe_small_split(event.corpus) if tells_small_split else ""
+    where = f"at step {event.resumed_at} " if event.resumed_at else ""
+    where += f"in {event.folder.path}"
+    if training.epochs is not None or training.steps is not None:
+        where += f", for at most {describe_rest(event)}"  # another line divides a budget
+    lines = [
+        describe_corpus(event.corpus, event.config),
+        few,
+        describe_model(event),
+        *event.warnings,
+        f"training {where}",
+    ]
+    if training.deterministic and training.budget is not None:
+        lines.append(
+            "training.budget makes the number of steps depend on the clock, so another run may "
+            "differ; set it to null, and set training.epochs or training.steps"
+        )
+    return [line for line in lines if line]
+
+
+def validation_fields(event: Validated, unit: str, *, tells_precision: bool) -> list[Field]:
+    """Describe a validation in fields, of which a narrow terminal shows the most important."""
+    score = event.score
+    return [
+        Field(f"step {event.step:>6,}", 0),
+        Field(f"validation loss {score.bits_per_character:.3f} bits/{unit}", 1),
+        Field(f"perplexity {score.perplexity:.3f}", 3),
+        Field(f"{score.bits_per_byte:.3f} bits/byte" if score.unknown_characters else "", 4),
+        Field(f"products in {score.precision}" if tells_precision else "", 5),
+        Field("(best)" if event.is_best else "", 2),
+    ]
 
 
 def describe_corpus(corpus: Corpus, config: Config) -> str:

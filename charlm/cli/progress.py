@@ -9,19 +9,17 @@ from pathlib import Path
 
 from charlm.cli.console import PlainConsole, results
 from charlm.cli.descriptions import (
-    describe_corpus,
     describe_event,
-    describe_model,
     describe_phase,
-    describe_small_split,
+    describe_start,
+    validation_fields,
 )
 from charlm.cli.finished import show_finished
-from charlm.cli.limits import describe_rest
 from charlm.cli.next_commands import finished_limit, resume_command
 from charlm.cli.notebook import in_notebook
 from charlm.cli.samples import Samples
 from charlm.cli.screen import can_redraw, columns
-from charlm.cli.status_line import ERASE, Field, join_fitting
+from charlm.cli.status_line import ERASE, join_fitting
 from charlm.cli.training_line import TrainingLine
 from charlm.config.schema import Config
 from charlm.training.events import (
@@ -140,30 +138,14 @@ class TrainingView:
 
     def _show_start(self, event: Started) -> None:
         self._config, self._is_better = event.config, None
-        few = "" if self._has_told_few else describe_small_split(event.corpus)
+        for line in describe_start(event, tells_small_split=not self._has_told_few):
+            self._messages.print_wrapped(line)
         self._has_told_few = True
-        for line in (
-            describe_corpus(event.corpus, event.config),
-            few,
-            describe_model(event),
-            *event.warnings,
-        ):
-            if line:
-                self._messages.print_wrapped(line)
-        where = f"at step {event.resumed_at} " if event.resumed_at else ""
-        training = event.config.training
-        where += f"in {event.folder.path}"
-        if training.epochs is not None or training.steps is not None:
-            where += f", for at most {describe_rest(event)}"
-        self._messages.print_wrapped(f"training {where}")  # another line divides a budget
-        if event.config.training.deterministic and event.config.training.budget is not None:
-            self._messages.print_wrapped(
-                "training.budget makes the number of steps depend on the clock, so another run may "
-                "differ; set it to null, and set training.epochs or training.steps"
-            )
         self._reached_limit = ""
         if event.progress >= 1:
-            limit = finished_limit(training, event.epochs, event.resumed_at, self._budget)
+            limit = finished_limit(
+                event.config.training, event.epochs, event.resumed_at, self._budget
+            )
             if event.is_member:
                 self._reached_limit = limit
             else:
@@ -198,16 +180,8 @@ class TrainingView:
         score, self._is_better = event.score, event.is_best
         unit = self._config.corpus.unit if self._config is not None else "character"
         is_told = score.precision == self._told_precision
-        precision = "" if is_told else f"products in {score.precision}"
         self._told_precision = score.precision
-        fields = [
-            Field(f"step {event.step:>6,}", 0),
-            Field(f"validation loss {score.bits_per_character:.3f} bits/{unit}", 1),
-            Field(f"perplexity {score.perplexity:.3f}", 3),
-            Field(f"{score.bits_per_byte:.3f} bits/byte" if score.unknown_characters else "", 4),
-            Field(precision, 5),
-            Field("(best)" if event.is_best else "", 2),
-        ]
+        fields = validation_fields(event, unit, tells_precision=not is_told)
         width = columns(sys.stderr) - 1 if sys.stderr.isatty() else None
         if self._line is not None:
             self._line.note_validation(score.nats_per_character)
