@@ -113,6 +113,18 @@ def test_the_text_is_that_of_charlm(tmp_path: Path) -> None:
     check(tmp_path, networks, tasks)
 
 
+def test_networks_of_any_size(tmp_path: Path) -> None:
+    """Numbers of units and symbols that the kernel's lanes do not divide change nothing."""
+    shapes = ("gru of two layers", "mogrifier of three layers", "relu")
+    networks = [
+        random_network(shape, seed=size, scale=2.0, hidden_size=size)
+        for shape in shapes
+        for size in (1, 7, 8, 9, 67)
+    ]
+    assert len(VOCABULARY) % 4, "a number of columns that the kernel pads"
+    check(tmp_path, networks, [task(network, length=300) for network in networks])
+
+
 def test_settings_restrict_as_in_charlm(tmp_path: Path) -> None:
     """Temperature, top_k, top_p and min_p, with other seeds."""
     network = random_network("gru", scale=3.0)

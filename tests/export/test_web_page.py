@@ -17,6 +17,7 @@ from support.browser import (
     wait,
 )
 from support.commands import refused, run, train
+from support.exports import saved_network
 from support.texts import TEXT
 
 from charlm.portable.checkpoint_network import read_network
@@ -156,6 +157,26 @@ def test_it_writes_without_webassembly(
     found = write(driver, "the rain", length=2000, temperature=0.8, seed=7)
     assert found == generated(place, "the rain", "--length=2000", "--temperature=0.8", "--seed=7")
     assert_quiet(driver)
+
+
+@pytest.mark.parametrize(
+    "shape", ["relu", "gru of two layers", "mogrifier of three layers", "one-hot", "gru of records"]
+)
+def test_every_cell_writes_alike(
+    driver: Any, tmp_path: Path, before_scripts: Callable[[str], None], shape: str
+) -> None:
+    """Networks of other cells write charlm's text, with WebAssembly and without it."""
+    saved_network(tmp_path / "network", shape)
+    run("export", tmp_path / "network", "--to", "web", "-q", "-o", tmp_path / "page.html")
+    options = ("--length=400", "--temperature=0.8", "--seed=7")
+    result = run("generate", tmp_path / "network", "--portable", "-q", "-p", "the", *options)
+    assert result.exit_code == 0, result.output
+    for code in ("", "delete window.WebAssembly;"):
+        before_scripts(code)
+        open_file(driver, tmp_path / "page.html")
+        wait_until_ready(driver)
+        found = write(driver, "the", length=400, temperature=0.8, seed=7)
+        assert found == result.stdout.removesuffix("\n")
 
 
 def test_a_text_begins_and_goes_on(opened: Any, place: Path) -> None:

@@ -25,10 +25,16 @@ SHAPES: dict[str, dict[str, object]] = {
 
 
 def random_model(
-    shape: str, vocabulary: Vocabulary = VOCABULARY, seed: int = 0, scale: float = 1.0
+    shape: str,
+    vocabulary: Vocabulary = VOCABULARY,
+    seed: int = 0,
+    scale: float = 1.0,
+    hidden_size: int = 24,
 ) -> LanguageModel:
-    """Return a network with 24 units a layer; `scale` multiplies its initial weights."""
-    config = ModelConfig.model_validate({"hidden_size": 24, "embedding_size": 10} | SHAPES[shape])
+    """Return a network; `scale` multiplies its initial weights."""
+    config = ModelConfig.model_validate(
+        {"hidden_size": hidden_size, "embedding_size": 10} | SHAPES[shape]
+    )
     model = LanguageModel(config, len(vocabulary))
     model.initialize(torch.Generator().manual_seed(seed))
     with torch.no_grad():
@@ -44,10 +50,14 @@ def rounded(model: LanguageModel, vocabulary: Vocabulary = VOCABULARY) -> Intege
 
 
 def random_network(
-    shape: str, vocabulary: Vocabulary = VOCABULARY, seed: int = 0, scale: float = 1.0
+    shape: str,
+    vocabulary: Vocabulary = VOCABULARY,
+    seed: int = 0,
+    scale: float = 1.0,
+    hidden_size: int = 24,
 ) -> IntegerNetwork:
     """Return the integer network of `random_model`."""
-    return rounded(random_model(shape, vocabulary, seed, scale), vocabulary)
+    return rounded(random_model(shape, vocabulary, seed, scale, hidden_size), vocabulary)
 
 
 def random_ids(vocabulary: Vocabulary, length: int, seed: int = 0) -> np.ndarray:
