@@ -101,7 +101,7 @@ class Surprise:
     def __repr__(self) -> str:
         score = self.analysed.score
         return (
-            f"Surprise({score.bits_per_character:.3f} bits per character, "
+            f"Surprise({score.bits_per_character:.3f} bits per {self.analysed.vocabulary.unit}, "
             f"{count(self._num_characters, 'character')}: {self.name})"
         )
 
@@ -119,7 +119,7 @@ class Surprise:
         num_more = len(text) - end
         more = f"… {count(num_more, 'more character')}" if num_more > 0 else ""
         page = (
-            f"<p>{text.score.bits_per_character:.3f} bits per character</p>"
+            f"<p>{text.score.bits_per_character:.3f} bits per {text.vocabulary.unit}</p>"
             f'<div style="white-space:pre-wrap;unicode-bidi:isolate">{"".join(shown)}{more}</div>'
         )
         return page.encode("utf-8", "replace").decode()

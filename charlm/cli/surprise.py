@@ -166,7 +166,7 @@ def _show_all(found: "Surprise") -> None:
     print_rows(
         [
             ("text", found.name),
-            ("mean", f"{score.bits_per_character:.4f} bits per character"),
+            ("mean", f"{score.bits_per_character:.4f} bits per {found.analysed.vocabulary.unit}"),
             ("protocol", score.protocol),
         ]
     )

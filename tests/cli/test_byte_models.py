@@ -11,12 +11,14 @@ def test_byte_models_speak_of_bytes(text_file: Path, tmp_path: Path) -> None:
     options = [f"--set={one}" for one in (*settings, "training.steps=4", "training.budget=null")]
     trained = run("train", "--text", text_file, "--runs", tmp_path, "--name=r", *options)
     scored = run("eval", tmp_path / "r", "--baselines")
+    shown = run("surprise", tmp_path / "r", text_file)
     for result, parts in (
         (trained, ["bits/byte", "bits per byte", "test bytes", "bytes of the training text"]),
         (scored, ["bytes of its training text", "bits per byte", "bytes scored", "bytes)"]),
+        (shown, ["bytes of its training text", "bits per byte"]),
     ):
         assert result.exit_code == 0, result.output
-        shown = " ".join(result.output.split())
-        assert [part for part in parts if part not in shown] == []
+        said = " ".join(result.output.split())
+        assert [part for part in parts if part not in said] == []
         for wrong in ("per character", "bits/character", "characters scored"):
-            assert wrong not in shown
+            assert wrong not in said

@@ -45,7 +45,7 @@ def test_marks_stand_below_their_characters(trained: Path, letter: Path) -> None
         digit = lines[1][2:].ljust(20)[place]
         assert digit == (str(min(9, int(bits))) if bits >= 2 else " ")
     assert any(line.startswith("a digit below a character") for line in lines)
-    assert "bits per character" in shown.stdout
+    assert "bits per byte" in shown.stdout
     assert "\x1b" not in shown.stdout
     assert "\u202e" not in shown.stdout
 

@@ -119,6 +119,10 @@ def test_several_runs_fit_a_phone(driver: Any, history: RunHistory, tmp_path: Pa
     assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
     assert barriers(driver) == []
     assert_quiet(driver)
+    widths = driver.execute_script(
+        "return [...document.querySelectorAll('.facts td')].map((e) => e.clientWidth)"
+    )
+    assert min(widths) >= 9 * 16  # wide enough for the longest word of a figure
 
 
 def test_a_report_is_read_without_scripts(driver: Any, page: Path) -> None:
