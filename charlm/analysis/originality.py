@@ -41,7 +41,10 @@ class CopiedSpan:
     character: int
     """Its first character in the text, from 1 on."""
     training_line: int | None
-    """Line of the training text where it begins, from 1 on; None if that has no lines."""
+    """Line of the training text where it begins, from 1 on, counted through all of its files.
+
+    None for a text without lines, and for records, of which a split takes some here and there.
+    """
 
     def to_json(self) -> dict[str, Any]:
         """Return its entries in the output of `--json`."""
@@ -169,6 +172,7 @@ def _described(corpus: Corpus, ids: Ids, spans: list[Span]) -> tuple[CopiedSpan,
     vocabulary, training = corpus.vocabulary, corpus.splits["train"]
     newline = int(_ids_of(b"\n", vocabulary)[0])
     has_lines = newline != vocabulary.unknown_id and bool((training.ids == newline).any())
+    has_lines = has_lines and training.boundary is None
     first = 1
     if training.origin.start:  # the validation split comes first
         first += int(np.count_nonzero(corpus.splits["validation"].ids == newline))

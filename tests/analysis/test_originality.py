@@ -86,6 +86,31 @@ def test_any_model_can_be_compared(settings: list[str], text: Path, tmp_path: Pa
     assert generated.text.characters == 50
 
 
+@pytest.mark.filterwarnings("ignore::charlm.errors.CorpusNotice")
+def test_lines_are_those_of_the_files(tmp_path: Path) -> None:
+    """Also with a byte order mark, line ends of Windows, a blank first line, and two files."""
+    lines = ["", *LINES[:49], "", *LINES[50:]]
+    first, second, other = (tmp_path / name for name in ("1.txt", "2.txt", "other.txt"))
+    first.write_bytes(b"\xef\xbb\xbf" + "".join(f"{line}\r\n" for line in lines).encode())
+    second.write_text("".join(f"{line[::-1]}\n" for line in LINES), "utf-8")
+    other.write_text(f"?{LINES[60]}?{LINES[30][::-1]}?", "utf-8")
+    for files, expected in (([first], [62]), ([first, second], [62, 101 + 31])):
+        run = charlm.train("quickstart", text=files, runs=tmp_path / str(len(files)), steps=1)
+        found = charlm.originality(charlm.load(run.run.path), other)
+        long = sorted(span.training_line or 0 for span in found.spans if span.length > 50)
+        assert long == expected
+
+
+def test_records_have_no_lines(text: Path, tmp_path: Path) -> None:
+    """A split takes records here and there, so lines of the split are none of the file."""
+    folder = train(text, tmp_path / "runs", "training.steps=1", "corpus.records=lines")
+    copied = text.read_text("utf-8")
+    (tmp_path / "other.txt").write_text(copied, "utf-8")
+    found = charlm.originality(charlm.load(folder.path), tmp_path / "other.txt")
+    assert found.spans
+    assert {span.training_line for span in found.spans} == {None}
+
+
 def test_a_model_in_training_can_be_compared(text: Path, tmp_path: Path) -> None:
     """Before the first validation, there is only the checkpoint to resume from."""
     folder = train(text, tmp_path / "runs", "training.steps=1")
