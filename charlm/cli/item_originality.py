@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from charlm.cli.console import print_rows, print_table, results
+from charlm.cli.console import print_message, print_rows, print_table, results
 
 if TYPE_CHECKING:
     from charlm.analysis.item_originality import ItemOriginality
@@ -17,14 +17,13 @@ def show_item_originality(result: "ItemOriginality") -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "items", "valid", "different", "new", "median edit distance"):
+    has_valid = ["valid"] if result.items.valid is not None else []
+    for heading in ("", "items", *has_valid, "different", "new", "median edit distance"):
         table.add_column(heading, justify="right" if heading else "left")
     for one in (result.items, result.held_out):
         if one is not None:
-            shares = [
-                "" if share is None else f"{share:.1%}"
-                for share in (one.valid, one.unique, one.new)
-            ]
+            counted = (*([one.valid] if has_valid else []), one.unique, one.new)
+            shares = ["" if share is None else f"{share:.1%}" for share in counted]
             median = "" if one.median_distance is None else f"{one.median_distance:g}"
             table.add_row(one.name, f"{one.items:,}", *shares, median)
     print_table(table)
@@ -36,6 +35,8 @@ def show_item_originality(result: "ItemOriginality") -> None:
         for near in result.nearest[:_MOST_NEAREST]:
             table.add_row(_shown(near.text), _shown(near.nearest), f"{near.distance:,}")
         print_table(table)
+        if len(result.nearest) > _MOST_NEAREST:
+            print_message(f"the first {_MOST_NEAREST} different items; --json has more")
     if settings := result.generation:
         results().print("")
         drawn = f"seed {settings['seed']}, temperature {settings['temperature']:g}"

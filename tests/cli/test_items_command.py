@@ -186,6 +186,8 @@ def test_originality_of_items(trained: Path, tmp_path: Path) -> None:
     shown = run("originality", trained, file, "-q").stdout
     assert re.search(r"others.txt +3 +66.7% +50.0%", shown)
     assert re.search(r"\n(ala +ala +0\nalab +ala +1|alab? +\w+ +1\n)", shown)
+    assert "valid" not in shown
+    assert "the first 10 different items" in run(*options[:-1]).output
     refused(run("originality", trained, "--length=9"), "--items")
 
 
