@@ -23,17 +23,43 @@ _VALUE_EXAMPLES = {
 }
 """A value of each option whose form the placeholder does not show."""
 
+_NAMES_ELSEWHERE = {
+    "prefix": ("prompt", "start", "primetext", "prime", "seed_text", "context"),
+    "length": ("max_tokens", "max_new_tokens", "tokens", "num_tokens", "max_length", "characters"),
+    "num_samples": ("count", "number"),
+    "top_p": ("nucleus",),
+    "text": ("data", "data_dir", "dataset", "corpus", "input", "input_file", "file", "train_file"),
+    "output": ("save_to", "out_file", "output_file"),
+    "runs": ("out_dir", "output_dir", "save_dir", "checkpoint_dir", "logdir"),
+    "device": ("gpu", "cuda", "gpuid"),
+    "hidden_size": ("rnn_size", "nhid", "hidden_dim", "num_hidden", "units", "n_embd", "width"),
+    "embedding_size": ("emsize", "embedding_dim", "embed_dim"),
+    "layers": ("nlayers", "n_layer", "num_layer", "depth"),
+    "sequence_length": ("block_size", "bptt", "context_length", "seq_len", "num_steps"),
+    "steps": ("iterations", "iters", "max_iters"),
+    "max_gradient_norm": ("clip", "grad_clip", "gradient_clipping", "clip_grad"),
+    "cell": ("rnn_type", "model_type"),
+    "budget": ("time", "max_time", "time_limit", "minutes"),
+}
+"""Names that other programs give to options and to the last words of keys."""
+_RUN_ELSEWHERE = ("model", "checkpoint", "ckpt", "load", "run", "init_from", "model_path")
+"""Names that other programs give to an option for what is here the argument RUN."""
+
 
 def describe_unknown_option(option: str, context: Any, arguments: Sequence[str]) -> str:
     """Return an error for an option that the command of a context does not have."""
     command, name = context.command, _path_of(context)
     known = [name for one in command.params for name in (*one.opts, *one.secondary_opts)]
     value = _value_of(option, arguments)
+    if _plain(option) in _NAMES_ELSEWHERE["device"]:
+        value = "cuda"  # elsewhere a number, or none
     meant = similar_names(option, known)
     if option == "--set":
         meant = _option_of(value, known)
     elif "--set" in known:
         meant = _settings_like(option, value, known) or meant
+    if not meant and _plain(option) in _RUN_ELSEWHERE and _takes_run(command):
+        return f"{option}: {name} has no such option; name the run without it: {name} {value}"
     hint = " or ".join(meant[:_MOST_NAMED])
     if option == "--set" and not hint and "--runs" in known:
         return f"--set: {name} takes the settings of the run; `{name} --help` lists its options"
@@ -59,13 +85,14 @@ def _settings_like(option: str, value: str, known: Sequence[str]) -> list[str]:
 
 
 def similar_names(option: str, names: Iterable[str]) -> list[str]:
-    """Return the names that an option may be: equal, a beginning, the initials, or similar."""
-    wanted = option.lstrip("-").replace("-", "_").lower()
+    """Return what an option may be: equal, of another program, a beginning, initials, similar."""
+    wanted = _plain(option)
     plain: dict[str, list[str]] = {}
     for name in names:
-        plain.setdefault(name.rpartition(".")[2].lstrip("-").replace("-", "_"), []).append(name)
+        plain.setdefault(_plain(name.rpartition(".")[2]), []).append(name)
     for fits in (
         lambda name: name in (wanted, f"num_{wanted}"),
+        lambda name: wanted in _NAMES_ELSEWHERE.get(name, ()),
         lambda name: len(wanted) > 1 and name.startswith(wanted),
         lambda name: len(wanted) > 1 and "".join(word[:1] for word in name.split("_")) == wanted,
         lambda name: name in get_close_matches(wanted, [*plain], _MOST_NAMED, 0.7),
@@ -73,6 +100,14 @@ def similar_names(option: str, names: Iterable[str]) -> list[str]:
         if found := [one for name, written in plain.items() if fits(name) for one in written]:
             return found
     return []
+
+
+def _plain(option: str) -> str:
+    return option.lstrip("-").replace("-", "_").lower()
+
+
+def _takes_run(command: Any) -> bool:
+    return any(one.param_type_name == "argument" and one.name == "run" for one in command.params)
 
 
 def _path_of(context: Any) -> str:

@@ -85,7 +85,7 @@ def test_a_terminal_wraps_marks_with_the_text(
     assert "".join(line[2:] for line in lines if line.startswith("  ")) == "zq" * 100
 
 
-def test_lines_of_a_split_are_counted_from_its_beginning(trained: Path, letter: Path) -> None:
+def test_lines_of_a_split_are_numbered_in_it(trained: Path, letter: Path) -> None:
     """That is said below the table; the lines of another text are those of its file."""
     text = trained.parent.parent / "text.txt"
     shown = run("surprise", trained, text, "--lines=2", "-q")
