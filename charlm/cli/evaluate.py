@@ -171,6 +171,11 @@ def _check_options(
     with_baselines: bool,
 ) -> None:
     """Raise `CharlmError` for options that exclude each other, before a model is loaded."""
+    from charlm.cli.run_and_file import is_text
+
+    for path in runs:
+        if is_text(path) and path.suffix != ".safetensors":
+            raise CharlmError(f"{path}: a text, not a run; name it with --text {path}")
     if dynamic and rows > 1:
         raise CharlmError("--dynamic cannot be combined with --rows")
     if save is not None and not dynamic:

@@ -11,7 +11,7 @@ def run_and_file(run: Path | None, file: str | None) -> tuple[Path | None, str |
 
     A single argument is a text if it is `-` or a file that is not a checkpoint.
     """
-    if run is not None and file is None and _is_text(run):
+    if run is not None and file is None and is_text(run):
         return None, str(run)
     return run, file
 
@@ -22,7 +22,8 @@ def check_file(file: str | None) -> None:
         find_files([file], is_setting=False)
 
 
-def _is_text(path: Path) -> bool:
+def is_text(path: Path) -> bool:
+    """Return whether an argument is `-` or a file, but no checkpoint."""
     if str(path) == "-":
         return True
     try:

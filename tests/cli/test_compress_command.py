@@ -45,14 +45,17 @@ def test_a_file_comes_back(place: Path, tmp_path: Path) -> None:
     """The default names are FILE.charlm and FILE, and no existing file is replaced."""
     original = tmp_path / "copy.txt"
     original.write_text(TEXT + "Ω", "utf-8")
-    options = ("--run", place / "runs" / "one")
-    result = run("compress", original, *options)
+    model = place / "runs" / "one"
+    options = ("--run", model)
+    result = run("compress", model, original)
     assert result.exit_code == 0, result.output
     packed = tmp_path / "copy.txt.charlm"
     assert "1 character unknown" in result.stderr
     assert packed.stat().st_size < original.stat().st_size
     refused(run("compress", original, *options), "exists already", "--output")
     refused(run("decompress", packed, *options), "exists already", "--output")
+    refused(run("compress", model, original, *options), "named twice")
+    refused(run("compress", model, original, packed), "run the command for each")
     original.rename(tmp_path / "moved")
     assert run("decompress", packed, *options).exit_code == 0
     assert original.read_bytes() == (tmp_path / "moved").read_bytes()
@@ -109,7 +112,7 @@ def test_no_input_is_lost(
     for command in (commands.compress, commands.decompress):
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=Failing(reason)))
         with pytest.raises(CharlmError, match="standard input: could not be read"):
-            command(Path("-"), place / "runs" / "one", tmp_path / "new", quiet=True)
+            command([Path("-")], place / "runs" / "one", tmp_path / "new", quiet=True)
     assert not list(tmp_path.iterdir())
 
 

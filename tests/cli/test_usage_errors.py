@@ -73,6 +73,7 @@ def test_errors_name_what_was_typed(arguments: str, words: list[str]) -> None:
         ("zzz", "the commands are train, eval"),
         ("data lst", "did you mean list?"),
         ("data zzz", "charlm data has no such command; the commands are list, check, get, clear"),
+        ("eval run novel.txt", "novel.txt: a text, not a run; name it with --text novel.txt"),
         ("eval run --set a.b=c", "takes the settings of the run"),
         ("eval run --set", "takes the settings of the run"),
         ("data list mine", "charlm data list takes no further argument, but got mine;"),
