@@ -8,8 +8,9 @@ not as a file in an older encoding.
 import codecs
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from charlm.corpus.blocks import is_gzipped, read_blocks, split_beginning
@@ -33,6 +34,8 @@ _DAMAGED_RATIO = 1.5
 """Ratio of bytes of UTF-8 beyond ASCII to other bytes above which a file is damaged UTF-8."""
 _MAX_NAMED_ENCODINGS = 2
 """Largest number of encodings in a message."""
+_PASSAGE_CHARACTERS = 20
+"""Largest number of characters that a message quotes from the text."""
 _NAMES = {
     "big5": "Big5",
     "cp932": "Shift_JIS",
@@ -161,19 +164,35 @@ def _repair(path: Path) -> str:
 
 
 def _ways(path: Path, found: list[Reading], remedy: Remedy) -> str:
-    """Return how to read a file in the likeliest encodings, with a word as each reads it."""
+    """Return how to read a file in the likeliest encodings, with a passage as each reads it."""
     likeliest: dict[str, Reading] = {}
     for reading in found:
         if reading.fit > 0:
             likeliest.setdefault(reading.text, reading)
+    named = [*likeliest.values()][:_MAX_NAMED_ENCODINGS]
     ways = [
-        f"if it has {_excerpt(one.text)!r}, {remedy(path, one.encoding)}"
-        for one in list(likeliest.values())[:_MAX_NAMED_ENCODINGS]
+        f"if it has {passage!r}, {remedy(path, one.encoding)}"
+        for one, passage in zip(named, _passages([one.text for one in named]), strict=True)
     ]
     return "; ".join(ways) or "convert it to UTF-8, or set corpus.encoding to its encoding"
 
 
-def _excerpt(text: str) -> str:
-    """Return the first word with characters beyond ASCII."""
-    word = re.search(r"\S*[^\s\x00-\x7f]\S*", text)
-    return word.group()[:20] if word else text[:20]
+def _passages(texts: Sequence[str]) -> list[str]:
+    """Return the word of each text where they first differ; that beyond ASCII of a single one."""
+    if not texts:
+        return []
+    if len(texts) == 1:
+        beyond_ascii = re.search(r"[^\s\x00-\x7f]", texts[0])
+        place = beyond_ascii.start() if beyond_ascii else 0
+    else:
+        place = next(n for n, same in enumerate(zip_longest(*texts)) if len({*same}) > 1)
+    before = texts[0][max(0, place - _PASSAGE_CHARACTERS // 2) : place]  # that of every text
+    start = place - len(re.split(r"\s", before)[-1])
+    passages = [text[start : start + _PASSAGE_CHARACTERS] for text in texts]
+    return [_word_at(passage, place - start) for passage in passages]
+
+
+def _word_at(passage: str, place: int) -> str:
+    """Return the beginning of a passage up to the white space after a place."""
+    end = re.compile(r"\s").search(passage, place + 1)
+    return passage[: end.start()] if end else passage

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -110,6 +111,8 @@ def test_no_text_is_garbled(
         read = text_of(config_of(path))
     except CorpusError as error:
         assert "piece.txt: byte " in str(error)
+        quoted = re.findall(r"if it has ('.*?'|\".*?\"), ", str(error))
+        assert len({*quoted}) == len(quoted)
     else:
         assert read == text
 
@@ -179,6 +182,17 @@ def test_a_refusal_has_the_setting_to_paste(tmp_path: Path) -> None:
     _, setting = shlex.split(option)
     config = override(Config(corpus=several), [setting]).corpus
     assert text_of(config) == UNCLEAR.decode("cp1252") + FRENCH
+
+
+def test_readings_are_told_apart(tmp_path: Path) -> None:
+    """A refusal quotes the word where two encodings differ, and each encoding that reads it so."""
+    path = written(tmp_path / "novel.txt", UNCLEAR + b"How na\xefve! The caf\xe9.\n")
+    with pytest.raises(CorpusError) as caught:
+        build_corpus(config_of(path))
+    quoted = re.findall(r"if it has '(.*?)', .*?corpus\.encoding=([\w-]+)", str(caught.value))
+    assert [word for word, _ in quoted] == ["na\u00efve!", "na\u010fve!"]
+    for word, encoding in quoted:
+        assert word in path.read_bytes().decode(encoding)
 
 
 def test_a_text_to_score_has_no_setting(tmp_path: Path) -> None:
