@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 from charlm.config.schema import Config, TrainingConfig
 from charlm.corpus.batch_iterator import BatchIterator, Position
@@ -17,23 +18,27 @@ from charlm.training.counters import Counters
 from charlm.training.resume_rules import check_resumable
 from charlm.training.saved_trainer import SavedCounters
 
-_SERIES = "a series trains no run beyond its limits; raise the limit, or choose another --name"
+_IN_A_SERIES = (
+    "a series trains no run beyond its limits; raise the limit ({longer}), or choose another --name"
+)
 
 
 def check_limits(
-    folder: RunFolder, checkpoint: Checkpoint | None, config: Config, remedy: str = _SERIES
+    folder: RunFolder, checkpoint: Checkpoint | None, config: Config, remedy: str = _IN_A_SERIES
 ) -> None:
     """Raise `RunError` if a run, or a member of it, has trained for longer than `config` allows.
 
-    Otherwise its score would be compared with those of shorter runs.
+    Otherwise its score would be compared with those of shorter runs. `remedy` has the place
+    `{longer}` for an option that continues the run.
     """
     for network, its_config in _networks(folder, checkpoint, config):
         try:
-            reason = _why_too_long(network, its_config, config.training.budget)
+            excess = _excess(network, its_config, config.training.budget)
         except InvalidDataError:  # resuming it raises the error, with the checkpoint
             continue
-        if reason:
-            raise RunError(f"{folder.path}: has trained for {reason}: {remedy}")
+        if excess is not None:
+            why = remedy.format(longer=excess.longer)
+            raise RunError(f"{folder.path}: has already trained {excess.reason}; {why}")
 
 
 def check_lowered_limits(
@@ -46,8 +51,7 @@ def check_lowered_limits(
     if _is_lowered(written.training, config.training):
         precision = checkpoint.compute.precision if checkpoint is not None else None
         check_resumable(folder.path, written, config, precision)
-        remedy = "a run is resumed with at least the limit that it has reached; raise the limit"
-        check_limits(folder, checkpoint, config, remedy)
+        check_limits(folder, checkpoint, config, "to continue it, raise the limit: {longer}")
 
 
 def _is_lowered(written: TrainingConfig, training: TrainingConfig) -> bool:
@@ -72,30 +76,43 @@ def _networks(
             yield last, its_config
 
 
-def _why_too_long(checkpoint: Checkpoint, config: Config, budget: float | None) -> str:
-    """Say how long a network has trained, and which limit is lower; "" if none is.
+class _Excess(NamedTuple):
+    """How much longer a network has trained than a limit allows."""
+
+    reason: str
+    longer: str
+    """An option with twice the limit that is reached."""
+
+
+def _excess(checkpoint: Checkpoint, config: Config, budget: float | None) -> _Excess | None:
+    """Say how long a network has trained, and which limit is lower; None if none is.
 
     `budget` is that of the run, of which a member of an ensemble has a share.
     """
     limits, counters = config.training, checkpoint.training_counters
     trained = checked(SavedCounters, item(counters, "trainer", dict))
     if limits.steps is not None and trained.step > limits.steps:
-        return f"{count(trained.step, 'step')}, and training.steps is {limits.steps:,}"
+        reason = f"for {count(trained.step, 'step')}, but training.steps is {limits.steps:,}"
+        return _Excess(reason, f"--set training.steps={2 * trained.step}")
     if limits.epochs is not None and any(trained.position):
         epochs, before = _epochs(checkpoint, config, Position(*trained.position))
         if before >= limits.epochs:
             plural = "" if epochs == 1 else "s"
-            trained_epochs = f"{epoch_count(epochs)} epoch{plural}"
-            return f"{trained_epochs}, and training.epochs is {limits.epochs:g}"
+            done = f"for {epoch_count(epochs)} epoch{plural}"
+            longer = epoch_count(2 * epochs).replace(",", "")
+            reason = f"{done}, but training.epochs is {limits.epochs:g}"
+            return _Excess(reason, f"--set training.epochs={longer}")
     earlier, its_budget = checkpoint.config.training.budget, limits.budget
     if budget and its_budget and (earlier is None or earlier > its_budget):
         clock = Counters.from_json(item(counters, "run", dict))
         if clock.elapsed > its_budget - clock.overhead:
-            time = f"{rough_duration(clock.elapsed)} without a budget"
-            if earlier:
-                time = f"a budget of {option_duration(earlier * budget / its_budget)}"
-            return f"{time}, and training.budget is {option_duration(budget)}"
-    return ""
+            whole = (earlier or clock.elapsed + clock.overhead) * budget / its_budget
+            done = f"with a budget of {option_duration(whole)}, for"
+            if not earlier:
+                done = f"for {rough_duration(clock.elapsed)} without a budget,"
+            reason = f"{done} longer than is asked: training.budget is {option_duration(budget)}"
+            return _Excess(reason, f"--budget {option_duration(2 * whole)}")
+    return None
 
 
 def _epochs(checkpoint: Checkpoint, config: Config, position: Position) -> tuple[float, float]:

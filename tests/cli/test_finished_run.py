@@ -33,14 +33,17 @@ def test_reached_limit_is_named(limits: dict[str, float], whole: float | None, l
 def test_lower_limit_is_not_written(
     limit: str, ensemble: tuple[str, ...], text_file: Path, tmp_path: Path
 ) -> None:
-    """A limit below what is trained is refused, and the config of the run stays."""
+    """A limit below what is trained is refused with one that continues the run, as it was."""
     folder = train(text_file, tmp_path, *ensemble)
     before = RunFolder(folder).read_config()
     name, _, value = limit.partition("=")
-    words = ("has trained for", f"training.{name} is {value}", "raise the limit")
-    refused(run("train", "--resume", folder, f"--set=training.{limit}"), *words)
+    words = ("has already trained for", f"training.{name} is {value};", "to continue it")
+    result = run("train", "--resume", folder, f"--set=training.{limit}")
+    refused(result, *words)
     assert RunFolder(folder).read_config() == before
     assert run("train", "--resume", folder, "--set=training.steps=4").exit_code == 0
+    longer = result.stderr.rpartition("raise the limit: ")[2].split()
+    assert run("train", "--resume", folder, *longer, "--set=training.steps=5").exit_code == 0
 
 
 def test_stop_before_training_is_no_save(
