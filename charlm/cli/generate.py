@@ -13,7 +13,6 @@ from charlm.errors import CharlmError
 from charlm.files.locations import from_user
 
 if TYPE_CHECKING:
-    from charlm.config.sections.generation import GenerationSettings
     from charlm.prediction.predictor import Predictor
 
 
@@ -67,6 +66,15 @@ def generate(
         *(length, num_samples, stop, mark_copied),
         is_portable=portable,
     )
+    settings = options.checked_sampling(
+        match,
+        length=length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        greedy=greedy,
+    )
     _check_combinations(
         {
             "--prefix": prefix is not None,
@@ -98,14 +106,6 @@ def generate(
     prefix_bytes = argument_bytes(prefix, "--prefix", is_raw) if prefix is not None else None
     if prefix_file is not None:
         prefix_bytes = decoded_prefix(file_bytes, prefix_file, is_raw)
-    settings: GenerationSettings = {
-        "length": length,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "greedy": greedy,
-    }
     network = integer_network(loaded.path, quiet) if portable else None
     if interactive:
         from charlm.cli.interactive import converse

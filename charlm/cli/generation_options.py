@@ -1,13 +1,16 @@
 """The options of `generate`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 import typer
 
 from charlm.cli.arguments import ESCAPES_HELP
 from charlm.cli.options import OUTPUT, SAMPLING, TEXT
 from charlm.cli.options import Unknown as UnknownChoice
+
+if TYPE_CHECKING:
+    from charlm.config.sections.generation import GenerationSettings
 
 ITEMS = "Items of a list"
 """Panel of the options that need --items."""
@@ -204,3 +207,19 @@ Match = Annotated[
         rich_help_panel=ITEMS,
     ),
 ]
+
+
+def checked_sampling(
+    match: str | None, **settings: Unpack["GenerationSettings"]
+) -> "GenerationSettings":
+    """Return the settings; raises an error for a value or a pattern that no model takes."""
+    from charlm.config.load import with_generation
+    from charlm.config.schema import Config
+
+    given = {key: value for key, value in settings.items() if value is not None}
+    with_generation(Config().generation, given)
+    if match is not None:
+        from charlm.prediction.items.constraint import compiled
+
+        compiled(match)
+    return settings

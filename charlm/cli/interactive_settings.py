@@ -78,7 +78,7 @@ class InteractiveSettings:
         try:
             generation_config(self.loaded, changed)
         except ConfigError as reason:
-            why = str(reason).removeprefix(f"generate: generation.{name} ")
+            why = str(reason).removeprefix(f"generation.{name} ")
             raise CharlmError(f":{_dashed(name)} {why}") from None
         self.settings = changed
 

@@ -96,6 +96,7 @@ def originality(
     With a model of records it counts valid, different and new items, and finds
     the nearest training items by edit distance.
     """
+    from charlm.cli.generation_options import checked_sampling
     from charlm.cli.run_and_file import check_file, run_and_file
     from charlm.errors import CharlmError
     from charlm.runs.finding import checkpoint_of
@@ -105,6 +106,7 @@ def originality(
         raise CharlmError(
             "--length, --items, --temperature and --seed need a generated text; omit FILE"
         )
+    settings = checked_sampling(match, length=length, temperature=temperature)
     check_file(file)
     checkpoint_of(run, runs)  # report a wrong name before a model is loaded
     from charlm.analysis import originality as analysis
@@ -116,7 +118,7 @@ def originality(
             raise CharlmError("--length is for running text; use --items with a model of records")
         _compare_items(
             *(loaded, file, text or (), items, match),
-            {"temperature": temperature},
+            settings,
             seed,
             is_json=json_,
         )
@@ -128,8 +130,7 @@ def originality(
         [] if file is None else [file],
         seed=seed,
         training_text=text or (),
-        length=length,
-        temperature=temperature,
+        **settings,
     )
     if json_:
         described = {"checkpoint": str(loaded.path), **result.to_json()}

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from charlm.config.mistakes import describe_mistakes
 from charlm.config.paths import anchor_paths
 from charlm.config.schema import Config
+from charlm.config.sections.generation import GenerationConfig
 from charlm.config.settings import TextPaths, apply_settings
 from charlm.errors import CharlmError, ConfigError
 from charlm.files import strict_yaml
@@ -74,6 +75,11 @@ def make_config(keys: Any, source: str) -> Config:
     except ValidationError as invalid:
         place = f"{source}: " if source else ""
         raise ConfigError(f"{place}{describe_mistakes(invalid)}") from None
+
+
+def with_generation(config: GenerationConfig, changes: dict[str, Any]) -> GenerationConfig:
+    """Return how to generate, with some keys changed; raises `ConfigError` for invalid values."""
+    return make_config({"generation": config.model_dump() | changes}, "").generation
 
 
 def override(config: Config, settings: Iterable[str], text: TextPaths = ()) -> Config:

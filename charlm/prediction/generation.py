@@ -6,7 +6,7 @@ from typing import Literal, Unpack, get_args
 
 import numpy as np
 
-from charlm.config.load import make_config
+from charlm.config.load import with_generation
 from charlm.config.sections.generation import GenerationConfig, GenerationSettings
 from charlm.corpus.decoding import as_read
 from charlm.corpus.records import Records
@@ -148,14 +148,12 @@ def encode_text_prefix(predictor: Predictor, prefix: str | None, unknown: Unknow
 
 def generation_config(predictor: Predictor, settings: GenerationSettings) -> GenerationConfig:
     """Return a model's settings with others; raises `ConfigError` for invalid ones."""
-    defaults = predictor.config.generation.model_dump()
     given = {key: value for key, value in settings.items() if value is not None}
     plain = {  # a number of NumPy is one of Python
         key: value.item() if isinstance(value, np.generic) else value
         for key, value in given.items()
     }
-    keys = defaults | plain
-    return make_config({"generation": keys}, "generate").generation
+    return with_generation(predictor.config.generation, plain)
 
 
 def _next_ids(
