@@ -37,6 +37,7 @@ def test_a_report_shows_what_the_folder_records(run: RunFolder) -> None:
     for words in (
         *("Training of one", "Loss and perplexity", "12 steps", "model.hidden_size", "lstm"),
         *("Learning rate", "Gradient norm", "uniform", "charlm train", "Samples", "finished"),
+        "It starts from the shipped config with the fewest differences",
     ):
         assert words in page, words
     assert page.count('<div data-label="step ') == 3
