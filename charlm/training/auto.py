@@ -127,6 +127,16 @@ def _choose(
     return config.replace(**{section: changes})
 
 
+def _counted(config: Config) -> str:
+    """Say what the n-grams count; only running text of characters has phrases of words."""
+    unit = config.corpus.unit
+    if config.corpus.has_records:
+        return f"sequences of {unit}s, which predict what records have in common"
+    if unit == "byte" or not config.ensemble.word_contexts:
+        return f"sequences of {unit}s, which predict those that the text repeats"
+    return "sequences of characters and of words, which predict phrases that the text repeats"
+
+
 def _reasons(
     config: Config, epochs: float, rate: float, limit: str, length: str
 ) -> Iterator[tuple[str, str]]:
@@ -157,8 +167,7 @@ def _reasons(
     if ensemble.ngram_order is not None:
         yield (
             "ensemble.ngram_order",
-            f"n-grams up to order {ensemble.ngram_order} as well: counts of the sequences of "
-            "characters and of words in the text, which predict phrases that it repeats",
+            f"n-grams up to order {ensemble.ngram_order} as well: counts of {_counted(config)}",
         )
     yield (
         "training.learning_rate",

@@ -75,6 +75,21 @@ def test_reasons_divide_no_time(characters: int, rate: float) -> None:
     assert not re.search(r"\d+(\.\d+)?( seconds|s\b|m\b)", "\n".join(chosen.reasons))
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "sequences of characters and of words, which predict phrases that the text repeats"),
+        ({"records": "lines"}, "sequences of characters, which predict what records have in"),
+        ({"unit": "byte"}, "sequences of bytes, which predict those that the text repeats"),
+    ],
+)
+def test_only_running_text_has_phrases(settings: dict[str, str], words: str, rate: float) -> None:
+    """The reason for n-grams speaks of words where there are sentences: not in lists or bytes."""
+    chosen = auto.advise(Config.model_validate({"corpus": settings}), a_corpus(1_000_000))
+    (reason,) = [one for one in chosen.reasons if one.startswith("n-grams")]
+    assert words in reason
+
+
 def test_settled_keys_are_not_chosen(rate: float) -> None:
     """Settled keys keep their values, and no reason names them."""
     config = Config.model_validate(
