@@ -74,7 +74,12 @@ def _longer(training: TrainingConfig, epochs: float, step: int) -> str:
 
 
 def series_commands(event: "SeriesFinished") -> list[str]:
-    """Return the commands that compare and score the runs of a series, and use the best one."""
+    """Return the commands that compare and score the runs of a series, and use the best one.
+
+    If the scores are not comparable, the table ends with the one command that makes them so.
+    """
+    if event.why_not_comparable:
+        return []
     split = "" if event.split else " --split train"
     groups = [
         (" ".join(value for _, value in group.results[0].run.swept), paths)
@@ -90,7 +95,7 @@ def series_commands(event: "SeriesFinished") -> list[str]:
                 f"--group {shlex.quote(name + '=' + ','.join(paths))}" for name, paths in groups
             )
         commands.append(f"charlm compare {models}{split}")
-    if runs and not event.why_not_comparable:  # else the remedy has been printed
+    if runs:
         commands.append(f"charlm eval {' '.join(map(_quoted, runs))}{split}")
     return commands
 

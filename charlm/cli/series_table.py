@@ -45,17 +45,13 @@ def show_series(event: SeriesFinished) -> None:
             console.print_wrapped(line)
     if sizes := _chosen_sizes(event):
         console.print_wrapped(sizes)
-    if reason := event.why_scores_differ:
-        _show_remedy(f"not comparable: {reason}", event)
-    if reason := event.why_validations_differ:
-        _show_remedy(f"no run is the best: {reason}", event, " --split validation")
     scores = [result.score for result in event.results if result.score is not None]
     for protocol in dict.fromkeys(score.protocol for score in scores):
         console.print_wrapped(f"protocol: {protocol}")
-    if event.best is None and not event.why_validations_differ:
-        differ = event.why_scores_differ
-        reason = "the scores are not comparable" if differ else "no validation loss selects one"
-        console.print_wrapped(f"no run is the best: {reason}")
+    if event.why_not_comparable:
+        _show_remedy(event)
+    elif event.best is None:
+        console.print_wrapped("no run is the best: no validation loss selects one")
     if event.best is not None:
         console.print_wrapped(f"best (lowest validation loss): {event.best.run.path}")
 
@@ -79,11 +75,14 @@ def _chosen_sizes(event: SeriesFinished) -> str:
     )
 
 
-def _show_remedy(reason: str, event: SeriesFinished, option: str = "") -> None:
-    """Print why runs are not comparable, and on its own line the command that compares them."""
+def _show_remedy(event: SeriesFinished) -> None:
+    """Print why no run is the best, and on its own line the one command that compares them."""
+    differing = filter(None, (event.why_scores_differ, event.why_validations_differ))
+    option = " --split validation" if event.why_validations_differ else ""
     if any(key.startswith("corpus.") for key, _ in event.results[0].run.swept):
         option = " --text FILE"  # each run has splits of its own
     runs = " ".join(shlex.quote(str(result.run.path)) for result in event.results if result.score)
+    reason = f"no run is the best: {' and '.join(differing)}"
     results().print_wrapped(f"{reason}; compare them on the same characters with")
     results().print(f"  charlm eval {runs}{option}")
 

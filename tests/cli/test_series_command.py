@@ -212,4 +212,5 @@ def test_other_validations_have_a_remedy(text_file: Path, monkeypatch: pytest.Mo
     assert command.startswith("the runs are validated on different characters of the text")
     runs = " ".join(str(text_file.parent / "runs" / f"text-s{seed}") for seed in (0, 1))
     assert f"  charlm eval {runs} --split validation" in command.splitlines()
+    assert "charlm" not in result.stderr.partition("run 2 of 2")[2]
     assert "best" not in table + command

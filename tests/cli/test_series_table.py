@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.screens import Screen
 
+from charlm.cli.next_commands import series_commands
 from charlm.cli.series_table import show_series
 from charlm.config.schema import Config
 from charlm.corpus.corpus import Origin
@@ -131,12 +132,16 @@ def test_unequal_steps_of_a_mean_are_said(
 
 
 def test_no_best_run_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where scores are not comparable, no run is marked, and a line says why."""
+    """Where scores are not comparable, a line says why, and one command is the next step."""
     first, *others = finished("x").results
     assert first.finished is not None and first.score is not None
     elsewhere = replace(first.score, origin=Origin("y", 0))
     moved = replace(first, finished=replace(first.finished, held_out=("test", elsewhere)))
     event = SeriesFinished((moved, *others))
     lines = lines_of(event, 120, monkeypatch)
-    assert lines.count("no run is the best: the scores are not comparable") == 1
+    reason = "no run is the best: the runs are scored on different texts, or on one text read in"
+    assert sum(line.startswith(reason) for line in lines) == 1
+    (command,) = [line for line in lines if "charlm " in line]
+    assert command.split()[:2] == ["charlm", "eval"]
+    assert series_commands(event) == []
     assert not any("best (lowest" in line for line in lines)
