@@ -11,6 +11,7 @@ from torch import Tensor
 
 from charlm.environment.forks import expect_forks
 from charlm.kernels.compiler import library
+from charlm.kernels.functions import declared
 
 expect_forks()  # here, because all code that computes imports this module
 
@@ -49,42 +50,7 @@ def loaded() -> ctypes.CDLL:
     """Return the kernels, with the types of their arguments declared."""
     kernels = library()
     assert kernels is not None, "callers check is_available first"
-    if (
-        kernels.charlm_forget_ngrams.argtypes is None
-    ):  # declared last: several threads may be here at once
-        int64, pointer = ctypes.c_int64, ctypes.c_void_p
-        for name in (
-            *("pack", "product", "transposed_product", "sum_rows", "cross_entropy", "generate"),
-            "mix",
-        ):
-            kernels[f"charlm_{name}"].restype = None
-        kernels.charlm_forget_ngrams.restype = None
-        kernels.charlm_pack.argtypes = (pointer, *[int64] * 8, ctypes.c_int, pointer, int64)
-        kernels.charlm_product.argtypes = (
-            *(pointer, int64, int64, pointer, int64, pointer),
-            *(ctypes.c_int, int64),
-        )
-        kernels.charlm_sum_rows.argtypes = (
-            *(pointer, pointer, int64, int64, pointer),
-            *(ctypes.c_int, int64),
-        )
-        kernels.charlm_cross_entropy.argtypes = (
-            *(pointer, int64, int64, pointer, pointer, int64, pointer, pointer, pointer),
-            *(pointer, ctypes.c_int, int64),
-        )
-        kernels.charlm_transposed_product.argtypes = (
-            *(pointer, int64, pointer, int64, int64, int64, int64, pointer),
-            *(ctypes.c_int, int64),
-        )
-        kernels.charlm_generate.argtypes = (pointer, int64, pointer, pointer)
-        kernels.charlm_ngrams.argtypes = (int64, int64, int64, pointer)
-        kernels.charlm_ngrams.restype = pointer
-        kernels.charlm_count.argtypes = (pointer, pointer, int64)
-        kernels.charlm_count.restype = int64
-        kernels.charlm_mix.argtypes = (pointer, pointer)
-        kernels.charlm_mix.restype = int64
-        kernels.charlm_forget_ngrams.argtypes = (pointer,)
-    return kernels
+    return declared(kernels)
 
 
 def lanes() -> int:

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from charlm.kernels.compiler import library
+from charlm.kernels.functions import declared
 from charlm.portable.frequencies import LOG2_E, Frequencies, uniform_frequencies
 from charlm.portable.network import IntegerLayer, IntegerNetwork, IntegerOpening
 from charlm.portable.steps import Intervals, NumpySteps, Steps
@@ -34,8 +35,7 @@ class CompiledSteps(Steps):
     def __init__(
         self, network: IntegerNetwork, kernels: ctypes.CDLL, sharpness: int = LOG2_E
     ) -> None:
-        self._run = kernels.charlm_read_integers
-        self._run.restype = None
+        self._run = declared(kernels).charlm_read_integers
         self._arrays: list[np.ndarray] = []
         """All arrays whose addresses the kernels have."""
         size = network.hidden_size

@@ -2,11 +2,16 @@
 
 import ctypes
 import os
+import re
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from threading import Barrier, Event
+from types import FrameType
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +20,7 @@ from support.processes import exit_code_of_child
 
 from charlm.config.schema import Config, ModelConfig
 from charlm.kernels import compiler, loading
+from charlm.kernels.functions import FUNCTIONS
 from charlm.models.language_model import LanguageModel
 from charlm.models.ngrams import KernelNGrams, make_ngrams
 from charlm.training.calibration import can_compile
@@ -103,3 +109,52 @@ def test_fork_during_a_build(build: Build) -> None:
         assert exit_code_of_child(lambda: compiler.library() is not None) == 0
         assert found.result() is not None
     assert build.fetched == 1
+
+
+def _declare_interrupted(after: int) -> int:
+    """Declare a fresh library; after so many steps, act as other threads do; return the steps."""
+    steps = 0
+    library = compiler.library()
+    assert library is not None
+    kernels = ctypes.CDLL("kernels", handle=library._handle)
+
+    def act(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps > after:
+            use()
+        return act
+
+    def use() -> None:
+        found = loading.loaded()
+        for name in FUNCTIONS:
+            assert getattr(found, f"charlm_{name}").argtypes is not None, name
+
+    before = sys.gettrace()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "library", lambda: kernels)
+        sys.settrace(act)
+        try:
+            loading.loaded()
+        finally:
+            sys.settrace(before)
+        use()
+    return steps
+
+
+def test_functions_are_declared_before_use() -> None:
+    """Wherever a thread that declares the functions is interrupted, others find them declared."""
+    after = 0
+    while _declare_interrupted(after) > after:
+        after += 1
+    assert after > len(FUNCTIONS)
+
+
+def test_declared_types_are_those_of_the_source() -> None:
+    """Every function of kernels.cpp is declared, with its number of arguments."""
+    source = Path(compiler.__file__).with_name("kernels.cpp").read_text("utf-8")
+    found = dict(re.findall(r"^[\w*]+ charlm_(\w+)\(([^)]*)\)", source, re.MULTILINE))
+    cells = re.findall(r"^CELL\((\w+),", source, re.MULTILINE)
+    found |= dict.fromkeys(cells, "call, bfloat16, backward")
+    numbers = {name: len(text.split(",")) if text else 0 for name, text in found.items()}
+    assert numbers == {name: len(arguments) for name, (_, arguments) in FUNCTIONS.items()}
