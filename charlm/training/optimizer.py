@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from inspect import unwrap
 
 import torch
 from jaxtyping import Float
@@ -25,6 +26,26 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float | None) -
     return norm
 
 
+class _Uncompiled(torch.optim.Optimizer):
+    """Methods without PyTorch's wrappers for `torch.compile`.
+
+    Each wrapper imports `torch._dynamo`, which takes about a second at the start of a training.
+    """
+
+    add_param_group = unwrap(torch.optim.Optimizer.add_param_group)
+    load_state_dict = unwrap(torch.optim.Optimizer.load_state_dict)
+    state_dict = unwrap(torch.optim.Optimizer.state_dict)
+    zero_grad = unwrap(torch.optim.Optimizer.zero_grad)
+
+
+class _AdamW(_Uncompiled, torch.optim.AdamW):
+    step = torch.no_grad()(unwrap(torch.optim.AdamW.step))  # the wrapper also turned gradients off
+
+
+class _SGD(_Uncompiled, torch.optim.SGD):
+    step = torch.no_grad()(unwrap(torch.optim.SGD.step))
+
+
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
     """Return the optimiser of the config; weight decay applies to matrices, not to biases."""
     parameters = list(model.parameters())
@@ -33,9 +54,9 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
         {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
     ]
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
+        return _SGD(groups, lr=config.learning_rate, momentum=config.momentum)
     fused = parameters[0].device.type in ("cpu", "cuda")
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
+    return _AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
 
 
 def learning_rate(config: TrainingConfig, step: int, progress: float) -> float:
