@@ -9,7 +9,7 @@
 >>> model.scores("The rain")  # bits, rank, entropy and likeliest alternatives of each character
 
 A mistake raises `CharlmError`, in one line that names the remedy. Where a message names an option
-of the command line, such as `--unknown`, the argument has the same name.
+of the command line, such as `--unknown`, the argument has the same name, and a note says so.
 """
 
 from importlib import import_module

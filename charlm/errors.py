@@ -13,22 +13,55 @@ A message is one line that names the thing, the place and the remedy.
 """
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from charlm.environment.memory import describe, is_out_of_memory
 
+ARGUMENTS = frozenset(
+    (
+        *("auto", "budget", "device", "epochs", "length", "match", "max_length", "min_length"),
+        *("name", "prefix", "runs", "seeds", "split", "steps", "suffix", "sweep", "temperature"),
+        *("text", "unknown"),
+    )
+)
+"""Options that errors name, and that are arguments of functions of `charlm` with the same name."""
+_OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: ('[^']*'|[^\s'][^\s;,]*))?")
+
 
 class CharlmError(Exception):
-    """The base of all errors: one line for the user, whatever it quotes, and exit code 1."""
+    """The base of all errors: one line for the user, whatever it quotes, and exit code 1.
+
+    Its note, which only Python shows, says which arguments the options of the message are.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.splitlines()))
+        if note := _in_python(str(self)):
+            self.add_note(note)
 
     def _render_traceback_(self) -> list[str]:
         """Return the lines that IPython and notebooks show: the message, without a traceback."""
-        return [f"{type(self).__name__}: {self}"]
+        return [f"{type(self).__name__}: {self}", *getattr(self, "__notes__", ())]
+
+
+def _in_python(message: str) -> str:
+    """Say what the options outside the quoted commands of a message are in Python; "" for none."""
+    meanings: dict[str, str] = {}
+    for found in _OPTION.finditer(re.sub(r"`[^`]*`", "", message)):
+        name, value = found[1].replace("-", "_"), (found[2] or "").strip("'").rstrip(").")
+        if name == "set":
+            is_setting = "=" in value
+            option = found[0].rstrip(").") if is_setting else "--set"
+            meanings[option] = f"settings=[{value!r}]" if is_setting else "settings=[…]"
+        elif name == "resume":
+            meanings["--resume"] = "charlm.resume(…)"
+        elif name in ARGUMENTS:
+            meanings[f"--{found[1]}"] = f"{name}=…"
+    listed = ", ".join(f"{option} is {meaning}" for option, meaning in meanings.items())
+    return f"in Python, {listed}" if listed else ""
 
 
 class ConfigError(CharlmError):

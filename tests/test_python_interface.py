@@ -18,7 +18,9 @@ from support.generation import make_predictor
 from support.training import TINY
 
 import charlm
-from charlm.errors import CharlmError
+from charlm.config.sections.generation import GenerationSettings
+from charlm.config.shortcuts import Shortcuts
+from charlm.errors import ARGUMENTS, CharlmError
 from charlm.prediction.character_scores import CharacterScores
 from charlm.prediction.generation import encode_text_prefix
 
@@ -122,6 +124,28 @@ MISTAKES: dict[str, Callable[[Path], object]] = {
 def test_a_mistake_from_python_is_a_line(message: str, text: Path) -> None:
     with pytest.raises(CharlmError, match=message):
         MISTAKES[message](text)
+
+
+def test_options_of_errors_are_arguments() -> None:
+    """A note of an error names the arguments that its options are, and these exist."""
+    functions = [value for value in PUBLIC.values() if inspect.isfunction(unwrap(value))]
+    names = {name for one in functions for name in inspect.signature(unwrap(one)).parameters}
+    keywords = {*Shortcuts.__annotations__, *GenerationSettings.__annotations__}
+    assert names | keywords >= ARGUMENTS
+    noted = {
+        "a name; omit it, or add --unknown skip": "in Python, --unknown is unknown=…",
+        "--min-length 9 allows no item": "in Python, --min-length is min_length=…",
+        "raise it: --set training.steps=8": (
+            "in Python, --set training.steps=8 is settings=['training.steps=8']"
+        ),
+        "resume it with --resume runs/a": "in Python, --resume is charlm.resume(…)",
+    }
+    for message, note in noted.items():
+        error = CharlmError(message)
+        assert str(error) == message and error.__notes__ == [note]
+        assert error._render_traceback_()[1:] == [note]
+    for message in ("train one with `charlm train --text FILE`", "use iconv --list", "no option"):
+        assert not hasattr(CharlmError(message), "__notes__")
 
 
 def test_numbers_of_numpy_are_numbers(text: Path, tmp_path: Path) -> None:
