@@ -94,8 +94,9 @@ void charlm_generate(const Generator* generator, int64_t steps, const double* un
 }
 
 // `letters` (vocabulary,) are for contexts of words; null: there are none.
-void* charlm_ngrams(int64_t order, int64_t vocabulary, int64_t boundary, const int64_t* letters) {
-  return new NGrams(order, vocabulary, boundary, letters);
+void* charlm_ngrams(int64_t order, int64_t vocabulary, int64_t boundary, const int64_t* letters,
+                    int has_matches) {
+  return new NGrams(order, vocabulary, boundary, letters, has_matches);
 }
 void charlm_forget_ngrams(void* ngrams) { delete static_cast<NGrams*>(ngrams); }
 

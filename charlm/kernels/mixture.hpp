@@ -1,11 +1,10 @@
 // Mixes the predictions of networks with those of n-gram counts.
 //
 // The features of a place are the log-probabilities of the members, that of the empty context, the
-// changes of the log-probability from each length of context to the next, and those from the longest
-// length to each context of words. The mixture is the softmax of their weighted sum. Its weights are
-// those for the length of the longest counted context, plus those for the number of counted contexts
-// of words, if there are such contexts. The softmax cancels a constant added to a feature, so members
-// may also give their logits.
+// changes of the log-probability from each length of context to the next, those from the longest
+// length to each context of words, and 1 for the symbol that followed the match. The mixture is the
+// softmax of their weighted sum. Its weights are the sum of one row of each set of rows (see `Rows`).
+// The softmax cancels a constant added to a feature, so members may also give their logits.
 #pragma once
 
 #include "ngrams.hpp"
@@ -15,7 +14,7 @@ struct Mixture {
   const int64_t* ids;      // `window` ids before the first prediction, then the text
   int64_t steps, num_members;
   const float* members;    // (steps, members, vocabulary): log-probabilities
-  double* weights;         // (rows, members + contexts): by length; by number of contexts of words
+  double* weights;         // (rows, members + features)
   double rate;             // learning rate of the weights; 0: they do not change
   int64_t counts;          // whether the text is counted
   float* mixed;            // (steps, vocabulary): log-probabilities
@@ -28,8 +27,9 @@ namespace {
 class Mixer {
  public:
   Mixer(const NGrams& ngrams, int64_t num_members)
-      : ngrams_(ngrams), V(ngrams.vocabulary), M(num_members), N(ngrams.contexts),
-        from_nothing_(V), sums_(V), weights_(M + N), lifts_(N), scratch_(N, V) {
+      : ngrams_(ngrams), V(ngrams.vocabulary), M(num_members), N(ngrams.features),
+        from_nothing_(V), sums_(V), weights_(M + N), lifts_(N),
+        scratch_(ngrams.keys, ngrams.contexts, V) {
     update();
   }
 
@@ -40,19 +40,16 @@ class Mixer {
   // rows of log-probabilities or logits.
   void mix(const int64_t* next, const float* const* members, const double* all_weights,
            float* mixed) {
-    counted_ = ngrams_.predict(next, from_nothing_.data(), lifts_.data(), scratch_);
-    const double* weights = all_weights + row_by_length();
-    if (has_words()) {
-      std::copy_n(weights, M + N, weights_.data());
-      const double* further = all_weights + row_by_words();
-      for (int64_t i = 0; i < M + N; ++i) weights_[i] += further[i];
-      weights = weights_.data();
-    }
-    for (int64_t s = 0; s < V; ++s) sums_[s] = weights[M] * from_nothing_[s];
+    rows_ = ngrams_.predict(next, from_nothing_.data(), lifts_.data(), scratch_);
+    std::fill(weights_.begin(), weights_.end(), 0);
+    for (int64_t row = 0; row < rows_.size; ++row)
+      for (int64_t i = 0; i < M + N; ++i)
+        weights_[i] += all_weights[rows_.numbers[row] * (M + N) + i];
+    for (int64_t s = 0; s < V; ++s) sums_[s] = weights_[M] * from_nothing_[s];
     for (int64_t m = 0; m < M; ++m)
-      for (int64_t s = 0; s < V; ++s) sums_[s] += weights[m] * members[m][s];
+      for (int64_t s = 0; s < V; ++s) sums_[s] += weights_[m] * members[m][s];
     for (int64_t length = 1; length < N; ++length)
-      for (const Lift& lift : lifts_[length]) sums_[lift.symbol] += weights[M + length] * lift.log;
+      for (const Lift& lift : lifts_[length]) sums_[lift.symbol] += weights_[M + length] * lift.log;
     double highest = -INFINITY;
     for (int64_t s = 0; s < V; ++s) highest = std::max(highest, sums_[s]);
     for (int64_t s = 0; s < V; ++s) mixed[s] = sums_[s] - highest;
@@ -66,8 +63,8 @@ class Mixer {
   void learn(int64_t symbol, const float* const* members, double rate, double* weights) const {
     const auto step = [&](int64_t feature, double came, double expected) {
       const double change = rate * (came - expected / total_);
-      weights[row_by_length() + feature] += change;
-      if (has_words()) weights[row_by_words() + feature] += change;
+      for (int64_t row = 0; row < rows_.size; ++row)
+        weights[rows_.numbers[row] * (M + N) + feature] += change;
     };
     const auto dense = [&](int64_t number, const auto* feature) {
       double expected = 0;
@@ -87,15 +84,11 @@ class Mixer {
   }
 
  private:
-  bool has_words() const { return N > ngrams_.order + 1; }
-  int64_t row_by_length() const { return counted_.longest * (M + N); }
-  int64_t row_by_words() const { return (ngrams_.order + 1 + counted_.words) * (M + N); }
-
   const NGrams& ngrams_;
   const int64_t V, M, N;  // symbols, members, features of the counts
   std::vector<double> from_nothing_, sums_, weights_;
-  std::vector<std::vector<Lift>> lifts_;  // by the length of the context, then by that of words
-  Counted counted_;
+  std::vector<std::vector<Lift>> lifts_;  // by the length of the context, of words, of the match
+  Rows rows_;
   Scratch scratch_;
   double total_ = 0;  // `sums_` divided by it are the probabilities
 };
@@ -107,6 +100,7 @@ void mix(NGrams& ngrams, const Mixture& pass) {
     const int64_t* next = pass.ids + ngrams.window + t;
     for (int64_t m = 0; m < pass.num_members; ++m)
       members[m] = pass.members + (t * pass.num_members + m) * ngrams.vocabulary;
+    if (pass.counts && t == 0) ngrams.begin(next);
     mixer.mix(next, members.data(), pass.weights, pass.mixed + t * ngrams.vocabulary);
     if (pass.rate > 0) mixer.learn(*next, members.data(), pass.rate, pass.weights);
     if (pass.counts) {

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "followers.hpp"
+#include "matches.hpp"
 #include "words.hpp"
 
 namespace {
@@ -21,38 +22,50 @@ struct Lift {
   double log;
 };
 
-// The contexts of a place that were counted: the length of the longest, and the number of those of
-// words.
-struct Counted {
-  int64_t longest = 0, words = 0;
+// The rows of weights of a place, one of each set: by the length of the longest counted context, by
+// the number of counted contexts of words, by the length of the match.
+struct Rows {
+  int64_t size = 0, numbers[3] = {};
+
+  void add(int64_t number) { numbers[size++] = number; }
 };
 
 // Memory for a prediction; each caller has its own, since several may read the counts at once.
 struct Scratch {
-  Scratch(int64_t contexts, int64_t vocabulary)
-      : shares(vocabulary), keys(contexts), contexts(contexts) {}
+  Scratch(int64_t keys, int64_t contexts, int64_t vocabulary)
+      : shares(vocabulary), keys(keys), contexts(contexts) {}
 
   std::vector<double> shares;  // zero between predictions
   std::vector<int64_t> touched;
-  std::vector<uint64_t> keys;  // by the length of the context, then those of words
+  std::vector<uint64_t> keys;  // by the length of the context, then those of words and matches
   std::vector<const Context*> contexts;
 };
 
 class NGrams {
  public:
   // Without `letters` (see `Words`) there are no contexts of words.
-  NGrams(int64_t order, int64_t vocabulary, int64_t boundary, const int64_t* letters)
+  NGrams(int64_t order, int64_t vocabulary, int64_t boundary, const int64_t* letters,
+         bool has_matches)
       : order(order), vocabulary(vocabulary), boundary(boundary),
-        contexts(order + 1 + (letters ? Words::CONTEXTS : 0)),
-        window(letters ? std::max(order, Words::WINDOW) : order), places_(1 << 12),
-        keys_(contexts) {
+        contexts(order + 1 + (letters ? Words::CONTEXTS : 0)), features(contexts + has_matches),
+        keys(contexts + (has_matches ? Matches::KEYS : 0)),
+        window(std::max({order, letters ? Words::WINDOW : 0, has_matches ? Matches::WINDOW : 0})),
+        places_(1 << 12), keys_(keys) {
     if (letters) words_.emplace(letters, vocabulary, boundary);
+    if (has_matches) matches_.emplace(boundary);
   }
 
   const int64_t order, vocabulary;
   const int64_t boundary;  // the id that begins a record, which no context crosses; none: below -1
   const int64_t contexts;  // of one place: each length from 0, then those of words
+  const int64_t features;  // of one place: its contexts, then the match
+  const int64_t keys;      // of one place: of its contexts, then of its matches
   const int64_t window;    // number of ids before a place that determine its contexts
+
+  // Call it before the first of several characters that are counted one after another.
+  void begin(const int64_t* ids) {
+    if (matches_) matches_->follow(ids);
+  }
 
   // `ids` points to the end of the context: ids[-1] is its last character; -1 is before the text.
   void count(const int64_t* ids, int64_t symbol) {
@@ -64,8 +77,9 @@ class NGrams {
   // while the earlier ones are counted.
   void count_all(const int64_t* ids, int64_t size) {
     reserve(used_ + std::max<int64_t>(0, size - window) * (words_ ? 3 : 1) / 2);  // usually enough
-    std::vector<uint64_t> keys(AHEAD * contexts);
-    const auto keys_at = [&](int64_t i) { return keys.data() + i % AHEAD * contexts; };
+    if (size > window) begin(ids + window);
+    std::vector<uint64_t> fetched(AHEAD * keys);
+    const auto keys_at = [&](int64_t i) { return fetched.data() + i % AHEAD * keys; };
     for (int64_t i = window; i < std::min(window + AHEAD, size); ++i) fetch(ids + i, keys_at(i));
     for (int64_t i = window; i < size; ++i) {
       count(ids + i, ids[i], keys_at(i));
@@ -90,10 +104,10 @@ class NGrams {
 
   // Writes, for each length from 1, the lifts of the followers of the context. All other symbols
   // become less likely by the same factor, which cancels in a normalised mixture. A context of words
-  // changes the prediction of the longest length.
-  Counted predict(const int64_t* ids, const double* from_nothing, std::vector<Lift>* lifts,
-                  Scratch& scratch) const {
-    const Counted counted = find_contexts(ids, scratch);
+  // changes the prediction of the longest length. The match lifts the symbol that followed it by one.
+  Rows predict(const int64_t* ids, const double* from_nothing, std::vector<Lift>* lifts,
+               Scratch& scratch) const {
+    Rows rows = find_contexts(ids, scratch);
     double others = 1;  // the product of those factors
     for (int64_t length = 1; length <= order; ++length) {
       lifts[length].clear();
@@ -128,7 +142,13 @@ class NGrams {
     }
     for (int64_t symbol : scratch.touched) scratch.shares[symbol] = 0;
     scratch.touched.clear();
-    return counted;
+    if (matches_) {
+      const Matches::Match match = matches_->find(ids, &scratch.keys[contexts]);
+      lifts[contexts].clear();
+      if (match.length) lifts[contexts].push_back({match.symbol, 1});
+      rows.add(contexts + (words_ ? 1 : 0) + match.row());
+    }
+    return rows;
   }
 
   int64_t looks() const { return followers_.looks; }
@@ -144,26 +164,21 @@ class NGrams {
       keys[length] = hash | 1;
     }
     if (words_) words_->find_keys(ids, keys + order + 1);
-  }
-
-  // Returns the length of the longest context within the text and within a record.
-  int64_t longest_context(const int64_t* ids) const {
-    int64_t length = 0;
-    while (length < order && ids[-length - 1] >= 0)
-      if (ids[-++length] == boundary) break;
-    return length;
+    if (matches_) matches_->find_keys(ids, keys + contexts);
   }
 
   void fetch(const int64_t* ids, uint64_t* keys) const {
     find_keys(ids, keys);
     for (int64_t number = 0; number < contexts; ++number)
       __builtin_prefetch(&places_[(keys[number] >> 1) & (places_.size() - 1)]);
+    if (matches_) matches_->fetch(keys + contexts);
   }
 
   void count(const int64_t* ids, int64_t symbol, const uint64_t* keys) {
-    int64_t length = longest_context(ids);
+    int64_t length = longest_context(ids, order, boundary);
     while (length >= 0 && is_new(keys[length], symbol)) --length;
     for (int64_t number = order + 1; number < contexts; ++number) is_new(keys[number], symbol);
+    if (matches_) matches_->add(ids, symbol, keys + contexts);
   }
 
   // Counts a symbol after a context; returns whether it is the first time.
@@ -192,21 +207,25 @@ class NGrams {
 
   // Finds the contexts of a place but the empty one, null where it was not counted. It waits for
   // memory once, and not once for each context.
-  Counted find_contexts(const int64_t* ids, Scratch& scratch) const {
+  // Returns the rows of weights for what was counted.
+  Rows find_contexts(const int64_t* ids, Scratch& scratch) const {
     fetch(ids, scratch.keys.data());
-    Counted counted;
-    const int64_t limit = longest_context(ids);
+    int64_t longest = 0, num_of_words = 0;
+    const int64_t limit = longest_context(ids, order, boundary);
     for (int64_t number = 1; number < contexts; ++number) {
       const bool is_of_words = number > order;
       const Context& context = places_[find(scratch.keys[number])];
       const bool is_counted = (is_of_words || number <= limit) && context.total > 0;
       scratch.contexts[number] = is_counted ? &context : nullptr;
       if (!is_counted) continue;
-      if (is_of_words) ++counted.words;
-      else counted.longest = number;
+      if (is_of_words) ++num_of_words;
+      else longest = number;
       __builtin_prefetch(followers_.of(context));
     }
-    return counted;
+    Rows rows;
+    rows.add(longest);
+    if (words_) rows.add(order + 1 + num_of_words);
+    return rows;
   }
 
   static double taken_off(const Context& context) {
@@ -231,6 +250,7 @@ class NGrams {
   }
 
   std::optional<Words> words_;
+  std::optional<Matches> matches_;
   std::vector<Context> places_;
   std::vector<uint64_t> keys_;  // of the contexts of one character
   Followers followers_;

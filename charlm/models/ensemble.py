@@ -43,24 +43,27 @@ class Ensemble(nn.Module):
         counted: Ids,
         weights: Tensor | None = None,
         letters: Letters | None = None,
+        has_matches: bool = False,
     ) -> None:
         """Count the n-grams of `counted`, in which −1 separates texts.
 
-        With the `letters` of the vocabulary, contexts of words are counted, too. `weights` are the
-        mixture weights; by default, those of `first_weights`. If the members have a boundary
-        between records, so have the n-grams.
+        With the `letters` of the vocabulary, contexts of words are counted, too; with
+        `has_matches`, there is a match model. `weights` are the mixture weights; by default, those
+        of `first_weights`. If the members have a boundary between records, so have the n-grams.
         """
         super().__init__()
         self.members: list[LanguageModel] = nn.ModuleList(members)  # type: ignore[assignment]
         self.vocabulary_size = members[0].vocabulary_size
         self.counted = np.empty(0, np.int32)
-        self.ngrams = make_ngrams(order, self.vocabulary_size, members[0].boundary, letters)
+        self.ngrams = make_ngrams(
+            order, self.vocabulary_size, members[0].boundary, letters, has_matches
+        )
         counted = counted.astype(np.int32)
         ends = np.flatnonzero(counted == _SEPARATOR)
         for start, end in pairwise([-1, *ends.tolist(), len(counted)]):
             self.count(counted[start + 1 : end])
         self.weights = (
-            first_weights(order, len(members), self.ngrams.num_word_contexts)
+            first_weights(order, len(members), self.ngrams.num_word_contexts, has_matches)
             if weights is None
             else weights.numpy().copy()
         )
@@ -95,12 +98,13 @@ class Ensemble(nn.Module):
         if ((counted < _SEPARATOR) | (counted >= size)).any():
             raise InvalidDataError("counted should hold ids of the vocabulary")
         num_word_contexts = 0 if letters is None else NUM_WORD_CONTEXTS
-        shape = weights_shape(order, len(members), num_word_contexts)
+        has_matches = config.ensemble.has_matches
+        shape = weights_shape(order, len(members), num_word_contexts, has_matches)
         if weights.dtype is not torch.float64 or weights.shape != shape:
             raise InvalidDataError(f"mixture should hold {shape} numbers in float64")
         if not weights.isfinite().all():
             raise InvalidDataError("mixture should hold finite numbers")
-        ensemble = cls(members, order, counted.numpy(), weights, letters)
+        ensemble = cls(members, order, counted.numpy(), weights, letters, has_matches)
         networks = {k: t for k, t in tensors.items() if k.startswith("members.")}
         ensemble.load_state_dict(checked_weights(ensemble, networks), assign=True)
         return ensemble

@@ -146,7 +146,8 @@ def _mixture(
     vocabulary = checkpoints[0].vocabulary
     counted = text_to_count(corpus, plan.counted)
     letters = letters_for(config.ensemble, vocabulary)
-    ensemble = Ensemble(members, config.ensemble.ngram_order or 0, counted, letters=letters)
+    order, has_matches = config.ensemble.ngram_order or 0, config.ensemble.has_matches
+    ensemble = Ensemble(members, order, counted, letters=letters, has_matches=has_matches)
     if is_fitted := len(validation) > 1:
         preceding = train if config.corpus.validation_follows_training else train[:0]
         fit_mixture(ensemble, preceding, np.array(validation.ids), plan.fitted)

@@ -75,8 +75,8 @@ def measured_rates(
     validation = corpus.splits["validation"].ids
     start = clock.seconds()
     letters = letters_for(config.ensemble, corpus.vocabulary)
-    order = config.ensemble.ngram_order or 0
-    ensemble = Ensemble(members, order, train, letters=letters).eval()
+    order, has_matches = config.ensemble.ngram_order or 0, config.ensemble.has_matches
+    ensemble = Ensemble(members, order, train, letters=letters, has_matches=has_matches).eval()
     counting = _rate(len(train), clock.seconds() - start) / _COUNTING_SLOWDOWN
     rows = num_streams(max(2, len(validation)), config.training.validation_rows)
     validating = scoring_rate(ensemble, train, rows, clock.seconds)

@@ -12,7 +12,7 @@ from support.reference_ngrams import ReferenceNGrams
 
 from charlm.kernels.loading import loaded
 from charlm.models.ngrams import KernelNGrams, NGrams, NumpyNGrams, first_weights
-from charlm.models.ngrams.vectorized import _keys
+from charlm.models.ngrams.contexts import context_keys
 
 
 def uniform_text(alphabet: int, length: int, order: int) -> np.ndarray:
@@ -73,7 +73,8 @@ def test_no_context_crosses_a_boundary(kind: type[NGrams]) -> None:
 def followers_of(ngrams: NumpyNGrams, context: tuple[int, ...]) -> dict[int, int]:
     """Return the symbols that followed a context, and how often."""
     ids, length = np.array([*context, 0]), len(context)
-    _, symbols, counts = ngrams._tables[length].followers(_keys(ids, np.array([length]), length))
+    keys = context_keys(ids, np.array([length]), length)
+    _, symbols, counts = ngrams._tables[length].followers(keys)
     return dict(zip(symbols.tolist(), counts.tolist(), strict=True))
 
 

@@ -58,6 +58,7 @@ def make_mixture(
     num_layers: int = 1,
     boundary: int | None = None,
     has_words: bool = False,
+    has_matches: bool = False,
 ) -> Ensemble:
     """Make an ensemble whose mixture weights differ for each length of context."""
     sizes = {"hidden_size": 24, "embedding_size": 6, "num_layers": num_layers}
@@ -70,10 +71,10 @@ def make_mixture(
             for parameter in network.parameters():
                 parameter.mul_(1.3)  # far from a guess
         networks.append(network.eval())
-    shape = weights_shape(order, members, NUM_WORD_CONTEXTS if has_words else 0)
+    shape = weights_shape(order, members, NUM_WORD_CONTEXTS if has_words else 0, has_matches)
     weights = torch.from_numpy(np.random.default_rng(3).uniform(0.1, 0.6, shape))
     letters = np.arange(size) % 6 if has_words else None
-    return Ensemble(networks, order, counted_ids(size, counted), weights, letters)
+    return Ensemble(networks, order, counted_ids(size, counted), weights, letters, has_matches)
 
 
 def ids_of(
@@ -112,6 +113,19 @@ def test_words_in_kernels_are_the_same(samples: int, boundary: str | None) -> No
     own = None if boundary is None else int(LETTERS.encode_text(boundary)[0])
     generated = check_same({"samples": samples}, has_words=True, boundary=own)
     assert not torch.equal(generated, ids_of(make_mixture(boundary=own), samples=samples))
+
+
+@pytest.mark.parametrize("has_words", [False, True])
+@pytest.mark.parametrize("prefix", ["abc", "b", "abcdefgh" * 5])
+@pytest.mark.parametrize("boundary", [None, "b"])
+def test_matches_in_kernels_are_the_same(
+    boundary: str | None, prefix: str, has_words: bool
+) -> None:
+    """With a match model, too."""
+    own = None if boundary is None else int(LETTERS.encode_text(boundary)[0])
+    keys: dict[str, Any] = {"boundary": own, "has_words": has_words, "counted": 4_000}
+    generated = check_same({"prefix": prefix}, has_matches=True, **keys)
+    assert not torch.equal(generated, ids_of(make_mixture(**keys), prefix=prefix))
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -160,7 +174,7 @@ def test_counts_in_numpy_give_the_text() -> None:
 
 def test_threads_and_samples_are_independent() -> None:
     """The text of a sample depends on neither the number of threads nor the other samples."""
-    mixture, threads = make_mixture(), torch.get_num_threads()
+    mixture, threads = make_mixture(has_matches=True), torch.get_num_threads()
     try:
         texts = []
         for number in (1, 2, 3):

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from charlm.models.ngrams.interface import LogProbabilities, NGrams
-from charlm.models.ngrams.words import WORD_WINDOW, Letters
+from charlm.models.ngrams.matches import MATCH_STEPS, MATCH_WINDOW
+from charlm.models.ngrams.words import NUM_WORD_CONTEXTS, WORD_WINDOW, Letters
 
 DISCOUNTS = (0.9, 1.2, 1.4)
 """Discounts of a count of 1, of 2, and of more."""
@@ -25,8 +26,11 @@ class ReferenceNGrams(NGrams):
         vocabulary_size: int,
         boundary: int | None = None,
         letters: Letters | None = None,
+        has_matches: bool = False,
     ) -> None:
-        super().__init__(order, vocabulary_size, boundary, letters)
+        super().__init__(order, vocabulary_size, boundary, letters, has_matches)
+        self._seen: list[tuple[list[int], int]] = []
+        """Every counted symbol, after the characters that a match may compare."""
         self._followers: dict[tuple[int, ...], dict[int, int]] = defaultdict(dict)
         self._word_followers: dict[WordContext, dict[int, int]] = defaultdict(dict)
 
@@ -35,6 +39,7 @@ class ReferenceNGrams(NGrams):
             self._count(ids[:place], int(ids[place]))
 
     def _count(self, history: Int64[np.ndarray, " history"], symbol: int) -> None:
+        self._seen.append((self._comparable(history), symbol))
         for context in reversed(self._contexts(history)):
             followers = self._followers[context]
             followers[symbol] = followers.get(symbol, 0) + 1
@@ -72,6 +77,31 @@ class ReferenceNGrams(NGrams):
             (2, own, (), second),
             (3, own, last, second),
         ]
+
+    def _comparable(self, history: Int64[np.ndarray, " history"]) -> list[int]:
+        """Return the last characters of the text and of the record, the last one first."""
+        last = list[int]()
+        for symbol in history[: -MATCH_WINDOW - 1 : -1].tolist():
+            if symbol == -1:
+                break
+            last.append(symbol)
+            if symbol == self.boundary:
+                break
+        return last
+
+    def match(self, history: Int64[np.ndarray, " history"]) -> tuple[int, int] | None:
+        """Return the symbol after the latest repetition of 12 characters, or of 6, and its length.
+
+        Returns None without a repetition.
+        """
+        last = self._comparable(history)
+        for least in (12, 6):
+            for earlier, symbol in reversed(self._seen):
+                equal = [a == b for a, b in zip(last, earlier, strict=False)]
+                length = [*equal, False].index(False)
+                if length >= least:
+                    return symbol, length
+        return None
 
     def predict(
         self, history: Int64[np.ndarray, " history"]
@@ -113,8 +143,16 @@ class ReferenceNGrams(NGrams):
                 num_known += len(followers) > 0
                 lift = np.log(_interpolated(distributions[-1], followers)) - logs[-1]
                 features = np.concatenate([features, lift[None]])
+            num_rows = self.order + 1
             if self.letters is not None:
-                rows.append(self.order + 1 + num_known)
+                rows.append(num_rows + num_known)
+                num_rows += NUM_WORD_CONTEXTS + 1
+            if self.has_matches:
+                predicted, length = self.match(history) or (0, 0)
+                is_match = np.zeros((1, self.vocabulary_size))
+                is_match[0, predicted] = length > 0
+                features = np.concatenate([features, is_match])
+                rows.append(num_rows + sum(length >= step for step in MATCH_STEPS))
             sums = weights[rows].sum(axis=0) @ features
             mixed[step] = sums - np.logaddexp.reduce(sums)
             if rate:

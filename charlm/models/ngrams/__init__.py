@@ -6,7 +6,7 @@ is counted in the longest context first, then in shorter ones, up to the first t
 before (update exclusion: Moffat, 1990). The counts of a short context are then roughly the number
 of longer contexts with that character, as in Kneser-Ney smoothing. Contexts of words (see
 `words`) are always counted; each interpolates its counts with the prediction of the longest context
-of characters.
+of characters. A match model (see `matches`) predicts what followed the latest repetition.
 """
 
 from charlm.kernels import compiler
@@ -17,11 +17,16 @@ from charlm.models.ngrams.words import NUM_WORD_CONTEXTS, Letters
 
 
 def make_ngrams(
-    order: int, vocabulary_size: int, boundary: int | None = None, letters: Letters | None = None
+    order: int,
+    vocabulary_size: int,
+    boundary: int | None = None,
+    letters: Letters | None = None,
+    has_matches: bool = False,
 ) -> NGrams:
     """Return empty counts: in the compiled kernels if they are available, else in numpy."""
     compiled = compiler.library() is not None
-    return (KernelNGrams if compiled else NumpyNGrams)(order, vocabulary_size, boundary, letters)
+    kind = KernelNGrams if compiled else NumpyNGrams
+    return kind(order, vocabulary_size, boundary, letters, has_matches)
 
 
 __all__ = [

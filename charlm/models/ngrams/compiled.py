@@ -42,8 +42,9 @@ class KernelNGrams(NGrams):
         vocabulary_size: int,
         boundary: int | None = None,
         letters: Letters | None = None,
+        has_matches: bool = False,
     ) -> None:
-        super().__init__(order, vocabulary_size, boundary, letters)
+        super().__init__(order, vocabulary_size, boundary, letters, has_matches)
         if order < 0 or not 0 < vocabulary_size < _SYMBOL_LIMIT:
             raise ValueError(f"no n-grams of order {order} over {vocabulary_size} symbols")
         kernels, own_boundary = loaded(), _NO_BOUNDARY if boundary is None else boundary
@@ -52,7 +53,7 @@ class KernelNGrams(NGrams):
             letters = np.ascontiguousarray(letters)
         copied = None if letters is None else letters.ctypes.data
         self._counts = ctypes.c_void_p(
-            kernels.charlm_ngrams(order, vocabulary_size, own_boundary, copied)
+            kernels.charlm_ngrams(order, vocabulary_size, own_boundary, copied, has_matches)
         )
         weakref.finalize(self, kernels.charlm_forget_ngrams, self._counts)
 

@@ -4,18 +4,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int64, UInt64
+from jaxtyping import Int64
 
-Keys = UInt64[np.ndarray, " contexts"]
-_FACTOR = np.uint64(0xBF58476D1CE4E5B9)
-
-
-def add_to_hashes(hashes: Keys, values: Keys) -> Keys:
-    """Return the hashes of contexts that get one more part each, as in the kernels."""
-    hashes = hashes ^ values
-    hashes *= _FACTOR
-    hashes ^= hashes >> np.uint64(29)
-    return hashes
+from charlm.models.ngrams.contexts import Keys
 
 
 class Followers(NamedTuple):

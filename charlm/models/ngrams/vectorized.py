@@ -3,8 +3,10 @@
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt64
 
+from charlm.models.ngrams.contexts import context_keys, longest_contexts
 from charlm.models.ngrams.interface import LogProbabilities, NGrams
-from charlm.models.ngrams.table import Followers, Table, add_to_hashes
+from charlm.models.ngrams.matches import Matches, match_rows
+from charlm.models.ngrams.table import Followers, Table
 from charlm.models.ngrams.words import Letters, word_keys
 
 DISCOUNTS = np.array([0.9, 1.2, 1.4])
@@ -13,8 +15,6 @@ _FEW_CHARACTERS = 256
 """Largest number of characters to count one by one: for so few, sorting takes longer."""
 _PIECE_FLOATS = 1 << 20
 """Number of features that are computed at once."""
-_FIRST_HASH = np.uint64(0x9E3779B97F4A7C15)
-"""The hash of the empty context."""
 
 
 class NumpyNGrams(NGrams):
@@ -26,10 +26,12 @@ class NumpyNGrams(NGrams):
         vocabulary_size: int,
         boundary: int | None = None,
         letters: Letters | None = None,
+        has_matches: bool = False,
     ) -> None:
-        super().__init__(order, vocabulary_size, boundary, letters)
+        super().__init__(order, vocabulary_size, boundary, letters, has_matches)
         self._tables = [Table() for _ in range(order + 1)]
         self._word_tables = [Table() for _ in range(self.num_word_contexts)]
+        self._matches = Matches(boundary) if has_matches else None
 
     def count(self, ids: Int64[np.ndarray, " ids"]) -> None:
         places = np.arange(self.window, len(ids))
@@ -38,14 +40,16 @@ class NumpyNGrams(NGrams):
                 self._count(ids, place)
             return
         counted = places[:0]  # places whose symbol is new after the longer context
-        longest = self._longest(ids, places)
+        longest = longest_contexts(ids, places, self.order, self.boundary)
         for length in range(self.order, -1, -1):
             begins = places[longest == length]
             counted = np.concatenate([counted, begins])
-            new = self._tables[length].count_all(_keys(ids, counted, length), ids[counted])
+            new = self._tables[length].count_all(context_keys(ids, counted, length), ids[counted])
             counted = counted[new]
         for table, keys in zip(self._word_tables, self._word_keys(ids, places), strict=True):
             table.count_all(keys, ids[places])
+        if self._matches:
+            self._matches.add(ids, places)
 
     def _word_keys(
         self, ids: Int64[np.ndarray, " ids"], places: Int64[np.ndarray, " places"]
@@ -54,27 +58,18 @@ class NumpyNGrams(NGrams):
             return np.empty((0, len(places)), np.uint64)
         return word_keys(ids, places, self.letters, self.boundary)
 
-    def _longest(
-        self, ids: Int64[np.ndarray, " ids"], places: Int64[np.ndarray, " places"]
-    ) -> Int64[np.ndarray, " places"]:
-        """Return the length of the longest context within the text and within a record."""
-        longest, is_inside = np.zeros(len(places), np.int64), np.ones(len(places), bool)
-        for length in range(1, self.order + 1):
-            first = ids[places - length]
-            is_inside &= first >= 0
-            longest[is_inside] = length
-            if self.boundary is not None:
-                is_inside &= first != self.boundary
-        return longest
-
     def _count(self, ids: Int64[np.ndarray, " ids"], place: int) -> None:
         places = np.array([place])
-        for length in range(int(self._longest(ids, places)[0]), -1, -1):
-            key = _keys(ids, places, length)
+        for length in range(
+            int(longest_contexts(ids, places, self.order, self.boundary)[0]), -1, -1
+        ):
+            key = context_keys(ids, places, length)
             if not self._tables[length].count(key, int(ids[place])):
                 break
         for table, key in zip(self._word_tables, self._word_keys(ids, places), strict=True):
             table.count(key, int(ids[place]))
+        if self._matches:
+            self._matches.add(ids, places)
 
     def _features(
         self, ids: Int64[np.ndarray, " ids"], places: Int64[np.ndarray, " places"]
@@ -82,11 +77,14 @@ class NumpyNGrams(NGrams):
         Float64[np.ndarray, "places contexts vocabulary"], list[Int64[np.ndarray, " places"]]
     ]:
         """Return the features of the counts, and the rows of weights of each place."""
-        longest, limits = np.zeros(len(places), np.int64), self._longest(ids, places)
+        longest, limits = (
+            np.zeros(len(places), np.int64),
+            longest_contexts(ids, places, self.order, self.boundary),
+        )
         share = np.full((len(places), self.vocabulary_size), 1 / self.vocabulary_size)
         logs = []
         for length, table in enumerate(self._tables):
-            contexts, symbols, counts = table.followers(_keys(ids, places, length))
+            contexts, symbols, counts = table.followers(context_keys(ids, places, length))
             if length:
                 inside = limits[contexts] >= length
                 contexts, symbols, counts = contexts[inside], symbols[inside], counts[inside]
@@ -97,15 +95,23 @@ class NumpyNGrams(NGrams):
             longest[np.unique(contexts)] = length
             share = _interpolated(share, Followers(contexts, symbols, counts))
             logs.append(np.log(share))
-        features = [logs[0], *map(np.subtract, logs[1:], logs)]
-        if self.letters is None:
-            return np.stack(features, axis=1), [longest]
+        features, rows = [logs[0], *map(np.subtract, logs[1:], logs)], [longest]
         num_known = np.zeros(len(places), np.int64)
         for table, keys in zip(self._word_tables, self._word_keys(ids, places), strict=True):
             followers = table.followers(keys)
             num_known[np.unique(followers.contexts)] += 1
             features.append(np.log(_interpolated(share, followers)) - logs[-1])
-        return np.stack(features, axis=1), [longest, self.order + 1 + num_known]
+        num_rows = self.order + 1
+        if self.letters is not None:
+            rows.append(num_rows + num_known)
+            num_rows += self.num_word_contexts + 1
+        if self._matches:
+            symbols, lengths = self._matches.find(ids, places)
+            is_match = np.zeros_like(share)
+            is_match[lengths > 0, symbols[lengths > 0]] = 1
+            features.append(is_match)
+            rows.append(num_rows + match_rows(lengths))
+        return np.stack(features, axis=1), rows
 
     def mix(
         self,
@@ -149,16 +155,6 @@ def _interpolated(
     share[is_known] *= (taken_off[is_known] / total[is_known])[:, None]
     share[contexts, symbols] += (counts - discounts) / total[contexts]
     return share
-
-
-def _keys(
-    ids: Int64[np.ndarray, " ids"], places: Int64[np.ndarray, " places"], length: int
-) -> UInt64[np.ndarray, " places"]:
-    """Return the hashes of the contexts of this length that end before these places."""
-    keys = np.full(len(places), _FIRST_HASH)
-    for distance in range(1, length + 1):
-        keys = add_to_hashes(keys, (ids[places - distance] + 1).view(np.uint64))
-    return keys
 
 
 def _normalized(

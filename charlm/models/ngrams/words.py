@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int64, UInt64
 
-from charlm.models.ngrams.table import add_to_hashes
+from charlm.models.ngrams.contexts import add_to_hashes
 
 WORD_WINDOW = 64
 """Number of characters before a place in which its words are looked for."""

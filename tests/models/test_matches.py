@@ -1,0 +1,224 @@
+"""The match model: the same in the kernels, in numpy and by definition; causal; reproducible."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from support.ensembles import SIZE, make_member, part_of, some_ids
+from support.kernels import needs_compiler
+from support.properties import examples
+from support.reference_ngrams import ReferenceNGrams
+
+from charlm.config.schema import Config, EnsembleConfig, ModelConfig
+from charlm.models.ensemble import Ensemble
+from charlm.models.ngrams import KernelNGrams, NGrams, NumpyNGrams, first_weights, make_ngrams
+from charlm.models.ngrams import matches as in_numpy
+from charlm.models.ngrams.matches import MATCH_WINDOW
+from charlm.prediction import dynamic
+from charlm.prediction.dynamic import DynamicEvaluation, Rates
+from charlm.prediction.scoring import total_nats
+
+LETTERS = np.array([0, 1, 2, 1, 0])
+KINDS = [NumpyNGrams, pytest.param(KernelNGrams, marks=needs_compiler)]
+
+
+def repetitive(seed: int, length: int) -> np.ndarray:
+    """A text in which passages of 3 to 50 characters come again, some of them one after another."""
+    random = np.random.default_rng(seed)
+    ids = random.choice(SIZE, 60, p=[0.2, 0.3, 0.25, 0.2, 0.05])
+    while len(ids) < length:
+        start, size = random.integers(len(ids)), random.integers(3, 50)
+        ids = np.concatenate([ids, ids[start : start + size], random.integers(0, SIZE, 2)])
+    return ids[:length].astype(np.int64)
+
+
+def before(ngrams: NGrams) -> np.ndarray:
+    return np.full(ngrams.window, -1)
+
+
+@pytest.mark.parametrize("order", [1, 4])
+@pytest.mark.parametrize("boundary", [None, 4])
+@pytest.mark.parametrize("letters", [None, LETTERS], ids=["alone", "words"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_matches_mix_as_the_reference(
+    kind: type[NGrams], letters: np.ndarray | None, boundary: int | None, order: int
+) -> None:
+    """The kernels and numpy find and mix matches as the definition does."""
+    logits = torch.randn(70, 1, SIZE, generator=torch.Generator().manual_seed(0))
+    given, found = logits.log_softmax(2).numpy(), []
+    for one in (kind, ReferenceNGrams):
+        ngrams = one(order, SIZE, boundary, letters, has_matches=True)
+        weights = first_weights(order, 1, ngrams.num_word_contexts, has_matches=True)
+        weights += np.random.default_rng(4).uniform(0, 0.3, weights.shape)
+        for seed, length in ((1, 400), (2, 20), (3, 8), (4, 0)):  # at once, and one after another
+            ngrams.count(np.concatenate([before(ngrams), repetitive(seed, length)]))
+        first = np.concatenate([before(ngrams)[:9], repetitive(1, ngrams.window + 61)])
+        second = repetitive(2, ngrams.window + 70)
+        frozen = ngrams.mix(first, given, weights)
+        online = [
+            ngrams.mix(ids, given, weights, rate=0.05, counts=True) for ids in (first, second)
+        ]
+        found.append((frozen, *online, weights, ngrams.mix(second, given, weights)))
+    for compiled, meant in zip(*found, strict=True):
+        np.testing.assert_allclose(compiled, meant, atol=1e-4)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 300), st.sampled_from([None, 4]))
+@examples(40)
+def test_matches_mix_to_a_distribution(seed: int, length: int, boundary: int | None) -> None:
+    ngrams = make_ngrams(3, SIZE, boundary, has_matches=True)
+    text = repetitive(seed, length)
+    ngrams.count(np.concatenate([before(ngrams), text]))
+    weights = np.random.default_rng(seed).normal(size=ngrams.weights_shape(1))
+    members = np.zeros((20, 1, SIZE), np.float32)
+    read = np.concatenate([before(ngrams), text, repetitive(seed + 1, 20)])[-ngrams.window - 20 :]
+    mixed = ngrams.mix(read, members, weights, 0.1)
+    np.testing.assert_allclose(np.exp(mixed).sum(1), 1, atol=1e-5)
+
+
+def only_match(ngrams: NGrams) -> np.ndarray:
+    """Weights with which the match alone decides: a longer one is surer."""
+    weights = np.zeros(ngrams.weights_shape(0))
+    weights[:, -1] = np.arange(len(weights))
+    return weights
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_latest_and_longer_context_is_the_match(kind: type[NGrams]) -> None:
+    """12 characters before 6, the latest before others; surer the longer; none below 6."""
+    ngrams = kind(1, 40, None, has_matches=True)
+    context = list(range(20))
+    ngrams.count(np.array([*before(ngrams), *context, 30]))
+    ngrams.count(np.array([*before(ngrams), *context[-7:], 31]))  # latest after 6, not after 12
+
+    def predict(last: list[int]) -> np.ndarray:
+        ids = np.array([*before(ngrams), *last, 0])[-ngrams.window - 1 :]
+        return ngrams.mix(ids, np.empty((1, 0, 40), np.float32), only_match(ngrams)).ravel()
+
+    assert predict(context).argmax() == predict(context[-12:]).argmax() == 30
+    assert predict(context[-11:]).argmax() == predict(context[-6:]).argmax() == 31
+    assert predict(context)[30] > predict(context[-12:])[30]
+    assert np.ptp(predict(context[-5:])) == 0
+    ngrams.count(np.array([*before(ngrams), *context, 32]))
+    assert predict(context[-12:]).argmax() == predict(context[-6:]).argmax() == 32
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_match_crosses_a_boundary(kind: type[NGrams]) -> None:
+    """What comes before the boundary neither makes a match nor lengthens one."""
+    ngrams = kind(1, 40, 39, has_matches=True)
+    record = [39, 1, 2, 3, 4, 5]
+    ngrams.count(np.array([*before(ngrams), 39, 7, 8, 9, 10, 11, *record, 20, *record[1:4]]))
+
+    def predict(last: list[int]) -> np.ndarray:
+        ids = np.array([*before(ngrams), *last, 0])[-ngrams.window - 1 :]
+        return ngrams.mix(ids, np.empty((1, 0, 40), np.float32), only_match(ngrams)).ravel()
+
+    assert predict([7, 8, 9, 10, 11, *record]).argmax() == 20
+    assert np.array_equal(predict([7, 8, 9, 10, 11, *record]), predict([5, 5, 5, *record]))
+    assert np.ptp(predict([8, 9, 10, 11, *record[:5]])) == 0
+
+
+def test_equal_hashes_are_no_match(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In numpy, a hash only finds the place; the text decides."""
+    monkeypatch.setattr(
+        in_numpy, "context_keys", lambda ids, places, length: np.zeros(len(places), np.uint64)
+    )
+    ngrams = NumpyNGrams(1, 40, None, has_matches=True)
+    ngrams.count(np.array([*before(ngrams), *range(20)]))
+    for last, is_match in ((range(10, 19), True), (range(9, 18), False)):
+        ids = np.array([*before(ngrams), *last, 0])[-ngrams.window - 1 :]
+        mixed = ngrams.mix(ids, np.empty((1, 0, 40), np.float32), only_match(ngrams))
+        assert (np.ptp(mixed) > 0) == is_match
+
+
+@needs_compiler
+def test_many_contexts_are_found_again() -> None:
+    """More contexts than a table first has places for, of which many hashes share a place."""
+    ids = np.random.default_rng(0).integers(0, 200, 30_000)
+    found = []
+    for kind in (KernelNGrams, NumpyNGrams):
+        ngrams = kind(0, 200, None, has_matches=True)
+        text = np.concatenate([before(ngrams), ids])
+        ngrams.count(text)
+        members = np.empty((3_000, 0, 200), np.float32)
+        found.append(ngrams.mix(text[: ngrams.window + 3_000], members, only_match(ngrams)))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-4)
+    assert (found[0].argmax(1) == ids[:3_000])[MATCH_WINDOW:].all()
+
+
+def make_ensemble(training: np.ndarray) -> Ensemble:
+    ensemble = Ensemble([make_member(3)], 2, training, letters=LETTERS, has_matches=True)
+    ensemble.weights += 0.1
+    return ensemble
+
+
+@pytest.mark.parametrize("length", [2, 33, 40])
+def test_matches_are_scored_before_counted(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the probabilities of all that could come next would not add up to one."""
+    monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
+    training, text = repetitive(7, 300).astype(np.uint8), repetitive(7, 60 + length)[60:]
+
+    def nats_of(ids: np.ndarray) -> float:
+        evaluation = DynamicEvaluation(make_ensemble(training), training, Rates(learning=1e-2))
+        return evaluation.score(part_of(ids)).nats
+
+    whole = nats_of(text)
+    after = [nats_of(np.append(text, symbol)) for symbol in range(SIZE)]
+    assert sum(math.exp(whole - total) for total in after) == pytest.approx(1, abs=1e-4)
+
+
+def test_pieces_and_columns_are_the_whole() -> None:
+    """Pieces and single columns give the results of the whole batch."""
+    ensemble = make_ensemble(repetitive(1, 400).astype(np.uint8))
+    ids = torch.from_numpy(np.stack([repetitive(1, 80), repetitive(6, 80)], axis=1))
+    with torch.no_grad():
+        whole, _ = ensemble(ids, ensemble.initial_state(2))
+        state, pieces = ensemble.initial_state(2), []
+        for piece in torch.tensor_split(ids, (1, 2, 30, 63)):
+            output, state = ensemble(piece, state)
+            pieces.append(output)
+        column, _ = ensemble(ids[:, 1:], ensemble.initial_state(1))
+    torch.testing.assert_close(torch.cat(pieces), whole)
+    torch.testing.assert_close(column[:, 0], whole[:, 1])
+
+
+def test_pieces_counted_online_are_the_whole() -> None:
+    """A text that is counted in pieces stays one text: matches lie across their edges."""
+    text, members = repetitive(5, 200), np.zeros((200, 0, SIZE), np.float32)
+    found = []
+    for edges in ([], [1, 7, 90]):
+        ngrams = make_ngrams(2, SIZE, None, LETTERS, has_matches=True)
+        weights, ids = only_match(ngrams) / 20, np.concatenate([before(ngrams), text])
+        mixed = [
+            ngrams.mix(
+                ids[piece[0] : piece[-1] + ngrams.window + 1], members[piece], weights, 0.0, True
+            )
+            for piece in np.split(np.arange(200), edges)
+        ]
+        found.append(np.concatenate(mixed))
+    assert np.array_equal(found[0], found[1])
+
+
+def test_reloaded_matches_are_the_same() -> None:
+    """The same bits, also after texts that were counted online."""
+    config = Config(
+        model=ModelConfig(hidden_size=16, embedding_size=8),
+        ensemble=EnsembleConfig(ngram_order=2, word_contexts=True, match_model=True),
+    )
+    ensemble = make_ensemble(repetitive(1, 400).astype(np.uint8))
+    DynamicEvaluation(ensemble, some_ids(7).astype(np.uint8), Rates()).score(
+        part_of(repetitive(1, 90))
+    )
+    again = Ensemble.from_tensors(config, SIZE, ensemble.tensors(), letters=LETTERS)
+    text = repetitive(1, 200)
+    assert total_nats(again, text) == total_nats(ensemble, text)
+
+
+@pytest.mark.parametrize("order", [None, 0])
+def test_without_ngrams_there_is_no_match(order: int | None) -> None:
+    """The text is not stored in order, so that nothing could be looked up after loading."""
+    assert not EnsembleConfig(match_model=True, ngram_order=order).has_matches
