@@ -42,7 +42,9 @@ def choose_cell(
 def choose_ensemble(epochs: float, has_ngrams: bool) -> EnsembleConfig:
     """Return the ensemble for a budget in which a single network would take `epochs`."""
     ngrams = EnsembleConfig(
-        ngram_order=_NGRAM_ORDER if has_ngrams else None, word_contexts=has_ngrams
+        ngram_order=_NGRAM_ORDER if has_ngrams else None,
+        word_contexts=has_ngrams,
+        match_model=has_ngrams,
     )
     if epochs < ENSEMBLE_EPOCHS:
         return ngrams
