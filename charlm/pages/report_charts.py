@@ -41,12 +41,13 @@ def loss_charts(
 
 def other_charts(histories: Sequence[RunHistory]) -> list[Chart]:
     """Return learning rate, gradient norm and speed."""
+    speed = f"{_unit(histories).capitalize()}s a second"
     return [
         _curves("learning-rate", "Learning rate", "learning_rate", histories),
         _curves(
             "gradient-norm", "Gradient norm before clipping", "gradient_norm", histories, log_y=True
         ),
-        _curves("speed", "Characters a second", "characters_per_second", histories, y_kind="count"),
+        _curves("speed", speed, "characters_per_second", histories, y_kind="count"),
     ]
 
 
@@ -67,13 +68,12 @@ def _losses(
         series.append(Series(f"{before}training", training[axis], bits, colours[0], "faint"))
         bits = validation["validation_loss"] / math.log(2)
         series.append(Series(f"{before}validation", validation[axis], bits, colours[1]))
-    units = {one.config.corpus.unit for one in histories if one.config is not None}
-    unit = units.pop() if len(units) == 1 else "character"
+    unit = _unit(histories)
     is_time = axis == "seconds"
     return Chart(
         name,
         "Loss and perplexity",
-        "time in training steps" if is_time else "characters read in training",
+        "time in training steps" if is_time else f"{unit}s read in training",
         f"bits per {unit}",
         series,
         levels,
@@ -101,9 +101,16 @@ def _curves(
         for label, number, network in _networks(histories)
     ]
     marks = list(_marks(histories, "characters"))
-    label = key.replace("_", " ")
-    x_label = "characters read in training"
+    unit = _unit(histories)
+    label = key.replace("_", " ").replace("characters", f"{unit}s")
+    x_label = f"{unit}s read in training"
     return Chart(name, title, x_label, label, series, (), marks, y_kind=y_kind, log_y=log_y)
+
+
+def _unit(histories: Sequence[RunHistory]) -> str:
+    """Return what all runs read; characters where they differ."""
+    units = {one.config.corpus.unit for one in histories if one.config is not None}
+    return units.pop() if len(units) == 1 else "character"
 
 
 def _networks(histories: Sequence[RunHistory]) -> list[_Network]:

@@ -38,7 +38,7 @@ def facts(histories: Sequence[RunHistory]) -> list[Row]:
         ("parameters", lambda one: _count(one.listed.num_parameters)),
         ("training", _amount),
         ("lowest validation loss", _validation),
-        ("score", lambda one: _score(one.listed.score, _unit(one))),
+        ("score", _score_at_end),
         ("protocol", _protocol),
         ("seed", lambda one: _text(one.machine.get("seed"))),
         ("began", lambda one: _time(one.starts[0].get("began")) if one.starts else ""),
@@ -112,7 +112,22 @@ def _last(*columns: np.ndarray) -> float:
 
 def _validation(history: RunHistory) -> str:
     nats = history.best_validation
-    return "" if nats is None else _losses(nats / math.log(2), history)
+    if nats is None:
+        return ""
+    return f"{_losses(nats / math.log(2), history)}{_of_network(history)}"
+
+
+def _of_network(history: RunHistory) -> str:
+    """Tell a loss of a network, which training logs, from that of an ensemble, which is scored."""
+    if history.config is None or not history.config.ensemble.is_wanted:
+        return ""
+    return " (by the best network alone)" if len(history.networks) > 1 else " (network alone)"
+
+
+def _of_ensemble(history: RunHistory) -> str:
+    if history.config is None or not history.config.ensemble.is_wanted:
+        return ""
+    return ", as an ensemble" if history.config.ensemble.size > 1 else ", with n-grams"
 
 
 def _unit(history: RunHistory) -> str:
@@ -123,8 +138,14 @@ def _losses(bits: float, history: RunHistory) -> str:
     return f"{bits:.4f} bits per {_unit(history)}, perplexity {perplexity(bits * math.log(2)):.3f}"
 
 
+def _score_at_end(history: RunHistory) -> str:
+    """Return the score at the end, or the best validation so far, which is of a network."""
+    shown = _score(history.listed.score, _unit(history))
+    is_final = type((history.result or {}).get("score")) is dict
+    return shown and shown + (_of_ensemble(history) if is_final else _of_network(history))
+
+
 def _score(score: ListedScore | None, unit: str) -> str:
-    """Return the score at the end, or the best validation so far."""
     if score is None:
         return ""
     characters = "" if score.characters is None else f" of {score.characters:,} {unit}s"
