@@ -23,33 +23,36 @@ _VALUE_EXAMPLES = {
 }
 """A value of each option whose form the placeholder does not show."""
 
+_RUN_ELSEWHERE = ("model", "checkpoint", "ckpt", "load", "run", "init_from", "model_path")
+"""Names that other programs give to an option for what is here the argument RUN."""
 _NAMES_ELSEWHERE = {
     "prefix": ("prompt", "start", "primetext", "prime", "seed_text", "context"),
     "length": ("max_tokens", "max_new_tokens", "tokens", "num_tokens", "max_length", "characters"),
     "num_samples": ("count", "number"),
+    "top_k": ("k",),
     "top_p": ("nucleus",),
+    "run": _RUN_ELSEWHERE,
     "text": ("data", "data_dir", "dataset", "corpus", "input", "input_file", "file", "train_file"),
     "output": ("save_to", "out_file", "output_file"),
-    "runs": ("out_dir", "output_dir", "save_dir", "checkpoint_dir", "logdir"),
-    "device": ("gpu", "cuda", "gpuid"),
+    "runs": ("out", "output", "out_dir", "output_dir", "save_dir", "checkpoint_dir", "logdir"),
+    "device": ("gpu", "gpus", "cuda", "gpuid"),
     "hidden_size": ("rnn_size", "nhid", "hidden_dim", "num_hidden", "units", "n_embd", "width"),
     "embedding_size": ("emsize", "embedding_dim", "embed_dim"),
     "layers": ("nlayers", "n_layer", "num_layer", "depth"),
     "sequence_length": ("block_size", "bptt", "context_length", "seq_len", "num_steps"),
     "steps": ("iterations", "iters", "max_iters"),
     "max_gradient_norm": ("clip", "grad_clip", "gradient_clipping", "clip_grad"),
-    "cell": ("rnn_type", "model_type"),
+    "cell": ("model", "rnn_type", "model_type"),
     "budget": ("time", "max_time", "time_limit", "minutes"),
 }
 """Names that other programs give to options and to the last words of keys."""
-_RUN_ELSEWHERE = ("model", "checkpoint", "ckpt", "load", "run", "init_from", "model_path")
-"""Names that other programs give to an option for what is here the argument RUN."""
 
 
 def describe_unknown_option(option: str, context: Any, arguments: Sequence[str]) -> str:
     """Return an error for an option that the command of a context does not have."""
     command, name = context.command, _path_of(context)
-    known = [name for one in command.params for name in (*one.opts, *one.secondary_opts)]
+    names = [name for one in command.params for name in (*one.opts, *one.secondary_opts)]
+    known = [name for name in names if name.startswith("-")]  # arguments have names without
     value = _value_of(option, arguments)
     if _plain(option) in _NAMES_ELSEWHERE["device"]:
         value = "cuda"  # elsewhere a number, or none

@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch._dynamo  # noqa: F401  (which the first optimizer imports)
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 import charlm
