@@ -160,8 +160,8 @@ class Resampling:
             return f"too short for an interval, which needs {FEWEST_NUMBERS} characters"
         if self.block_length * _FEWEST_BLOCKS > self.size:
             return (
-                "too short for an interval: its losses vary over passages longer than a sixth of "
-                "it; score a longer text"
+                "too short for an interval: its losses rise and fall over passages longer than a "
+                "sixth of it; score a longer text"
             )
         return ""
 

@@ -199,5 +199,7 @@ def _check_same_text(groups: Mapping[str, Sequence[CharacterBits]]) -> None:
         if is_known is None or (others != points)[is_known].any():
             raise CorpusError(
                 f"{first_name} and {name} are scored on different texts, or read one in different "
-                "ways; name one text with --text, or compare the bits per byte of `charlm eval`"
+                "ways; name a text from which neither has learnt with --text (of its training "
+                "text, a run scores only what it held out), or compare the bits per byte of "
+                "`charlm eval`"
             )

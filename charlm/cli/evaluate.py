@@ -175,7 +175,9 @@ def _check_options(
 
     for path in runs:
         if is_text(path) and path.suffix != ".safetensors":
-            raise CharlmError(f"{path}: a text, not a run; name it with --text {path}")
+            raise CharlmError(
+                f"{path}: not a charlm checkpoint; name a text to score with --text {path}"
+            )
     if dynamic and rows > 1:
         raise CharlmError("--dynamic cannot be combined with --rows")
     if save is not None and not dynamic:

@@ -28,10 +28,10 @@ def describe_rounding_loss(path: Path, network: IntegerNetwork) -> str:
     checkpoint = read_checkpoint(path)
     try:
         scored = text_to_score(checkpoint, (), None)
-    except CorpusError:
+    except CorpusError as reason:
         return (
-            "no held-out text to measure how rounding to integers changes the loss; compare charlm "
-            "eval --text FILE with and without --portable"
+            "not measured how rounding to integers changes the loss (compare charlm eval --text "
+            f"FILE with and without --portable): {reason}"
         )
     ids = scored.split.ids[: max(2, min(_MAX_CHARACTERS, _MAX_PRODUCTS // _num_products(network)))]
     exact = nats_of_each(_network_of(checkpoint), ids).sum(dtype=float)

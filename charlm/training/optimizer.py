@@ -29,7 +29,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float | None) -
 class _Uncompiled(torch.optim.Optimizer):
     """Methods without PyTorch's wrappers for `torch.compile`.
 
-    Each wrapper imports `torch._dynamo`, which takes about a second at the start of a training.
+    Each wrapper imports the compiler, which takes about a second at the start of a training.
     """
 
     add_param_group = unwrap(torch.optim.Optimizer.add_param_group)

@@ -77,7 +77,10 @@ def test_errors_name_what_was_typed(arguments: str, words: list[str]) -> None:
         ("zzz", "the commands are train, eval"),
         ("data lst", "did you mean list?"),
         ("data zzz", "charlm data has no such command; the commands are list, check, get, clear"),
-        ("eval run novel.txt", "novel.txt: a text, not a run; name it with --text novel.txt"),
+        (
+            "eval run novel.txt",
+            "novel.txt: not a charlm checkpoint; name a text to score with --text",
+        ),
         ("generate missing --temperature -1", "--temperature is -1.0: should be at least 0"),
         ("generate missing --items 5 --match '('", "the pattern '(' is invalid"),
         ("originality missing --temperature -1", "--temperature is -1.0: should be at least 0"),

@@ -313,6 +313,18 @@ def test_bad_settings_are_refused(keys: dict[str, Any]) -> None:
         make_config({"corpus": {"paths": ["x"], **keys}}, "test")
 
 
+@pytest.mark.parametrize(
+    ("records", "form"),
+    [("line", "lines"), ("Lines", "lines"), ("paragraph", "paragraphs"), ("CSV", "csv")],
+)
+def test_misspelt_forms_are_no_separators(records: str, form: str) -> None:
+    """A text split at the word `line` would have records without a sense."""
+    with pytest.raises(CharlmError, match=f"did you mean {form}"):
+        make_config({"corpus": {"paths": ["x"], "records": records}}, "test")
+    assert CorpusConfig(records="%").records == "%"
+    assert CorpusConfig(records="END").records == "END"
+
+
 def test_no_record_is_cut(tmp_path: Path) -> None:
     """A limit of characters reads whole records."""
     path = tmp_path / "list.txt"

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.divergence import LEAPS, NOT_A_NUMBER
@@ -33,7 +32,7 @@ from charlm.errors import DivergenceError
 from charlm.models.language_model import LanguageModel
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import RunFolder
-from charlm.training import command_clock, rollback
+from charlm.training import command_clock, optimizer, rollback
 from charlm.training.divergence import LossWatch, advice, is_divergence
 from charlm.training.events import Event, RolledBack, Stepped
 from charlm.training.rollback import Rollback
@@ -194,7 +193,7 @@ def test_not_finite_weight_rolls_back(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A weight that is not finite is noticed when it would be saved."""
-    adam = torch.optim.AdamW.step
+    adam = optimizer._AdamW.step
     calls: list[int] = []
 
     def poison(self: Any, *arguments: Any) -> Any:
@@ -203,7 +202,7 @@ def test_not_finite_weight_rolls_back(
         if len(calls) == 8:
             self.param_groups[1]["params"][0].data[0] = math.inf
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", poison)
+    monkeypatch.setattr(optimizer._AdamW, "step", poison)
     monkeypatch.setattr(LanguageModel, "loss", finite_loss(LanguageModel.loss))
     run = train(text_file, tmp_path, "training.steps=12", "training.save_every=4")
     (event,) = events(run)

@@ -13,6 +13,9 @@ from pydantic import (
 
 from charlm.config.sections.section import Section
 from charlm.config.values import Fraction, Paths, canonical_encoding, three_fractions
+from charlm.suggestions import did_you_mean
+
+_RECORD_FORMS = ("none", "lines", "paragraphs", "csv", "jsonl")
 
 
 def _renamed_newlines(value: Any) -> Any:
@@ -105,6 +108,10 @@ class CorpusConfig(Section):
                 "should be none, lines, paragraphs, csv, jsonl, or a separator of up to 250 bytes "
                 "without zero bytes, and without a newline at either end"
             )
+        if records.isalpha() and records not in _RECORD_FORMS:
+            meant = did_you_mean(records.lower(), _RECORD_FORMS, least_similarity=0.8)
+            if meant:  # a separator that is almost one of these words is hardly meant
+                raise ValueError(f"should not be almost the name of a form; {meant}")
         return records
 
     @field_validator("encoding")
@@ -137,10 +144,12 @@ class CorpusConfig(Section):
             raise ValueError("paths and builtin both name the text; set one of them to null")
         if self.unit == "byte" and (self.line_ends != "keep" or self.normal_form != "none"):
             raise ValueError("unit: byte reads bytes unchanged; remove newlines and normal_form")
-        if (self.records in ("csv", "jsonl")) != (self.column is not None):
+        if self.records in ("csv", "jsonl") and self.column is None:
             raise ValueError(
-                "column names the column of records: csv or records: jsonl; set both or neither"
+                f"records: {self.records} needs the name of a column; set column (--column NAME)"
             )
+        if self.records not in ("csv", "jsonl") and self.column is not None:
+            raise ValueError("column needs records: csv or records: jsonl; set it, or omit column")
         if self.has_records and (self.newlines == "space" or self.validation_first):
             raise ValueError(
                 "newlines: space and validation_first are for running text; omit them, or records"

@@ -9,7 +9,7 @@
   /** @type {WebData} */
   const data = JSON.parse(byId("model").textContent || "");
   const engine = await startedEngine(await unpackedNetwork(data.network));
-  const { ids, symbols } = alphabet(engine.network), isBytes = engine.network.unit === "byte";
+  const { ids, symbols } = alphabet(engine.network), isBytes = engine.network.unit === "byte", units = isBytes ? "bytes" : "characters";
 
   let isWriting = false, isHalted = false, mayLeave = false;
   /** @type {{value: string, at: number}[]} */
@@ -72,7 +72,7 @@
     for (let since = performance.now(); read < known.length && !isHalted; read++) {
       writer.steps.read(known[read]);
       if (performance.now() - since < SLICE_MS) continue;
-      status.textContent = `Reading: ${read.toLocaleString("en")} of ${known.length.toLocaleString("en")} characters`;
+      status.textContent = `Reading: ${read.toLocaleString("en")} of ${known.length.toLocaleString("en")} ${units}`;
       await pause();
       since = performance.now();
     }
@@ -104,7 +104,7 @@
       isStopped = stop !== "" && piece.endsWith(stop);
       if (performance.now() - since < SLICE_MS) continue;
       show();
-      status.textContent = `${count.toLocaleString("en")} characters`;
+      status.textContent = `${count.toLocaleString("en")} ${units}`;
       await pause();
       since = performance.now();
     }
@@ -114,7 +114,7 @@
     show();
     const seconds = (performance.now() - start) / 1000, rate = seconds > 0.05 ? `, ${Math.round(count / seconds).toLocaleString("en")} a second` : "";
     const left = unknown.length ? `; not read, because the model does not know them: ${unknown.slice(0, 6).join(" ")}${unknown.length > 6 ? " …" : ""}` : "";
-    status.textContent = `${count.toLocaleString("en")} characters with seed ${first}${rate}${left}`;
+    status.textContent = `${count.toLocaleString("en")} ${units} with seed ${first}${rate}${left}`;
     input("seed").value = String(first + 1n);
   }
 
