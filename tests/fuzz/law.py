@@ -2,11 +2,12 @@
 
 import signal
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import current_thread, main_thread
 
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, CharlmWarning
 
 MOST_TO_SAY = 1000
 """Characters of a message for one mistake, or of its remedy."""
@@ -41,7 +42,8 @@ def lawful(action: Callable[[], object]) -> bool:
     """Hold an action to the law, and say whether it worked."""
     start = time.monotonic()
     try:
-        with timed():
+        with timed(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", CharlmWarning)  # they refuse nothing
             action()
     except CharlmError as error:
         mistakes = str(error).split("; ")
