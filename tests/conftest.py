@@ -156,7 +156,7 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def by_one_and_two() -> Path:
     """A folder with a text, and below `one` and `two` what that many processes made of it.
 
-    All workers share these runs; tests leave them as they are, but for `lstm-carried`.
+    All workers share these runs, so tests leave them as they are.
     """
     from support.several_processes import train_by_one_and_two
 
