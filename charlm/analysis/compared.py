@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from charlm.analysis.block_bootstrap import LEVEL, NORMAL_QUANTILE, RESAMPLES, Interval
+from charlm.analysis.compared_models import ComparedModel, bias, further_differences
 from charlm.analysis.intervals import METHOD, METHOD_OF_RECORDS
 from charlm.formatting import html_table
 from charlm.prediction.perplexity import Score
@@ -31,6 +32,8 @@ class Compared:
     """The score of each run, with its protocol."""
     lack: str = ""
     """Why there is no interval of a difference; "" if there is one."""
+    models: tuple[ComparedModel, ...] = ()
+    """The model of each run."""
 
     @property
     def mean(self) -> float:
@@ -59,7 +62,11 @@ class Comparison:
     """Number of records, which the bootstrap draws; None if it draws blocks of running text."""
 
     def verdict(self, one: Compared) -> str:
-        """Say what the difference of a model from the first one shows."""
+        """Say what the difference of a model from the first one shows, and what biases it."""
+        found = bias({model.name: model.scores for model in (self.compared[0], one)})
+        return self._shown_by(one) + (f"; biased: {found}" if found else "")
+
+    def _shown_by(self, one: Compared) -> str:
         first, unit = self.compared[0], f"bits per {self.unit}"
         if one.interval is None:
             return (
@@ -84,6 +91,11 @@ class Comparison:
         return f"{words}; {'no more' if is_within else 'more'} than seeds explain"
 
     @property
+    def further_differences(self) -> str:
+        """Say what else the models differ in, such as their size; "" if nothing is known."""
+        return further_differences({one.name: one.models for one in self.compared})
+
+    @property
     def verdicts(self) -> list[str]:
         """Return what the differences show, a sentence for each model but the first."""
         return [self.verdict(one) for one in self.compared[1:]]
@@ -96,7 +108,8 @@ class Comparison:
         figures = [(one.name, f"{one.mean:.4f} bits per {self.unit}") for one in self.compared]
         verdicts = [("verdict", one) for one in self.verdicts]
         scored = ("characters compared", f"{self.characters:,}")
-        return html_table([*figures, *verdicts, scored, ("note", self.reason)])
+        notes = [("note", self.further_differences), ("note", self.reason)]
+        return html_table([*figures, *verdicts, scored, *notes])
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as a JSON object."""
@@ -117,6 +130,7 @@ class Comparison:
         return {
             "unit": f"bits per {self.unit}",
             "reason": self.reason,
+            "further_differences": self.further_differences,
             "characters": self.characters,
             "level": LEVEL,
             "method": f"{METHOD if self.records is None else METHOD_OF_RECORDS}, paired",

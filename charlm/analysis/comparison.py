@@ -7,7 +7,7 @@ whole records, which are independent of one another.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float64, Int64
 from charlm.analysis.analysed_text import characters_of
 from charlm.analysis.block_bootstrap import Resampling
 from charlm.analysis.compared import Compared, Comparison
+from charlm.analysis.compared_models import ComparedModel
 from charlm.analysis.intervals import bytes_and_bits
 from charlm.config.settings import TextPaths
 from charlm.corpus.corpus import Split, SplitName
@@ -42,6 +43,7 @@ class CharacterBits:
     score: Score
     records: Int64[np.ndarray, " records"] | None = None
     """Where each record begins; None for running text."""
+    model: ComparedModel | None = None
 
     @classmethod
     def of(
@@ -67,6 +69,7 @@ class CharacterBits:
             predictor.vocabulary.unit,
             score,
             _records(found.split, starts),
+            ComparedModel.of(predictor),
         )
 
 
@@ -114,13 +117,14 @@ def compare_bits(groups: Mapping[str, Sequence[CharacterBits]], seed: int = 0) -
     for name, runs in groups.items():
         costs = [_costs(one, is_whole=bool(reason)) for one in runs]
         figures = tuple(float(cost.sum() / sizes.sum()) for cost in costs)
-        scores, mean = tuple(one.score for one in runs), np.mean(costs, axis=0)
+        mean = np.mean(costs, axis=0)
+        scores, known = [one.score for one in runs], [one.model for one in runs if one.model]
+        row = Compared(name, figures, scores=tuple(scores), models=tuple(known))
         if compared:
-            found = _Difference(mean - first, sizes, records)
-            compared.append(_compared(name, figures, found, scores, seed))
+            row = _with_difference(row, _Difference(mean - first, sizes, records), seed)
         else:
             first = mean
-            compared.append(Compared(name, figures, scores=scores))
+        compared.append(row)
     return Comparison(
         "byte" if reason else "character",
         reason,
@@ -148,13 +152,8 @@ def _records(
     return np.flatnonzero(split.ids[starts[:-1]] == split.boundary)
 
 
-def _compared(
-    name: str,
-    figures: tuple[float, ...],
-    found: _Difference,
-    scores: tuple[Score, ...],
-    seed: int,
-) -> Compared:
+def _with_difference(one: Compared, found: _Difference, seed: int) -> Compared:
+    """Return a row with its difference, and with the interval of this or why there is none."""
     difference, sizes, records = found
     total = float(difference.sum() / sizes.sum())
     if records is None:
@@ -163,10 +162,11 @@ def _compared(
         difference, sizes = (np.add.reduceat(one, records) for one in (difference, sizes))
         resampling = Resampling.of_records(len(records), seed)
     if resampling.lack:
-        return Compared(name, figures, total, scores=scores, lack=resampling.lack)
+        return replace(one, difference=total, lack=resampling.lack)
     means, mean_sizes = resampling.means(difference, sizes)
     interval = resampling.interval(total, means / mean_sizes)
-    return Compared(name, figures, total, interval, resampling.block_length, scores)
+    length = resampling.block_length
+    return replace(one, difference=total, interval=interval, block_length=length)
 
 
 def _costs(one: CharacterBits, *, is_whole: bool) -> Float64[np.ndarray, " characters"]:

@@ -24,6 +24,8 @@ def show_comparison(comparison: Comparison) -> None:
     console.print()
     for verdict in comparison.verdicts:
         console.print_wrapped(verdict)
+    if further := comparison.further_differences:
+        console.print_wrapped(further)
     if comparison.reason:
         console.print_wrapped(f"compared in bits per byte: {comparison.reason}")
     scored = f"{comparison.characters:,} characters"

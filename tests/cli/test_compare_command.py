@@ -53,6 +53,10 @@ def test_runs_are_compared_with_the_first(runs: Path) -> None:
     assert f"{gru['difference']:+.4f}" in shown
     assert gru["verdict"] in shown
     assert f"{found['characters']:,} characters" in shown
+    assert found["further_differences"] in shown
+    assert "steps (one 4, gru 12, two 4); settings: model.cell" in shown
+    biased = json.loads(run(*arguments, "--split=train", "--json").stdout)["runs"]
+    assert "; biased: of one and gru, the model was trained on all of it" in biased[1]["verdict"]
 
 
 def test_groups_are_compared_by_their_mean(runs: Path) -> None:
