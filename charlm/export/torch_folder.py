@@ -2,7 +2,7 @@
 
 | file                | content                                                                 |
 |---------------------|-------------------------------------------------------------------------|
-| `model.py`          | the network in PyTorch's modules: `torch_model`                         |
+| `model.py`          | the network in PyTorch's modules (`torch_code`)                         |
 | `model.safetensors` | its weights (`torch_layout`)                                            |
 | `config.json`       | `format_version`; the sections `model` and `generation` of the config,  |
 |                     | and of `corpus` what says how a text is read, without folders;          |
@@ -26,9 +26,9 @@ from charlm.config.load import make_config
 from charlm.config.schema import CorpusConfig
 from charlm.corpus.provenance import Record
 from charlm.errors import CheckpointError, ConfigError, file_errors
-from charlm.export import torch_model, torch_mogrifier
 from charlm.export.exported import Exported, from_json, read_exported, to_json
 from charlm.export.model_card import model_card
+from charlm.export.torch_code import torch_code
 from charlm.export.torch_layout import from_torch_layout, to_torch
 from charlm.files.atomic import sync_folder
 from charlm.files.build_folder import built_in
@@ -44,9 +44,6 @@ _CODE, _WEIGHTS, _CARD = "model.py", "model.safetensors", "README.md"
 _CONFIG, _VOCABULARY, _PROVENANCE = "config.json", "vocabulary.json", "provenance.json"
 _READING = ("unit", "newlines", "normal_form", "records", "column")
 """Keys of the section `corpus` that say how a text is read."""
-_MOGRIFIER_IMPORT = "from charlm.export.torch_mogrifier import Mogrifier\n"
-_MOGRIFIER_CHOICE = 'Mogrifier if cell == "mogrifier" else '
-"""Parts of `torch_model` that other cells do not need."""
 _REMEDY = "name a folder that `charlm export --to torch` wrote"
 
 
@@ -57,7 +54,7 @@ def write_torch(checkpoint: Path, output: Path) -> list[str]:
     """
     exported = read_exported(checkpoint)
     contents = {
-        _CODE: _code(exported.network.config.cell),
+        _CODE: torch_code(exported).encode(),
         _WEIGHTS: safetensors.torch.save(
             to_torch(exported.network.config, exported.network.state_dict()), {"format": "pt"}
         ),
@@ -98,17 +95,6 @@ def from_torch(folder: str | os.PathLike[str], *, device: str = "auto") -> Predi
         line = " ".join(str(reason).split())
         raise CheckpointError(f"{place}: not an exported model ({line:.300}); {_REMEDY}") from None
     return Predictor(model, checkpoint.vocabulary, checkpoint.config, checkpoint, place / _WEIGHTS)
-
-
-def _code(cell: str) -> bytes:
-    """Return the source of `torch_model`, with the class of the Mogrifier if the cell is one."""
-    source = Path(torch_model.__file__).read_text("utf-8")
-    before, line, after = source.partition(_MOGRIFIER_IMPORT)
-    assert line and _MOGRIFIER_CHOICE in after, "the source has both lines"
-    if cell == "mogrifier":
-        _, begin, body = Path(torch_mogrifier.__file__).read_text("utf-8").partition("class ")
-        return f"{before}\n{begin}{body}{after}".encode()
-    return f"{before.rstrip()}\n{after.replace(_MOGRIFIER_CHOICE, '')}".encode()
 
 
 def _read(folder: Path) -> Checkpoint:

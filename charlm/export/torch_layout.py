@@ -1,4 +1,4 @@
-"""The weights of a network in the layout of `torch_model`: that of PyTorch's own modules.
+"""The weights of a network in the layout of `torch_model.py.jinja`: that of PyTorch's own modules.
 
 These multiply from the left, so the matrices are transposed. Their gates have charlm's order. They
 have a second bias, `bias_hh`, which charlm does not need: it is zero.
@@ -18,7 +18,7 @@ _SECOND_BIAS = "bias_hh"
 
 
 def to_torch(config: ModelConfig, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of a network by the names of `torch_model`, in its layout."""
+    """Return the weights of a network by the names of PyTorch's modules, in their layout."""
     tensors = {}
     for own, name in _names(config).items():
         if own in weights:
@@ -53,7 +53,7 @@ def from_torch_layout(config: ModelConfig, tensors: Mapping[str, Tensor]) -> dic
 
 
 def _names(config: ModelConfig) -> dict[str, str]:
-    """Return the names in `torch_model` by charlm's names."""
+    """Return the names in PyTorch's modules by charlm's names."""
     names = dict(_OUTER)
     is_mogrifier = config.cell == "mogrifier"
     for layer in range(config.num_layers):

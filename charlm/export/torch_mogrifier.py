@@ -1,4 +1,4 @@
-"""The Mogrifier in PyTorch: `torch_folder` writes it into `model.py` where it is needed."""
+"""The Mogrifier in PyTorch: `torch_code` writes it into `model.py` where it is needed."""
 
 from typing import Any
 
@@ -14,12 +14,16 @@ class Mogrifier(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int) -> None:
         super().__init__()
+        self.hidden_size = hidden_size
         sizes = [input_size] + [hidden_size] * (num_layers - 1)
         self.gates = nn.ModuleList(nn.Linear(size, hidden_size) for size in sizes)
         self.cells = nn.ModuleList(nn.LSTMCell(size, hidden_size) for size in sizes)
 
-    def forward(self, vectors: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
+    def forward(self, vectors: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Read vectors (time, batch, input), as `nn.LSTM` does."""
+        if state is None:
+            zeros = vectors.new_zeros(vectors.shape[1], self.hidden_size)
+            state = [[zeros] * len(self.cells)] * 2
         ends = []
         for gate, cell, h, c in zip(self.gates, self.cells, *state, strict=True):
             steps = [(h, c)]
