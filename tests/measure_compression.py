@@ -40,7 +40,7 @@ def charlm_size(data: bytes, network: IntegerNetwork, *, with_model: bool) -> in
     packed, again = io.BytesIO(), io.BytesIO()
     list(compression.compress(io.BytesIO(data), packed, network, with_model=with_model))
     packed.seek(0)
-    list(compression.decompress(packed, again, lambda: network))
+    list(compression.decompress(packed, again, lambda _: network))
     assert again.getvalue() == data
     return packed.tell()
 

@@ -40,7 +40,7 @@ def show(name: str, hidden_size: int, kind: type[Steps] | None, characters: int)
             begin = perf_counter()
             list(compression.compress(io.BytesIO(data), packed, network))
             middle = perf_counter()
-            list(compression.decompress(io.BytesIO(packed.getvalue()), again, lambda: network))
+            list(compression.decompress(io.BytesIO(packed.getvalue()), again, lambda _: network))
             seconds = {"compress": middle - begin, "decompress": perf_counter() - middle}
             assert again.getvalue() == data
             best = {key: max(best[key], characters / seconds[key]) for key in best}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -21,16 +21,20 @@ if TYPE_CHECKING:
 
 _SUFFIX = ".charlm"
 _STREAM = Path("-")
+_ASK_FOR_RUN = "name the run or checkpoint with --run"
 
-RunOption = Annotated[
-    Path | None,
-    typer.Option(
+
+def _run_option(default: str) -> Any:
+    return typer.Option(
         "--run",
         metavar="RUN|CHECKPOINT",
-        help="The model: a run folder or a checkpoint (default: the newest run below --runs).",
+        help=f"The model: a run folder or a checkpoint (default: {default}).",
         autocompletion=complete_run,
-    ),
-]
+    )
+
+
+RunOption = Annotated[Path | None, _run_option("the newest run below --runs")]
+RightRunOption = Annotated[Path | None, _run_option("the run below --runs that compressed it")]
 OutputOption = Annotated[
     Path | None,
     typer.Option(
@@ -72,13 +76,15 @@ def compress(
     from charlm.portable import compression
 
     with _opened(file) as source:
-        network = _network(run, runs, quiet)
+        path, network = _network(run, runs, quiet)
         with _created(output) as target:
             written = compression.compress(source, target, network, with_model=with_model)
             totals = _show_each(written, "compressed", quiet)
             size = None if output == _STREAM else target.tell()
     if not quiet:
         print_message(_described(totals, size))
+        if not with_model:
+            print_message(f"to decompress it, keep {path}; training this run further changes it")
 
 
 def decompress(
@@ -88,7 +94,7 @@ def decompress(
             metavar="[RUN] FILE", help="A model, and a compressed file; - is standard input."
         ),
     ],
-    run: RunOption = None,
+    run: RightRunOption = None,
     output: OutputOption = None,
     runs: Runs = Path("runs"),
     quiet: Quiet = False,
@@ -100,7 +106,9 @@ def decompress(
     from charlm.portable import compression
 
     with _opened(file) as source, _created(output) as target:
-        totals = compression.decompress(source, target, lambda: _network(run, runs, quiet))
+        totals = compression.decompress(
+            source, target, lambda digest: _network_with(digest, run, runs, quiet)
+        )
         try:
             _show_each(totals, "decompressed", quiet)
         except CharlmError as error:
@@ -132,13 +140,39 @@ def _paths(file: Path, output: Path | None, default: Path | None) -> tuple[Path,
     return (file if file == _STREAM else from_user(file)), output
 
 
-def _network(run: Path | None, runs: Path, quiet: bool) -> "IntegerNetwork":
-    """Return the integer network of a run's checkpoint, and print which one it is."""
+def _network(run: Path | None, runs: Path, quiet: bool) -> tuple[Path, "IntegerNetwork"]:
+    """Return a run's checkpoint with its integer network, and print which one it is."""
     from charlm.cli.portable import integer_network
     from charlm.runs.finding import checkpoint_of
 
     path = checkpoint_of(run, runs)
-    return integer_network(path, quiet, f"using {path}")
+    return path, integer_network(path, quiet, f"using {path}")
+
+
+def _network_with(digest: bytes, run: Path | None, runs: Path, quiet: bool) -> "IntegerNetwork":
+    """Return the network with this digest: that of the run, or without one of any run."""
+    from charlm.cli.console import print_message
+    from charlm.portable.finding import checkpoint_with
+    from charlm.portable.model_bytes import digest_of
+
+    runs = from_user(runs)
+    if run is not None:
+        path, network = _network(run, runs, quiet)
+        if digest_of(network) == digest:
+            return network
+        other = checkpoint_with(digest, runs)
+        its_model = f"the model of {other.path}" if other else f"the model {digest.hex()}"
+        where = "" if other else f", which no run below {runs} has"
+        raise CharlmError(f"compressed with {its_model}, not of {path}{where}; {_ASK_FOR_RUN}")
+    found = checkpoint_with(digest, runs)
+    if found is None:
+        raise CharlmError(
+            f"compressed with the model {digest.hex()}, which no run below {runs} has (training a "
+            f"run further changes its model); {_ASK_FOR_RUN}"
+        )
+    if not quiet:
+        print_message(found.remark or f"using {found.path}")
+    return found.network
 
 
 class _Source(BufferedIOBase):

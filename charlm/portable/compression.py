@@ -75,13 +75,13 @@ def compress(
 
 
 def decompress(
-    source: BufferedIOBase, target: BufferedIOBase, find_network: Callable[[], IntegerNetwork]
+    source: BufferedIOBase, target: BufferedIOBase, find_network: Callable[[bytes], IntegerNetwork]
 ) -> Iterator[Totals]:
     """Decompress `source` to `target`; yield the totals after each block, and at last.
 
-    `find_network` returns the model of a file that does not contain one. Raises `CharlmError` for
-    another model, and for a damaged file. Each block is checked before it is written, but only the
-    end shows that the whole file is right.
+    `find_network` returns the model with a digest, for a file that does not contain it. Raises
+    `CharlmError` for another model, and for a damaged file. Each block is checked before it is
+    written, but only the end shows that the whole file is right.
     """
     try:
         yield from _decompress(source, target, find_network)
@@ -90,10 +90,10 @@ def decompress(
 
 
 def _decompress(
-    source: BufferedIOBase, target: BufferedIOBase, find_network: Callable[[], IntegerNetwork]
+    source: BufferedIOBase, target: BufferedIOBase, find_network: Callable[[bytes], IntegerNetwork]
 ) -> Iterator[Totals]:
     expected, stored = read_header(source)
-    network = stored or find_network()
+    network = stored or find_network(expected)
     if (found := digest_of(network)) != expected:
         raise CharlmError(
             f"compressed with the model {expected.hex()}, and this one is {found.hex()}; name the "

@@ -89,6 +89,32 @@ def test_what_cannot_be_decompressed(place: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["x.charlm"]
 
 
+def test_the_run_is_found_by_its_digest(place: Path, tmp_path: Path) -> None:
+    """Whichever is the newest; compress names the run to keep, and an error the right one."""
+    runs, packed = ("--runs", place / "runs"), tmp_path / "x.charlm"
+    for name, other in (("one", "mixed"), ("mixed", "one")):
+        made = run("compress", place / "text", "--run", name, "-o", packed, *runs)
+        assert f"keep {place / 'runs' / name / 'checkpoints'}" in made.stderr
+        result = run("decompress", packed, "-o", "-", *runs)
+        assert result.stdout_bytes == (place / "text").read_bytes(), result.output
+        assert f"{place / 'runs' / name / 'checkpoints'}" in result.stderr
+        wrong = ("--run", other, "-o", tmp_path / "x", *runs)
+        right = f"the model of {place / 'runs' / name}"
+        refused(run("decompress", packed, *wrong), right, f"not of {place / 'runs' / other}")
+        packed.unlink()
+    last = place / "runs" / "one" / "checkpoints" / "last.safetensors"
+    run("compress", place / "text", "--run", last, "-o", packed)
+    assert run("decompress", packed, "-o", "-", *runs).exit_code == 0
+    nowhere = ("-o", tmp_path / "x", "--runs", tmp_path)
+    refused(run("decompress", packed, *nowhere), f"no run below {tmp_path} has", "--run")
+
+
+def test_a_file_with_its_model_needs_no_run(place: Path, tmp_path: Path) -> None:
+    with_model = ("--with-model", "-o", tmp_path / "x")
+    made = run("compress", place / "text", "--run", place / "runs" / "one", *with_model)
+    assert "to decompress it" not in made.stderr
+
+
 class Failing(io.BytesIO):
     """A stream of which a part comes, and then no more."""
 

@@ -224,7 +224,7 @@ class Targets:
         list(compress(io.BytesIO(TEXT.encode()), whole, network, with_model=with_model))
         damaged = data.draw(damages(whole.getvalue()))
         source, target = io.BytesIO(damaged), io.BytesIO()
-        worked = lawful(lambda: list(decompress(source, target, lambda: network)))
+        worked = lawful(lambda: list(decompress(source, target, lambda _: network)))
         assert worked == (damaged == whole.getvalue())
 
     def try_integers(self, data: st.DataObject) -> None:

@@ -40,7 +40,7 @@ assert library() is None
 for packed in sorted(pathlib.Path().glob("*.charlm")):
     target = io.BytesIO()
     with packed.open("rb") as source:
-        list(compression.decompress(source, target, lambda: None))
+        list(compression.decompress(source, target, lambda _: None))
     assert target.getvalue() == packed.with_suffix(".txt").read_bytes(), packed
 """
 
