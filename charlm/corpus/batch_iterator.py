@@ -27,6 +27,8 @@ class Batch(NamedTuple):
     """Number of the first column in the whole batch, which several processes may share."""
     num_elsewhere: int = 0
     """Number of columns of the whole batch in other processes."""
+    starts: Int64[np.ndarray, " batch"] | None = None
+    """Position in the text of the first input of each column; None where the text is reordered."""
 
     @property
     def num_columns(self) -> int:
@@ -164,4 +166,5 @@ class BatchIterator(ABC):
             ids[np.isin(ids, self._hidden)] = 0
         inputs, targets = torch.from_numpy(ids[:-1]), torch.from_numpy(ids[1:])
         num_elsewhere = len(segments.starts) - len(columns)
-        return Batch(inputs, targets, continues, columns.start, num_elsewhere)
+        places = starts if self._boundary is None else None
+        return Batch(inputs, targets, continues, columns.start, num_elsewhere, places)

@@ -16,14 +16,20 @@ from torch.nn import functional as F
 from charlm.config.schema import TrainingConfig
 from charlm.corpus.batch_iterator import Batch
 from charlm.corpus.provenance import Record, inherit, merge
-from charlm.corpus.vocabulary import Vocabulary
+from charlm.corpus.vocabulary import Ids, Vocabulary
 from charlm.errors import ConfigError
 from charlm.kernels.loading import Precision
 from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.models.states import AnyState
+from charlm.prediction.reading import Streams, each_piece
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.finding import checkpoint_to_use
+
+_PREPARED_BYTES = 1 << 29
+"""Size up to which the predictions of the whole text are kept in memory."""
+_STREAMS = 64
+"""Number of streams in which the teachers read the text for that."""
 
 
 class Teacher:
@@ -36,29 +42,77 @@ class Teacher:
     def __init__(self, networks: Sequence[LanguageModel], share: float) -> None:
         """`share` of each target is the networks' mean prediction; the rest is the text."""
         self.networks = [network.eval().requires_grad_(False) for network in networks]
+        self.digests = [network.digest() for network in networks]
         self.share = share
         self.states: list[AnyState] = [network.initial_state(1) for network in self.networks]
+        self._vocabulary_size, self._device = networks[0].vocabulary_size, networks[0].device
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> Float[Tensor, "time batch vocabulary"]:
-        """Read a batch; return the target distribution at each position."""
-        first = self.networks[0]
-        inputs, text = batch.inputs.to(first.device), batch.targets.to(first.device)
+        """Return the target distribution at each position; batches come in their order."""
+        text = F.one_hot(batch.targets.to(self._device), self._vocabulary_size)
+        return (1 - self.share) * text + self.share * self._predictions(batch)
+
+    def _predictions(self, batch: Batch) -> Float[Tensor, "time batch vocabulary"]:
+        """Read a batch; return the mean of the networks' predictions."""
+        inputs = batch.inputs.to(self._device)
         if not batch.continues:
             self.states = [network.initial_state(inputs.shape[1]) for network in self.networks]
-        targets = (1 - self.share) * F.one_hot(text, first.vocabulary_size).float()
+        total = torch.zeros(*inputs.shape, self._vocabulary_size, device=self._device)
         for number, network in enumerate(self.networks if inputs.numel() else ()):
             logits, self.states[number] = network(inputs, self.states[number])
-            targets += self.share / len(self.networks) * logits.softmax(dim=2)
-        return targets
+            total += logits.softmax(dim=2) / len(self.networks)
+        return total
+
+
+class PreparedTeacher(Teacher):
+    """Networks that read the whole text once, before training, and keep what they predict.
+
+    A student reads the text many times. Its steps then take no longer than without teachers. The
+    predictions depend on the text and the networks only, so a resumed student has the same ones.
+    """
+
+    def __init__(self, networks: Sequence[LanguageModel], share: float, ids: Ids) -> None:
+        """`ids` are the text that the batches are segments of."""
+        super().__init__(networks, share)
+        shape = (len(ids), self._vocabulary_size)
+        self._predicted = torch.zeros(shape, dtype=torch.float16, device=self._device)
+        """Row i is the prediction of character i."""
+        streams = Streams.of(len(ids), _STREAMS)
+        for network in self.networks:
+            for piece in each_piece(network, ids, streams):
+                places = torch.from_numpy(piece.places).to(self._device)
+                share_of_mean = piece.logits.softmax(dim=1) / len(networks)
+                self._predicted[places] += share_of_mean.half()
+        self.networks, self.states = [], []  # they have read all that they will
+
+    @staticmethod
+    def is_possible(networks: Sequence[LanguageModel], ids: Ids) -> bool:
+        """Return whether the predictions fit in memory, and each character stays at its place.
+
+        Records have a new order in each epoch, and so other characters before them.
+        """
+        size = len(ids) * networks[0].vocabulary_size * torch.float16.itemsize
+        return size <= _PREPARED_BYTES and networks[0].boundary is None
+
+    def _predictions(self, batch: Batch) -> Float[Tensor, "time batch vocabulary"]:
+        assert batch.starts is not None, "the batch is from the text"
+        steps = torch.arange(1, len(batch.targets) + 1).unsqueeze(1)
+        places = torch.from_numpy(batch.starts) + steps
+        return self._predicted[places.to(self._device)].float()
 
 
 def read_teacher(
-    config: TrainingConfig, vocabulary: Vocabulary, device: torch.device, precision: Precision
+    config: TrainingConfig,
+    vocabulary: Vocabulary,
+    ids: Ids,
+    device: torch.device,
+    precision: Precision,
 ) -> tuple[Teacher | None, tuple[Record, ...]]:
     """Return the teacher that `training.teachers` names, and records of its training texts.
 
-    Raises `ConfigError` for networks with a different vocabulary.
+    `ids` are the text that the student reads. Raises `ConfigError` for networks with a different
+    vocabulary.
     """
     networks: list[LanguageModel] = []
     records: tuple[Record, ...] = ()
@@ -74,4 +128,9 @@ def read_teacher(
         records = merge(records, inherit(checkpoint.provenance, "teacher"))
     for network in networks:
         network.precision = precision
-    return Teacher(networks, config.teacher_share) if networks else None, records
+    if not networks:
+        return None, records
+    share = config.teacher_share
+    if PreparedTeacher.is_possible(networks, ids):
+        return PreparedTeacher(networks, share, ids), records
+    return Teacher(networks, share), records

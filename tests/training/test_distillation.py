@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from charlm.corpus.batches import make_batches
 from charlm.models.ensemble import Ensemble
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import RunFolder
-from charlm.training.distillation import Teacher
+from charlm.training import distillation
+from charlm.training.distillation import PreparedTeacher, Teacher
 from charlm.training.events import Event, Stepped
 from charlm.training.trainer import Trainer
 
@@ -59,6 +61,43 @@ def test_teachers_carry_their_state() -> None:
     assert not torch.allclose(restarted, expected)
 
 
+@pytest.mark.parametrize("sampling", ["sequential", "random"])
+def test_prepared_teachers_predict_the_same(sampling: Literal["sequential", "random"]) -> None:
+    """Teachers that have read the whole text predict each character of a batch from its context."""
+    ids = np.random.default_rng(0).integers(SIZE, size=400)
+    networks, share = [network(1), network(2)], 0.7
+    with torch.no_grad():
+        predicted = torch.stack(
+            [
+                net(torch.from_numpy(ids).unsqueeze(1), net.initial_state(1))[0].softmax(2)
+                for net in networks
+            ]
+        ).mean(0)[:, 0]
+    prepared = PreparedTeacher(networks, share, ids)
+    config = BatchesConfig(batch_size=4, sequence_length=10, sampling=sampling)
+    batches = make_batches(ids, config, seed=0)
+    for _ in range(25):  # two epochs and more
+        batch = next(batches)
+        assert batch.starts is not None
+        places = torch.from_numpy(batch.starts) + torch.arange(len(batch.inputs)).unsqueeze(1)
+        assert torch.equal(torch.from_numpy(ids)[places], batch.inputs)
+        text = torch.nn.functional.one_hot(batch.targets, SIZE)
+        expected = (1 - share) * text + share * predicted[places]
+        torch.testing.assert_close(prepared.targets(batch), expected, atol=1e-4, rtol=1e-3)
+
+
+def test_records_have_no_prepared_teachers() -> None:
+    """Their order changes, and so does what is before a character."""
+    batches = make_batches(np.array([0, 1, 2] * 20), BatchesConfig(batch_size=4), 0, boundary=0)
+    assert next(batches).starts is None
+    net = network(1)
+    assert PreparedTeacher.is_possible([net], np.zeros(9, int))
+    net.boundary = 0
+    assert not PreparedTeacher.is_possible([net], np.zeros(9, int))
+    net.boundary = None
+    assert not PreparedTeacher.is_possible([net], np.zeros(1, int).repeat(2**29 // SIZE // 2 + 1))
+
+
 def test_share_of_zero_changes_nothing() -> None:
     losses = []
     for teacher in (None, Teacher([network(7)], 0.0)):
@@ -91,9 +130,18 @@ def test_student_approaches_its_teacher() -> None:
     assert distances[1] < 0.2 * distances[0]
 
 
-@pytest.mark.parametrize("sampling", ["sequential", "random"])
-def test_resumed_student_equals(text_file: Path, tmp_path: Path, sampling: str) -> None:
-    """A student that crashes and is resumed equals the uninterrupted one."""
+@pytest.mark.parametrize(
+    ("sampling", "prepares"), [("sequential", True), ("random", True), ("sequential", False)]
+)
+def test_resumed_student_equals(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampling: str, prepares: bool
+) -> None:
+    """A student that crashes and is resumed equals the uninterrupted one.
+
+    The teachers read the whole text before training, or each batch of a long text.
+    """
+    if not prepares:
+        monkeypatch.setattr(distillation, "_PREPARED_BYTES", 0)
     teacher = train(text_file, tmp_path, "--name", "teacher")
     settings = [
         *SMALL_SETTINGS,
@@ -119,8 +167,10 @@ def test_resumed_student_equals(text_file: Path, tmp_path: Path, sampling: str) 
             charlm.resume(tmp_path / name)
     whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
     assert_same_weights(broken.last, whole.last)
-    state = read_checkpoint(whole.last).training_tensors["teacher-0.0.0"]
-    assert torch.equal(read_checkpoint(broken.last).training_tensors["teacher-0.0.0"], state)
+    states = [read_checkpoint(run.last).training_tensors for run in (whole, broken)]
+    assert ("teacher-0.0.0" in states[0]) is not prepares
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_ensemble_trains_a_student(text_file: Path, tmp_path: Path) -> None:
