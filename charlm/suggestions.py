@@ -24,6 +24,27 @@ def did_you_mean(
     return _question([start + one for one in _similar(name, known, least_similarity)[:most]])
 
 
+def did_you_mean_key(name: str, known: Iterable[str], start: str = "") -> str:
+    """Suggest the most similar of names of several words, or those with similar words in them."""
+    known = list(known)
+    near = did_you_mean(name, known, 1, least_similarity=0.5, start=start)
+    return near or _question([start + one for one in with_similar_words(name, known)[:3]])
+
+
+def with_similar_words(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known names some words of which are similar to a name, the most similar first.
+
+    So `hiden` finds hidden_size. Words end at an underscore.
+    """
+    number = name.count("_") + 1
+    found: dict[str, float] = {}
+    for other in known:
+        words = other.split("_")
+        runs = ["_".join(words[first : first + number]) for first in range(len(words))]
+        found[other] = max(_similarity(name, run, _SHORT_NAME_SIMILARITY) for run in runs)
+    return sorted((other for other in found if found[other]), key=lambda other: -found[other])
+
+
 def did_you_mean_path(path: Path, beside: Sequence[Path] = (), endings: Sequence[str] = ()) -> str:
     """Suggest existing paths similar to a missing one as a question; "" if there are none.
 

@@ -7,7 +7,7 @@ from itertools import takewhile
 from typing import Any
 
 from charlm.cli.setting_options import SETTING_OPTIONS
-from charlm.suggestions import did_you_mean
+from charlm.suggestions import did_you_mean, with_similar_words
 
 _MOST_NAMED = 3
 """Number of options or keys that an error names, at most."""
@@ -88,7 +88,10 @@ def _settings_like(option: str, value: str, known: Sequence[str]) -> list[str]:
 
 
 def similar_names(option: str, names: Iterable[str]) -> list[str]:
-    """Return what an option may be: equal, of another program, a beginning, initials, similar."""
+    """Return what an option may be: equal, of another program, a beginning, initials, similar.
+
+    At last those with a word that is similar.
+    """
     wanted = _plain(option)
     plain: dict[str, list[str]] = {}
     for name in names:
@@ -99,6 +102,7 @@ def similar_names(option: str, names: Iterable[str]) -> list[str]:
         lambda name: len(wanted) > 1 and name.startswith(wanted),
         lambda name: len(wanted) > 1 and "".join(word[:1] for word in name.split("_")) == wanted,
         lambda name: name in get_close_matches(wanted, [*plain], _MOST_NAMED, 0.7),
+        lambda name: bool(with_similar_words(wanted, [name])),
     ):
         if found := [one for name, written in plain.items() if fits(name) for one in written]:
             return found

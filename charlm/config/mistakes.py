@@ -7,7 +7,7 @@ from pydantic_core import ErrorDetails
 
 from charlm.config.expectations import expectation
 from charlm.config.schema import Config
-from charlm.suggestions import did_you_mean
+from charlm.suggestions import did_you_mean_key
 
 _MAX_MISTAKES = 40
 """Largest number of mistakes in one message."""
@@ -28,7 +28,7 @@ def _describe(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         known = _known_keys(error["loc"][:-1])
         section = "".join(f"{key}." for key in error["loc"][:-1])
-        near = did_you_mean(str(error["loc"][-1]), known, 1, least_similarity=0.5, start=section)
+        near = did_you_mean_key(str(error["loc"][-1]), known, start=section)
         hint = near or f"the keys are {', '.join(known)}"
         return f"{name} is not a key; {hint}"
     message = expectation(error)

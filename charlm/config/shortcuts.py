@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import TypedDict
 
 from charlm.errors import ConfigError
-from charlm.suggestions import did_you_mean
+from charlm.suggestions import did_you_mean_key
 
 
 class Shortcuts(TypedDict, total=False):
@@ -60,7 +60,9 @@ def with_shortcuts(settings: Iterable[str], shortcuts: Shortcuts) -> list[str]:
     values = {name: value for name, value in shortcuts.items() if value is not None}
     for name in values:
         if name not in KEYS:
-            remedy = did_you_mean(name, KEYS) or "give other keys in settings=['section.key=value']"
+            remedy = (
+                did_you_mean_key(name, KEYS) or "give other keys in settings=['section.key=value']"
+            )
             raise ConfigError(f"{name}= is no short name of a key; {remedy}")
         if KEYS[name] in keys:
             raise ConfigError(

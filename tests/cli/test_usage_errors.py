@@ -52,6 +52,7 @@ def test_errors_name_what_was_typed(arguments: str, words: list[str]) -> None:
     ("arguments", "remedy"),
     [
         ("train --hidden 64", "use --hidden-size 64 or --set model.hidden_size=64"),
+        ("train --hiden 64", "use --hidden-size 64 or --set model.hidden_size=64"),
         ("generate run 'The rain'", "use --prefix 'The rain'"),
         ("generate 'The rain'", "use --prefix 'The rain'"),
         ("generate --set generation.top_k=5", "use --top-k 5"),

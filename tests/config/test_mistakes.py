@@ -9,6 +9,7 @@ from support.configs import KEYS, SECTIONS, load_text, value_of
 
 from charlm.config.load import load_config, make_config, override
 from charlm.config.schema import Config
+from charlm.config.shortcuts import with_shortcuts
 from charlm.errors import ConfigError
 
 
@@ -51,6 +52,30 @@ def test_misspelt_key_gets_a_suggestion(name: str) -> None:
     misspelt = key[:-2] + key[-1]
     with pytest.raises(ConfigError, match=rf"{section}\.{misspelt} is not a key; .*\b{key}\b"):
         make_config({section: {misspelt: 1}}, "a test")
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "key"),
+    [
+        ("model.hiden", "model.hidden_size"),
+        ("model.hidden", "model.hidden_size"),
+        ("model.layer", "model.num_layers"),
+        ("model.embeding", "model.embedding_size"),
+        ("training.gradient", "training.max_gradient_norm"),
+        ("batches.sequense", "batches.sequence_length"),
+    ],
+)
+def test_a_misspelt_word_names_the_key(misspelt: str, key: str) -> None:
+    """A word of a key, also with a letter missing."""
+    section, _, name = misspelt.partition(".")
+    with pytest.raises(ConfigError) as caught:
+        make_config({section: {name: 1}}, "a test")
+    assert str(caught.value).endswith(f"{misspelt} is not a key; did you mean {key}?")
+
+
+def test_a_misspelt_word_names_the_short_name() -> None:
+    with pytest.raises(ConfigError, match=r"hiden= is no short .* did you mean hidden_size\?"):
+        with_shortcuts([], {"hiden": 3})  # type: ignore[typeddict-unknown-key]
 
 
 @pytest.mark.parametrize("section", SECTIONS)
