@@ -26,6 +26,10 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "count": (_INT64, (_POINTER, _POINTER, _INT64)),
     "mix": (_INT64, (_POINTER, _POINTER)),
     "read_integers": (None, (_POINTER, _POINTER, _INT64, _POINTER, _POINTER, _POINTER)),
+    "decode_integers": (
+        _INT64,
+        (*[_POINTER] * 3, _INT64, _POINTER, _INT64, _POINTER),
+    ),
 }
 """Types of the result and of the arguments, by the name without `charlm_`."""
 _LAST = f"charlm_{list(FUNCTIONS)[-1]}"

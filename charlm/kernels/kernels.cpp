@@ -2,7 +2,7 @@
 
 #include "cross_entropy.hpp"
 #include "generation.hpp"
-#include "integers.hpp"
+#include "range_decoder.hpp"
 #include "transposed_products.hpp"
 
 extern "C" {
@@ -125,5 +125,12 @@ int64_t charlm_mix(void* ngrams, const Mixture* pass) {
 void charlm_read_integers(const IntegerNetwork* network, const int64_t* symbols, int64_t count,
                           int64_t* begins, int64_t* sizes, int64_t* frequencies) {
   read_intervals(*network, symbols, count, begins, sizes, frequencies);
+}
+
+// Returns the number of decoded symbols, which is less than `count` for damaged data.
+int64_t charlm_decode_integers(const IntegerNetwork* network, RangeDecoder* decoder,
+                               const uint32_t* alphabet, int64_t unknown, uint32_t* decoded,
+                               int64_t count, int64_t* frequencies) {
+  return decode_symbols(*network, *decoder, alphabet, unknown, decoded, count, frequencies);
 }
 }

@@ -5,11 +5,13 @@ import ctypes
 import numpy as np
 from jaxtyping import Integer
 
+from charlm.corpus.vocabulary import Symbols
 from charlm.kernels.compiler import library
 from charlm.kernels.functions import declared
 from charlm.portable.frequencies import LOG2_E, Frequencies, uniform_frequencies
 from charlm.portable.network import IntegerLayer, IntegerNetwork, IntegerOpening
-from charlm.portable.steps import Intervals, NumpySteps, Steps
+from charlm.portable.range_coder import NoCharacterError, RangeDecoder
+from charlm.portable.steps import Alphabet, Intervals, NumpySteps, Steps
 from charlm.portable.tables import power_table, sigmoid_table, tanh_table
 
 _CELLS = {"rnn": 0, "relu": 1, "gru": 2, "lstm": 3, "mogrifier": 3}
@@ -35,7 +37,7 @@ class CompiledSteps(Steps):
     def __init__(
         self, network: IntegerNetwork, kernels: ctypes.CDLL, sharpness: int = LOG2_E
     ) -> None:
-        self._run = declared(kernels).charlm_read_integers
+        self._kernels = declared(kernels)
         self._arrays: list[np.ndarray] = []
         """All arrays whose addresses the kernels have."""
         size = network.hidden_size
@@ -75,15 +77,40 @@ class CompiledSteps(Steps):
         if ids.size and not 0 <= ids.min() <= ids.max() < self._size:
             raise ValueError(f"ids from 0 to {self._size - 1} were expected")
         begins, sizes = np.empty_like(ids), np.empty_like(ids)
-        # A copy, because the caller may keep the frequencies that it got.
-        self._frequencies = self._frequencies.copy()
-        frequencies = ctypes.c_void_p(self._frequencies.ctypes.data)
+        frequencies = self._own_frequencies()
         for begin in range(0, len(ids), _PIECE_SYMBOLS):
             arrays = [array[begin : begin + _PIECE_SYMBOLS] for array in (ids, begins, sizes)]
             first, *intervals = (ctypes.c_void_p(array.ctypes.data) for array in arrays)
             length = ctypes.c_int64(len(arrays[0]))
-            self._run(ctypes.byref(self._network), first, length, *intervals, frequencies)
+            self._kernels.charlm_read_integers(
+                ctypes.byref(self._network), first, length, *intervals, frequencies
+            )
         return begins, sizes
+
+    def decode(
+        self, data: bytes, count: int, alphabet: Alphabet, unknown_id: int | None
+    ) -> Symbols:
+        if len(alphabet) != self._size:
+            raise ValueError(f"an alphabet of {self._size} ids was expected")
+        start, frequencies = RangeDecoder(data), self._own_frequencies()
+        decoder = _Decoder(data, len(data), start.place, start.code, start.range)
+        alphabet = np.ascontiguousarray(alphabet, np.uint32)
+        unknown = -1 if unknown_id is None else unknown_id
+        decoded = np.empty(count, np.uint32)
+        for begin in range(0, count, _PIECE_SYMBOLS):
+            piece = decoded[begin : begin + _PIECE_SYMBOLS]
+            found = self._kernels.charlm_decode_integers(
+                *(ctypes.byref(self._network), ctypes.byref(decoder)),
+                *(alphabet.ctypes.data, unknown, piece.ctypes.data, len(piece), frequencies),
+            )
+            if found < len(piece):
+                raise NoCharacterError
+        return decoded
+
+    def _own_frequencies(self) -> ctypes.c_void_p:
+        """Return the address of the frequencies, in a copy: a caller may keep those that it got."""
+        self._frequencies = self._frequencies.copy()
+        return ctypes.c_void_p(self._frequencies.ctypes.data)
 
     def _layer(self, layer: IntegerLayer, hidden: np.ndarray, memory: np.ndarray) -> "_Layer":
         inputs, gate = layer.inputs, layer.gate
@@ -112,6 +139,16 @@ class _Layer(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("W_hh", "W_xh", "W_xg", "b_h", "b_g")),
         *((name, ctypes.c_int64) for name in ("sum_bits", "gate_bits")),
         *((name, ctypes.c_void_p) for name in ("hidden", "memory")),
+    )
+
+
+class _Decoder(ctypes.Structure):
+    """`RangeDecoder` in range_decoder.hpp."""
+
+    _fields_ = (
+        ("data", ctypes.c_char_p),
+        *((name, ctypes.c_int64) for name in ("size", "place")),
+        *((name, ctypes.c_uint64) for name in ("code", "range")),
     )
 
 

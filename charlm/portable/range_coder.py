@@ -4,12 +4,23 @@ G. N. N. Martin, "Range encoding: an algorithm for removing redundancy from a di
 1979. The range has 48 bits, and all numbers stay below 2^53, so that doubles compute the same.
 """
 
+from charlm.corpus.vocabulary import NUM_CODE_POINTS
+from charlm.files.untrusted import InvalidDataError
 from charlm.portable.frequencies import TOTAL_BITS
 
 _RANGE_BITS = 48
 _FULL = (1 << _RANGE_BITS) - 1
 _SMALL = 1 << _RANGE_BITS - 8
 NUM_END_BYTES = _RANGE_BITS // 8
+_DIGIT_BITS, _NUM_DIGITS = 7, 3
+_DIGIT_SIZE = 1 << TOTAL_BITS - _DIGIT_BITS
+
+
+class NoCharacterError(InvalidDataError):
+    """A decoded code point is above those of Unicode."""
+
+    def __init__(self) -> None:
+        super().__init__("it contains no Unicode character")
 
 
 class RangeEncoder:
@@ -27,6 +38,12 @@ class RangeEncoder:
         while self._range < _SMALL:
             self._shift()
             self._range <<= 8
+
+    def encode_code_point(self, point: int) -> None:
+        """Write a code point as three digits of base 128, all equally frequent."""
+        for digit in range(_NUM_DIGITS - 1, -1, -1):
+            value = point >> digit * _DIGIT_BITS & (1 << _DIGIT_BITS) - 1
+            self.encode(value * _DIGIT_SIZE, _DIGIT_SIZE)
 
     def finish(self) -> bytes:
         """Return all bytes; the encoder cannot be used any more."""
@@ -48,24 +65,38 @@ class RangeEncoder:
 
 
 class RangeDecoder:
-    """Decode what a `RangeEncoder` wrote; bytes after the end count as zeros."""
+    """Decode what a `RangeEncoder` wrote; bytes after the end count as zeros.
+
+    `RangeDecoder` in range_decoder.hpp begins with these attributes and computes the same.
+    """
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._place = data, NUM_END_BYTES
-        self._code = int.from_bytes(data[:NUM_END_BYTES].ljust(NUM_END_BYTES, b"\0"))
-        self._range = _FULL
+        self.data, self.place = data, NUM_END_BYTES
+        self.code = int.from_bytes(data[:NUM_END_BYTES].ljust(NUM_END_BYTES, b"\0"))
+        self.range = _FULL
 
     def target(self) -> int:
         """Return a number in the interval of the next symbol."""
-        return min(self._code // (self._range >> TOTAL_BITS), (1 << TOTAL_BITS) - 1)
+        return min(self.code // (self.range >> TOTAL_BITS), (1 << TOTAL_BITS) - 1)
 
     def decode(self, begin: int, size: int) -> None:
         """Remove a decoded symbol, given its interval."""
-        step = self._range >> TOTAL_BITS
-        self._code -= step * begin
-        self._range = step * size
-        while self._range < _SMALL:
-            byte = self._data[self._place] if self._place < len(self._data) else 0
-            self._code = (self._code << 8 | byte) & _FULL
-            self._place += 1
-            self._range <<= 8
+        step = self.range >> TOTAL_BITS
+        self.code -= step * begin
+        self.range = step * size
+        while self.range < _SMALL:
+            byte = self.data[self.place] if self.place < len(self.data) else 0
+            self.code = (self.code << 8 | byte) & _FULL
+            self.place += 1
+            self.range <<= 8
+
+    def code_point(self) -> int:
+        """Remove and return a code point; raises `NoCharacterError` if Unicode has no such."""
+        point = 0
+        for _ in range(_NUM_DIGITS):
+            digit = self.target() // _DIGIT_SIZE
+            self.decode(digit * _DIGIT_SIZE, _DIGIT_SIZE)
+            point = point << _DIGIT_BITS | digit
+        if point >= NUM_CODE_POINTS:
+            raise NoCharacterError
+        return point

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float64, Int64, Integer
 
+from charlm.corpus.vocabulary import Symbols
 from charlm.portable.frequencies import (
     LOG2_E,
     Frequencies,
@@ -22,6 +23,7 @@ from charlm.portable.network import (
     IntegerOpening,
     shifted,
 )
+from charlm.portable.range_coder import RangeDecoder
 from charlm.portable.tables import HALF, STEP_BITS, VALUE_BITS, Table, sigmoid_table, tanh_table
 
 Units = Int64[np.ndarray, " units"]
@@ -32,6 +34,8 @@ _ONE = 1 << VALUE_BITS
 
 Intervals = tuple[Int64[np.ndarray, " length"], Int64[np.ndarray, " length"]]
 """Begin and size of each symbol's interval among 2^24, as predicted before the symbol."""
+Alphabet = Integer[np.ndarray, " vocabulary"]
+"""The symbol of each id."""
 
 
 class Steps(ABC):
@@ -49,6 +53,16 @@ class Steps(ABC):
     @abstractmethod
     def read(self, symbols: Integer[np.ndarray, " length"]) -> Intervals:
         """Advance the state by symbols; return the interval that each had."""
+
+    @abstractmethod
+    def decode(
+        self, data: bytes, count: int, alphabet: Alphabet, unknown_id: int | None
+    ) -> Symbols:
+        """Return the next symbols that a range coder wrote, and advance the state by them.
+
+        A code point follows `unknown_id`. Raises `NoCharacterError` for one that Unicode does not
+        have; then the state is undefined.
+        """
 
 
 class NumpySteps(Steps):
@@ -76,6 +90,19 @@ class NumpySteps(Steps):
             sizes[place] = self._frequencies[symbol]
             self._read_symbol(symbol)
         return begins, sizes
+
+    def decode(
+        self, data: bytes, count: int, alphabet: Alphabet, unknown_id: int | None
+    ) -> Symbols:
+        decoder, decoded = RangeDecoder(data), np.empty(count, np.uint32)
+        for place in range(count):
+            ends = np.cumsum(self._frequencies)
+            symbol = int(ends.searchsorted(decoder.target(), "right"))
+            size = int(self._frequencies[symbol])
+            decoder.decode(int(ends[symbol]) - size, size)
+            decoded[place] = decoder.code_point() if symbol == unknown_id else alphabet[symbol]
+            self._read_symbol(symbol)
+        return decoded
 
     def _read_symbol(self, symbol: int) -> None:
         network = self._network

@@ -1,11 +1,21 @@
 """Hostile inputs as hypothesis draws them: names, trees, YAML, and damage to what is whole."""
 
+import io
 from typing import Any
 
 import torch
 from hypothesis import strategies as st
 
 from charlm.config.schema import Config
+from charlm.portable.compressed_file import (
+    CODED,
+    CODED_WINDOWS,
+    STORED,
+    Block,
+    read_block,
+    read_header,
+    write_block,
+)
 
 characters = st.characters(exclude_categories=())  # surrogates and controls, too
 any_text = st.text(characters, max_size=60)
@@ -74,6 +84,20 @@ def damages(draw: st.DrawFn, whole: bytes) -> bytes:
                 st.binary(max_size=9) | st.sampled_from([b"-1", b"9" * 30, b"[]"])
             )
     return bytes(data)
+
+
+def forged_block(data: st.DataObject, whole: bytes) -> bytes:
+    """Damage the block of a compressed file, and give it the right checksum."""
+    source, target = io.BytesIO(whole), io.BytesIO()
+    read_header(source)
+    target.write(whole[: source.tell()])
+    block = read_block(source)
+    assert block is not None
+    count = data.draw(st.just(block.num_symbols) | st.integers(1, 5000))
+    kind = data.draw(st.sampled_from([block.kind, CODED, CODED_WINDOWS, STORED]))
+    content = data.draw(damages(block.data) | st.binary(max_size=50))
+    write_block(target, Block(count, kind, content))
+    return target.getvalue() + source.read()
 
 
 def change(data: st.DataObject, about: dict[str, Any]) -> None:

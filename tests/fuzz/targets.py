@@ -23,6 +23,7 @@ from inputs import (
     damages,
     digests,
     forge,
+    forged_block,
     names,
     settings_given,
     trees,
@@ -217,12 +218,15 @@ class Targets:
         assert worked == (damaged == self.bytes)
 
     def try_compressed(self, data: st.DataObject) -> None:
-        """A damaged file, with its model or without, is refused; nothing hangs."""
+        """A damaged file, or a forged block, is refused; nothing hangs."""
         network = random_network("gru")
         whole = io.BytesIO()
         with_model = data.draw(st.booleans())
         list(compress(io.BytesIO(TEXT.encode()), whole, network, with_model=with_model))
-        damaged = data.draw(damages(whole.getvalue()))
+        if data.draw(st.booleans()):
+            damaged = forged_block(data, whole.getvalue())
+        else:
+            damaged = data.draw(damages(whole.getvalue()))
         source, target = io.BytesIO(damaged), io.BytesIO()
         worked = lawful(lambda: list(decompress(source, target, lambda _: network)))
         assert worked == (damaged == whole.getvalue())

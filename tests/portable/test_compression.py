@@ -71,10 +71,9 @@ def test_every_file_comes_back(network: IntegerNetwork, data: bytes) -> None:
     assert decompressed(compressed(data, network), network) == data
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_another_path_decompresses(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_path_decompresses(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one implementation compressed, the other decompresses, with the model from the file."""
-    network = random_network(shape, seed=5)
+    network = random_network("gru", seed=5)
     data = "the rain had stopped, 你 and é\n".encode() * 4
     with_kernels = compressed(data, network, with_model=True)
     monkeypatch.setattr(compression, "steps_of", NumpySteps)

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,12 +22,15 @@ from support.integer_networks import (
 )
 from support.properties import examples
 
+from charlm.corpus.vocabulary import NUM_CODE_POINTS, Vocabulary
 from charlm.errors import CharlmError
 from charlm.kernels.compiler import library
+from charlm.portable import compiled_steps, symbols
 from charlm.portable.compiled_steps import CompiledSteps, steps_of
 from charlm.portable.frequencies import TOTAL, TOTAL_BITS, frequencies_of, uniform_frequencies
 from charlm.portable.network import IntegerOpening
-from charlm.portable.steps import NumpySteps
+from charlm.portable.range_coder import NoCharacterError
+from charlm.portable.steps import NumpySteps, Steps
 from charlm.portable.sums import check_network
 
 
@@ -43,6 +48,38 @@ def test_kernels_and_numpy_agree(shape: str) -> None:
             for left, right in zip(compiled.read(ids), plain.read(ids), strict=True):
                 np.testing.assert_array_equal(left, right)
             np.testing.assert_array_equal(compiled.frequencies, plain.frequencies)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_kernels_and_numpy_decode_alike(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any bytes are the same symbols for both, or no characters; a call may end anywhere."""
+    kernels, found = library(), Counter[bool]()
+    if kernels is None:
+        pytest.skip("no compiled kernels")
+    monkeypatch.setattr(compiled_steps, "_PIECE_SYMBOLS", 7)
+    for seed in range(4):
+        vocabulary = Vocabulary.of_bytes() if seed == 3 else VOCABULARY
+        network = random_network(shape, vocabulary, seed, scale=(1.0, 30.0)[seed % 2])
+        ids = random_ids(vocabulary, 40, seed)
+        points = np.random.default_rng(seed).integers(0, NUM_CODE_POINTS, 40)
+        whole = symbols.encode(NumpySteps(network), vocabulary, points, ids)
+        noise = np.random.default_rng(seed).bytes(30)
+        for data in (whole, whole[:-9], noise, whole[:9] + noise, b"", b"\xff" * 30):
+            compiled, plain = CompiledSteps(network, kernels), NumpySteps(network)
+            left, right = (decoded(steps, vocabulary, data) for steps in (compiled, plain))
+            assert left == right
+            found[left is None] += 1
+            if left is not None:
+                np.testing.assert_array_equal(compiled.frequencies, plain.frequencies)
+    assert found[True] and found[False]
+
+
+def decoded(steps: Steps, vocabulary: Vocabulary, data: bytes) -> Any:
+    """Return a list of 40 symbols, or None if one is no character."""
+    try:
+        return symbols.decode(steps, vocabulary, data, 40).tolist()
+    except NoCharacterError:
+        return None
 
 
 @pytest.mark.parametrize("shape", SHAPES)
