@@ -119,9 +119,12 @@ inline void share_out_frequencies(const IntegerNetwork& network, int64_t* freque
     frequencies[symbol] = network.power[fraction] >> std::min(exponent >> EXPONENT_BITS, MAX_SHIFT);
     total += frequencies[symbol];
   }
-  const int64_t shared = rest - size;
+  // Doubles divide many at once, and exactly: a quotient whose dividend and divisor sum to less than
+  // 2^53 is not rounded up to an integer.
+  const double shared = static_cast<double>(rest - size), divisor = static_cast<double>(total);
   for (int64_t symbol = 0; symbol < size; ++symbol) {
-    frequencies[symbol] = 1 + frequencies[symbol] * shared / total;
+    const double dividend = static_cast<double>(frequencies[symbol]) * shared;
+    frequencies[symbol] = 1 + static_cast<int64_t>(dividend / divisor);
     rest -= frequencies[symbol];
   }
   frequencies[likeliest] += rest;
