@@ -8,6 +8,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -33,7 +34,9 @@ from hypothesis import settings  # noqa: E402
 from support.texts import CACHED_TEXT, TEXT  # noqa: E402
 from typer.main import get_command  # noqa: E402
 
+from charlm.files.atomic import write_whole  # noqa: E402
 from charlm.kernels import compiler  # noqa: E402
+from charlm.kernels.store import KernelStore  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -51,8 +54,30 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(folder))
     os.environ |= {"CHARLM_CACHE": str(folder / "cache"), "CHARLM_TESTS": str(folder)}
     (folder / "cache").mkdir()
+    _keep_kernels(config)
     if config.getoption("numprocesses", None):  # the compiler runs while workers import torch
         Thread(target=_build_kernels, daemon=True).start()
+
+
+def _keep_kernels(config: pytest.Config) -> None:
+    """Start with the kernels that the last run of the tests built, and keep those of this run.
+
+    To compile them takes longer than the slowest test.
+    """
+    if (cache := getattr(config, "cache", None)) is None:  # `-p no:cacheprovider`
+        return
+    store = KernelStore(compiler.kernels_version())
+    kept = cache.mkdir("kernels") / compiler.kernels_version()
+    with suppress(FileNotFoundError):
+        store.keep(kept.read_bytes())
+
+    def keep() -> None:
+        if not kept.exists() and (library := store.read()) is not None:
+            for older in kept.parent.iterdir():
+                older.unlink(missing_ok=True)
+            write_whole(kept, library)
+
+    config.add_cleanup(keep)
 
 
 def pytest_markeval_namespace() -> dict[str, object]:
