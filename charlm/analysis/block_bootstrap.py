@@ -161,7 +161,8 @@ class Resampling:
         if self.block_length * _FEWEST_BLOCKS > self.size:
             return (
                 "too short for an interval: its losses rise and fall over passages longer than a "
-                "sixth of it; score a longer text"
+                "sixth of it; score a longer text with --text, try the other held-out split with "
+                "--split, or hold out more in training, such as --set corpus.split=0.8"
             )
         return ""
 

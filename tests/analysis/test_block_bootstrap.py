@@ -1,5 +1,7 @@
 """The block bootstrap: its intervals cover the mean of correlated series 19 times of 20."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from charlm.analysis.block_bootstrap import (
     interval_of_mean,
     safe_block_length,
 )
+from charlm.config.load import load_config
 
 
 def correlated(size: int, correlation: float, number: int, seed: int = 0) -> np.ndarray:
@@ -119,6 +122,9 @@ def test_blocks_are_an_eighth_or_longer(size: int) -> None:
         interval, blocks = interval_of_mean(noise + change)
         assert interval is None
         assert "longer than a sixth" in blocks.lack
+        assert all(f" {option}" in blocks.lack for option in ("--text", "--split"))
+        (setting,) = re.findall(r"--set (\S+)", blocks.lack)
+        assert min(load_config("quickstart", [setting]).corpus.split[1:]) > 0.05  # the default
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 99])
