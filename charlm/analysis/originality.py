@@ -5,55 +5,33 @@ training split in the same way.
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any, Unpack
 
 import numpy as np
 
-from charlm.analysis.copying import Matches, Span, covered, longest_matches, longest_spans
+from charlm.analysis.copying import Matches, covered, longest_matches, longest_spans
 from charlm.analysis.copying_verdict import SPAN_LENGTHS, Copying, verdict_of
+from charlm.analysis.span_places import MOST_SPANS, CopiedSpan, described, ids_of, starts_of
 from charlm.config.sections.generation import GenerationSettings
 from charlm.config.settings import TextPaths
 from charlm.corpus.builder import encode_files
 from charlm.corpus.corpus import Corpus
+from charlm.corpus.file_starts import FileStart
 from charlm.corpus.provenance import LEARNT, name_of
-from charlm.corpus.vocabulary import Ids, Vocabulary
+from charlm.corpus.vocabulary import Ids
 from charlm.errors import CorpusError, memory_errors
 from charlm.formatting import count, html_table, shorten
 from charlm.prediction.generation import generate_bytes
 from charlm.prediction.predictor import Predictor
 from charlm.prediction.scored_text import held_out_split
-from charlm.runs.training_text import listed, searched_corpus
+from charlm.runs.training_text import listed, searched_corpus, with_paths
 
 GENERATED_CHARACTERS = 20_000
 """Number of characters that are generated if there is no text to compare."""
 _MOST_HELD_OUT_CHARACTERS = 1_000_000
-_MOST_SPANS = 10
-
-
-@dataclass(frozen=True)
-class CopiedSpan:
-    """A span of a text that stands verbatim in the training split."""
-
-    text: str
-    length: int
-    character: int
-    """Its first character in the text, from 1 on."""
-    training_line: int | None
-    """Line of the training text where it begins, from 1 on, counted through all of its files.
-
-    None for a text without lines, and for records, of which a split takes some here and there.
-    """
-
-    def to_json(self) -> dict[str, Any]:
-        """Return its entries in the output of `--json`."""
-        return {
-            "text": self.text,
-            "length": self.length,
-            "character": self.character,
-            "training_line": self.training_line,
-        }
 
 
 @dataclass(frozen=True, repr=False)
@@ -125,11 +103,12 @@ def originality(
         length = settings.get("length") or GENERATED_CHARACTERS
         chosen: GenerationSettings = {**settings, "length": length}
         pieces = generate_bytes(predictor, seed=seed, **chosen)
-        ids, name = _ids_of(b"".join(pieces), predictor.vocabulary), "generated text"
+        ids, name = ids_of(b"".join(pieces), predictor.vocabulary), "generated text"
         defaults = predictor.config.generation.model_dump(exclude={"prefix"})
         given = {key: value for key, value in chosen.items() if value is not None}
         generation = {"seed": seed, **defaults, **given}
-    result = compare(corpus, ids, name)
+    moved = with_paths(predictor.checkpoint, listed(training_text)) or predictor.checkpoint
+    result = compare(corpus, ids, name, starts_of(corpus, moved.config.corpus))
     others = [
         record.name
         for record in predictor.checkpoint.provenance
@@ -138,8 +117,11 @@ def originality(
     return replace(result, generation=generation, unsearched=tuple(dict.fromkeys(others)))
 
 
-def compare(corpus: Corpus, ids: Ids, name: str) -> Originality:
-    """Compare ids, and the held-out split, with the training split of a corpus."""
+def compare(corpus: Corpus, ids: Ids, name: str, starts: Sequence[FileStart] = ()) -> Originality:
+    """Compare ids, and the held-out split, with the training split of a corpus.
+
+    `starts` are those of the files of the training text.
+    """
     vocabulary, training = corpus.vocabulary, corpus.splits["train"].ids
     held_out_name = held_out_split(corpus)
     held_out = corpus.splits[held_out_name].ids if held_out_name is not None else training[:0]
@@ -154,7 +136,7 @@ def compare(corpus: Corpus, ids: Ids, name: str) -> Originality:
         _copying(f"{held_out_name} split", found.lengths[len(ids) + 1 :])
         if held_out_name
         else None,
-        _described(corpus, ids, longest_spans(first, 2 * _MOST_SPANS)),
+        described(corpus, ids, longest_spans(first, 2 * MOST_SPANS), starts),
         {},
     )
 
@@ -165,28 +147,3 @@ def _copying(name: str, lengths: np.ndarray) -> Copying:
         for least in SPAN_LENGTHS
     }
     return Copying(name, len(lengths), int(lengths.max(initial=0)), shares)
-
-
-def _described(corpus: Corpus, ids: Ids, spans: list[Span]) -> tuple[CopiedSpan, ...]:
-    """Return the longest spans, each text once."""
-    vocabulary, training = corpus.vocabulary, corpus.splits["train"]
-    newline = int(_ids_of(b"\n", vocabulary)[0])
-    has_lines = newline != vocabulary.unknown_id and bool((training.ids == newline).any())
-    has_lines = has_lines and training.boundary is None
-    first = 1
-    if training.origin.start:  # the validation split comes first
-        first += int(np.count_nonzero(corpus.splits["validation"].ids == newline))
-    found: dict[str, CopiedSpan] = {}
-    for span in spans:
-        text = vocabulary.decode(ids[span.start : span.end])
-        if text not in found and len(found) < _MOST_SPANS:
-            line = first + int(np.count_nonzero(training.ids[: span.place] == newline))
-            place = line if has_lines else None
-            found[text] = CopiedSpan(text, span.length, span.start + 1, place)
-    return tuple(found.values())
-
-
-def _ids_of(data: bytes, vocabulary: Vocabulary) -> Ids:
-    if vocabulary.unit == "byte":
-        return np.frombuffer(data, np.uint8)
-    return vocabulary.encode(vocabulary.symbols_of(data.decode()))

@@ -192,10 +192,13 @@ def _show(result: "Originality") -> None:
     if spans:
         results().print("")
         table = Table(box=None, pad_edge=False)
+        short = _short_names({span.training_file for span in spans if span.training_file})
         for heading in ("longest spans", "training line", "text"):
             table.add_column(heading, justify="left" if heading == "text" else "right")
         for span in spans:
             line = "" if span.training_line is None else f"{span.training_line:,}"
+            if span.training_file is not None:
+                line = ":".join(filter(None, (short[span.training_file], line)))
             table.add_row(f"{span.length:,}", line, _in_one_line(span.text))
         print_table(table)
     results().print("")
@@ -209,6 +212,12 @@ def _show(result: "Originality") -> None:
         names = ", ".join(result.unsearched)
         rows.append(("not searched", f"{names}; the model has learnt from these, too"))
     print_rows(rows)
+
+
+def _short_names(paths: set[str]) -> dict[str, str]:
+    """Return the name of each file without its folder, unless two have the same."""
+    names = [Path(path).name for path in paths]
+    return {path: path if names.count(Path(path).name) > 1 else Path(path).name for path in paths}
 
 
 def _in_one_line(text: str) -> str:

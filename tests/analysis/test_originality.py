@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.training import train
@@ -94,11 +95,41 @@ def test_lines_are_those_of_the_files(tmp_path: Path) -> None:
     first.write_bytes(b"\xef\xbb\xbf" + "".join(f"{line}\r\n" for line in lines).encode())
     second.write_text("".join(f"{line[::-1]}\n" for line in LINES), "utf-8")
     other.write_text(f"?{LINES[60]}?{LINES[30][::-1]}?", "utf-8")
-    for files, expected in (([first], [62]), ([first, second], [62, 101 + 31])):
-        run = charlm.train("quickstart", text=files, runs=tmp_path / str(len(files)), steps=1)
-        found = charlm.originality(charlm.load(run.run.path), other)
-        long = sorted(span.training_line or 0 for span in found.spans if span.length > 50)
-        assert long == expected
+    expected: dict[int, list[tuple[int, str | None]]] = {
+        1: [(62, None)],
+        2: [(31, str(second)), (62, str(first))],
+    }
+    for number, places in expected.items():
+        files = [first, second][:number]
+        run = charlm.train("quickstart", text=files, runs=tmp_path / str(number), steps=1)
+        assert _places(charlm.load(run.run.path), other) == places
+    moved = tmp_path / "moved.txt"
+    second.rename(moved)
+    with pytest.raises(CorpusError, match=r"2\.txt"):
+        _places(charlm.load(run.run.path), other)
+    found = _places(charlm.load(run.run.path), other, training_text=[first, moved])
+    assert found == [(31, str(moved)), (62, str(first))]
+
+
+def _places(model: charlm.Predictor, text: Path, **options: Any) -> list[tuple[int, str | None]]:
+    """Return line and file of each long copied span, in order."""
+    found = charlm.originality(model, text, **options).spans
+    return sorted((one.training_line or 0, one.training_file) for one in found if one.length > 50)
+
+
+def test_files_that_end_within_a_line(tmp_path: Path) -> None:
+    """The first line of a file is 1, also where the file before it ends without a newline."""
+    first, second, other = (tmp_path / name for name in ("1.txt", "2.txt", "other.txt"))
+    first.write_text("\n".join(LINES), "utf-8")
+    second.write_text("\n".join(line[::-1] for line in LINES), "utf-8")
+    other.write_text(f"?{LINES[99]}?{LINES[0][::-1]}?{LINES[30][::-1]}?", "utf-8")
+    folder = tmp_path / "runs"
+    options: dict[str, Any] = {"text": [first, second], "runs": folder, "steps": 1}
+    for number, setting in enumerate(("corpus.unit=byte", "corpus.validation_first=true")):
+        settings = [setting, "corpus.split=[0.98,0.01,0.01]"]
+        run = charlm.train("quickstart", name=str(number), settings=settings, **options)
+        found = _places(charlm.load(run.run.path), other)
+        assert found == [(1, str(second)), (31, str(second)), (100, str(first))]
 
 
 def test_records_have_no_lines(text: Path, tmp_path: Path) -> None:
