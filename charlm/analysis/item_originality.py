@@ -15,6 +15,7 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 
+from charlm.analysis.item_verdict import ItemShares, verdict_of_items
 from charlm.config.sections.generation import GenerationSettings
 from charlm.config.settings import TextPaths
 from charlm.corpus.builder import encode_files
@@ -22,7 +23,6 @@ from charlm.corpus.corpus import Split
 from charlm.corpus.provenance import name_of
 from charlm.corpus.vocabulary import Ids, Vocabulary
 from charlm.errors import CorpusError, memory_errors
-from charlm.formatting import count
 from charlm.prediction.items.constraint import compiled
 from charlm.prediction.items.items import generate_items
 from charlm.prediction.predictor import Predictor
@@ -51,44 +51,6 @@ class NearestItem:
 
 
 @dataclass(frozen=True)
-class ItemShares:
-    """Shares of some items; a share of nothing is None."""
-
-    name: str
-    items: int
-    valid: float | None
-    """Share that matches the pattern; None without one."""
-    unique: float | None
-    """Different ones, as a share of the valid ones."""
-    new: float | None
-    """Share of the different ones that the training split does not contain."""
-    median_distance: float | None
-    """Median of the edit distances to the nearest training items, of those that were searched."""
-
-    def __str__(self) -> str:
-        shares = {
-            "valid": self.valid,
-            "different": self.unique,
-            "not in the training split": self.new,
-        }
-        figures = [f"{share:.1%} {what}" for what, share in shares.items() if share is not None]
-        if self.median_distance is not None:
-            figures.append(f"median edit distance to the nearest {self.median_distance:g}")
-        return f"{self.name}: {', '.join([count(self.items, 'item'), *figures])}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return its entries in the output of `--json`."""
-        return {
-            "name": self.name,
-            "items": self.items,
-            "valid": self.valid,
-            "unique": self.unique,
-            "new": self.new,
-            "median_distance": self.median_distance,
-        }
-
-
-@dataclass(frozen=True)
 class ItemOriginality:
     """What items have in common with the training split of a model of records."""
 
@@ -100,6 +62,11 @@ class ItemOriginality:
     generation: dict[str, Any]
     """Seed and settings of generated items; empty for others."""
 
+    @property
+    def verdict(self) -> str:
+        """What the figures say, in words."""
+        return verdict_of_items(self.items, self.held_out)
+
     def to_json(self) -> dict[str, Any]:
         """Return its entries in the output of `--json`."""
         return {
@@ -107,6 +74,7 @@ class ItemOriginality:
             "held_out": None if self.held_out is None else self.held_out.to_json(),
             "nearest": [one.to_json() for one in self.nearest],
             "generation": self.generation or None,
+            "verdict": self.verdict,
         }
 
 

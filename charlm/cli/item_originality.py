@@ -37,10 +37,12 @@ def show_item_originality(result: "ItemOriginality") -> None:
         print_table(table)
         if len(result.nearest) > _MOST_NEAREST:
             print_message(f"the first {_MOST_NEAREST} different items; --json has more")
+    results().print("")
+    rows = [("verdict", result.verdict)]
     if settings := result.generation:
-        results().print("")
         drawn = f"seed {settings['seed']}, temperature {settings['temperature']:g}"
-        print_rows([("generated", drawn)])
+        rows.append(("generated", drawn))
+    print_rows(rows)
 
 
 def _shown(text: str) -> str:

@@ -1,12 +1,16 @@
 """Shares of items, as the MOSES benchmark defines them, and the nearest training items."""
 
+import dataclasses
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.analysis import item_originality as module
-from charlm.analysis.item_originality import _compare, _nearest
+from charlm.analysis.item_originality import ItemOriginality, _compare, _nearest
+from charlm.analysis.item_verdict import ItemShares
+from charlm.cli.item_originality import show_item_originality
 
 words = st.lists(st.text("ab", min_size=1, max_size=4), max_size=12)
 
@@ -35,6 +39,39 @@ def test_shares_are_nested() -> None:
         *(0, None, None),
         None,
     )
+
+
+REAL = ItemShares("test split", 1000, None, 0.9, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("shares", "verdict"),
+    [
+        ({"new": 0.434, "median_distance": 0.0}, "much is copied: 56.6% of the different items"),
+        ({"new": 0.9}, "some is copied: 10.0% of"),
+        ({"new": 0.99}, "original: 1.0% of"),
+        (
+            {"median_distance": 0.0},
+            "nearer to these than real items do (median edit",
+        ),
+        ({"median_distance": 1.0}, "lie no nearer to these"),
+        ({"unique": 0.3}, "only 30% are different, of real ones 90%"),
+        ({"items": 99}, "; 99 items say little"),
+        ({"new": None}, "no valid item to compare"),
+    ],
+)
+def test_a_verdict_says_what_the_shares_show(shares: dict[str, float], verdict: str) -> None:
+    items = dataclasses.replace(REAL, name="generated items", **shares)  # type: ignore[arg-type]
+    result = ItemOriginality(items, REAL, (), {})
+    assert verdict in result.verdict == result.to_json()["verdict"]
+    assert "real" not in ItemOriginality(items, None, (), {}).verdict
+
+
+def test_the_verdict_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    """For items of a file, too, which have no seed."""
+    result = ItemOriginality(REAL, None, (), {})
+    show_item_originality(result)
+    assert f"verdict  {result.verdict}" in capfd.readouterr().out
 
 
 @given(words, words.filter(bool))
