@@ -46,17 +46,36 @@ settings.register_profile("explore", deadline=None, max_examples=1000, print_blo
 settings.load_profile("charlm")
 
 
+_MOST_IN_MEMORY = 2 << 30
+"""Bytes that must be free in memory for the files of all tests, of which they write a third."""
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest then makes its own folders below `basetemp`
 def pytest_configure(config: pytest.Config) -> None:
-    """Make a folder for this run of the tests; its workers inherit it, with the cache in it."""
+    """Make a folder for this run of the tests; its workers inherit it, with the cache in it.
+
+    It lies in memory where there is enough: a small training replaces files more often than it
+    computes. The folders of single tests go with it, unless `--basetemp` names another place.
+    """
     if hasattr(config, "workerinput"):
         return
-    folder = Path(tempfile.mkdtemp(prefix="charlm-tests-"))
+    folder = Path(tempfile.mkdtemp(prefix="charlm-tests-", dir=_in_memory()))
     config.add_cleanup(lambda: shutil.rmtree(folder))
+    config.option.basetemp = config.option.basetemp or folder / "tests"
     os.environ |= {"CHARLM_CACHE": str(folder / "cache"), "CHARLM_TESTS": str(folder)}
     (folder / "cache").mkdir()
     _keep_kernels(config)
     if config.getoption("numprocesses", None):  # the compiler runs while workers import torch
         Thread(target=_build_kernels, daemon=True).start()
+
+
+def _in_memory() -> str | None:
+    """Return Linux' folder of files in memory if it has room; it has little in most containers."""
+    folder = "/dev/shm"
+    with suppress(OSError):
+        if shutil.disk_usage(folder).free > _MOST_IN_MEMORY and os.access(folder, os.W_OK):
+            return folder
+    return None
 
 
 def _keep_kernels(config: pytest.Config) -> None:
