@@ -1,5 +1,6 @@
 """What all tests share: checked shapes, a cache of their own, and a small text to train on."""
 
+import copy
 import faulthandler
 import functools
 import gc
@@ -34,6 +35,7 @@ from hypothesis import settings  # noqa: E402
 from support.texts import CACHED_TEXT, TEXT  # noqa: E402
 from typer.main import get_command  # noqa: E402
 
+from charlm.files import strict_yaml  # noqa: E402
 from charlm.files.atomic import write_whole  # noqa: E402
 from charlm.kernels import compiler  # noqa: E402
 from charlm.kernels.store import KernelStore  # noqa: E402
@@ -234,6 +236,15 @@ def commands_built_once() -> Iterator[None]:
     """Keep the tree of commands that a call of the command line in this process builds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("typer.testing._get_command", functools.cache(get_command))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def configs_parsed_once() -> Iterator[None]:
+    """Parse a config file once: most tests read the same, which takes as long as some steps."""
+    parse = functools.lru_cache(maxsize=64)(strict_yaml.parse_yaml)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(strict_yaml, "parse_yaml", lambda text: copy.deepcopy(parse(text)))
         yield
 
 
