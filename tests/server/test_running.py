@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2 as httpx
-import openai
 import pytest
 from support.commands import command, refused, run
 from support.serving import HOST, served, wait_until
@@ -54,6 +53,8 @@ def complete(client: httpx.Client, **fields: object) -> str:
 
 def test_openai_client_reads_texts(server: tuple[str, Offer], model: charlm.Predictor) -> None:
     """The official client completes, streams, lists models and raises its own errors."""
+    import openai  # here, because only this test waits for it
+
     expected = charlm.generate_text(model, "The ", seed=7, length=300)
     with openai.OpenAI(base_url=f"{server[0]}/v1", api_key="none", max_retries=0) as client:
         assert [one.id for one in client.models.list()] == ["novel"]
