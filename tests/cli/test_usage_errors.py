@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,17 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("latin.txt").write_bytes(bytes(range(128, 256)) * 9)
     Path("binary").write_bytes(bytes(range(256)) * 9)
     Path("my story").mkdir()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs with the run `novel`, which tests copy."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "novel.txt").write_text(TEXT, "utf-8")
+    small = ["--set=training.steps=1", "--set=model.hidden_size=8", "--name=novel", "--quiet"]
+    result = run("train", "quickstart", folder / "novel.txt", "--runs", folder / "runs", *small)
+    assert result.exit_code == 0
+    return folder / "runs"
 
 
 def message(*arguments: str) -> str:
@@ -143,10 +155,9 @@ def test_errors_say_what_to_type(arguments: str, remedy: str) -> None:
         "train --auto --print-config",
     ],
 )
-def test_recommended_options_exist(arguments: str) -> None:
+def test_recommended_options_exist(trained: Path, arguments: str) -> None:
     """Every option that an error recommends belongs to the command that it is recommended for."""
-    small = ["--set=training.steps=1", "--set=model.hidden_size=8", "--name=novel", "--quiet"]
-    assert run("train", "quickstart", "novel.txt", *small).exit_code == 0
+    shutil.copytree(trained, "runs")
     name, *others = shlex.split(arguments)
     typed = {word.partition("=")[0] for word in others}
     shown = message(name, *others)

@@ -1,5 +1,6 @@
 """The match model: the same in the kernels, in numpy and by definition; causal; reproducible."""
 
+import functools
 import math
 
 import numpy as np
@@ -41,29 +42,34 @@ def before(ngrams: NGrams) -> np.ndarray:
 
 @pytest.mark.parametrize("order", [1, 4])
 @pytest.mark.parametrize("boundary", [None, 4])
-@pytest.mark.parametrize("letters", [None, LETTERS], ids=["alone", "words"])
+@pytest.mark.parametrize("has_words", [False, True], ids=["alone", "words"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_matches_mix_as_the_reference(
-    kind: type[NGrams], letters: np.ndarray | None, boundary: int | None, order: int
+    kind: type[NGrams], has_words: bool, boundary: int | None, order: int
 ) -> None:
     """The kernels and numpy find and mix matches as the definition does."""
+    found, meant = (mixed(one, has_words, boundary, order) for one in (kind, ReferenceNGrams))
+    for compiled, expected in zip(found, meant, strict=True):
+        np.testing.assert_allclose(compiled, expected, atol=1e-4)
+
+
+@functools.cache  # the reference is slow, and both kinds are compared with it
+def mixed(
+    kind: type[NGrams], has_words: bool, boundary: int | None, order: int
+) -> tuple[np.ndarray, ...]:
+    """Return what is mixed with fixed weights, online and afterwards, and the weights."""
     logits = torch.randn(70, 1, SIZE, generator=torch.Generator().manual_seed(0))
-    given, found = logits.log_softmax(2).numpy(), []
-    for one in (kind, ReferenceNGrams):
-        ngrams = one(order, SIZE, boundary, letters, has_matches=True)
-        weights = first_weights(order, 1, ngrams.num_word_contexts, has_matches=True)
-        weights += np.random.default_rng(4).uniform(0, 0.3, weights.shape)
-        for seed, length in ((1, 400), (2, 20), (3, 8), (4, 0)):  # at once, and one after another
-            ngrams.count(np.concatenate([before(ngrams), repetitive(seed, length)]))
-        first = np.concatenate([before(ngrams)[:9], repetitive(1, ngrams.window + 61)])
-        second = repetitive(2, ngrams.window + 70)
-        frozen = ngrams.mix(first, given, weights)
-        online = [
-            ngrams.mix(ids, given, weights, rate=0.05, counts=True) for ids in (first, second)
-        ]
-        found.append((frozen, *online, weights, ngrams.mix(second, given, weights)))
-    for compiled, meant in zip(*found, strict=True):
-        np.testing.assert_allclose(compiled, meant, atol=1e-4)
+    given = logits.log_softmax(2).numpy()
+    ngrams = kind(order, SIZE, boundary, LETTERS if has_words else None, has_matches=True)
+    weights = first_weights(order, 1, ngrams.num_word_contexts, has_matches=True)
+    weights += np.random.default_rng(4).uniform(0, 0.3, weights.shape)
+    for seed, length in ((1, 400), (2, 20), (3, 8), (4, 0)):  # at once, and one after another
+        ngrams.count(np.concatenate([before(ngrams), repetitive(seed, length)]))
+    first = np.concatenate([before(ngrams)[:9], repetitive(1, ngrams.window + 61)])
+    second = repetitive(2, ngrams.window + 70)
+    frozen = ngrams.mix(first, given, weights)
+    online = [ngrams.mix(ids, given, weights, rate=0.05, counts=True) for ids in (first, second)]
+    return frozen, *online, weights, ngrams.mix(second, given, weights)
 
 
 @given(st.integers(0, 10_000), st.integers(0, 300), st.sampled_from([None, 4]))
