@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+_YOUNG_OBJECTS = 10_000
+"""New objects after which Python looks for garbage; after 700, as usual, it takes longer."""
 gc.disable()  # imports and collection make little garbage, and looking for it takes seconds
 
 # Models here are so small that a second thread only waits; commands that tests start follow suit.
@@ -106,9 +108,11 @@ def pytest_markeval_namespace() -> dict[str, object]:
     return {"compiler": compiler}
 
 
+@pytest.hookimpl(tryfirst=True)  # the loop of a worker of pytest-xdist ends the calls of this hook
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Load the kernels in each worker; one process builds them, and the others wait."""
     gc.freeze()  # what was imported stays: no collection looks at it again
+    gc.set_threshold(_YOUNG_OBJECTS)
     gc.enable()
     if hasattr(session.config, "workerinput"):
         _build_kernels()
