@@ -18,9 +18,9 @@ if sys.platform == "win32":
     pytest.skip("Windows has no module `resource`", allow_module_level=True)
 
 MEMORY = 64 << 20
-"""Bytes that a process may take beyond those of its start."""
+"""Bytes that a process may take to read one file, beyond those of its start."""
 _READ = """
-import json, resource, sys
+import json, os, resource, sys
 from pathlib import Path
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.config.schema import CorpusConfig
@@ -28,21 +28,27 @@ from charlm.config.load import load_config
 from charlm.corpus.builder import build_corpus
 from charlm.errors import CharlmError
 
+def peak():
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
 def build(path):
     about = {"NFC": {"normal_form": "NFC"}, "utf-7": {"encoding": "utf-7"}}.get(path.stem, {})
     build_corpus(CorpusConfig(paths=(str(path),), **about))
 
 read = {".yaml": load_config, ".gz": build}
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sorted(Path(sys.argv[1]).iterdir()):
-    said = None
+    if child := os.fork():  # each file by itself: a heap keeps what the files before it left
+        if os.waitpid(child, 0)[1]:
+            sys.exit(f"{path.name}: not read")
+        continue
+    before, said = peak(), None
     try:
         read.get(path.suffix, read_checkpoint)(path)
     except CharlmError as error:
         said = str(error)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit = 1 if sys.platform == "darwin" else 1024
-    print(json.dumps([path.name, said, (after - before) * unit]))
+    print(json.dumps([path.name, said, peak() - before]), flush=True)
+    os._exit(0)
 """
 _RUN = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
 """A small process in between: a child's peak on Linux begins with the memory of its parent."""
@@ -133,7 +139,7 @@ def test_gzip_bombs_are_streamed(tmp_path: Path) -> None:
 
 
 def read_in_little_memory(folder: Path) -> dict[str, Any]:
-    """Return what is said of each file by a process that reads them one after another."""
+    """Return what is said of each file by processes that read one each."""
     with TemporaryDirectory() as cache:
         done = subprocess.run(
             [sys.executable, "-c", _RUN, sys.executable, "-c", _READ, str(folder)],
