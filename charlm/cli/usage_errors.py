@@ -23,15 +23,13 @@ _VALUE_EXAMPLES = {
 }
 """A value of each option whose form the placeholder does not show."""
 
-_RUN_ELSEWHERE = ("model", "checkpoint", "ckpt", "load", "run", "init_from", "model_path")
-"""Names that other programs give to an option for what is here the argument RUN."""
 _NAMES_ELSEWHERE = {
     "prefix": ("prompt", "start", "primetext", "prime", "seed_text", "context"),
     "length": ("max_tokens", "max_new_tokens", "tokens", "num_tokens", "max_length", "characters"),
     "num_samples": ("count", "number"),
     "top_k": ("k",),
     "top_p": ("nucleus",),
-    "run": _RUN_ELSEWHERE,
+    "run": ("model", "checkpoint", "ckpt", "load", "run", "init_from", "model_path"),
     "text": ("data", "data_dir", "dataset", "corpus", "input", "input_file", "file", "train_file"),
     "output": ("save_to", "out_file", "output_file"),
     "runs": ("out", "output", "out_dir", "output_dir", "save_dir", "checkpoint_dir", "logdir"),
@@ -45,7 +43,7 @@ _NAMES_ELSEWHERE = {
     "cell": ("model", "rnn_type", "model_type"),
     "budget": ("time", "max_time", "time_limit", "minutes"),
 }
-"""Names that other programs give to options and to the last words of keys."""
+"""Names that other programs give to options, to the argument RUN and to the last words of keys."""
 
 
 def describe_unknown_option(option: str, context: Any, arguments: Sequence[str]) -> str:
@@ -61,7 +59,7 @@ def describe_unknown_option(option: str, context: Any, arguments: Sequence[str])
         meant = _option_of(value, known)
     elif "--set" in known:
         meant = _settings_like(option, value, known) or meant
-    if not meant and _plain(option) in _RUN_ELSEWHERE and _takes_run(command):
+    if not meant and _plain(option) in _NAMES_ELSEWHERE["run"] and _takes_run(command):
         return f"{option}: {name} has no such option; name the run without it: {name} {value}"
     hint = " or ".join(meant[:_MOST_NAMED])
     if option == "--set" and not hint and "--runs" in known:
