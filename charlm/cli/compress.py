@@ -70,7 +70,9 @@ def compress(
     The model computes with integers, so decompression works on every machine. It needs the
     same checkpoint, unless --with-model puts the model into the file.
     """
-    run, file = _run_and_file(files, run)
+    from charlm.cli.run_and_file import run_and_any_file
+
+    run, file = run_and_any_file(files, run)
     file, output = _paths(file, output, Path(f"{file}{_SUFFIX}"))
     from charlm.cli.console import print_message
     from charlm.portable import compression
@@ -100,7 +102,9 @@ def decompress(
     quiet: Quiet = False,
 ) -> None:
     """Decompress a file that `charlm compress` wrote, with the same model."""
-    run, file = _run_and_file(files, run)
+    from charlm.cli.run_and_file import run_and_any_file
+
+    run, file = run_and_any_file(files, run)
     original = file.with_suffix("") if file.suffix == _SUFFIX else None
     file, output = _paths(file, output, original)
     from charlm.portable import compression
@@ -113,17 +117,6 @@ def decompress(
             _show_each(totals, "decompressed", quiet)
         except CharlmError as error:
             raise CharlmError(f"{file}: {error}") from None
-
-
-def _run_and_file(files: list[Path], run: Path | None) -> tuple[Path | None, Path]:
-    """Return the run and the file. A single argument is the file, even if it is a checkpoint."""
-    if len(files) > 2:
-        raise CharlmError(f"{files[2]}: a run and one file are taken; run the command for each")
-    if len(files) == 1:
-        return run, files[0]
-    if run is not None:
-        raise CharlmError(f"the run is named twice, {files[0]} and --run {run}; omit one")
-    return files[0], files[1]
 
 
 def _paths(file: Path, output: Path | None, default: Path | None) -> tuple[Path, Path]:

@@ -1,8 +1,9 @@
-"""Tell a run from a text where a command takes both, and each may be left out."""
+"""Tell a run from a text or a file where a command takes both as arguments."""
 
 from pathlib import Path
 
 from charlm.corpus.files import find_files
+from charlm.errors import CharlmError
 from charlm.files.locations import from_user
 
 
@@ -14,6 +15,20 @@ def run_and_file(run: Path | None, file: str | None) -> tuple[Path | None, str |
     if run is not None and file is None and is_text(run):
         return None, str(run)
     return run, file
+
+
+def run_and_any_file(files: list[Path], run: Path | None) -> tuple[Path | None, Path]:
+    """Return the run and the file of a command with the arguments `[RUN] FILE` and `--run`.
+
+    A single argument is the file, even if it is a checkpoint.
+    """
+    if len(files) > 2:
+        raise CharlmError(f"{files[2]}: a run and one file are taken; run the command for each")
+    if len(files) == 1:
+        return run, files[0]
+    if run is not None:
+        raise CharlmError(f"the run is named twice, {files[0]} and --run {run}; omit one")
+    return files[0], files[1]
 
 
 def check_file(file: str | None) -> None:
