@@ -44,7 +44,7 @@ def activations(
         ),
     ] = False,
     html: Annotated[
-        str | None,
+        Path | None,
         typer.Option(
             metavar="FILE",
             help="Write a page in which any unit colours the text, too.",
@@ -63,8 +63,7 @@ def activations(
     """
     from charlm.cli.run_and_file import check_file, run_and_file
     from charlm.errors import CharlmError
-    from charlm.files.atomic import check_is_new
-    from charlm.files.locations import from_user
+    from charlm.files.atomic import path_of_new
     from charlm.runs.finding import checkpoint_of
 
     run, file = run_and_file(run, file)
@@ -73,7 +72,7 @@ def activations(
     check_file(file)
     checkpoint_of(run, runs)  # a wrong name costs less than a second
     if html is not None:
-        check_is_new(from_user(html), "--html", CharlmError)
+        html = path_of_new(html, "--html")
     from charlm.analysis import activations as analysis
     from charlm.cli.loaded_run import load_model
 
@@ -84,7 +83,7 @@ def activations(
         from charlm.pages.page import write_page
 
         page = activations_page(found, analysis.network_of(loaded, member))
-        write_page(from_user(html), page)
+        write_page(html, page)
     if json_:
         described = {"checkpoint": str(loaded.path), "member": member, **found.to_json()}
         print(json.dumps(described, allow_nan=False))

@@ -121,13 +121,13 @@ def decompress(
 
 def _paths(file: Path, output: Path | None, default: Path | None) -> tuple[Path, Path]:
     """Return the paths of both files, and check the new one before a model is loaded."""
-    from charlm.files.atomic import check_is_new
+    from charlm.files.atomic import path_of_new
 
     if output is None and file != _STREAM and default is None:
         raise CharlmError(f"{file}: does not end in {_SUFFIX}; name the new file with --output")
     output = output or (_STREAM if file == _STREAM or default is None else default)
     if output != _STREAM:
-        check_is_new(output := from_user(output), "--output")
+        output = path_of_new(output, "--output")
     elif sys.stdout.isatty():
         raise CharlmError("a terminal cannot show the output; name a file with --output")
     return (file if file == _STREAM else from_user(file)), output

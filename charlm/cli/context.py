@@ -41,7 +41,7 @@ def context(
     ] = 2000,
     seed: BootstrapSeed = 0,
     svg: Annotated[
-        str | None,
+        Path | None,
         typer.Option(
             metavar="FILE", help="Write the curve to a new SVG file, too.", rich_help_panel=OUTPUT
         ),
@@ -57,16 +57,14 @@ def context(
     the zero state.
     """
     from charlm.corpus.files import find_files
-    from charlm.errors import CharlmError
-    from charlm.files.atomic import check_is_new
-    from charlm.files.locations import from_user
+    from charlm.files.atomic import path_of_new
     from charlm.runs.finding import checkpoint_of
 
     paths = text or []
     checkpoint_of(run, runs)  # a wrong name costs less than a second
     find_files([path for path in paths if path != "-"], is_setting=False)
     if svg is not None:
-        check_is_new(from_user(svg), "--svg", CharlmError)
+        svg = path_of_new(svg, "--svg")
     from charlm.analysis import context as analysis
     from charlm.cli.loaded_run import load_model
 
@@ -74,7 +72,7 @@ def context(
     split_name = cast("SplitName | None", split and split.value)
     curve = analysis.context(loaded, paths, split_name, targets, seed)
     if svg is not None:
-        _draw(curve, from_user(svg))
+        _draw(curve, svg)
     if json_:
         described = {"checkpoint": str(loaded.path), **curve.to_json()}
         print(json.dumps(described, allow_nan=False))

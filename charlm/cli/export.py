@@ -36,8 +36,7 @@ def export(
 ) -> None:
     """Write a trained network in a form that works without charlm."""
     from charlm.cli.console import print_message, results
-    from charlm.files.atomic import check_is_new
-    from charlm.files.locations import from_user
+    from charlm.files.atomic import path_of_new
     from charlm.runs.finding import checkpoint_of, names_of_runs
 
     wanted = FORMATS.get(to)
@@ -48,8 +47,7 @@ def export(
         (name,) = names_of_runs([checkpoint])
         name = checkpoint.stem if name == str(checkpoint) else name.replace("/", "-")
         output = Path(name + wanted.ending)
-    output = from_user(output)
-    check_is_new(output, "--output")
+    output = path_of_new(output, "--output")
     for line in wanted.write(checkpoint, output):
         if not quiet:
             print_message(line)

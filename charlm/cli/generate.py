@@ -56,7 +56,7 @@ def generate(
     from charlm.cli.generated_items import ItemOptions, write_items
     from charlm.cli.generated_texts import GeneratedTexts
     from charlm.cli.prefixes import argument_bytes, decoded_prefix, read_prefix
-    from charlm.files.atomic import check_is_new
+    from charlm.files.atomic import path_of_new
     from charlm.runs.finding import checkpoint_of
 
     wanted = ItemOptions(
@@ -88,8 +88,7 @@ def generate(
         interactive,
     )
     if output is not None:
-        output = from_user(output)
-        check_is_new(output, "--output")
+        output = path_of_new(output, "--output")
     file_bytes = read_prefix(prefix_file) if prefix_file is not None else b""
     if run is not None and prefix is None:
         _check_is_run(run)

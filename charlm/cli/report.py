@@ -67,7 +67,7 @@ def report(
     With --svg, --png or --csv it is written only with -o.
     """
     from charlm.cli.console import print_message, results
-    from charlm.files.atomic import check_is_new, write_whole
+    from charlm.files.atomic import path_of_new, write_whole
     from charlm.files.locations import from_user
     from charlm.runs.finding import named_run, newest_run
     from charlm.runs.paths import RunPaths
@@ -78,9 +78,9 @@ def report(
     for path in paths:
         RunPaths(path).check_exists()
     others = {"--svg": svg, "--png": png, "--csv": csv}
-    files = {option: from_user(path) for option, path in others.items() if path is not None}
-    for option, path in files.items():
-        check_is_new(path, option)
+    files = {
+        option: path_of_new(path, option) for option, path in others.items() if path is not None
+    }
     page = from_user(output) if output is not None else None
     if page is None and not files:
         page = RunPaths(paths[0] if len(paths) == 1 else paths[0].parent).report

@@ -95,7 +95,7 @@ def surprise(
     FILE is the training text, its held-out split is shown.
     """
     from charlm.cli.run_and_file import check_file, run_and_file
-    from charlm.files.atomic import check_is_new
+    from charlm.files.atomic import path_of_new
     from charlm.runs.finding import checkpoint_of
 
     run, file = run_and_file(run, file)
@@ -107,7 +107,7 @@ def surprise(
             raise CharlmError(
                 "--html excludes --csv, --json, --lines, --items and --words; omit these"
             )
-        check_is_new(html, "--html")
+        html = path_of_new(html, "--html")
     if run is not None or file is not None:
         checkpoint_of(run, runs)  # a wrong name costs less than a second
     if file is None:

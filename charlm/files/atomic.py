@@ -9,6 +9,7 @@ from pathlib import Path
 
 from charlm.errors import CharlmError
 from charlm.files.build_folder import built_in
+from charlm.files.locations import from_user
 
 
 def write_whole(path: Path, data: bytes, *, is_new: bool = False, mode: int | None = None) -> None:
@@ -50,13 +51,20 @@ def new_file(path: Path) -> Iterator[BufferedIOBase]:
     sync_folder(path.parent)
 
 
-def check_is_new(path: Path, option: str, error: type[CharlmError] = CharlmError) -> None:
-    """Raise `error`, before minutes of work, if the file of an option cannot be created."""
+def path_of_new(
+    given: str | os.PathLike[str], option: str, error: type[CharlmError] = CharlmError
+) -> Path:
+    """Return the path of the new file that a user gives to an option, with `~` expanded.
+
+    Raises `error`, before minutes of work, if the file cannot be created.
+    """
+    path = from_user(given)
     if os.path.lexists(path):
         raise error(f"{path}: exists already; choose another {option}, or move it away")
     folder = path.absolute().parent
     if not os.path.isdir(folder):  # noqa: PTH112 - Path's raises for a folder of another user
         raise error(f"{folder}: no such folder; create it, or choose another {option}")
+    return path
 
 
 def _take_place(file: Path, place: Path) -> None:

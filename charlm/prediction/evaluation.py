@@ -14,8 +14,7 @@ from charlm.corpus.overlaps import caveats, overlaps
 from charlm.corpus.provenance import Record, adaptation_record, records_of
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError, ConfigError
-from charlm.files.atomic import check_is_new
-from charlm.files.locations import from_user
+from charlm.files.atomic import path_of_new
 from charlm.models.ensemble import AnyModel
 from charlm.models.openings import Opening, choose_passages
 from charlm.prediction.dynamic import DynamicEvaluation
@@ -127,7 +126,7 @@ def evaluate_dynamically(
     """
     checkpoint = _checkpoint_of(predictor)
     if save is not None:
-        check_is_new(from_user(save), "--save", CheckpointError)
+        save = path_of_new(save, "--save", CheckpointError)
     scored = text_to_score(checkpoint, text, split)
     remedy = "omit --dynamic, which needs it"
     corpus = scored.corpus or training_corpus(scored.moved or checkpoint, remedy, remedy)
@@ -144,7 +143,7 @@ def evaluate_dynamically(
     if save is None:
         return Evaluation(scored, score, nats)
     adapted = _adapted(checkpoint, predictor.model, corpus, scored)
-    write_checkpoint(from_user(save), adapted, is_new=True)
+    write_checkpoint(save, adapted, is_new=True)
     return Evaluation(scored, score, nats, stored_characters(adapted))
 
 

@@ -38,7 +38,8 @@ def test_every_path_may_begin_with_a_tilde(home: Path, monkeypatch: pytest.Monke
         ["train", "~/own.yaml", "--text", "~/text.txt", *runs, *name, *SMALL, *steps],
         ["train", "--resume", "~/runs/x", "--set=training.steps=2", "--quiet"],
         ["eval", "~/runs/x", "--dynamic", "--save", "~/saved"],
-        ["generate", *runs, "--prefix-file", "~/text.txt", "--length", "2"],
+        ["generate", *runs, "--prefix-file", "~/text.txt", "--length", "2", "--output=~/longer"],
+        ["surprise", "~/runs/x", "~/text.txt", "--html=~/surprise.html"],
         ["data", "get", "tale", "--from", "~/text.txt"],
     ):
         result = run(*arguments)
@@ -48,7 +49,7 @@ def test_every_path_may_begin_with_a_tilde(home: Path, monkeypatch: pytest.Monke
     assert load_config("~/own.yaml").model == Config().model
     assert cache_folder() == home / "cache"
     assert {path.name for path in home.iterdir()} == {
-        *("text.txt", "own.yaml", "cache", "runs", "saved")
+        *("text.txt", "own.yaml", "cache", "runs", "saved", "longer", "surprise.html")
     }
     assert list(Path().iterdir()) == []
 
