@@ -23,6 +23,7 @@ from charlm.corpus.corpus import Split
 from charlm.corpus.provenance import name_of
 from charlm.corpus.vocabulary import Ids, Vocabulary
 from charlm.errors import CorpusError, memory_errors
+from charlm.prediction.generation import generation_config
 from charlm.prediction.items.constraint import compiled
 from charlm.prediction.items.items import generate_items
 from charlm.prediction.predictor import Predictor
@@ -107,9 +108,8 @@ def item_originality(
     else:
         drawn = generate_items(predictor, number, seed=seed, **settings)
         found, name = list(drawn), "generated items"
-        given = {key: value for key, value in settings.items() if value is not None}
-        defaults = predictor.config.generation.model_dump(exclude={"prefix", "length"})
-        generation = {"seed": drawn.seed, **defaults, **given}
+        used = generation_config(predictor, settings).model_dump(exclude={"prefix", "length"})
+        generation = {"seed": drawn.seed, **used}
     known = list(dict.fromkeys(_items_of(corpus.splits["train"], vocabulary)))
     items, nearest = _compare(name, found, known, pattern)
     held_out = None

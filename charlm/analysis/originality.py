@@ -24,7 +24,7 @@ from charlm.corpus.provenance import LEARNT, name_of
 from charlm.corpus.vocabulary import Ids
 from charlm.errors import CorpusError, memory_errors
 from charlm.formatting import count, html_table, shorten
-from charlm.prediction.generation import generate_bytes
+from charlm.prediction.generation import generate_bytes, generation_config
 from charlm.prediction.predictor import Predictor
 from charlm.prediction.scored_text import held_out_split
 from charlm.runs.training_text import listed, searched_corpus, with_paths
@@ -104,9 +104,8 @@ def originality(
         chosen: GenerationSettings = {**settings, "length": length}
         pieces = generate_bytes(predictor, seed=seed, **chosen)
         ids, name = ids_of(b"".join(pieces), predictor.vocabulary), "generated text"
-        defaults = predictor.config.generation.model_dump(exclude={"prefix"})
-        given = {key: value for key, value in chosen.items() if value is not None}
-        generation = {"seed": seed, **defaults, **given}
+        used = generation_config(predictor, chosen).model_dump(exclude={"prefix"})
+        generation = {"seed": seed, **used}
     moved = with_paths(predictor.checkpoint, listed(training_text)) or predictor.checkpoint
     result = compare(corpus, ids, name, starts_of(corpus, moved.config.corpus))
     others = [

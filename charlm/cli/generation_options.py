@@ -216,8 +216,7 @@ def checked_sampling(
     from charlm.config.load import with_generation
     from charlm.config.schema import Config
 
-    given = {key: value for key, value in settings.items() if value is not None}
-    with_generation(Config().generation, given)
+    with_generation(Config().generation, settings)
     if match is not None:
         from charlm.prediction.items.constraint import compiled
 

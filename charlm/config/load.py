@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from charlm.config.mistakes import describe_mistakes
 from charlm.config.paths import anchor_paths
 from charlm.config.schema import Config
-from charlm.config.sections.generation import GenerationConfig
+from charlm.config.sections.generation import GenerationConfig, GenerationSettings
 from charlm.config.settings import TextPaths, apply_settings
 from charlm.errors import CharlmError, ConfigError
 from charlm.files import strict_yaml
@@ -77,9 +77,13 @@ def make_config(keys: Any, source: str) -> Config:
         raise ConfigError(f"{place}{describe_mistakes(invalid)}") from None
 
 
-def with_generation(config: GenerationConfig, changes: dict[str, Any]) -> GenerationConfig:
-    """Return how to generate, with some keys changed; raises `ConfigError` for invalid values."""
-    return make_config({"generation": config.model_dump() | changes}, "").generation
+def with_generation(config: GenerationConfig, settings: GenerationSettings) -> GenerationConfig:
+    """Return how to generate, with the settings that are not None.
+
+    Raises `ConfigError` for invalid values.
+    """
+    given = {key: value for key, value in settings.items() if value is not None}
+    return make_config({"generation": config.model_dump() | given}, "").generation
 
 
 def override(config: Config, settings: Iterable[str], text: TextPaths = ()) -> Config:

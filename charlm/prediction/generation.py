@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator, Sequence
-from typing import Literal, Unpack, get_args
+from typing import Any, Literal, Unpack, get_args
 
 import numpy as np
 
@@ -148,10 +148,9 @@ def encode_text_prefix(predictor: Predictor, prefix: str | None, unknown: Unknow
 
 def generation_config(predictor: Predictor, settings: GenerationSettings) -> GenerationConfig:
     """Return a model's settings with others; raises `ConfigError` for invalid ones."""
-    given = {key: value for key, value in settings.items() if value is not None}
-    plain = {  # a number of NumPy is one of Python
+    plain: Any = {  # a number of NumPy is one of Python
         key: value.item() if isinstance(value, np.generic) else value
-        for key, value in given.items()
+        for key, value in settings.items()
     }
     return with_generation(predictor.config.generation, plain)
 
