@@ -24,8 +24,8 @@ from charlm.corpus.provenance import name_of
 from charlm.corpus.vocabulary import Ids, Vocabulary
 from charlm.errors import CorpusError, memory_errors
 from charlm.prediction.generation import generation_config
-from charlm.prediction.items.constraint import compiled
 from charlm.prediction.items.items import generate_items
+from charlm.prediction.patterns.parsing import parse
 from charlm.prediction.predictor import Predictor
 from charlm.prediction.scored_text import held_out_split
 from charlm.runs.training_text import listed, searched_corpus
@@ -97,7 +97,7 @@ def item_originality(
     changed.
     """
     assert predictor.checkpoint is not None, "a model in training has no training text to search"
-    pattern = None if match is None else compiled(match)
+    pattern = None if match is None else parse(match).matcher
     corpus = searched_corpus(predictor.checkpoint, training_text)
     if corpus.boundary is None:
         raise CorpusError("the model has learnt running text; train one of records (--records)")

@@ -218,7 +218,7 @@ def checked_sampling(
 
     with_generation(Config().generation, settings)
     if match is not None:
-        from charlm.prediction.items.constraint import compiled
+        from charlm.prediction.patterns.parsing import parse
 
-        compiled(match)
+        parse(match)
     return settings

@@ -10,6 +10,7 @@ from support.patterns import SYMBOLS, random_pattern, random_text
 
 from charlm.errors import CharlmError
 from charlm.prediction.patterns.automaton import DEAD, Automaton
+from charlm.prediction.patterns.parsing import parse
 from charlm.prediction.patterns.places import NEVER
 
 
@@ -88,6 +89,16 @@ def test_bad_patterns_are_one_line() -> None:
         Automaton("(a", SYMBOLS)
     with pytest.raises(CharlmError, match="repeats too much"):
         Automaton("(?:a{1000}){1000}", SYMBOLS)
+
+
+def test_a_pattern_is_parsed_once() -> None:
+    """Python's parser warns of a bracket inside a set each time that it reads one."""
+    parse.cache_clear()
+    with pytest.warns(FutureWarning, match="nested set") as warned:
+        for _ in range(2):
+            assert parse("[[a]").matcher.fullmatch("a")
+            assert matches(Automaton("[[a]", SYMBOLS), "a")
+    assert len(warned) == 1
 
 
 def test_excluded_symbols_match_nothing() -> None:

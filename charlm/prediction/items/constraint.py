@@ -9,6 +9,7 @@ from jaxtyping import Bool, Int64
 from charlm.corpus.vocabulary import Ids, Vocabulary
 from charlm.errors import CharlmError
 from charlm.prediction.patterns.automaton import Automaton
+from charlm.prediction.patterns.parsing import parse
 from charlm.prediction.patterns.places import NEVER
 
 LONGEST_ITEM = 10_000
@@ -63,7 +64,7 @@ class Constraint:
             symbols = vocabulary.decode(range(len(vocabulary)))
             self._automata = [Automaton(pattern, symbols, self._excluded) for pattern in patterns]
         else:
-            self._patterns = [compiled(pattern) for pattern in patterns]
+            self._patterns = [parse(pattern).matcher for pattern in patterns]
         if boundary in prefix:
             raise CharlmError("--prefix contains the end of an item; omit what follows it")
         if vocabulary.unknown_id is not None and vocabulary.unknown_id in prefix:
@@ -157,14 +158,6 @@ class Constraint:
         raise CharlmError(
             f"no item of the model's characters {' and '.join(asked)}; change the condition"
         )
-
-
-def compiled(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern; raises `CharlmError` if it is invalid."""
-    try:
-        return re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as reason:
-        raise CharlmError(f"the pattern {pattern!r} is invalid: {reason}; correct it") from None
 
 
 def _stacked(rows: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:

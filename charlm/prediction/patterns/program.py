@@ -1,4 +1,4 @@
-"""Parse a regular expression with Python's own parser into a program of small instructions.
+"""Translate a regular expression, as Python parses it, into a program of small instructions.
 
 A program is a nondeterministic automaton (Thompson, 1968): it reads a character of a class, goes on
 at several places, or tests where it is. What is not regular is refused.
@@ -10,6 +10,7 @@ from re import _compiler, _constants, _parser  # type: ignore[attr-defined]
 from typing import Any
 
 from charlm.errors import CharlmError
+from charlm.prediction.patterns.parsing import parse
 
 _MOST_INSTRUCTIONS = 10_000
 _REFUSED = {
@@ -67,17 +68,13 @@ class Program:
     """The instructions of a pattern, and the classes of characters that they read."""
 
     def __init__(self, pattern: str) -> None:
-        """Parse a pattern; raises `CharlmError` if it is invalid or not regular."""
+        """Translate a pattern; raises `CharlmError` if it is invalid or not regular."""
         self._pattern = pattern
         self.instructions: list[Instruction] = [Match()]
         self.classes: list[re.Pattern[str]] = []
         self._class_numbers: dict[tuple[str, int], int] = {}
-        try:
-            re.compile(pattern)  # for what only the compiler refuses
-            parsed = _parser.parse(pattern)
-        except (re.error, OverflowError, RecursionError) as reason:
-            raise CharlmError(f"the pattern {pattern!r} is invalid: {reason}; correct it") from None
-        self.start = self._sequence(parsed, parsed.state.flags, 0)
+        tree = parse(pattern).tree
+        self.start = self._sequence(tree, tree.state.flags, 0)
 
     def _sequence(self, items: Any, flags: int, after: int) -> int:
         """Add a sequence, from its end to its start; return its first instruction."""
