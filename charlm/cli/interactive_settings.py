@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from charlm.cli.arguments import expand_escapes
 from charlm.cli.options import Unknown
-from charlm.errors import CharlmError, ConfigError
+from charlm.errors import CharlmError
 
 if TYPE_CHECKING:
     from charlm.config.sections.generation import GenerationSettings
@@ -71,16 +71,17 @@ class InteractiveSettings:
             self._set_number(name, _number(name, value, _NUMBERS[name]))
 
     def _set_number(self, name: str, value: float | int) -> None:
-        from charlm.prediction.generation import generation_config
+        from pydantic import ValidationError
 
-        changes: Any = {name: value, **({"greedy": False} if name == "temperature" else {})}
-        changed: GenerationSettings = {**self.settings, **changes}
+        from charlm.config.mistakes import describe_value
+        from charlm.config.sections.generation import GenerationConfig
+
         try:
-            generation_config(self.loaded, changed)
-        except ConfigError as reason:
-            why = str(reason).removeprefix(f"generation.{name} ")
-            raise CharlmError(f":{_dashed(name)} {why}") from None
-        self.settings = changed
+            GenerationConfig.model_validate({name: value})
+        except ValidationError as invalid:
+            raise CharlmError(describe_value(f":{_dashed(name)}", invalid.errors()[0])) from None
+        changes: Any = {name: value, **({"greedy": False} if name == "temperature" else {})}
+        self.settings = {**self.settings, **changes}
 
     def _shown(self, name: str) -> str:
         from charlm.prediction.generation import generation_config

@@ -156,12 +156,11 @@ def describe_extra_arguments(error: str, context: Any) -> str:
 
 def describe_bad_value(error: Any) -> str:
     """Return an error for a value that an option or an argument does not take."""
-    from charlm.config.expectations import expectation  # slow to import, and rarely needed
+    from charlm.config.mistakes import describe_value  # slow to import, and rarely needed
 
     if not hasattr(error.__cause__, "errors"):
         return str(error.format_message())
-    mistake = error.__cause__.errors()[0]
-    return f"{_name_of(error.param)} is {mistake['input']!r:.60}: {expectation(mistake)}"
+    return describe_value(_name_of(error.param), error.__cause__.errors()[0])
 
 
 def describe_option_use(error: Any, group: Any, arguments: Sequence[str]) -> str:

@@ -23,6 +23,11 @@ def describe_mistakes(invalid: ValidationError) -> str:
     return f"{count}{'; '.join(mistakes)}"
 
 
+def describe_value(name: str, error: ErrorDetails) -> str:
+    """Return what is wrong with the value of `name`, and what is expected."""
+    return f"{name} is {error['input']!r:.60}: {expectation(error)}"
+
+
 def _describe(error: ErrorDetails) -> str:
     name = ".".join(f"{key!s:.60}" for key in error["loc"]) or "the config"
     if error["type"] == "extra_forbidden":
@@ -31,10 +36,9 @@ def _describe(error: ErrorDetails) -> str:
         near = did_you_mean_key(str(error["loc"][-1]), known, start=section)
         hint = near or f"the keys are {', '.join(known)}"
         return f"{name} is not a key; {hint}"
-    message = expectation(error)
     if isinstance(error["input"], BaseModel | dict) and len(error["loc"]) <= 1:
-        return f"{name}: {message}"
-    return f"{name} is {error['input']!r:.60}: {message}"
+        return f"{name}: {expectation(error)}"
+    return describe_value(name, error)
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
