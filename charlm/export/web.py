@@ -58,6 +58,7 @@ def web_page(network: IntegerNetwork, metadata: dict[str, Any], checkpoint: Path
         name=checkpoint.stem if name == str(checkpoint) else name,
         prefix=_known_prefix(config, network),
         generation=config.generation,
+        unit=network.vocabulary.unit,
         facts=_facts(network, config, metadata, checkpoint),
     )
 

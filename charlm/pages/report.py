@@ -17,7 +17,7 @@ from charlm.errors import RunError
 from charlm.files.locations import from_user
 from charlm.pages import svg
 from charlm.pages.page import render, write_page
-from charlm.pages.report_charts import loss_charts, other_charts
+from charlm.pages.report_charts import loss_charts, other_charts, unit_of
 from charlm.pages.report_tables import Row, differing_settings, facts, settings_of
 from charlm.runs.finding import named_run
 from charlm.runs.paths import RunPaths
@@ -106,6 +106,7 @@ def report_page(histories: Sequence[RunHistory], details: Sequence[Details] = ()
         samples=[(one.name, _samples(one)) for one in histories if one.samples],
         is_training=first.listed.state == "training",
         details=[(one, _passage(one)) for one in details],
+        unit=unit_of(histories),
     )
 
 

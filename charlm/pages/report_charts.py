@@ -23,7 +23,7 @@ class _Network(NamedTuple):
 def loss_charts(
     histories: Sequence[RunHistory], baselines: Mapping[str, float] | None = None
 ) -> dict[str, Chart]:
-    """Return the losses against characters, against their logarithm, and against time.
+    """Return the losses against characters or bytes, against their logarithm, and against time.
 
     `baselines` are bits per character by name.
     """
@@ -32,16 +32,17 @@ def loss_charts(
         sizes = {bits for one in histories if (bits := one.uniform_bits) is not None}
         levels = {"uniform": sizes.pop()} if len(sizes) == 1 else {}
     shown = [Level(name, bits) for name, bits in levels.items()]
+    units = f"{unit_of(histories)}s"
     return {
-        "characters": _losses("loss", histories, shown, "characters"),
-        "characters, logarithmic": _losses("loss-log", histories, shown, "characters", log_x=True),
+        units: _losses("loss", histories, shown, "characters"),
+        f"{units}, logarithmic": _losses("loss-log", histories, shown, "characters", log_x=True),
         "time": _losses("loss-time", histories, shown, "seconds"),
     }
 
 
 def other_charts(histories: Sequence[RunHistory]) -> list[Chart]:
     """Return learning rate, gradient norm and speed."""
-    speed = f"{_unit(histories).capitalize()}s a second"
+    speed = f"{unit_of(histories).capitalize()}s a second"
     return [
         _curves("learning-rate", "Learning rate", "learning_rate", histories),
         _curves(
@@ -68,7 +69,7 @@ def _losses(
         series.append(Series(f"{before}training", training[axis], bits, colours[0], "faint"))
         bits = validation["validation_loss"] / math.log(2)
         series.append(Series(f"{before}validation", validation[axis], bits, colours[1]))
-    unit = _unit(histories)
+    unit = unit_of(histories)
     is_time = axis == "seconds"
     return Chart(
         name,
@@ -101,13 +102,13 @@ def _curves(
         for label, number, network in _networks(histories)
     ]
     marks = list(_marks(histories, "characters"))
-    unit = _unit(histories)
+    unit = unit_of(histories)
     label = key.replace("_", " ").replace("characters", f"{unit}s")
     x_label = f"{unit}s read in training"
     return Chart(name, title, x_label, label, series, (), marks, y_kind=y_kind, log_y=log_y)
 
 
-def _unit(histories: Sequence[RunHistory]) -> str:
+def unit_of(histories: Sequence[RunHistory]) -> str:
     """Return what all runs read; characters where they differ."""
     units = {one.config.corpus.unit for one in histories if one.config is not None}
     return units.pop() if len(units) == 1 else "character"

@@ -18,8 +18,11 @@ from support.browser import (
 )
 from support.commands import refused, run, train
 from support.exports import saved_network
+from support.integer_networks import VOCABULARY
 from support.texts import TEXT
 
+from charlm.corpus.vocabulary import Vocabulary
+from charlm.export.web import write_web
 from charlm.portable.checkpoint_network import read_network
 from charlm.portable.model_bytes import to_bytes
 
@@ -63,6 +66,15 @@ def test_the_default_name_is_the_runs(place: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(place)
     result = run("export", "<i>mixed", "--to", "web", "-q")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "<i>mixed.html\n", "")
+
+
+def test_a_model_of_bytes_counts_bytes(tmp_path: Path) -> None:
+    for vocabulary, unit in ((VOCABULARY, "character"), (Vocabulary.of_bytes(), "byte")):
+        path = tmp_path / f"{unit}.safetensors"
+        saved_network(path, vocabulary=vocabulary, unit=unit)
+        write_web(path, tmp_path / f"{unit}.html")
+        page = (tmp_path / f"{unit}.html").read_text("utf-8")
+        assert f'<label>{unit.capitalize()}s <input type="number" id="length"' in page
 
 
 # In a browser

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -91,6 +92,18 @@ def test_runs_overlay_with_their_differences(run: RunFolder, tmp_path: Path) -> 
     assert names == ["one, training", "one, validation", "other, training", "other, validation"]
     page = report_page(histories)
     assert "Settings in which the runs differ" in page
+
+
+def test_a_report_of_bytes_counts_bytes(run: RunFolder) -> None:
+    """In the buttons of the axes, as on the axes; runs that differ count characters."""
+    history = read_history(run.path)
+    assert history.config is not None
+    config = history.config.replace(corpus={"unit": "byte"})
+    of_bytes = replace(history, listed=replace(history.listed, config=config))
+    assert [*loss_charts([of_bytes])] == ["bytes", "bytes, logarithmic", "time"]
+    assert 'data-label="bytes, logarithmic"' in report_page([of_bytes])
+    for histories in ([history], [history, of_bytes]):
+        assert [*loss_charts(histories)] == ["characters", "characters, logarithmic", "time"]
 
 
 def test_a_run_without_steps_has_a_report(tmp_path: Path, text_file: Path) -> None:
