@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.browser import assert_quiet, barriers, click, open_file, prefer
+from support.browser import assert_quiet, barriers, click, open_file, prefer, texts
 from support.commands import refused, run
 from support.training import TINY
 
@@ -112,6 +112,17 @@ def test_any_unit_colours_the_text(driver: Any, trained: Predictor, tmp_path: Pa
     )
     assert colours() == [class_of(one) for one in values[chosen].tolist()]
     assert "C5 of layer 1" in driver.find_element("id", "status").text
+    options = texts(driver, "#feature option")[1:]
+    assert len(options) == len(found.followers)
+    for option, one in zip(options, found.followers, strict=True):
+        assert option.startswith(f"{one.feature}: {one.unit} (")
+    chosen = found.units.index(found.followers[-1].unit)
+    driver.execute_script(
+        "const feature = document.getElementById('feature');"
+        "feature.selectedIndex = feature.options.length - 1;"
+        "feature.dispatchEvent(new Event('change'))"
+    )
+    assert colours() == [class_of(one) for one in values[chosen].tolist()]
     click(driver, "button[data-unit]")
     assert colours() == [class_of(one) for one in values[first].tolist()]
     assert driver.execute_script("return document.documentElement.scrollWidth") <= 390

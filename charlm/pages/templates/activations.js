@@ -11,6 +11,8 @@
   const text = byId("text"), status = byId("status");
   const state = /** @type {HTMLSelectElement} */ (byId("state"));
   const number = /** @type {HTMLInputElement} */ (byId("unit"));
+  /** What units follow, if any follows something. */
+  const feature = /** @type {HTMLSelectElement | null} */ (document.getElementById("feature"));
   /** First unit of each layer's H and C. @type {number[]} */
   const firsts = [];
   data.units.forEach(([layer, kind, place], index) => {
@@ -33,6 +35,8 @@
     state.value = String(of);
     number.max = String((firsts[of + 1] ?? data.units.length) - firsts[of]);
     number.value = String(place);
+    if (feature && feature.value !== String(index)) feature.value = String(index);
+    if (feature && feature.selectedIndex < 0) feature.value = "";
     for (let i = 0; i < size; i++) {
       const value = values[index * size + i] / data.steps;
       const level = Math.min(4, Math.floor(Math.abs(value) * 5));
@@ -55,6 +59,9 @@
     const count = (firsts[Number(state.value) + 1] ?? data.units.length) - first;
     if (place >= 1) colour(first + Math.min(place, count) - 1);
   }
+  feature?.addEventListener("change", () => {
+    if (feature.value) colour(Number(feature.value));
+  });
   state.addEventListener("change", choose);
   number.addEventListener("change", choose);
   colour(buttons.length ? Number(buttons[0].dataset.unit) : 0);
