@@ -5,13 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from charlm.analysis.block_bootstrap import (
-    RESAMPLES,
-    Resampling,
-    automatic_block_length,
-    interval_of_mean,
-    safe_block_length,
-)
+from charlm.analysis.block_bootstrap import RESAMPLES, Resampling, interval_of_mean
+from charlm.analysis.block_length import automatic_block_length, safe_block_length
 from charlm.config.load import load_config
 
 
