@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from charlm.kernels.checks import IDS, check, check_ids, check_precision
 from charlm.kernels.loading import Precision, address, is_available, lanes, loaded
-from charlm.kernels.products import multiply, pack_columns, sum_rows, transposed_product
+from charlm.kernels.packing import pack_columns
+from charlm.kernels.products import multiply, sum_rows, transposed_product
 from charlm.kernels.threads import num_threads
 
 Targets = Int64[Tensor, "*places"] | Float[Tensor, "*places vocabulary"]

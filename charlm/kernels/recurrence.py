@@ -20,16 +20,8 @@ from torch.nn import functional as F
 from charlm.kernels.calls import Kernel, call_kernel
 from charlm.kernels.checks import check_precision, check_recurrence
 from charlm.kernels.loading import Precision, lanes
-from charlm.kernels.products import (
-    Packed,
-    multiply,
-    pack_columns,
-    pack_gates,
-    pad_gates,
-    pad_units,
-    sum_rows,
-    transposed_product,
-)
+from charlm.kernels.packing import Packed, pack_columns, pack_gates, pad_gates, pad_units
+from charlm.kernels.products import multiply, sum_rows, transposed_product
 
 
 def run(

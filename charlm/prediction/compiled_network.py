@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from charlm.kernels.calls import Call
 from charlm.kernels.checks import check
 from charlm.kernels.loading import address, lanes
-from charlm.kernels.products import pack_columns, pack_gates, pad_gates, pad_units
+from charlm.kernels.packing import pack_columns, pack_gates, pad_gates, pad_units
 from charlm.models.cells import Cell, State
 from charlm.models.language_model import LanguageModel
 from charlm.models.states import AnyState, ModelState

@@ -16,7 +16,8 @@ from charlm.config.schema import GenerationConfig, ModelConfig
 from charlm.kernels import products, recurrence
 from charlm.kernels.cross_entropy import cross_entropy
 from charlm.kernels.loading import lanes
-from charlm.kernels.products import multiply, pack_columns, pack_gates, product
+from charlm.kernels.packing import pack_columns, pack_gates
+from charlm.kernels.products import multiply, product
 from charlm.models.cells import GRUCell, LSTMCell, MogrifierCell
 from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import LanguageModel

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from charlm.kernels import recurrence
 from charlm.kernels.calls import Kernel
 from charlm.kernels.loading import Precision, is_available, precision_here
-from charlm.kernels.products import Packed, product
+from charlm.kernels.packing import Packed
+from charlm.kernels.products import product
 
 State = tuple[Float[Tensor, "batch hidden"], ...]
 """The hidden state `(H,)`, or `(H, C)` for cells that also have a memory C."""
