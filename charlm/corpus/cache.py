@@ -7,15 +7,12 @@ changed since they were written.
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from charlm.corpus.cache_files import digest_of_file, map_file
 from charlm.corpus.corpus import SPLITS, Corpus, Origin, RecordCounts, Split, SplitName
 from charlm.corpus.ids_check import IdsCheck
 from charlm.corpus.vocabulary import UNKNOWN_TYPE, Sizes, Vocabulary
@@ -31,16 +28,6 @@ from charlm.files.untrusted import (
     parse_json,
     read_bounded,
 )
-
-_MAX_DIGESTED_BYTES = 64 << 20
-"""Size of a file above which only its length and modification time are checked, not its digest.
-
-Reading 2 GB takes a second or more, which would be most of a later run's startup.
-Such a file is synchronised to disk before it takes its place, so a power cut leaves no part of it
-unwritten.
-"""
-_BLOCK_BYTES = 1 << 20
-"""Number of bytes to read at a time."""
 
 FILES = (*(f"{name}.{kind}" for name in SPLITS for kind in ("ids", "unknown")), "corpus.json")
 """Names of the files of a corpus in the cache."""
@@ -70,9 +57,9 @@ def cached_corpus(fingerprint: str) -> Corpus | None:
             if list(map(type, lengths)) != [int, int]:
                 raise InvalidDataError("the lengths of a split are invalid")
             length, num_unknown = lengths
-            unknown = _map(folder / f"{name}.unknown", description, UNKNOWN_TYPE, num_unknown)
+            unknown = map_file(folder / f"{name}.unknown", description, UNKNOWN_TYPE, num_unknown)
             check = IdsCheck(vocabulary, unknown)
-            ids = _map(folder / f"{name}.ids", description, vocabulary.id_type, length, check)
+            ids = map_file(folder / f"{name}.ids", description, vocabulary.id_type, length, check)
             origin = _origin_of(*item(item(description, "origins", dict), name, list))
             splits[name] = Split(ids, sizes, unknown, origin, boundary)
         hapaxes = tuple(item(description, "hapaxes", list))
@@ -139,7 +126,7 @@ def write_description(
     digests: dict[str, str | None] = {}
     for path in files:
         with path.open("rb") as file:
-            digests[path.name] = _digest_of_file(file)
+            digests[path.name] = digest_of_file(file)
         if digests[path.name] is None:
             sync(path)
     description = {
@@ -189,37 +176,3 @@ def _digest_of(description: dict[str, Any]) -> str:
         return hashlib.sha256(json.dumps(description).encode()).hexdigest()
     except RecursionError:  # JSON may be nested as deeply as the parser allows
         raise InvalidDataError("it is nested too deeply") from None
-
-
-def _digest_of_file(
-    file: BufferedReader, on_block: Callable[[bytes], None] = lambda block: None
-) -> str | None:
-    """Return the SHA-256 of a file, and pass every block to `on_block`; None for a large file."""
-    if os.fstat(file.fileno()).st_size > _MAX_DIGESTED_BYTES:
-        return None
-    digest = hashlib.sha256()
-    while block := file.read(_BLOCK_BYTES):
-        digest.update(block)
-        on_block(block)
-    return digest.hexdigest()
-
-
-def _map(
-    path: Path,
-    description: dict[str, Any],
-    kind: Any,
-    length: int,
-    on_block: Callable[[bytes], None] = lambda block: None,
-) -> np.ndarray:
-    """Map a file of a corpus to memory; raises `InvalidDataError` if it has changed."""
-    with path.open("rb") as file:  # opened once: another file may replace it meanwhile
-        status = os.fstat(file.fileno())
-        if status.st_mtime_ns != item(description, "written", dict).get(path.name):
-            raise InvalidDataError(f"{path}: modified since it was written")
-        if status.st_size != length * np.dtype(kind).itemsize:
-            raise InvalidDataError(f"{path}: incomplete")
-        if _digest_of_file(file, on_block) != item(description, "digests", dict).get(path.name, ""):
-            raise InvalidDataError(f"{path}: changed since it was written")
-        if length == 0:  # an empty file cannot be mapped
-            return np.zeros(0, kind)
-        return np.memmap(file, kind, "r", shape=(length,))

@@ -182,7 +182,7 @@ def test_another_content_is_encoded_again(
     But for files so long that to read them each time would cost more than it is worth.
     """
     if limit is not None:
-        monkeypatch.setattr("charlm.corpus.cache._MAX_DIGESTED_BYTES", limit)
+        monkeypatch.setattr("charlm.corpus.cache_files._MAX_DIGESTED_BYTES", limit)
     path = tmp_path / "text"
     path.write_text("".join(f"{number} of many, " for number in range(500)))
     first = build_corpus(config_of(path, vocabulary_from="all"))
@@ -216,7 +216,7 @@ def test_unguarded_ids_are_on_the_disk_first(
     limit: int, cached_text: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ids that no digest guards are on the disk before they take their place."""
-    monkeypatch.setattr("charlm.corpus.cache._MAX_DIGESTED_BYTES", limit)
+    monkeypatch.setattr("charlm.corpus.cache_files._MAX_DIGESTED_BYTES", limit)
     synced: list[tuple[str, int]] = []
 
     def note(path: Path) -> None:

@@ -184,7 +184,7 @@ def test_failing_cache_keeps_no_half_corpus(
     os.utime(text_file, (1, 1))
     monkeypatch.setattr(file_digests, "_REST_NS", -(10**18))  # it has rested, and is remembered
     monkeypatch.setattr(
-        "charlm.corpus.cache._MAX_DIGESTED_BYTES", 4
+        "charlm.corpus.cache_files._MAX_DIGESTED_BYTES", 4
     )  # larger files are synchronised
     whole = build_corpus(CorpusConfig(paths=(str(text_file),)))
     disk = Disk(monkeypatch, tmp_path, kind, FAULTS[kind])

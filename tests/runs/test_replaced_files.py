@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from charlm.config.schema import Config, CorpusConfig, ModelConfig
-from charlm.corpus import cache
+from charlm.corpus import cache_files
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.cache import cached_corpus
 from charlm.corpus.corpus import SPLITS
@@ -88,7 +88,7 @@ def test_checked_ids_are_mapped(
     built = build_corpus(CorpusConfig(paths=(str(text_file),)))
     expected = {name: built.splits[name].ids.tolist() for name in SPLITS}
     folder = tmp_path / "cache" / "corpora" / built.fingerprint
-    true_digest = cache._digest_of_file
+    true_digest = cache_files.digest_of_file
 
     def digest_of_file(file: Any, *see: Any) -> str | None:
         digest = true_digest(file, *see)
@@ -98,7 +98,7 @@ def test_checked_ids_are_mapped(
             path.write_bytes(bytes(len(expected[path.stem])))  # type: ignore[index]
         return digest
 
-    monkeypatch.setattr(cache, "_digest_of_file", digest_of_file)
+    monkeypatch.setattr(cache_files, "digest_of_file", digest_of_file)
     cached = cached_corpus(built.fingerprint)
     assert cached is not None
     assert {name: cached.splits[name].ids.tolist() for name in SPLITS} == expected
