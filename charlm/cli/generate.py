@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charlm.cli import generation_options as options
+from charlm.cli import item_options
 from charlm.cli.arguments import ESCAPES_HELP, expand_escapes
 from charlm.cli.options import Device, DeviceOption, Json, MovedText, Quiet, RunPath, Runs, Unknown
 from charlm.cli.text_output import TextOutput
@@ -26,14 +27,14 @@ def generate(
     stop: options.Stop = None,
     unknown: options.Unknown = Unknown.error,
     text: MovedText = None,
-    items: options.NumItems = None,
-    new: options.New = False,
-    not_in: options.NotIn = None,
-    unique: options.Unique = False,
-    min_length: options.MinLength = None,
-    max_length: options.MaxLength = None,
-    suffix: options.Suffix = None,
-    match: options.Match = None,
+    items: item_options.NumItems = None,
+    new: item_options.New = False,
+    not_in: item_options.NotIn = None,
+    unique: item_options.Unique = False,
+    min_length: item_options.MinLength = None,
+    max_length: item_options.MaxLength = None,
+    suffix: item_options.Suffix = None,
+    match: item_options.Match = None,
     temperature: options.Temperature = None,
     top_k: options.TopK = None,
     top_p: options.TopP = None,

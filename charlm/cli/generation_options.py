@@ -12,9 +12,6 @@ from charlm.cli.options import Unknown as UnknownChoice
 if TYPE_CHECKING:
     from charlm.config.sections.generation import GenerationSettings
 
-ITEMS = "Items of a list"
-"""Panel of the options that need --items."""
-
 Prefix = Annotated[
     str | None,
     typer.Option(
@@ -148,63 +145,6 @@ Interactive = Annotated[
         "-i",
         help="Continue each line that you type, or that standard input has; :help lists commands.",
         rich_help_panel=TEXT,
-    ),
-]
-NumItems = Annotated[
-    int | None,
-    typer.Option(
-        "--items",
-        metavar="N",
-        min=1,
-        help="Generate N whole items, such as names: records, or lines of running text.",
-        rich_help_panel=ITEMS,
-    ),
-]
-New = Annotated[
-    bool,
-    typer.Option(
-        "--new", help="Only items that the training text does not contain.", rich_help_panel=ITEMS
-    ),
-]
-NotIn = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="FILE",
-        help="Only items that this file does not contain, either. Repeatable.",
-        rich_help_panel=ITEMS,
-    ),
-]
-Unique = Annotated[
-    bool, typer.Option("--unique", help="Each item only once.", rich_help_panel=ITEMS)
-]
-MinLength = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=0,
-        help="Only items of at least N characters (default: 1).",
-        rich_help_panel=ITEMS,
-    ),
-]
-MaxLength = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=1,
-        help="Only items of at most N characters (default: 10,000).",
-        rich_help_panel=ITEMS,
-    ),
-]
-Suffix = Annotated[
-    str | None,
-    typer.Option(metavar="TEXT", help="Only items that end with this text.", rich_help_panel=ITEMS),
-]
-Match = Annotated[
-    str | None,
-    typer.Option(
-        metavar="REGEX",
-        help="Only items that match this regular expression as a whole (Python's).",
-        rich_help_panel=ITEMS,
     ),
 ]
 
