@@ -20,12 +20,8 @@ from charlm.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from charlm.analysis.originality import Originality
     from charlm.config.sections.generation import GenerationSettings
     from charlm.prediction.predictor import Predictor
-
-_LONGEST_SHOWN = 48
-"""Number of characters of a span that the table shows."""
 
 
 def originality(
@@ -111,6 +107,7 @@ def originality(
     checkpoint_of(run, runs)  # report a wrong name before a model is loaded
     from charlm.analysis import originality as analysis
     from charlm.cli.loaded_run import load_model
+    from charlm.cli.originality_tables import show_originality
 
     loaded = load_model(run, runs=runs, device=device, text=text or (), quiet=quiet)
     if loaded.records is not None:
@@ -136,7 +133,7 @@ def originality(
         described = {"checkpoint": str(loaded.path), **result.to_json()}
         print(json.dumps(described, allow_nan=False))
     else:
-        _show(result)
+        show_originality(result)
 
 
 def _compare_items(
@@ -167,59 +164,3 @@ def _compare_items(
         print(json.dumps(described, allow_nan=False))
     else:
         show_item_originality(result)
-
-
-def _show(result: "Originality") -> None:
-    from rich.table import Table
-
-    from charlm.analysis.copying_verdict import SPAN_LENGTHS
-    from charlm.cli.console import print_rows, print_table, results
-
-    table = Table(box=None, pad_edge=False)
-    for heading in (
-        "in copied spans of at least",
-        *map(str, SPAN_LENGTHS),
-        "longest",
-        "characters",
-    ):
-        table.add_column(heading, justify="left" if heading[:2] == "in" else "right")
-    for one in (result.text, result.held_out):
-        if one is not None:
-            shares = [f"{one.shares[least]:.1%}" for least in SPAN_LENGTHS]
-            table.add_row(one.name, *shares, f"{one.longest:,}", f"{one.characters:,}")
-    print_table(table)
-    spans = [span for span in result.spans if span.length >= SPAN_LENGTHS[0]]
-    if spans:
-        results().print("")
-        table = Table(box=None, pad_edge=False)
-        short = _short_names({span.training_file for span in spans if span.training_file})
-        for heading in ("longest spans", "training line", "text"):
-            table.add_column(heading, justify="left" if heading == "text" else "right")
-        for span in spans:
-            line = "" if span.training_line is None else f"{span.training_line:,}"
-            if span.training_file is not None:
-                line = ":".join(filter(None, (short[span.training_file], line)))
-            table.add_row(f"{span.length:,}", line, _in_one_line(span.text))
-        print_table(table)
-    results().print("")
-    rows = [("verdict", result.verdict)]
-    if result.generation:
-        settings = result.generation
-        rows.append(
-            ("generated", f"seed {settings['seed']}, temperature {settings['temperature']:g}")
-        )
-    if result.unsearched:
-        names = ", ".join(result.unsearched)
-        rows.append(("not searched", f"{names}; the model has learnt from these, too"))
-    print_rows(rows)
-
-
-def _short_names(paths: set[str]) -> dict[str, str]:
-    """Return the name of each file without its folder, unless two have the same."""
-    names = [Path(path).name for path in paths]
-    return {path: path if names.count(Path(path).name) > 1 else Path(path).name for path in paths}
-
-
-def _in_one_line(text: str) -> str:
-    shown = repr(text)[1:-1]
-    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[: _LONGEST_SHOWN - 1]}…"
