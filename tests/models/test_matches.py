@@ -1,39 +1,23 @@
-"""The match model: the same in the kernels, in numpy and by definition; causal; reproducible."""
+"""The match model: the same in the kernels, in numpy and by definition."""
 
 import functools
-import math
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.ensembles import SIZE, make_member, part_of, some_ids
+from support.ensembles import LETTERS, SIZE, repetitive
 from support.kernels import needs_compiler
 from support.properties import examples
 from support.reference_ngrams import ReferenceNGrams
 
-from charlm.config.schema import Config, EnsembleConfig, ModelConfig
-from charlm.models.ensemble import Ensemble
+from charlm.config.schema import EnsembleConfig
 from charlm.models.ngrams import KernelNGrams, NGrams, NumpyNGrams, first_weights, make_ngrams
 from charlm.models.ngrams import matches as in_numpy
 from charlm.models.ngrams.matches import MATCH_WINDOW
-from charlm.prediction import dynamic
-from charlm.prediction.dynamic import DynamicEvaluation, Rates
-from charlm.prediction.scoring import total_nats
 
-LETTERS = np.array([0, 1, 2, 1, 0])
 KINDS = [NumpyNGrams, pytest.param(KernelNGrams, marks=needs_compiler)]
-
-
-def repetitive(seed: int, length: int) -> np.ndarray:
-    """A text in which passages of 3 to 50 characters come again, some of them one after another."""
-    random = np.random.default_rng(seed)
-    ids = random.choice(SIZE, 60, p=[0.2, 0.3, 0.25, 0.2, 0.05])
-    while len(ids) < length:
-        start, size = random.integers(len(ids)), random.integers(3, 50)
-        ids = np.concatenate([ids, ids[start : start + size], random.integers(0, SIZE, 2)])
-    return ids[:length].astype(np.int64)
 
 
 def before(ngrams: NGrams) -> np.ndarray:
@@ -156,42 +140,6 @@ def test_many_contexts_are_found_again() -> None:
     assert (found[0].argmax(1) == ids[:3_000])[MATCH_WINDOW:].all()
 
 
-def make_ensemble(training: np.ndarray) -> Ensemble:
-    ensemble = Ensemble([make_member(3)], 2, training, letters=LETTERS, has_matches=True)
-    ensemble.weights += 0.1
-    return ensemble
-
-
-@pytest.mark.parametrize("length", [2, 33, 40])
-def test_matches_are_scored_before_counted(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the probabilities of all that could come next would not add up to one."""
-    monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
-    training, text = repetitive(7, 300).astype(np.uint8), repetitive(7, 60 + length)[60:]
-
-    def nats_of(ids: np.ndarray) -> float:
-        evaluation = DynamicEvaluation(make_ensemble(training), training, Rates(learning=1e-2))
-        return evaluation.score(part_of(ids)).nats
-
-    whole = nats_of(text)
-    after = [nats_of(np.append(text, symbol)) for symbol in range(SIZE)]
-    assert sum(math.exp(whole - total) for total in after) == pytest.approx(1, abs=1e-4)
-
-
-def test_pieces_and_columns_are_the_whole() -> None:
-    """Pieces and single columns give the results of the whole batch."""
-    ensemble = make_ensemble(repetitive(1, 400).astype(np.uint8))
-    ids = torch.from_numpy(np.stack([repetitive(1, 80), repetitive(6, 80)], axis=1))
-    with torch.no_grad():
-        whole, _ = ensemble(ids, ensemble.initial_state(2))
-        state, pieces = ensemble.initial_state(2), []
-        for piece in torch.tensor_split(ids, (1, 2, 30, 63)):
-            output, state = ensemble(piece, state)
-            pieces.append(output)
-        column, _ = ensemble(ids[:, 1:], ensemble.initial_state(1))
-    torch.testing.assert_close(torch.cat(pieces), whole)
-    torch.testing.assert_close(column[:, 0], whole[:, 1])
-
-
 def test_pieces_counted_online_are_the_whole() -> None:
     """A text that is counted in pieces stays one text: matches lie across their edges."""
     text, members = repetitive(5, 200), np.zeros((200, 0, SIZE), np.float32)
@@ -207,21 +155,6 @@ def test_pieces_counted_online_are_the_whole() -> None:
         ]
         found.append(np.concatenate(mixed))
     assert np.array_equal(found[0], found[1])
-
-
-def test_reloaded_matches_are_the_same() -> None:
-    """The same bits, also after texts that were counted online."""
-    config = Config(
-        model=ModelConfig(hidden_size=16, embedding_size=8),
-        ensemble=EnsembleConfig(ngram_order=2, word_contexts=True, match_model=True),
-    )
-    ensemble = make_ensemble(repetitive(1, 400).astype(np.uint8))
-    DynamicEvaluation(ensemble, some_ids(7).astype(np.uint8), Rates()).score(
-        part_of(repetitive(1, 90))
-    )
-    again = Ensemble.from_tensors(config, SIZE, ensemble.tensors(), letters=LETTERS)
-    text = repetitive(1, 200)
-    assert total_nats(again, text) == total_nats(ensemble, text)
 
 
 @pytest.mark.parametrize("order", [None, 0])

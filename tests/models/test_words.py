@@ -1,20 +1,17 @@
-"""Contexts of words: the same in the kernels, in numpy and by definition; causal; reproducible."""
+"""Contexts of words: the same in the kernels, in numpy and by definition."""
 
 import functools
-import math
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.ensembles import SIZE, make_member, part_of, some_ids
+from support.ensembles import LETTERS, SIZE, words_of
 from support.kernels import needs_compiler
 from support.properties import examples
 from support.reference_ngrams import ReferenceNGrams
 
-from charlm.config.schema import Config, EnsembleConfig, ModelConfig
-from charlm.models.ensemble import Ensemble
 from charlm.models.ngrams import (
     NUM_WORD_CONTEXTS,
     KernelNGrams,
@@ -24,23 +21,9 @@ from charlm.models.ngrams import (
     make_ngrams,
 )
 from charlm.models.ngrams.words import WORD_WINDOW
-from charlm.prediction import dynamic
-from charlm.prediction.dynamic import DynamicEvaluation, Rates
-from charlm.prediction.scoring import total_nats
 
-LETTERS = np.array([0, 1, 2, 1, 0])
-"""Symbols 1 and 3 are one letter in two cases; 0 and 4 are no letters."""
 BEFORE = np.full(WORD_WINDOW, -1)
 KINDS = [NumpyNGrams, pytest.param(KernelNGrams, marks=needs_compiler)]
-
-
-def words_of(seed: int, length: int) -> np.ndarray:
-    """A text of short words, and of a few that are longer than the window."""
-    random = np.random.default_rng(seed)
-    ids = random.choice(SIZE, length, p=[0.15, 0.3, 0.25, 0.25, 0.05])
-    for start in random.integers(length, size=2):
-        ids[start : start + WORD_WINDOW + 5] = np.where(ids[start : start + WORD_WINDOW + 5], 1, 2)
-    return ids.astype(np.int64)
 
 
 @pytest.mark.parametrize("order", [1, 3, 7])
@@ -109,54 +92,3 @@ def test_only_the_window_matters(kind: type[NGrams]) -> None:
     upper = [3 if symbol == 1 else symbol for symbol in near[:-2]]
     weights[:, 1:3] = 0  # only the words, not the characters
     assert np.array_equal(predict([*near[:5], 0, 0, 1]), predict([*upper, 0, 0, 1]))
-
-
-def make_ensemble(training: np.ndarray) -> Ensemble:
-    ensemble = Ensemble([make_member(3)], 2, training, letters=LETTERS)
-    ensemble.weights += 0.1
-    return ensemble
-
-
-@pytest.mark.parametrize("length", [2, 33, 40])
-def test_words_are_scored_before_counted(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the probabilities of all that could come next would not add up to one."""
-    monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
-    training, text = words_of(7, 300).astype(np.uint8), words_of(8, length)
-
-    def nats_of(ids: np.ndarray) -> float:
-        evaluation = DynamicEvaluation(make_ensemble(training), training, Rates(learning=1e-2))
-        return evaluation.score(part_of(ids)).nats
-
-    before = nats_of(text)
-    after = [nats_of(np.append(text, symbol)) for symbol in range(SIZE)]
-    assert sum(math.exp(before - total) for total in after) == pytest.approx(1, abs=1e-4)
-
-
-def test_pieces_and_columns_are_the_whole() -> None:
-    """Pieces, single columns and a checkpoint's tensors give the results of the whole batch."""
-    ensemble = make_ensemble(words_of(1, 400).astype(np.uint8))
-    ids = torch.from_numpy(np.stack([words_of(5, 80), words_of(6, 80)], axis=1))
-    with torch.no_grad():
-        whole, _ = ensemble(ids, ensemble.initial_state(2))
-        state, pieces = ensemble.initial_state(2), []
-        for piece in torch.tensor_split(ids, (1, 2, 30, 63)):
-            output, state = ensemble(piece, state)
-            pieces.append(output)
-        column, _ = ensemble(ids[:, 1:], ensemble.initial_state(1))
-    torch.testing.assert_close(torch.cat(pieces), whole)
-    torch.testing.assert_close(column[:, 0], whole[:, 1])
-
-
-def test_reloaded_words_are_the_same() -> None:
-    """The same bits, also after texts that were counted online."""
-    config = Config(
-        model=ModelConfig(hidden_size=16, embedding_size=8),
-        ensemble=EnsembleConfig(ngram_order=2, word_contexts=True),
-    )
-    ensemble = make_ensemble(words_of(1, 400).astype(np.uint8))
-    DynamicEvaluation(ensemble, some_ids(7).astype(np.uint8), Rates()).score(
-        part_of(words_of(8, 90))
-    )
-    again = Ensemble.from_tensors(config, SIZE, ensemble.tensors(), letters=LETTERS)
-    text = words_of(9, 200)
-    assert total_nats(again, text) == total_nats(ensemble, text)

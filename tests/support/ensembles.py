@@ -7,8 +7,11 @@ from charlm.config.schema import ModelConfig
 from charlm.corpus.corpus import Split
 from charlm.corpus.vocabulary import UNKNOWN_TYPE
 from charlm.models.language_model import LanguageModel
+from charlm.models.ngrams.words import WORD_WINDOW
 
 SIZE = 5
+LETTERS = np.array([0, 1, 2, 1, 0])
+"""Symbols 1 and 3 are one letter in two cases; 0 and 4 are no letters."""
 
 
 def some_ids(seed: int, length: int = 300) -> np.ndarray:
@@ -28,3 +31,22 @@ def make_member(seed: int) -> LanguageModel:
 
 def part_of(ids: np.ndarray) -> Split:
     return Split(ids.astype(np.uint8), np.ones(SIZE, np.uint8), np.zeros(0, UNKNOWN_TYPE))
+
+
+def words_of(seed: int, length: int) -> np.ndarray:
+    """A text of short words, and of a few that are longer than the window."""
+    random = np.random.default_rng(seed)
+    ids = random.choice(SIZE, length, p=[0.15, 0.3, 0.25, 0.25, 0.05])
+    for start in random.integers(length, size=2):
+        ids[start : start + WORD_WINDOW + 5] = np.where(ids[start : start + WORD_WINDOW + 5], 1, 2)
+    return ids.astype(np.int64)
+
+
+def repetitive(seed: int, length: int) -> np.ndarray:
+    """A text in which passages of 3 to 50 characters come again, some of them one after another."""
+    random = np.random.default_rng(seed)
+    ids = random.choice(SIZE, 60, p=[0.2, 0.3, 0.25, 0.2, 0.05])
+    while len(ids) < length:
+        start, size = random.integers(len(ids)), random.integers(3, 50)
+        ids = np.concatenate([ids, ids[start : start + size], random.integers(0, SIZE, 2)])
+    return ids[:length].astype(np.int64)

@@ -1,0 +1,92 @@
+"""Laws of an ensemble with words and of one with matches: causal, in pieces, reproducible."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pytest
+import torch
+from support.ensembles import LETTERS, SIZE, make_member, part_of, repetitive, some_ids, words_of
+
+from charlm.config.schema import Config, EnsembleConfig, ModelConfig
+from charlm.models.ensemble import Ensemble
+from charlm.prediction import dynamic
+from charlm.prediction.dynamic import DynamicEvaluation, Rates
+from charlm.prediction.scoring import total_nats
+
+
+class TextMaker(Protocol):
+    """Returns a random text of a length."""
+
+    def __call__(self, seed: int, length: int) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an ensemble looks up besides n-grams, and texts that have much of it."""
+
+    text: TextMaker
+    has_matches: bool
+
+    def ensemble(self, training: np.ndarray) -> Ensemble:
+        ensemble = Ensemble(
+            [make_member(3)], 2, training, letters=LETTERS, has_matches=self.has_matches
+        )
+        ensemble.weights += 0.1
+        return ensemble
+
+
+KINDS = {"words": Kind(words_of, False), "matches": Kind(repetitive, True)}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return KINDS[request.param]
+
+
+@pytest.mark.parametrize("length", [2, 33, 40])
+def test_a_text_is_scored_before_counted(
+    kind: Kind, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the probabilities of all that could come next would not add up to one."""
+    monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
+    training, text = kind.text(7, 300).astype(np.uint8), kind.text(7, 60 + length)[60:]
+
+    def nats_of(ids: np.ndarray) -> float:
+        evaluation = DynamicEvaluation(kind.ensemble(training), training, Rates(learning=1e-2))
+        return evaluation.score(part_of(ids)).nats
+
+    whole = nats_of(text)
+    after = [nats_of(np.append(text, symbol)) for symbol in range(SIZE)]
+    assert sum(math.exp(whole - total) for total in after) == pytest.approx(1, abs=1e-4)
+
+
+def test_pieces_and_columns_are_the_whole(kind: Kind) -> None:
+    """Pieces and single columns give the results of the whole batch."""
+    ensemble = kind.ensemble(kind.text(1, 400).astype(np.uint8))
+    ids = torch.from_numpy(np.stack([kind.text(1, 80), kind.text(6, 80)], axis=1))
+    with torch.no_grad():
+        whole, _ = ensemble(ids, ensemble.initial_state(2))
+        state, pieces = ensemble.initial_state(2), []
+        for piece in torch.tensor_split(ids, (1, 2, 30, 63)):
+            output, state = ensemble(piece, state)
+            pieces.append(output)
+        column, _ = ensemble(ids[:, 1:], ensemble.initial_state(1))
+    torch.testing.assert_close(torch.cat(pieces), whole)
+    torch.testing.assert_close(column[:, 0], whole[:, 1])
+
+
+def test_a_reloaded_ensemble_is_the_same(kind: Kind) -> None:
+    """The same bits, also after texts that were counted online."""
+    config = Config(
+        model=ModelConfig(hidden_size=16, embedding_size=8),
+        ensemble=EnsembleConfig(ngram_order=2, word_contexts=True, match_model=kind.has_matches),
+    )
+    ensemble = kind.ensemble(kind.text(1, 400).astype(np.uint8))
+    DynamicEvaluation(ensemble, some_ids(7).astype(np.uint8), Rates()).score(
+        part_of(kind.text(8, 90))
+    )
+    again = Ensemble.from_tensors(config, SIZE, ensemble.tensors(), letters=LETTERS)
+    text = kind.text(9, 200)
+    assert total_nats(again, text) == total_nats(ensemble, text)
