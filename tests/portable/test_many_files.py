@@ -17,7 +17,7 @@ from charlm.portable.model_bytes import to_bytes
 
 SMALL_BYTES = 2_000_000
 LARGE_BYTES = int(os.environ.get("CHARLM_LARGE_BYTES", "10_000_000"))
-"""`CHARLM_LARGE_BYTES=100_000_000` tests a file of 100 MB, in most of an hour."""
+"""`CHARLM_LARGE_BYTES=100_000_000` tests a file of 100 MB, in some ten minutes."""
 LARGE = """
 import resource, sys, time
 from charlm.portable import compression
@@ -26,7 +26,7 @@ from charlm.portable.model_bytes import from_bytes
 network = from_bytes(open("network", "rb").read())
 begin = time.perf_counter()
 with open(sys.argv[2], "rb") as source, open(sys.argv[3], "xb") as target:
-    find_network = (network,) if sys.argv[1] == "compress" else (lambda: network,)
+    find_network = (network,) if sys.argv[1] == "compress" else (lambda _: network,)
     for _ in getattr(compression, sys.argv[1])(source, target, *find_network):
         pass
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, time.perf_counter() - begin)
