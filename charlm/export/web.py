@@ -50,7 +50,7 @@ def web_page(network: IntegerNetwork, metadata: dict[str, Any], checkpoint: Path
     return render(
         "web.html",
         styles=("web.css",),
-        scripts=(*SCRIPTS, "web.js"),
+        scripts=("fields.js", *SCRIPTS, "web.js"),
         runs_webassembly=True,
         data={
             "model": {"network": packed_network(network), "normalForm": config.corpus.normal_form}

@@ -137,13 +137,24 @@ def encode_text_prefix(predictor: Predictor, prefix: str | None, unknown: Unknow
     """Return the ids of a prefix in text; see `encode_prefix`."""
     if unknown not in get_args(UnknownAction):
         raise ConfigError(f"unknown is {unknown!r}: should be 'error', 'skip' or 'map'")
-    text = predictor.prefix
-    if prefix is not None:
-        read = as_read(prefix, predictor.config.corpus)
-        text = with_typographic_characters(read, predictor.vocabulary)
+    text = predictor.prefix if prefix is None else _as_model_reads(predictor, prefix)
     if predictor.vocabulary.unit == "byte":
         return np.frombuffer(bytes_of(text), np.uint8)
     return predictor.vocabulary.encode_text(text, unknown)
+
+
+def unknown_characters(predictor: Predictor, prefix: str) -> str:
+    """Return the characters of a prefix that the model does not know, each once, in order."""
+    text, vocabulary = _as_model_reads(predictor, prefix), predictor.vocabulary
+    if vocabulary.unknown_id is None:
+        return ""
+    is_unknown = vocabulary.encode(vocabulary.symbols_of(text)) == vocabulary.unknown_id
+    return "".join(dict.fromkeys(text[place] for place in np.flatnonzero(is_unknown)))
+
+
+def _as_model_reads(predictor: Predictor, prefix: str) -> str:
+    read = as_read(prefix, predictor.config.corpus)
+    return with_typographic_characters(read, predictor.vocabulary)
 
 
 def generation_config(predictor: Predictor, settings: GenerationSettings) -> GenerationConfig:

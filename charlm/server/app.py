@@ -92,6 +92,7 @@ async def _model(request: Request) -> Response:
 
 def _described(name: str, offer: Offer) -> dict[str, object]:
     served = offer.models[name]
+    generation = served.predictor.config.generation
     return {
         "id": name,
         "object": "model",
@@ -99,6 +100,11 @@ def _described(name: str, offer: Offer) -> dict[str, object]:
         "owned_by": "charlm",
         "unit": served.predictor.vocabulary.unit,
         "parameters": served.predictor.model.num_parameters,
+        "defaults": {
+            "max_tokens": generation.length,
+            "temperature": 0.0 if generation.greedy else generation.temperature,
+            "top_p": generation.top_p,
+        },
     }
 
 

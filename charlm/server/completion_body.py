@@ -74,6 +74,8 @@ class Completion:
     prompt_characters: int
     has_echo: bool
     has_likeliest: bool
+    skipped: str = ""
+    """Characters of the prompts that were not read, each once."""
 
     @property
     def choices(self) -> list[Choice]:
@@ -124,7 +126,10 @@ def make_completion(
             )
         )
     has_likeliest = body.logprobs is not None
-    return Completion(served, seed, works, prompts, size, bool(body.echo), has_likeliest)
+    skipped = ""
+    if body.unknown == "skip":
+        skipped = "".join(dict.fromkeys("".join(map(served.unknown_in, body.prompts))))
+    return Completion(served, seed, works, prompts, size, bool(body.echo), has_likeliest, skipped)
 
 
 def _config(body: CompletionBody, served: Served) -> GenerationConfig:

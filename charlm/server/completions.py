@@ -76,6 +76,7 @@ class _Answer:
             "created": int(time.time()),
             "model": completion.served.name,
             "seed": completion.seed,
+            **({"skipped": completion.skipped} if completion.skipped else {}),
         }
 
     def whole(self, pieces: Sequence[Sequence[Piece]]) -> dict[str, Any]:

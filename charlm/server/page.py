@@ -16,6 +16,7 @@ def writing_page() -> str:
         "writing.html",
         styles=("writing.css",),
         scripts=(
+            "fields.js",
             "writing_branches.js",
             "writing_server.js",
             "writing_drawing.js",

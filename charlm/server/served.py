@@ -9,7 +9,7 @@ from typing import get_args
 
 from charlm.corpus.vocabulary import Ids
 from charlm.errors import CharlmError, VocabularyError, VocabularyWarning
-from charlm.prediction.generation import UnknownAction, encode_text_prefix
+from charlm.prediction.generation import UnknownAction, encode_text_prefix, unknown_characters
 from charlm.prediction.predictor import Predictor
 from charlm.server.api_error import ApiError
 
@@ -35,6 +35,12 @@ class Served:
         except VocabularyError as reason:
             message = str(reason).replace(_OPTION, _FIELD)
             raise ApiError(400, message, "prompt", "unknown_characters") from None
+
+    def unknown_in(self, prompt: str) -> str:
+        """Return the characters of a prompt that the model does not know, each once."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", VocabularyWarning)
+            return unknown_characters(self.predictor, prompt)
 
 
 def by_name(predictors: Iterable[Predictor]) -> dict[str, Served]:

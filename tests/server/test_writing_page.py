@@ -120,6 +120,7 @@ def test_page_writes_with_the_model(driver: Any, model: charlm.Predictor) -> Non
         assert text_of(driver) == whole
         resize(driver, 360, 800)
         assert driver.execute_script("return document.documentElement.scrollWidth") <= 360
+        resize(driver, 1400, 900)
         assert [json.dumps(entry) for entry in driver.get_log("browser")] == []
 
 
@@ -230,6 +231,78 @@ def test_copies_are_underlined(driver: Any, model: charlm.Predictor) -> None:
         assert "cannot be searched" in driver.find_element("id", "note").text
 
 
+def status(driver: Any) -> str:
+    return str(driver.find_element("id", "status").text)
+
+
+def test_unread_characters_are_named(driver: Any, model: charlm.Predictor) -> None:
+    """The model does not know them, so the text continues as if they were not there."""
+    with served(model) as (address, _):
+        whole = write(driver, address, "The ☃é☃ ")
+        expected = charlm.generate_text(model, "The  ", seed=4, length=LENGTH, temperature=1.0)
+        assert whole == "The ☃é☃ " + expected
+        assert status(driver) == "seed 4; not read, because the model does not know them: ☃ é"
+
+
+def test_mistakes_are_in_the_words_of_the_page(driver: Any, model: charlm.Predictor) -> None:
+    """Those that the page finds, those that the server finds, and a server that has ended."""
+    fields = {
+        "length": ("5000", "Characters: "),
+        "top_p": ("0", "Top-p: "),
+        "seed": ("1e30", "Seed: "),
+    }
+    with served(model) as (address, _):
+        for field, (value, words) in fields.items():
+            driver.get(address)
+            begin(driver, "The ")
+            script = "document.getElementById(arguments[0]).value = arguments[1]"
+            driver.execute_script(script, field, value)
+            before = text_of(driver)
+            press(driver, TAB)
+            wait(driver, f"document.getElementById('status').textContent.startsWith('{words}')")
+            assert text_of(driver) == before
+        driver.get(address)
+        begin(driver, "The ")
+    press(driver, TAB)
+    wait(driver, "document.getElementById('status').textContent.includes('charlm serve')")
+    driver.get_log("browser")
+
+
+def test_settings_are_those_of_the_model(
+    driver: Any, model: charlm.Predictor, tmp_path: Path
+) -> None:
+    """Until a person sets others; a model of bytes writes, and its page counts bytes."""
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, "utf-8")
+    settings = ["training.steps=2", "corpus.unit=byte", "generation.length=23"]
+    settings += ["generation.temperature=0.7", "generation.top_p=0.9"]
+    of_bytes = charlm.load(train(path, tmp_path, *settings, name="bytes").path)
+    with served(of_bytes, model) as (address, _):
+        driver.get(address)
+        wait(driver, "document.getElementById('length').value === '23'")
+        shown = [
+            driver.find_element("id", one).get_property("value") for one in ("temperature", "top_p")
+        ]
+        assert shown == ["0.7", "0.9"]
+        assert driver.find_element("id", "units").text == "Bytes"
+        driver.find_element("id", "text").send_keys("The ")
+        press(driver, TAB)
+        wait(driver, "document.getElementById('status').textContent.startsWith('seed ')")
+        wait(driver, "!document.getElementById('continue').disabled")
+        assert len(text_of(driver)) > len("The ")
+        choose = "const m = document.getElementById('model'); m.value = 'novel';"
+        driver.execute_script(f"{choose} m.dispatchEvent(new Event('change'))")
+        length = min(4000, model.config.generation.length)
+        assert driver.find_element("id", "length").get_property("value") == str(length)
+        assert driver.find_element("id", "units").text == "Characters"
+        driver.find_element("id", "length").clear()
+        driver.find_element("id", "length").send_keys("50\t")
+        driver.execute_script(
+            f"{choose.replace('novel', 'bytes')} m.dispatchEvent(new Event('change'))"
+        )
+        assert driver.find_element("id", "length").get_property("value") == "50"
+
+
 def press_with_alt(driver: Any, key: str) -> None:
     from selenium.webdriver.common.action_chains import ActionChains
 
@@ -252,9 +325,16 @@ def test_page_asks_for_the_token(driver: Any, model: charlm.Predictor) -> None:
 
 @pytest.mark.parametrize("width", [390, 1400])
 def test_fields_show_what_is_in_them(driver: Any, tmp_path: Path, width: int) -> None:
-    """No setting, no placeholder and no seed that the page reports is cut off."""
+    """No setting, no placeholder and no seed that the page reports is cut off.
+
+    On a phone the settings are closed at first, so that the text stands above the fold.
+    """
     (tmp_path / "page.html").write_text(writing_page(), "utf-8")
     open_file(driver, tmp_path / "page.html", width)
+    settings = driver.find_element("id", "settings")
+    assert (settings.get_property("open")) == (width > 390)
+    assert driver.find_element("id", "text").rect["y"] < 450
+    driver.execute_script("arguments[0].open = true", settings)
     assert cut_off(driver) == []
     driver.execute_script("document.getElementById('seed').value = 2 ** 31 - 1")
     assert cut_off(driver) == []

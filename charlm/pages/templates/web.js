@@ -20,20 +20,14 @@
   /** Let the browser draw and take input. @returns {Promise<void>} */
   const pause = () => new Promise((done) => setTimeout(done));
 
-  /** A number of a field, if it is in its limits. @param {string} id @param {number} otherwise */
-  function number(id, otherwise) {
-    const field = input(id);
-    if (!field.checkValidity()) throw new Error(`${(field.labels?.[0].textContent || id).trim()}: ${field.validationMessage}`);
-    return field.value === "" ? otherwise : Number(field.value);
-  }
+  /** @param {string} id @param {number} otherwise */
+  const number = (id, otherwise) => numberOf(input(id), otherwise);
 
   /** @returns {Sampling} */
   function sampling() {
     const temperature = number("temperature", 1), greedy = input("greedy").checked;
     if (!greedy && temperature && temperature < 0.05) throw new Error("Temperature: 0, or 0.05 to 20");
-    const top_p = number("top_p", 1);
-    if (!top_p) throw new Error("Top p: more than 0, at most 1");
-    return { temperature, greedy, top_k: number("top_k", 0) || null, top_p, min_p: number("min_p", 0) };
+    return { temperature, greedy, top_k: number("top_k", 0) || null, top_p: shareOf(input("top_p")), min_p: number("min_p", 0) };
   }
 
   /** @returns {bigint} */
@@ -113,8 +107,7 @@
     else if (known.length && !isHalted) reached = { steps: writer.steps, ids: made };
     show();
     const seconds = (performance.now() - start) / 1000, rate = seconds > 0.05 ? `, ${Math.round(count / seconds).toLocaleString("en")} a second` : "";
-    const left = unknown.length ? `; not read, because the model does not know them: ${unknown.slice(0, 6).join(" ")}${unknown.length > 6 ? " …" : ""}` : "";
-    status.textContent = `${count.toLocaleString("en")} ${units} with seed ${first}${rate}${left}`;
+    status.textContent = `${count.toLocaleString("en")} ${units} with seed ${first}${rate}${unreadNote(unknown)}`;
     input("seed").value = String(first + 1n);
   }
 

@@ -31,6 +31,11 @@
   let typedAt = 0, shown = -1, leavesOnTab = false, storeTimer = 0, searchTimer = 0, frame = 0;
   /** @type {AbortController | null} */
   let running = null;
+  /** @typedef {{id: string, unit: string, defaults: Record<string, number>}} ModelEntry */
+  /** @type {ModelEntry[]} */
+  let models = [];
+  /** Whether the settings are a person's own, and no model's. */
+  let areOwn = false;
 
   /** @param {string} message */
   const say = (message) => (byId("status").textContent = message);
@@ -186,17 +191,20 @@
 
   // The server
 
+  /** The model that is chosen. */
+  const chosenModel = () => models.find((one) => one.id === model.value) ?? models[0];
+
   /** The request for a continuation of the text before the cursor. @param {number} caret */
   function body(caret) {
-    const seed = input("seed").value;
+    const seed = input("seed").value, isOfBytes = chosenModel()?.unit === "byte";
     return {
       model: model.value || undefined,
       prompt: wellFormed(text.slice(Math.max(0, caret - MOST_PROMPT), caret)),
-      max_tokens: Number(input("length").value) || 200,
-      temperature: Number(input("temperature").value),
-      top_p: Number(input("top_p").value) || 1,
-      seed: seed === "" ? undefined : Number(seed),
-      logprobs: 5,
+      max_tokens: numberOf(input("length"), 300),
+      temperature: numberOf(input("temperature"), 1),
+      top_p: shareOf(input("top_p")),
+      seed: seed === "" ? undefined : numberOf(input("seed"), 0),
+      logprobs: isOfBytes ? undefined : 5, // the server has none of bytes
       unknown: "skip",
       stream: true,
     };
@@ -213,8 +221,8 @@
     try {
       const response = await server.ask("v1/completions", body(place), running.signal);
       for await (const event of server.events(response)) {
-        place = insert(place, writtenBy(event.choices[0].logprobs));
-        say(`seed ${event.seed}`);
+        place = insert(place, writtenBy(event.choices[0]));
+        say(`seed ${event.seed}${unreadNote([...(event.skipped ?? "")])}`);
       }
     } catch (reason) {
       if (!running.signal.aborted) say(/** @type {Error} */ (reason).message);
@@ -277,13 +285,24 @@
   async function list() {
     try {
       const { data } = await (await server.ask("v1/models")).json();
-      const ids = /** @type {{id: string}[]} */ (data).map((one) => one.id);
-      model.replaceChildren(...ids.map((id) => new Option(id)));
-      byId("models").hidden = ids.length < 2;
-      if (ids.length === 1) say(`model ${ids[0]}`);
+      models = /** @type {ModelEntry[]} */ (data);
+      model.replaceChildren(...models.map((one) => new Option(one.id)));
+      byId("models").hidden = models.length < 2;
+      followModel();
+      if (models.length === 1) say(`model ${models[0].id}`);
     } catch (reason) {
       say(/** @type {Error} */ (reason).message);
     }
+  }
+
+  /** Show what the chosen model counts, and its own settings until a person has set others. */
+  function followModel() {
+    const { unit, defaults } = chosenModel();
+    byId("units").textContent = unit === "byte" ? "Bytes" : "Characters";
+    if (unit === "byte") byId("details").replaceChildren(element("p", "soft", "This model predicts bytes, and gives no likeliest characters."));
+    if (areOwn) return;
+    input("length").value = String(Math.min(defaults.max_tokens, Number(input("length").max)));
+    for (const id of ["temperature", "top_p"]) input(id).value = String(defaults[id]);
   }
 
   // What survives a reload, and the link
@@ -293,7 +312,7 @@
   /** Keep the text and its branches in the browser: the newer half of these, if all are too long. */
   function store() {
     for (let kept = branches.kept; ; kept = kept.slice(Math.ceil(kept.length / 2))) {
-      const value = { branches: packed([{ text, marks }, ...kept]), settings: settings(), marksCopied: input("marks_copied").checked };
+      const value = { branches: packed([{ text, marks }, ...kept]), settings: areOwn ? settings() : undefined, marksCopied: input("marks_copied").checked };
       try {
         localStorage.setItem(STORED, JSON.stringify(value));
         return;
@@ -307,6 +326,7 @@
 
   /** @param {any} kept */
   function recallSettings(kept) {
+    areOwn ||= Boolean(kept.settings);
     for (const id of FIELDS) if (typeof kept.settings?.[id] === "string") input(id).value = kept.settings[id];
     if (typeof kept.marksCopied === "boolean") input("marks_copied").checked = kept.marksCopied;
   }
@@ -413,7 +433,10 @@
   button("before").addEventListener("click", () => moveToFork(-1));
   button("after").addEventListener("click", () => moveToFork(1));
   button("link").addEventListener("click", () => void link());
+  for (const id of FIELDS) byId(id).addEventListener("change", () => (areOwn = true));
+  model.addEventListener("change", followModel);
   for (const id of [...FIELDS, "model", "marks_copied"]) byId(id).addEventListener("change", settle);
+  if (matchMedia("(max-width: 50rem)").matches) byId("settings").removeAttribute("open"); // the text comes first
   byId("locked").addEventListener("submit", (event) => {
     event.preventDefault();
     server.token = input("token").value;

@@ -1,5 +1,14 @@
 // @ts-check
 // Requests to the server: answers as objects, and streams of events.
+/** What the page calls the fields of a request. @type {Record<string, string>} */
+const FIELD_NAMES = { model: "Model", prompt: "Text", text: "Text", max_tokens: "Characters", temperature: "Temperature", top_p: "Top-p", seed: "Seed", least: "Underline copies of at least" };
+
+/** Word an error of the API for the page. @param {{message: string, param?: string | null}} error */
+function wordedError({ message, param }) {
+  const name = param ? FIELD_NAMES[param] : undefined;
+  return new Error(name && message.startsWith(`${param}: `) ? name + message.slice(/** @type {string} */ (param).length) : message);
+}
+
 class WritingServer {
   /** @param {(isLocked: boolean) => void} onLock Called with whether the token is missing or wrong. */
   constructor(onLock) {
@@ -17,15 +26,25 @@ class WritingServer {
   /** @param {string} path @param {object} [body] @param {AbortSignal} [signal] @returns {Promise<Response>} */
   async ask(path, body, signal) {
     const authorization = this.token ? { Authorization: `Bearer ${this.token}` } : {};
-    const response = await fetch(path, {
+    const response = await this._fetched(path, {
       method: body ? "POST" : "GET",
       body: body && JSON.stringify(body),
       signal,
       headers: { "Content-Type": "application/json", .../** @type {Record<string, string>} */ (authorization) },
     });
     this._onLock(response.status === 401);
-    if (!response.ok) throw new Error((await response.json()).error.message);
+    if (!response.ok) throw wordedError((await response.json()).error);
     return response;
+  }
+
+  /** @param {string} path @param {RequestInit} options */
+  async _fetched(path, options) {
+    try {
+      return await fetch(path, options);
+    } catch (reason) {
+      if (options.signal?.aborted) throw reason;
+      throw new Error("the server does not answer; is charlm serve still running?");
+    }
   }
 
   /** Yield the objects of server-sent events. @param {Response} response */
@@ -43,15 +62,16 @@ class WritingServer {
         const data = part.replace(/^data: /, "");
         if (data === "[DONE]") return;
         const event = JSON.parse(data);
-        if (event.error) throw new Error(event.error.message);
+        if (event.error) throw wordedError(event.error);
         yield event;
       }
     }
   }
 }
 
-/** Return what an event says about its characters: their text, and a mark for each unit. @param {any} logprobs @returns {Branch} */
-function writtenBy(logprobs) {
+/** Return what a choice says about its characters: their text, and a mark for each unit, if it has any. @param {any} choice @returns {Branch} */
+function writtenBy({ text, logprobs }) {
+  if (!logprobs) return { text, marks: Array(text.length).fill(null) };
   /** @type {Marks} */
   const marks = [];
   logprobs.tokens.forEach((/** @type {string} */ token, /** @type {number} */ i) => {
