@@ -146,6 +146,12 @@ def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 160
 
 
+def test_readme_explains_what_help_names() -> None:
+    """The one cell that no textbook has, and the names that stand for texts."""
+    assert "`--cell mogrifier` (an LSTM whose" in README
+    assert "`charlm data list`" in README
+
+
 def test_every_package_stands_in_the_readme() -> None:
     for name in modules():
         stem = name.removeprefix("charlm.").split(".")[0]
