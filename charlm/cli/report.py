@@ -107,7 +107,7 @@ def report(
             details.append(compute_details(path))
         write_report(page, histories, details)
         written.append(page)
-    chart = loss_charts(histories)["characters"]
+    chart, *_ = loss_charts(histories).values()
     if chart.is_empty and (svg is not None or png is not None):
         raise CharlmError(f"{paths[0]}: has no training lines to draw; train it for some steps")
     makers = {

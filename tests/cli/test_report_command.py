@@ -29,6 +29,17 @@ def test_a_report_lies_in_the_run_folder(one: Path) -> None:
     assert "--seed 3" in (one / "report.html").read_text("utf-8")
 
 
+def test_a_run_of_bytes_has_a_report(tmp_path: Path) -> None:
+    """Its charts are named for bytes; the file for papers has the first one, too."""
+    text = tmp_path / "text.txt"
+    text.write_text("A text with words, and more words. " * 200, "utf-8")
+    folder = train(text, tmp_path / "runs", "--set=corpus.unit=byte")
+    for options in ((), ("--svg", tmp_path / "losses.svg")):
+        result = run("report", folder, *options)
+        assert result.exit_code == 0, result.output
+    assert "bytes read in training" in (tmp_path / "losses.svg").read_text("utf-8")
+
+
 def test_a_run_is_found_by_its_name(one: Path) -> None:
     """A name is looked for below --runs; without one, the newest run is taken."""
     for words in ((), ("one",)):
