@@ -96,16 +96,16 @@ class Batch:
 
     def _generate(self, generator: SampleGenerator, uniforms: Tensor) -> None:
         if self._sampling.num_likeliest is None:
-            ids = generator.generate(uniforms)
-            _check(ids)
-            for member, column in zip(self._members, ids.T.tolist(), strict=True):
+            texts = generator.generate(uniforms).T.tolist()
+            _check(texts)
+            for member, column in zip(self._members, texts, strict=True):
                 member.choice.accept(column)
             return
         steps, likeliest = [], []
         for numbers in uniforms:
             logits = generator.logits.float().cpu().clone()
             steps.append(generator.generate(numbers.unsqueeze(0))[0].cpu())
-            _check(steps[-1])
+            _check([steps[-1].tolist()])
             likeliest.append(self._likeliest(logits, steps[-1], self._sampling.num_likeliest))
         ids = torch.stack(steps)
         columns = zip(self._members, ids.T.tolist(), zip(*likeliest, strict=True), strict=True)
@@ -153,6 +153,6 @@ class Batch:
         )
 
 
-def _check(ids: Int64[Tensor, "..."]) -> None:
-    if (ids < 0).any():
+def _check(columns: Sequence[Sequence[int]]) -> None:
+    if any(min(ids) < 0 for ids in columns):
         raise output_not_finite()

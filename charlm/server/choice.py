@@ -89,11 +89,14 @@ class Choice:
 
     def _release(self, is_last: bool) -> tuple[list[Piece], bool]:
         """Return the pieces that belong to the text, and whether a stop text ends it."""
+        if not self._stops:
+            released, self._held = [piece for piece in self._held if piece.text], []
+            return released, False
         text = "".join(piece.text for piece in self._held)
         found = [place for stop in self._stops if (place := text.find(stop)) >= 0]
         if found:
             end = min(found)
-        elif is_last or not self._stops:
+        elif is_last:
             end = len(text)
         else:
             end = len(text) - max(_common(text, stop) for stop in self._stops)
