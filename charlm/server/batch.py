@@ -18,6 +18,8 @@ from charlm.server.choice import Choice, Likeliest
 
 _FIRST_STEPS = 4
 _MOST_STEPS = 4_096
+_LEAST_USED = 0.25
+"""Share of a slice for which it computes at least, where other programs use the cores, too."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +82,20 @@ class Batch:
     def advance(self, seconds: float) -> None:
         """Generate for about `seconds`, at least a character of each choice.
 
-        Raises `DivergenceError` if the model's output is not finite.
+        On a busy machine it takes longer: each slice has costs of its own, which would be most of
+        the work if it computed for a moment only. Raises `DivergenceError` if the model's output is
+        not finite.
         """
         self._change_members()
         if self._generator is None:
             return
         num_steps = min(member.choice.remaining for member in self._members)
         num_steps = max(1, min(num_steps, int(self._steps)))
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.thread_time()
         uniforms = [member.choice.uniforms(num_steps) for member in self._members]
         self._generate(self._generator, torch.stack(uniforms, dim=1))
-        taken = max(time.perf_counter() - start, 1e-6)
+        taken, used = time.perf_counter() - start, time.thread_time() - used
+        taken = max(min(taken, used / _LEAST_USED), 1e-6)
         possible = min(num_steps * seconds / taken, _MOST_STEPS)
         self._steps = max(1.0, min(possible, 2 * self._steps))
 
