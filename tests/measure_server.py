@@ -5,7 +5,9 @@
 It serves a run, by default an untrained LSTM of 512 units, in a process of its own, and prints a
 line for each figure. Rates are of characters that clients have read. The clients are in this
 process, and compute little: they read bytes, which are decoded after the measurement. Beside a rate
-is the processor time of the server, as a share of one core.
+is the processor time of the server, as a share of one core, and the share of time for which the
+thread that computes could not, because other programs had the cores: the rate of a free core is
+about the rate divided by the rest.
 """
 
 import argparse
@@ -77,33 +79,52 @@ def first_character(port: int, **fields: object) -> float:
         return 1_000 * (time.perf_counter() - start)
 
 
-def rate(server: int, port: int, clients: int, seconds: float) -> tuple[float, float]:
-    """Return the characters per second of all clients, and the processor time per second."""
+def rate(server: int, port: int, clients: int, seconds: float) -> tuple[float, float, float]:
+    """Return the characters of all clients, the processor time and the wait for it, per second."""
     selector, read = selectors.DefaultSelector(), [bytearray() for _ in range(clients)]
     for number in range(clients):
         connection = asked(port, max_tokens=100_000, seed=number)
         selector.register(connection, selectors.EVENT_READ, number)
     warm = time.perf_counter() + 1.0
     start = used = 0.0
+    threads: dict[str, tuple[int, int]] = {}
     sizes = [0] * clients
     while (now := time.perf_counter()) < (start or warm) + seconds:
         if not start and now > warm:
-            start, used = now, _processor_seconds(server)
+            start, used, threads = now, _processor_seconds(server), _thread_times(server)
             sizes = [len(one) for one in read]
         for key, _ in selector.select(0.1):
             read[key.data] += key.fileobj.recv(1 << 18)  # type: ignore[union-attr]
     taken, used = time.perf_counter() - start, _processor_seconds(server) - used
+    waited = _waiting_seconds(threads, _thread_times(server))
     for key in list(selector.get_map().values()):
         key.fileobj.close()  # type: ignore[union-attr]
     characters = sum(_characters(one[size:]) for one, size in zip(read, sizes, strict=True))
     assert all(len(one) > size for one, size in zip(read, sizes, strict=True)), "one waits"
-    return characters / taken, used / taken
+    return characters / taken, used / taken, waited / taken
 
 
 def _processor_seconds(process: int) -> float:
     """Return the processor time of a process of Linux; see proc(5)."""
     fields = Path(f"/proc/{process}/stat").read_text("ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _thread_times(process: int) -> dict[str, tuple[int, int]]:
+    """Return the nanoseconds that each thread has run, and waited for a core (Linux: schedstat)."""
+    tasks = Path(f"/proc/{process}/task").glob("*/schedstat")
+    figures = {task.parent.name: task.read_text("ascii").split() for task in tasks}
+    return {thread: (int(ran), int(waited)) for thread, (ran, waited, _) in figures.items()}
+
+
+def _waiting_seconds(
+    before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]
+) -> float:
+    """Return for how long the thread that has run most in between has waited for a core."""
+    changes = [
+        (after[one][0] - ran, after[one][1] - waited) for one, (ran, waited) in before.items()
+    ]
+    return max(changes)[1] / 1e9
 
 
 def _characters(read: bytes | bytearray) -> int:
@@ -129,6 +150,10 @@ def _line(name: str, figures: Sequence[float], unit: str, goal: str) -> None:
     print(f"{name:24} median {middle:8,.2f}  highest {highest:8,.2f} {unit:14} asked: {goal}")
 
 
+def _described(characters: float, busy: float, waited: float) -> str:
+    return f"{characters:10,.0f} characters/s  {busy:4.0%} of a core, waited {waited:4.0%}"
+
+
 def main() -> None:
     """Measure the run of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -143,13 +168,11 @@ def main() -> None:
             _line("first character", [first_character(port) for _ in range(_NUM_FIRST)], "ms", "50")
             figures = [first_character(port, logprobs=5) for _ in range(_NUM_FIRST)]
             _line("  with logprobs", figures, "ms", "50")
-            one, busy = rate(process.pid, port, 1, options.seconds)
-            print(f"one client               {one:10,.0f} characters/s  {busy:4.0%} of a core")
-            many, busy = rate(process.pid, port, options.clients, options.seconds)
-            print(
-                f"{options.clients} clients               {many:10,.0f} characters/s  "
-                f"{busy:4.0%} of a core; {many / one:.2f} times one client, asked: 3"
-            )
+            one, busy, waited = rate(process.pid, port, 1, options.seconds)
+            print(f"one client               {_described(one, busy, waited)}")
+            many, busy, waited = rate(process.pid, port, options.clients, options.seconds)
+            print(f"{options.clients} clients               {_described(many, busy, waited)}")
+            print(f"{many / one:.2f} times one client, asked: 3")
         _line("Ctrl-C to the end", [seconds_to_end(run) for _ in range(_NUM_ENDS)], "s", "1")
 
 
