@@ -2,16 +2,15 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from io import BufferedIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from charlm.cli.byte_files import STREAM, created, opened
 from charlm.cli.completion import complete_run
 from charlm.cli.options import OUTPUT, Quiet, Runs
-from charlm.errors import CharlmError, file_errors
+from charlm.errors import CharlmError
 from charlm.files.locations import from_user
 from charlm.formatting import count
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from charlm.portable.network import IntegerNetwork
 
 _SUFFIX = ".charlm"
-_STREAM = Path("-")
 _ASK_FOR_RUN = "name the run or checkpoint with --run"
 
 
@@ -77,12 +75,12 @@ def compress(
     from charlm.cli.console import print_message
     from charlm.portable import compression
 
-    with _opened(file) as source:
+    with opened(file) as source:
         path, network = _network(run, runs, quiet)
-        with _created(output) as target:
+        with created(output) as target:
             written = compression.compress(source, target, network, with_model=with_model)
             totals = _show_each(written, "compressed", quiet)
-            size = None if output == _STREAM else target.tell()
+            size = None if output == STREAM else target.tell()
     if not quiet:
         print_message(_described(totals, size))
         if not with_model:
@@ -109,7 +107,7 @@ def decompress(
     file, output = _paths(file, output, original)
     from charlm.portable import compression
 
-    with _opened(file) as source, _created(output) as target:
+    with opened(file) as source, created(output) as target:
         totals = compression.decompress(
             source, target, lambda digest: _network_with(digest, run, runs, quiet)
         )
@@ -123,14 +121,14 @@ def _paths(file: Path, output: Path | None, default: Path | None) -> tuple[Path,
     """Return the paths of both files, and check the new one before a model is loaded."""
     from charlm.files.atomic import path_of_new
 
-    if output is None and file != _STREAM and default is None:
+    if output is None and file != STREAM and default is None:
         raise CharlmError(f"{file}: does not end in {_SUFFIX}; name the new file with --output")
-    output = output or (_STREAM if file == _STREAM or default is None else default)
-    if output != _STREAM:
+    output = output or (STREAM if file == STREAM or default is None else default)
+    if output != STREAM:
         output = path_of_new(output, "--output")
     elif sys.stdout.isatty():
         raise CharlmError("a terminal cannot show the output; name a file with --output")
-    return (file if file == _STREAM else from_user(file)), output
+    return (file if file == STREAM else from_user(file)), output
 
 
 def _network(run: Path | None, runs: Path, quiet: bool) -> tuple[Path, "IntegerNetwork"]:
@@ -166,46 +164,6 @@ def _network_with(digest: bytes, run: Path | None, runs: Path, quiet: bool) -> "
     if not quiet:
         print_message(found.remark or f"using {found.path}")
     return found.network
-
-
-class _Source(BufferedIOBase):
-    """A file to read; errors of reading name it, and not the file that is written."""
-
-    def __init__(self, file: BufferedIOBase, name: str) -> None:
-        super().__init__()
-        self._file, self._name = file, name
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        from charlm.corpus.blocks import read_waiting
-
-        with file_errors("be read", self._name, "check the path", CharlmError):
-            return read_waiting(self._file, size or 0)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BufferedIOBase]:
-    """Open the file to read."""
-    if path == _STREAM:
-        yield _Source(cast("BufferedIOBase", sys.stdin.buffer), "standard input")
-        return
-    with file_errors("be read", path, "check the path", CharlmError):
-        file = path.open("rb")
-    with file:
-        yield _Source(file, str(path))
-
-
-@contextmanager
-def _created(path: Path) -> Iterator[BufferedIOBase]:
-    """Create the new file, which appears only when it is complete."""
-    from charlm.files.atomic import new_file
-
-    if path == _STREAM:
-        yield cast("BufferedIOBase", sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-        return
-    remedy = "free some space, or choose another --output"
-    with file_errors("be written", path, remedy, CharlmError), new_file(path) as file:
-        yield file
 
 
 def _show_each(totals: Iterator["Totals"], done: str, quiet: bool) -> "Totals":
