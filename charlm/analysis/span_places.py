@@ -89,6 +89,7 @@ def described(
 
 
 def ids_of(data: bytes, vocabulary: Vocabulary) -> Ids:
+    """Return the ids of bytes, or of the characters that they encode in UTF-8."""
     if vocabulary.unit == "byte":
         return np.frombuffer(data, np.uint8)
     return vocabulary.encode(vocabulary.symbols_of(data.decode()))
