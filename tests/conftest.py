@@ -54,7 +54,6 @@ _MOST_IN_MEMORY = 2 << 30
 """Bytes that must be free in memory for the files of all tests, of which they write a third."""
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest then makes its own folders below `basetemp`
 def pytest_configure(config: pytest.Config) -> None:
     """Make a folder for this run of the tests; its workers inherit it, with the cache in it.
 

@@ -15,7 +15,6 @@ from torch import Tensor
 from charlm.config.schema import GenerationConfig, ModelConfig
 from charlm.kernels import products, recurrence
 from charlm.kernels.cross_entropy import cross_entropy
-from charlm.kernels.loading import lanes
 from charlm.kernels.packing import pack_columns, pack_gates
 from charlm.kernels.products import multiply, product
 from charlm.models.cells import GRUCell, LSTMCell, MogrifierCell
@@ -26,6 +25,8 @@ from charlm.prediction.compiled_generation import CompiledGenerator
 
 pytestmark = needs_compiler
 HIDDEN = 16
+WIDTH = 64
+"""A multiple of the lanes of every processor's vectors."""
 REFUSED = (ValueError, TypeError, IndexError)
 
 
@@ -117,7 +118,7 @@ def columns(**changes: Any) -> Any:
 
 
 def row_sums(**changes: Any) -> Any:
-    gradients = torch.zeros(15, 2 * lanes())
+    gradients = torch.zeros(15, WIDTH)
     call: dict[str, Any] = {"gradients": gradients, "lookup": ids(5, 3), "num_rows": 4}
     return products.sum_rows(**(call | changes))
 
@@ -244,10 +245,10 @@ MISTAKES: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (columns, {"weights": torch.zeros(7, 10)}, "even"),
     (columns, {"weights": torch.zeros(6, 10).double()}, "weights"),
     (columns, {"weights": torch.zeros(60)}, "weights"),
-    (row_sums, {"gradients": torch.zeros(14, 2 * lanes())}, "gradients"),
-    (row_sums, {"gradients": torch.zeros(15, 2 * lanes() + 1)}, "gradients"),
-    (row_sums, {"gradients": torch.zeros(2 * lanes(), 15).t()}, "gradients"),
-    (row_sums, {"gradients": torch.zeros(15, 2 * lanes()).double()}, "gradients"),
+    (row_sums, {"gradients": torch.zeros(14, WIDTH)}, "gradients"),
+    (row_sums, {"gradients": torch.zeros(15, WIDTH + 1)}, "gradients"),
+    (row_sums, {"gradients": torch.zeros(WIDTH, 15).t()}, "gradients"),
+    (row_sums, {"gradients": torch.zeros(15, WIDTH).double()}, "gradients"),
     (written, {"logits": torch.zeros(2, 9)}, "logits"),
     (written, {"logits": torch.zeros(2, 8).double()}, "logits"),
     (written, {"logits": torch.zeros(3, 8)}, "state"),
