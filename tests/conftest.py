@@ -32,7 +32,7 @@ from support.shape_checks import check_annotations  # noqa: E402
 check_annotations()  # before charlm is imported
 
 import torch  # noqa: E402
-from filelock import FileLock  # noqa: E402
+from filelock import FileLock, Timeout  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from support.texts import CACHED_TEXT, TEXT  # noqa: E402
 from typer.main import get_command  # noqa: E402
@@ -62,8 +62,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if hasattr(config, "workerinput"):
         return
-    folder = Path(tempfile.mkdtemp(prefix="charlm-tests-", dir=_in_memory()))
+    memory = _in_memory()
+    for lock in Path(memory).glob("charlm-tests-*/running.lock") if memory else ():
+        with suppress(OSError, Timeout), FileLock(lock, timeout=0):
+            shutil.rmtree(lock.parent)  # a run that was killed left it
+    folder = Path(tempfile.mkdtemp(prefix="charlm-tests-", dir=memory))
     config.add_cleanup(lambda: shutil.rmtree(folder))
+    running = FileLock(folder / "running.lock")
+    running.acquire()
+    config.add_cleanup(running.release)
     config.option.basetemp = config.option.basetemp or folder / "tests"
     os.environ |= {"CHARLM_CACHE": str(folder / "cache"), "CHARLM_TESTS": str(folder)}
     (folder / "cache").mkdir()
