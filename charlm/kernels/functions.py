@@ -23,7 +23,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "generate": (None, (_POINTER, _INT64, _POINTER, _POINTER)),
     "ngrams": (_POINTER, (_INT64, _INT64, _INT64, _POINTER, _INT)),
     "forget_ngrams": (None, (_POINTER,)),
-    "count": (_INT64, (_POINTER, _POINTER, _INT64)),
+    "count": (_INT64, (_POINTER, _POINTER, _INT64, _INT64)),
     "mix": (_INT64, (_POINTER, _POINTER)),
     "read_integers": (None, (_POINTER, _POINTER, _INT64, _POINTER, _POINTER, _POINTER)),
     "decode_integers": (

@@ -102,10 +102,10 @@ void charlm_forget_ngrams(void* ngrams) { delete static_cast<NGrams*>(ngrams); }
 
 // Counts ids[window] and all after it; `window` ids before it are context. Returns the number of
 // followers that all counts together have examined, or -1 if there is not enough memory.
-int64_t charlm_count(void* ngrams, const int64_t* ids, int64_t size) {
+int64_t charlm_count(void* ngrams, const int64_t* ids, int64_t size, int64_t threads) {
   auto& counted = *static_cast<NGrams*>(ngrams);
   try {
-    counted.count_all(ids, size);
+    counted.count_all(ids, size, threads);
   } catch (const std::bad_alloc&) {  // through C, an exception would end the process
     return -1;
   }

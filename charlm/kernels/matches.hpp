@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <iterator>
 #include <new>
 #include <vector>
 
+#include "partitions.hpp"
 #include "words.hpp"
 
 namespace {
@@ -19,13 +21,68 @@ inline int64_t longest_context(const int64_t* ids, int64_t most, int64_t boundar
   return length;
 }
 
+// The counted ids plus one, in as few bytes each as the vocabulary needs.
+class StoredText {
+ public:
+  explicit StoredText(int64_t vocabulary)
+      : width_(vocabulary < 1 << 8 ? 1 : vocabulary < 1 << 16 ? 2 : 4) {}
+
+  int64_t size() const { return bytes_.size() / width_; }
+
+  int64_t operator[](int64_t place) const {
+    const uint8_t* bytes = &bytes_[place * width_];
+    if (width_ == 1) return *bytes - 1;
+    if (width_ == 2) return read<uint16_t>(bytes) - 1;
+    return (int64_t)read<uint32_t>(bytes) - 1;
+  }
+
+  void append(const int64_t* ids, int64_t size) {
+    const size_t wanted = bytes_.size() + size * width_;
+    if (wanted > bytes_.capacity()) bytes_.reserve(wanted + bytes_.size() / 8);
+    for (int64_t i = 0; i < size; ++i) {
+      const uint64_t number = ids[i] + 1;
+      if (width_ == 1) write<uint8_t>(number);
+      else if (width_ == 2) write<uint16_t>(number);
+      else write<uint32_t>(number);
+    }
+  }
+
+  // Whether the last ids before a place are those before `ids`.
+  template <class Ids>
+  bool has(const Ids& ids, int64_t place, int64_t length) const {
+    for (int64_t distance = 1; distance <= length; ++distance)
+      if ((*this)[place - distance] != ids[-distance]) return false;
+    return true;
+  }
+
+ private:
+  template <class Number>
+  static Number read(const uint8_t* bytes) {
+    Number number;
+    std::memcpy(&number, bytes, sizeof number);
+    return number;
+  }
+
+  template <class Number>
+  void write(Number number) {
+    bytes_.resize(bytes_.size() + sizeof number);
+    std::memcpy(bytes_.data() + bytes_.size() - sizeof number, &number, sizeof number);
+  }
+
+  const int64_t width_;
+  std::vector<uint8_t> bytes_;
+};
+
 // `charlm/models/ngrams/matches.py` describes the model. A table has the latest position after each
 // context of one length; what tells two contexts apart is the text, not their hash.
 class Matches {
  public:
   static constexpr int64_t WINDOW = 32, KEYS = 2;
 
-  explicit Matches(int64_t boundary) : boundary_(boundary), text_(WINDOW, -1) {}
+  Matches(int64_t boundary, int64_t vocabulary) : boundary_(boundary), text_(vocabulary) {
+    const std::vector<int64_t> before(WINDOW, -1);
+    text_.append(before.data(), WINDOW);
+  }
 
   // What follows the latest context that was equal: the symbol, and how many characters were equal.
   struct Match {
@@ -38,7 +95,7 @@ class Matches {
 
   // Writes the hash of the context of each length.
   void find_keys(const int64_t* ids, uint64_t* keys) const {
-    for (int64_t number = 0; number < KEYS; ++number) keys[number] = hash(ids, LENGTHS[number]);
+    for (int64_t number = 0; number < KEYS; ++number) keys[number] = hash_of(ids, LENGTHS[number]);
   }
 
   void fetch(const uint64_t* keys) const {
@@ -51,22 +108,38 @@ class Matches {
     const int64_t length = longest_context(ids, WINDOW, boundary_);
     const bool begins = length < WINDOW && !(length && ids[-length] == boundary_);
     const int64_t compared = length + begins;  // the mark before the text, too
-    if (std::equal(ids - compared, ids, text_.end() - compared)) return;
-    text_.push_back(-1);
-    text_.insert(text_.end(), ids - length, ids);
+    if (text_.has(ids, text_.size(), compared)) return;
+    const int64_t mark = -1;
+    text_.append(&mark, 1);
+    text_.append(ids - length, length);
   }
 
   void add(const int64_t* ids, int64_t symbol, const uint64_t* keys) {
-    if (text_.size() > UINT32_MAX) throw std::bad_alloc();
+    text_.append(&symbol, 1);
+    check_size();
     const int64_t length = longest_context(ids, LENGTHS[KEYS - 1], boundary_);
-    for (int64_t number = 0; number < KEYS && LENGTHS[number] <= length; ++number) {
+    for (int64_t number = 0; number < KEYS && LENGTHS[number] <= length; ++number)
+      tables_[number].set(text_, LENGTHS[number], keys[number], text_.size() - 1);
+  }
+
+  // Adds characters that stand one after another.
+  void add_all(const int64_t* ids, int64_t size, Partitions& partitions) {
+    const int64_t start = text_.size();
+    text_.append(ids, size);
+    check_size();
+    for (int64_t number = 0; number < KEYS; ++number) {
+      const int64_t length = LENGTHS[number];
       Table& table = tables_[number];
-      table.reserve(text_.data(), LENGTHS[number]);
-      uint32_t& position = table.places[table.find(text_.data(), ids, LENGTHS[number], keys[number])];
-      table.used += !position;
-      position = (uint32_t)text_.size();
+      partitions.visit(
+          [&](int64_t i) { return longest_context(ids + i, length, boundary_) == length; },
+          [&](int64_t i) { return hash_of(ids + i, length); },
+          [&](const auto* begin, const auto* end) {
+            for (; begin != end; ++begin) {
+              Partitions::fetch_after(begin, end, [&](uint64_t hash) { table.fetch(hash); });
+              table.set(text_, length, begin->hash, start + begin->place);
+            }
+          });
     }
-    text_.push_back((int32_t)symbol);
   }
 
   Match find(const int64_t* ids, const uint64_t* keys) const {
@@ -75,7 +148,7 @@ class Matches {
       int64_t length = LENGTHS[number];
       if (length > most) continue;
       const Table& table = tables_[number];
-      const int64_t position = table.places[table.find(text_.data(), ids, length, keys[number])];
+      const int64_t position = table.find(text_, ids, length, keys[number]);
       if (!position) continue;
       while (length < most && text_[position - length - 1] == ids[-length - 1]) ++length;
       return {text_[position], length};
@@ -87,44 +160,77 @@ class Matches {
   static constexpr int64_t LENGTHS[KEYS] = {6, 12};
   static constexpr int64_t STEPS[] = {6, 8, 10, 12, 14, 16, 20, 26, 32};  // lengths of new rows
 
-  template <class Id>
-  static uint64_t hash(const Id* ids, int64_t length) {
-    uint64_t sum = FIRST_HASH;
-    for (int64_t distance = 1; distance <= length; ++distance)
-      sum = add_to_hash(sum, (int64_t)ids[-distance] + 1);
-    return sum;
+  void check_size() const {
+    if (text_.size() > UINT32_MAX) throw std::bad_alloc();
   }
 
-  struct Table {
-    std::vector<uint32_t> places = std::vector<uint32_t>(1 << 12);  // 0: a free place
-    size_t used = 0;
+  // The ids before a place of the stored text.
+  struct Before {
+    const StoredText& text;
+    int64_t place;
 
-    void fetch(uint64_t key) const { __builtin_prefetch(&places[key & (places.size() - 1)]); }
+    int64_t operator[](int64_t distance) const { return text[place + distance]; }
+  };
 
-    // Returns the place of a context, or the free place for it.
-    template <class Id>
-    size_t find(const int32_t* text, const Id* ids, int64_t length, uint64_t key) const {
-      const size_t mask = places.size() - 1;
-      size_t place = key & mask;
-      while (places[place] && !std::equal(ids - length, ids, text + places[place] - length))
-        place = (place + 1) & mask;
-      return place;
+  class Table {
+   public:
+    Table() : parts_(make_parts<Part>()) {}
+
+    void fetch(uint64_t hash) const {
+      const Part& part = parts_[part_of(hash)];
+      if (part.room) __builtin_prefetch(part.places + home_of(check_of(hash), part.room));
     }
 
-    // Makes room for one more context: at least a quarter of the places stays free.
-    void reserve(const int32_t* text, int64_t length) {
-      if ((used + 1) * 4 <= places.size() * 3) return;
-      std::vector<uint32_t> old(2 * places.size());
-      old.swap(places);
-      for (uint32_t position : old) {
-        const int32_t* ids = text + position;
-        if (position) places[find(text, ids, length, hash(ids, length))] = position;
+    // Returns the latest position after a context; 0: there is none.
+    int64_t find(const StoredText& text, const int64_t* ids, int64_t length, uint64_t hash) const {
+      const Part& part = parts_[part_of(hash)];
+      return part.room ? part.places[part.find(text, ids, length, check_of(hash))] : 0;
+    }
+
+    // Stores a position after a context, which ends there in the text.
+    void set(const StoredText& text, int64_t length, uint64_t hash, int64_t position) {
+      Part& part = parts_[part_of(hash)];
+      if (!has_room(part.used, part.room)) part.grow(text, length);
+      const Before ids{text, position};
+      uint32_t& place = part.places[part.find(text, ids, length, check_of(hash))];
+      part.used += !place;
+      place = (uint32_t)position;
+    }
+
+   private:
+    struct Part {
+      uint32_t* places;  // 0: a free place
+      uint32_t room, used;
+
+      void free() { std::free(places); }
+
+      template <class Ids>
+      uint32_t find(const StoredText& text, const Ids& ids, int64_t length, uint32_t check) const {
+        uint32_t place = home_of(check, room);
+        while (places[place] && !text.has(ids, places[place], length))
+          if (++place == room) place = 0;
+        return place;
       }
-    }
+
+      void grow(const StoredText& text, int64_t length) {
+        const Part old = *this;
+        places = make_array<uint32_t>(larger(room));
+        room = larger(room);
+        for (uint32_t i = 0; i < old.room; ++i) {
+          const uint32_t position = old.places[i];
+          if (!position) continue;
+          const Before ids{text, position};
+          places[find(text, ids, length, check_of(hash_of(ids, length)))] = position;
+        }
+        std::free(old.places);
+      }
+    };
+
+    std::unique_ptr<Part[], void (*)(Part*)> parts_;
   };
 
   const int64_t boundary_;
-  std::vector<int32_t> text_;  // -1 before each of its texts
+  StoredText text_;  // -1 before each of its texts
   Table tables_[KEYS];
 };
 

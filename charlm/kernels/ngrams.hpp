@@ -1,15 +1,15 @@
 // Counts the followers of contexts, and predicts the next character from the counts.
 //
-// `charlm/models/ngrams/` describes the model; here the contexts are in a hash table, and their
-// followers in one array.
+// `charlm/models/ngrams/` describes the model; here the contexts of each length are in a hash table.
 #pragma once
 
 #include <cmath>
 #include <new>
 #include <optional>
 
-#include "followers.hpp"
+#include "contexts.hpp"
 #include "matches.hpp"
+#include "partitions.hpp"
 #include "words.hpp"
 
 namespace {
@@ -38,7 +38,8 @@ struct Scratch {
   std::vector<double> shares;  // zero between predictions
   std::vector<int64_t> touched;
   std::vector<uint64_t> keys;  // by the length of the context, then those of words and matches
-  std::vector<const Context*> contexts;
+  std::vector<Contexts::Found> contexts;
+  std::vector<Follower> followers;
 };
 
 class NGrams {
@@ -50,9 +51,10 @@ class NGrams {
         contexts(order + 1 + (letters ? Words::CONTEXTS : 0)), features(contexts + has_matches),
         keys(contexts + (has_matches ? Matches::KEYS : 0)),
         window(std::max({order, letters ? Words::WINDOW : 0, has_matches ? Matches::WINDOW : 0})),
-        places_(1 << 12), keys_(keys) {
+        keys_(keys) {
+    for (int64_t number = 0; number < contexts; ++number) tables_.emplace_back(vocabulary);
     if (letters) words_.emplace(letters, vocabulary, boundary);
-    if (has_matches) matches_.emplace(boundary);
+    if (has_matches) matches_.emplace(boundary, vocabulary);
   }
 
   const int64_t order, vocabulary;
@@ -73,32 +75,26 @@ class NGrams {
     count(ids, symbol, keys_.data());
   }
 
-  // Counts ids[window] and all after it. The contexts of later characters are fetched from memory
-  // while the earlier ones are counted.
-  void count_all(const int64_t* ids, int64_t size) {
-    reserve(used_ + std::max<int64_t>(0, size - window) * (words_ ? 3 : 1) / 2);  // usually enough
-    if (size > window) begin(ids + window);
-    std::vector<uint64_t> fetched(AHEAD * keys);
-    const auto keys_at = [&](int64_t i) { return fetched.data() + i % AHEAD * keys; };
-    for (int64_t i = window; i < std::min(window + AHEAD, size); ++i) fetch(ids + i, keys_at(i));
-    for (int64_t i = window; i < size; ++i) {
-      count(ids + i, ids[i], keys_at(i));
-      if (i + AHEAD < size) fetch(ids + i + AHEAD, keys_at(i));
-    }
+  // Counts ids[window] and all after it. The counts do not depend on the number of threads.
+  void count_all(const int64_t* ids, int64_t size, int64_t threads) {
+    if (size <= window) return;
+    begin(ids + window);
+    for (int64_t i = window; i < size; i += PIECE)
+      count_piece(ids + i, std::min(PIECE, size - i), threads);
   }
 
   // Writes the log-probabilities of all symbols in the empty context. The discounts of its counts go
   // to the symbols that were never counted, or to all symbols if there are none.
   void predict_from_nothing(double* logs) const {
-    const Context context = places_[find(FIRST_HASH)];
-    const int64_t num_seen = context.size();
-    const double total = context.total, kept = total ? taken_off(context) / total : 1;
-    const bool to_all = num_seen == 0 || num_seen == vocabulary;
-    std::fill(logs, logs + vocabulary, kept / (to_all ? vocabulary : vocabulary - num_seen));
-    for (int64_t i = 0; i < num_seen; ++i) {
-      const Follower& follower = followers_.of(context)[i];
-      logs[follower.symbol] = left_of(follower) / total + (to_all ? kept / vocabulary : 0);
-    }
+    const Contexts::Found context = tables_[0].find(FIRST_HASH);
+    std::vector<Follower> followers;
+    const Sums sums = collect(0, context, followers);
+    const double kept = context ? sums.taken_off / sums.total : 1;
+    const bool to_all = sums.followers == 0 || sums.followers == vocabulary;
+    std::fill(logs, logs + vocabulary, kept / (to_all ? vocabulary : vocabulary - sums.followers));
+    for (int64_t i = 0; i < sums.followers; ++i)
+      logs[followers[i].symbol] =
+          left_of(followers[i]) / sums.total + (to_all ? kept / vocabulary : 0);
     for (int64_t s = 0; s < vocabulary; ++s) logs[s] = std::log(logs[s]);
   }
 
@@ -111,30 +107,30 @@ class NGrams {
     double others = 1;  // the product of those factors
     for (int64_t length = 1; length <= order; ++length) {
       lifts[length].clear();
-      if (!scratch.contexts[length]) continue;
-      const Context& context = *scratch.contexts[length];
-      const Follower* followers = followers_.of(context);
-      others *= taken_off(context) / context.total;
-      for (int64_t i = context.size() - 1; i >= 0; --i) {
-        const Follower& follower = followers[i];
+      const Contexts::Found context = scratch.contexts[length];
+      if (!context) continue;
+      const Sums sums = collect(length, context, scratch.followers);
+      others *= sums.taken_off / sums.total;
+      for (int64_t i = 0; i < sums.followers; ++i) {
+        const Follower& follower = scratch.followers[i];
         double& share = scratch.shares[follower.symbol];  // its probability by `others`
         if (share == 0) {
           share = std::exp(from_nothing[follower.symbol]);
           scratch.touched.push_back(follower.symbol);
         }
         const double before = share;
-        share += left_of(follower) / context.total / others;
+        share += left_of(follower) / sums.total / others;
         lifts[length].push_back({follower.symbol, std::log(share / before)});
       }
     }
     for (int64_t number = order + 1; number < contexts; ++number) {
       lifts[number].clear();
-      if (!scratch.contexts[number]) continue;
-      const Context& context = *scratch.contexts[number];
-      const Follower* followers = followers_.of(context);
-      const double kept = others * taken_off(context);
-      for (int64_t i = context.size() - 1; i >= 0; --i) {
-        const Follower& follower = followers[i];
+      const Contexts::Found context = scratch.contexts[number];
+      if (!context) continue;
+      const Sums sums = collect(number, context, scratch.followers);
+      const double kept = others * sums.taken_off;
+      for (int64_t i = 0; i < sums.followers; ++i) {
+        const Follower& follower = scratch.followers[i];
         double share = scratch.shares[follower.symbol];
         if (share == 0) share = std::exp(from_nothing[follower.symbol]);
         lifts[number].push_back({follower.symbol, std::log1p(left_of(follower) / kept / share)});
@@ -151,58 +147,79 @@ class NGrams {
     return rows;
   }
 
-  int64_t looks() const { return followers_.looks; }
+  int64_t looks() const { return looks_; }
 
  private:
-  static constexpr int64_t AHEAD = 16;  // number of characters whose contexts are fetched
+  static constexpr int64_t PIECE = 1 << 20;  // number of characters that are counted at once
+  static constexpr int64_t FEW = 1 << 12;    // fewer are counted one after another
+
+  // Counts characters whose contexts are long enough, one table after another.
+  void count_piece(const int64_t* ids, int64_t size, int64_t threads) {
+    if (size < FEW) {
+      for (int64_t i = 0; i < size; ++i) count(ids + i, ids[i]);
+      return;
+    }
+    Partitions partitions(size, threads);
+    // The length of the context in which each character is to be counted next; −1: it is counted.
+    std::vector<int8_t> lengths(size);
+    share_out(size, 1 << 12, threads, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) lengths[i] = longest_context(ids + i, order, boundary);
+    });
+    for (int64_t length = order; length >= 0; --length)
+      count_in(tables_[length], ids, partitions, [&](int64_t i) { return lengths[i] == length; },
+               [&](int64_t i) { return hash_of(ids + i, length); },
+               [&](int64_t i, bool is_new) { lengths[i] = is_new ? length - 1 : -1; });
+    if (words_) {
+      std::vector<uint64_t> hashes(size * Words::CONTEXTS);
+      share_out(size, 1 << 12, threads, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i)
+          words_->find_keys(ids + i, &hashes[i * Words::CONTEXTS]);
+      });
+      for (int64_t number = 0; number < Words::CONTEXTS; ++number)
+        count_in(tables_[order + 1 + number], ids, partitions, [](int64_t) { return true; },
+                 [&](int64_t i) { return hashes[i * Words::CONTEXTS + number]; },
+                 [](int64_t, bool) {});
+    }
+    if (matches_) matches_->add_all(ids, size, partitions);
+  }
+
+  // Counts the characters that are due in one table, and tells `done` whether they were new there.
+  template <class IsDue, class HashOf, class Done>
+  void count_in(Contexts& table, const int64_t* ids, Partitions& partitions, IsDue is_due,
+                HashOf hash_of, Done done) {
+    std::atomic<int64_t> looks{0};
+    partitions.visit(is_due, hash_of, [&](const auto* begin, const auto* end) {
+      int64_t own = 0;
+      for (; begin != end; ++begin) {
+        Partitions::fetch_after(begin, end, [&](uint64_t hash) { table.fetch(hash); });
+        done(begin->place, table.count(begin->hash, ids[begin->place], own));
+      }
+      looks += own;
+    });
+    looks_ += looks;
+  }
 
   // Writes the hash of the context of each length, then those of words.
   void find_keys(const int64_t* ids, uint64_t* keys) const {
     uint64_t hash = keys[0] = FIRST_HASH;
-    for (int64_t length = 1; length <= order; ++length) {
-      hash = add_to_hash(hash, ids[-length] + 1);
-      keys[length] = hash | 1;
-    }
+    for (int64_t length = 1; length <= order; ++length)
+      keys[length] = hash = add_to_hash(hash, ids[-length] + 1);
     if (words_) words_->find_keys(ids, keys + order + 1);
     if (matches_) matches_->find_keys(ids, keys + contexts);
   }
 
   void fetch(const int64_t* ids, uint64_t* keys) const {
     find_keys(ids, keys);
-    for (int64_t number = 0; number < contexts; ++number)
-      __builtin_prefetch(&places_[(keys[number] >> 1) & (places_.size() - 1)]);
+    for (int64_t number = 0; number < contexts; ++number) tables_[number].fetch(keys[number]);
     if (matches_) matches_->fetch(keys + contexts);
   }
 
   void count(const int64_t* ids, int64_t symbol, const uint64_t* keys) {
     int64_t length = longest_context(ids, order, boundary);
-    while (length >= 0 && is_new(keys[length], symbol)) --length;
-    for (int64_t number = order + 1; number < contexts; ++number) is_new(keys[number], symbol);
+    while (length >= 0 && tables_[length].count(keys[length], symbol, looks_)) --length;
+    for (int64_t number = order + 1; number < contexts; ++number)
+      tables_[number].count(keys[number], symbol, looks_);
     if (matches_) matches_->add(ids, symbol, keys + contexts);
-  }
-
-  // Counts a symbol after a context; returns whether it is the first time.
-  bool is_new(uint64_t key, int64_t symbol) {
-    reserve(used_ + 1);
-    Context& context = places_[find(key)];
-    if (!context.key) context.key = key, ++used_;
-    ++context.total;
-    Follower* known = followers_.find(context, symbol);
-    if (known) {
-      if (known->count < 3) --context.seen[known->count - 1], ++context.seen[known->count];
-      ++known->count;
-      return false;
-    }
-    followers_.add(context, symbol);
-    ++context.seen[0];
-    return true;
-  }
-
-  int64_t find(uint64_t key) const {
-    const int64_t mask = places_.size() - 1;
-    int64_t place = (key >> 1) & mask;
-    while (places_[place].key && places_[place].key != key) place = (place + 1) & mask;
-    return place;
   }
 
   // Finds the contexts of a place but the empty one, null where it was not counted. It waits for
@@ -214,13 +231,12 @@ class NGrams {
     const int64_t limit = longest_context(ids, order, boundary);
     for (int64_t number = 1; number < contexts; ++number) {
       const bool is_of_words = number > order;
-      const Context& context = places_[find(scratch.keys[number])];
-      const bool is_counted = (is_of_words || number <= limit) && context.total > 0;
-      scratch.contexts[number] = is_counted ? &context : nullptr;
-      if (!is_counted) continue;
+      const bool is_possible = is_of_words || number <= limit;
+      scratch.contexts[number] = is_possible ? tables_[number].find(scratch.keys[number])
+                                             : Contexts::Found{};
+      if (!scratch.contexts[number]) continue;
       if (is_of_words) ++num_of_words;
       else longest = number;
-      __builtin_prefetch(followers_.of(context));
     }
     Rows rows;
     rows.add(longest);
@@ -228,33 +244,35 @@ class NGrams {
     return rows;
   }
 
-  static double taken_off(const Context& context) {
-    double sum = 0;
-    for (int i = 0; i < 3; ++i) sum += DISCOUNTS[i] * context.seen[i];
-    return sum;
+  struct Sums {
+    double total = 0, taken_off = 0;  // counts, discounts
+    int64_t followers = 0;
+  };
+
+  // Writes the followers of a context in a table; returns their sums.
+  Sums collect(int64_t number, const Contexts::Found& context,
+               std::vector<Follower>& followers) const {
+    Sums sums;
+    sums.followers = tables_[number].collect(context, followers);
+    int64_t total = 0, seen[3] = {};
+    for (int64_t i = 0; i < sums.followers; ++i) {
+      const uint32_t count = followers[i].count;
+      total += count, ++seen[std::min(count, 3u) - 1];
+    }
+    sums.total = total;
+    for (int i = 0; i < 3; ++i) sums.taken_off += DISCOUNTS[i] * seen[i];
+    return sums;
   }
 
   static double left_of(const Follower& follower) {
     return follower.count - DISCOUNTS[std::min(follower.count, 3u) - 1];
   }
 
-  // Makes room for a number of contexts: at least a quarter of the places stays free.
-  void reserve(int64_t contexts) {
-    if (contexts * 4 <= (int64_t)places_.size() * 3) return;
-    size_t size = places_.size();
-    while (contexts * 4 > (int64_t)size * 3) size *= 2;
-    std::vector<Context> old(size);
-    old.swap(places_);
-    for (const Context& context : old)
-      if (context.key) places_[find(context.key)] = context;
-  }
-
   std::optional<Words> words_;
   std::optional<Matches> matches_;
-  std::vector<Context> places_;
-  std::vector<uint64_t> keys_;  // of the contexts of one character
-  Followers followers_;
-  int64_t used_ = 0;
+  std::vector<Contexts> tables_;  // by the length of the context, then those of words
+  std::vector<uint64_t> keys_;    // of the contexts of one character
+  int64_t looks_ = 0;
 };
 
 }  // namespace

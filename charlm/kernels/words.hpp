@@ -13,6 +13,15 @@ inline uint64_t add_to_hash(uint64_t hash, uint64_t value) {
   return hash ^ hash >> 29;
 }
 
+// Returns the hash of the last ids before `ids`.
+template <class Ids>
+uint64_t hash_of(const Ids& ids, int64_t length) {
+  uint64_t hash = FIRST_HASH;
+  for (int64_t distance = 1; distance <= length; ++distance)
+    hash = add_to_hash(hash, ids[-distance] + 1);
+  return hash;
+}
+
 // `charlm/models/ngrams/words.py` describes the contexts.
 class Words {
  public:
@@ -35,7 +44,7 @@ class Words {
     for (int64_t context = 0; context < CONTEXTS; ++context) {
       const uint64_t hash = add_to_hash((2 * context + 3) * 0xd6e8feb86659fd93u, words[0]);
       const uint64_t last = context & 1 ? words[1] : 0, second = context & 2 ? words[2] : 0;
-      keys[context] = add_to_hash(add_to_hash(hash, last), second) | 1;
+      keys[context] = add_to_hash(add_to_hash(hash, last), second);
     }
   }
 

@@ -11,7 +11,7 @@ from support.processes import exit_code_of_child
 from support.reference_ngrams import ReferenceNGrams
 
 from charlm.kernels.loading import loaded
-from charlm.models.ngrams import KernelNGrams, NGrams, NumpyNGrams, first_weights
+from charlm.models.ngrams import KernelNGrams, NGrams, NumpyNGrams, compiled, first_weights
 from charlm.models.ngrams.contexts import context_keys
 
 
@@ -28,7 +28,8 @@ def test_counting_takes_constant_time(order: int) -> None:
     for alphabet in (100, 1_000, 20_000):
         ngrams = KernelNGrams(order, alphabet)
         ids = uniform_text(alphabet, 60_000, order)
-        number = loaded().charlm_count(ngrams._counts, ctypes.c_void_p(ids.ctypes.data), len(ids))
+        text = ctypes.c_void_p(ids.ctypes.data)
+        number = loaded().charlm_count(ngrams._counts, text, len(ids), 2)
         looks.append(number / 60_000)
     assert max(looks) < 16, looks
 
@@ -92,6 +93,54 @@ def test_numpy_counts_are_exact(alphabet: int, boundary: int | None) -> None:
         assert followers_of(in_numpy, context) == followers
 
 
+def predictions_of(ngrams: NGrams, text: np.ndarray) -> list[np.ndarray]:
+    """Return predictions of counts, and what they become while text and weights are learnt."""
+    members = np.zeros((40, 0, ngrams.vocabulary_size), np.float32)
+    weights = np.random.default_rng(3).uniform(0, 0.3, ngrams.weights_shape(0))
+    ids = text[-ngrams.window - 40 :].astype(np.int64)
+    frozen = ngrams.mix(ids, members, weights)
+    return [frozen, ngrams.mix(ids, members, weights, rate=0.05, counts=True), weights]
+
+
+@needs_compiler
+@pytest.mark.parametrize("boundary", [None, 1])
+@pytest.mark.parametrize("alphabet", [4, 90, 700])
+def test_threads_and_pieces_count_alike(
+    boundary: int | None, alphabet: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, in pieces, or one after another, by any number of threads: the same to a bit."""
+    random, letters = np.random.default_rng(1), np.arange(alphabet) % 3
+    ids = (random.random(9_000) ** 3 * alphabet).astype(np.int16)
+    ids[5_000:7_000] = ids[:2_000]
+    found = []
+    for threads, piece in ((1, 1 << 20), (2, 1 << 20), (5, 5_000), (2, 1_000)):
+        monkeypatch.setattr(compiled, "num_threads", lambda threads=threads: threads)
+        monkeypatch.setattr(compiled, "_PIECE_CHARACTERS", piece)
+        ngrams = KernelNGrams(4, alphabet, boundary, letters, has_matches=True)
+        text = np.concatenate([np.full(ngrams.window, -1, np.int16), ids])
+        ngrams.count(text)
+        found.append(predictions_of(ngrams, text))
+    for others in found[1:]:
+        assert all(map(np.array_equal, found[0], others))
+
+
+@needs_compiler
+@pytest.mark.parametrize("followers", [1, 2, 12])
+def test_counts_may_grow_large(followers: int) -> None:
+    """In a vocabulary that leaves few bits for counts: of one follower, a few, and many."""
+    alphabet, order = 1 << 20, 1
+    times = np.arange(followers)
+    repeated = np.tile(np.stack([np.full(followers, 3), alphabet - 1 - times], 1).ravel(), 3_000)
+    ids = np.concatenate([[-1], repeated, np.tile([3, alphabet - 1], 9_000)])
+    found = []
+    for kind in (KernelNGrams, NumpyNGrams):
+        ngrams = kind(order, alphabet)
+        ngrams.count(ids)
+        members = np.zeros((3, 0, alphabet), np.float32)
+        found.append(ngrams.mix(ids[-4:], members, first_weights(order, 0)))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4, atol=1e-4)
+
+
 @needs_compiler
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process as Linux does")
 @pytest.mark.parametrize("is_online", [False, True])
@@ -104,8 +153,10 @@ def _lacks_memory(is_online: bool) -> bool:
     """Return whether the kernels raise `MemoryError` where they may take 48 MB more."""
     import resource
 
-    size = 1 << 23 if is_online else 2  # 32 MB of predictions, of which the kernels need five
-    ngrams, ids = KernelNGrams(1, size), np.zeros(2 if is_online else 2_000_000, np.int64)
+    # 32 MB of predictions, of which the kernels need five; or ten million contexts
+    size, order = (1 << 23, 1) if is_online else (1 << 20, 4)
+    ngrams = KernelNGrams(order, size)
+    ids = np.random.default_rng(0).integers(size, size=2 if is_online else 3_000_000)
     members, weights = np.zeros((1, 0, size), np.float32), first_weights(1, 0)
     used = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 48_000_000,) * 2)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int64, Integer
 
 from charlm.models.ngrams.interface import LogProbabilities, NGrams
 from charlm.models.ngrams.matches import MATCH_STEPS, MATCH_WINDOW
@@ -34,7 +34,7 @@ class ReferenceNGrams(NGrams):
         self._followers: dict[tuple[int, ...], dict[int, int]] = defaultdict(dict)
         self._word_followers: dict[WordContext, dict[int, int]] = defaultdict(dict)
 
-    def count(self, ids: Int64[np.ndarray, " ids"]) -> None:
+    def count(self, ids: Integer[np.ndarray, " ids"]) -> None:
         for place in range(self.window, len(ids)):
             self._count(ids[:place], int(ids[place]))
 

@@ -4,14 +4,17 @@ import ctypes
 import weakref
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int64, Integer
 
 from charlm.kernels.loading import loaded
+from charlm.kernels.threads import num_threads
 from charlm.models.ngrams.interface import LogProbabilities, NGrams
 from charlm.models.ngrams.words import Letters
 
-_SYMBOL_LIMIT = 1 << 31
-"""Size of the largest vocabulary: the kernels store a symbol in 32 bits."""
+_SYMBOL_LIMIT = 1 << 30
+"""Size of the largest vocabulary: the kernels store a symbol and a count in 31 bits."""
+_PIECE_CHARACTERS = 1 << 20
+"""Number of characters that are counted at once: they take 64 bytes each meanwhile."""
 
 
 _NO_BOUNDARY = -2
@@ -62,9 +65,14 @@ class KernelNGrams(NGrams):
         """The counts, for the kernels; they exist as long as this object."""
         return self._counts
 
-    def count(self, ids: Int64[np.ndarray, " ids"]) -> None:
-        ids = self._checked(ids)
-        _check_memory(loaded().charlm_count(self._counts, ids.ctypes.data, len(ids)))
+    def count(self, ids: Integer[np.ndarray, " ids"]) -> None:
+        for start in range(self.window, len(ids), _PIECE_CHARACTERS):
+            piece = ids[start - self.window : start + _PIECE_CHARACTERS]
+            piece = self._checked(piece.astype(np.int64, copy=False))
+            result = loaded().charlm_count(
+                self._counts, piece.ctypes.data, len(piece), num_threads()
+            )
+            _check_memory(result)
 
     def mix(
         self,

@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int64, Integer
 
 from charlm.models.ngrams.matches import MATCH_WINDOW, NUM_MATCH_ROWS
 from charlm.models.ngrams.words import NUM_WORD_CONTEXTS, WORD_WINDOW, Letters
@@ -47,8 +47,11 @@ class NGrams(ABC):
         return weights_shape(self.order, num_members, self.num_word_contexts, self.has_matches)
 
     @abstractmethod
-    def count(self, ids: Int64[np.ndarray, " ids"]) -> None:
-        """Count every id but the first `window`, which are context."""
+    def count(self, ids: Integer[np.ndarray, " ids"]) -> None:
+        """Count every id but the first `window`, which are context.
+
+        The counts are those of all ids one after another, in pieces or at once.
+        """
 
     @abstractmethod
     def mix(

@@ -6,10 +6,8 @@ equal, up to `MATCH_WINDOW`, in one record. It keeps nothing from place to place
 can be predicted alone. After the match model of PAQ and lpaq (Mahoney, 2005, "Adaptive weighing of
 context models for lossless data compression"), where a pointer follows a match until it fails.
 
-A table has the latest position of each context. The kernels take at most 30 bytes for each counted
-character, and 6 more while a table grows: up to 8 for the text, the others for two tables of
-positions, at most three quarters full. Where contexts come again, they take less: 10 for marked-up
-text, 14 for Tiny Shakespeare.
+A table has the latest position of each context, in 5 to 6 bytes. The kernels also store the text,
+in 1, 2 or 4 bytes a character, as the vocabulary needs.
 """
 
 import numpy as np

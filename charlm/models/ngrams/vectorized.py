@@ -1,7 +1,7 @@
 """N-gram counts in numpy: sorted arrays, for machines without the kernels."""
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, UInt64
+from jaxtyping import Float32, Float64, Int64, Integer, UInt64
 
 from charlm.models.ngrams.contexts import context_keys, longest_contexts
 from charlm.models.ngrams.interface import LogProbabilities, NGrams
@@ -33,7 +33,8 @@ class NumpyNGrams(NGrams):
         self._word_tables = [Table() for _ in range(self.num_word_contexts)]
         self._matches = Matches(boundary) if has_matches else None
 
-    def count(self, ids: Int64[np.ndarray, " ids"]) -> None:
+    def count(self, ids: Integer[np.ndarray, " ids"]) -> None:
+        ids = ids.astype(np.int64, copy=False)
         places = np.arange(self.window, len(ids))
         if len(places) <= _FEW_CHARACTERS:
             for place in places.tolist():
