@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,13 @@ from charlm.models.weights import checked_weights
 
 _SEPARATOR = -1
 """Id between two counted texts."""
+_STORED_TYPES = (torch.int8, torch.int16, torch.int32)
+"""Types of the ids of a text in a checkpoint."""
+
+
+def stored_type(vocabulary_size: int) -> np.dtype[np.signedinteger[Any]]:
+    """Return the smallest type for ids of a vocabulary, and for −1."""
+    return np.result_type(np.min_scalar_type(-vocabulary_size), np.int8)
 
 
 class Ensemble(nn.Module):
@@ -54,11 +62,12 @@ class Ensemble(nn.Module):
         super().__init__()
         self.members: list[LanguageModel] = nn.ModuleList(members)  # type: ignore[assignment]
         self.vocabulary_size = members[0].vocabulary_size
-        self.counted = np.empty(0, np.int32)
+        self.counted: Ids = np.empty(0, stored_type(self.vocabulary_size))
+        """The counted texts, with −1 between two."""
         self.ngrams = make_ngrams(
             order, self.vocabulary_size, members[0].boundary, letters, has_matches
         )
-        counted = counted.astype(np.int32)
+        counted = counted.astype(self.counted.dtype, copy=False)
         ends = np.flatnonzero(counted == _SEPARATOR)
         for start, end in pairwise([-1, *ends.tolist(), len(counted)]):
             self.count(counted[start + 1 : end])
@@ -93,8 +102,8 @@ class Ensemble(nn.Module):
         weights, counted = tensors["mixture"], tensors.get("counted")
         if counted is None:  # `ngram_text.count_again` counts the n-grams later
             counted = torch.zeros(0, dtype=torch.int32)
-        if counted.dtype is not torch.int32 or counted.ndim != 1:
-            raise InvalidDataError("counted should hold ids in int32")
+        if counted.dtype not in _STORED_TYPES or counted.ndim != 1:
+            raise InvalidDataError("counted should hold ids in int8, int16 or int32")
         if ((counted < _SEPARATOR) | (counted >= size)).any():
             raise InvalidDataError("counted should hold ids of the vocabulary")
         num_word_contexts = 0 if letters is None else NUM_WORD_CONTEXTS
@@ -198,15 +207,16 @@ class Ensemble(nn.Module):
 
     def count(self, text: Ids) -> None:
         """Count the n-grams of a text as a new text, without context before it."""
-        self.ngrams.count(np.concatenate([np.full(self.ngrams.window, -1), text.astype(np.int64)]))
+        text = text.astype(self.counted.dtype, copy=False)
+        before = np.full(self.ngrams.window, -1, text.dtype)
+        self.ngrams.count(np.concatenate([before, text]))
         self.note_counted(text)
 
     def note_counted(self, text: Ids) -> None:
         """Store a text whose n-grams are already counted."""
-        separator = np.full(min(1, len(self.counted)), _SEPARATOR)
-        self.counted = np.concatenate(
-            [self.counted, separator, text.astype(np.int32)], dtype=np.int32
-        )
+        kind = self.counted.dtype
+        separator = np.full(min(1, len(self.counted)), _SEPARATOR, kind)
+        self.counted = np.concatenate([self.counted, separator, text.astype(kind, copy=False)])
 
 
 AnyModel = LanguageModel | Ensemble

@@ -15,13 +15,13 @@ from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.runs.checkpoint import Checkpoint
 from charlm.runs.training_text import training_corpus, with_paths
 
-COUNT_LIMIT_CHARACTERS = 4_000_000
-"""Only this many characters, the last of the training split, are counted: in about 100 bytes each,
-or 200 with contexts of words; three times that in a script of thousands of characters."""
-
-
+COUNT_LIMIT_CHARACTERS = 100_000_000
+"""Only this many characters, the last of the training split, are counted: in 45 bytes
+each for 5 million characters of mark-up, 22 for 20 million of Python and 16 for 100 million."""
+_FORMER_LIMIT_CHARACTERS = 4_000_000
+"""The limit for a checkpoint that does not say how many characters were counted."""
 COUNTED = "counted_characters"
-"""Counter of a checkpoint: how many characters were counted, if the time budget limited them."""
+"""Counter of a checkpoint: how many characters were counted, if not all, up to the former limit."""
 
 
 def text_to_count(corpus: Corpus, characters: int = COUNT_LIMIT_CHARACTERS) -> Ids:
@@ -31,10 +31,15 @@ def text_to_count(corpus: Corpus, characters: int = COUNT_LIMIT_CHARACTERS) -> I
 
 def _counted_characters(checkpoint: Checkpoint) -> int:
     """Return how many characters of the training split the n-grams of a checkpoint count."""
-    number = checkpoint.training_counters.get(COUNTED, COUNT_LIMIT_CHARACTERS)
+    number = checkpoint.training_counters.get(COUNTED, _FORMER_LIMIT_CHARACTERS)
     if not isinstance(number, int) or not 0 < number <= COUNT_LIMIT_CHARACTERS:
-        return COUNT_LIMIT_CHARACTERS
+        return _FORMER_LIMIT_CHARACTERS
     return number
+
+
+def counters_of(counted: int, of: int) -> dict[str, int]:
+    """Return the counters of a checkpoint: how many characters of how many were counted."""
+    return {} if counted == min(of, _FORMER_LIMIT_CHARACTERS) else {COUNTED: counted}
 
 
 def tensors_to_save(model: AnyModel, checkpoint: Checkpoint) -> dict[str, Tensor]:

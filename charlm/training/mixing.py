@@ -19,8 +19,7 @@ from charlm.models.mixture_fit import fit_mixture
 from charlm.models.openings import Opening, choose_passages
 from charlm.prediction.final_score import final_score
 from charlm.prediction.ngram_text import (
-    COUNT_LIMIT_CHARACTERS,
-    COUNTED,
+    counters_of,
     stored_characters,
     tensors_to_save,
     text_to_count,
@@ -156,8 +155,7 @@ def _mixture(
     )
     records = merge(*(one.provenance for one in checkpoints))
     counters: dict[str, Any] = {"step": sum(one.step or 0 for one in checkpoints)}
-    if plan.counted < min(len(train), COUNT_LIMIT_CHARACTERS):
-        counters[COUNTED] = plan.counted
+    counters |= counters_of(len(counted), len(train))
     checkpoint = Checkpoint(
         config,
         vocabulary,

@@ -13,7 +13,7 @@ from charlm import evaluate, generate, load, resume, train
 from charlm.cli.main import app
 from charlm.errors import CorpusError
 from charlm.models.ensemble import Ensemble
-from charlm.prediction import dynamic
+from charlm.prediction import dynamic, ngram_text
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import RunFolder
 
@@ -86,6 +86,18 @@ def test_model_is_the_same_without_text(folder: Path) -> None:
     assert evaluate(kept).nats == evaluate(without).nats
     texts = ["".join(generate(one, "a", seed=1, length=20)) for one in (kept, without)]
     assert texts[0] == texts[1]
+
+
+def test_all_that_was_counted_is_counted_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint says how much was counted; those that do not were counted up to a limit."""
+    monkeypatch.setattr(ngram_text, "_FORMER_LIMIT_CHARACTERS", 1000)
+    train("quickstart", text=folder / "o.txt", name="run", runs=tmp_path, settings=WITHOUT)
+    for run, counted in ((tmp_path / "run", 2700), (folder / "without", 1000)):
+        model = load(run).model
+        assert isinstance(model, Ensemble)
+        assert len(model.counted) == counted
 
 
 def test_lost_text_names_members(tmp_path: Path) -> None:
