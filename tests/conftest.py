@@ -63,10 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return
     memory = _in_memory()
-    for lock in Path(memory).glob("charlm-tests-*/running.lock") if memory else ():
+    for lock in Path(memory).glob("char-rnn-tests-*/running.lock") if memory else ():
         with suppress(OSError, Timeout), FileLock(lock, timeout=0):
             shutil.rmtree(lock.parent)  # a run that was killed left it
-    folder = Path(tempfile.mkdtemp(prefix="charlm-tests-", dir=memory))
+    folder = Path(tempfile.mkdtemp(prefix="char-rnn-tests-", dir=memory))
     config.add_cleanup(lambda: shutil.rmtree(folder))
     running = FileLock(folder / "running.lock")
     running.acquire()
