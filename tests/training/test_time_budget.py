@@ -423,7 +423,7 @@ def test_a_finished_run_keeps_its_score(
 
 def test_ngrams_are_counted_again_alike(long_text: Path, tmp_path: Path, machine: Any) -> None:
     """What a short budget leaves uncounted stays so when the text is counted on loading."""
-    here = machine(2000.0)
+    here = machine(1000.0)
     settings = ["ensemble.ngram_order=2", "ensemble.keep_text=false", "training.budget=40s"]
     finished = here.train(long_text, tmp_path, *settings)
     counted = read_checkpoint(finished.folder.best).training_counters["counted_characters"]
