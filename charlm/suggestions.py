@@ -25,16 +25,16 @@ def did_you_mean(
 
 
 def did_you_mean_key(name: str, known: Iterable[str], start: str = "") -> str:
-    """Suggest the most similar of names of several words, or those with similar words in them."""
+    """Suggest the most similar key, or else up to three that have a similar word; "" if none do."""
     known = list(known)
     near = did_you_mean(name, known, 1, least_similarity=0.5, start=start)
     return near or _question([start + one for one in with_similar_words(name, known)[:3]])
 
 
 def with_similar_words(name: str, known: Iterable[str]) -> list[str]:
-    """Return the known names some words of which are similar to a name, the most similar first.
+    """Return the known names that have words similar to a name, the most similar first.
 
-    So `hiden` finds hidden_size. Words end at an underscore.
+    For example, `hiden` finds hidden_size. Underscores separate words.
     """
     number = name.count("_") + 1
     found: dict[str, float] = {}

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 _YOUNG_OBJECTS = 10_000
-"""New objects after which Python looks for garbage; after 700, as usual, it takes longer."""
+"""New objects after which Python collects garbage; its default, 700, slows the tests."""
 gc.disable()  # imports and collection make little garbage, and looking for it takes seconds
 
 # Models here are so small that a second thread only waits; commands that tests start follow suit.

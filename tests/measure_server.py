@@ -6,8 +6,8 @@ It serves a run, by default an untrained LSTM of 512 units, in a process of its 
 line for each figure. Rates are of characters that clients have read. The clients are in this
 process, and compute little: they read bytes, which are decoded after the measurement. Beside a rate
 is the processor time of the server, as a share of one core, and the share of time for which the
-thread that computes could not, because other programs had the cores: the rate of a free core is
-about the rate divided by the rest.
+thread that computes waited, because other programs used the cores. On a free core, the rate would
+be about the rate divided by one minus this share.
 """
 
 import argparse
@@ -120,7 +120,7 @@ def _thread_times(process: int) -> dict[str, tuple[int, int]]:
 def _waiting_seconds(
     before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]
 ) -> float:
-    """Return for how long the thread that has run most in between has waited for a core."""
+    """Return for how long the thread that ran most between the two has waited for a core."""
     changes = [
         (after[one][0] - ran, after[one][1] - waited) for one, (ran, waited) in before.items()
     ]

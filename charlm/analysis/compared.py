@@ -62,9 +62,9 @@ class Comparison:
     """Number of records, which the bootstrap draws; None if it draws blocks of running text."""
 
     def verdict(self, one: Compared) -> str:
-        """Say what the difference of a model from the first one shows, and what biases it."""
+        """Say what the difference of a model from the first one shows, and what biases scores."""
         found = bias({model.name: model.scores for model in (self.compared[0], one)})
-        return self._shown_by(one) + (f"; biased: {found}" if found else "")
+        return self._shown_by(one) + (f"; {found}" if found else "")
 
     def _shown_by(self, one: Compared) -> str:
         first, unit = self.compared[0], f"bits per {self.unit}"

@@ -13,7 +13,7 @@ from charlm.prediction.predictor import Predictor
 from charlm.training.resume_rules import MAY_CHANGE
 
 _MOST_SETTINGS = 4
-"""Number of settings that are named; of more, the number of the others is given."""
+"""Number of settings that are named, at most; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ComparedModel:
     step: int | None
     """Number of steps that the weights were trained for; None if the checkpoint does not say."""
     counted: int
-    """Number of characters that its n-grams count; 0 without n-grams."""
+    """Number of characters that were counted for its n-grams; 0 without n-grams."""
     fingerprint: str
     """Digest of the training text and of the settings that determine its ids."""
     config: Config
@@ -58,7 +58,7 @@ def further_differences(groups: Mapping[str, Sequence[ComparedModel]]) -> str:
         found += _numbers(what, {name: map(number, its) for name, its in groups.items()})
     models = list(chain(*groups.values()))
     if len({model.fingerprint for model in models}) > 1:
-        found.append("training text, or how it is read")
+        found.append("the training text or how it is read")
     if keys := _settings(models):
         rest = len(keys) - _MOST_SETTINGS
         more = f" and {rest} more" if rest > 0 else ""
@@ -67,7 +67,7 @@ def further_differences(groups: Mapping[str, Sequence[ComparedModel]]) -> str:
 
 
 def bias(scores: Mapping[str, Sequence[Score]]) -> str:
-    """Say which models know the scored text too well to say how they predict others; "" if none."""
+    """Say whose scores are biased, since the model has seen the scored text; "" if none are."""
     whose: dict[str, list[str]] = {}
     for name, its in scores.items():
         for score in its:
@@ -75,7 +75,11 @@ def bias(scores: Mapping[str, Sequence[Score]]) -> str:
                 if overlap.is_biased or (overlap.is_reported and overlap.use not in LEARNT):
                     names = whose.setdefault(overlap.describe(), [])
                     names += [name] * (name not in names)
-    return "; ".join(f"of {' and '.join(names)}, {reason}" for reason, names in whose.items())
+    return "; ".join(
+        f"the score{'s' if len(names) > 1 else ''} of {' and '.join(names)} "
+        f"{'are' if len(names) > 1 else 'is'} biased: {reason}"
+        for reason, names in whose.items()
+    )
 
 
 def _numbers(what: str, groups: Mapping[str, Iterable[int | None]]) -> list[str]:
@@ -89,7 +93,7 @@ def _numbers(what: str, groups: Mapping[str, Iterable[int | None]]) -> list[str]
 
 
 def _settings(models: Sequence[ComparedModel]) -> list[str]:
-    """Return the settings in which models differ, without those that say how long they trained."""
+    """Return the settings in which models differ, without their seed and how long they train."""
     keys = {one.key for model in models[1:] for one in differences(model.config, models[0].config)}
     omitted = {f"{section}.{key}" for section, its in MAY_CHANGE.items() for key in its}
     omitted.add("training.seed")

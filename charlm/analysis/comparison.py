@@ -153,7 +153,7 @@ def _records(
 
 
 def _with_difference(one: Compared, found: _Difference, seed: int) -> Compared:
-    """Return a row with its difference, and with the interval of this or why there is none."""
+    """Return a row with its difference and the interval of that, or why there is no interval."""
     difference, sizes, records = found
     total = float(difference.sum() / sizes.sum())
     if records is None:

@@ -1,4 +1,4 @@
-"""Say in words how much of some items is copied, and how near they lie to the training items."""
+"""Say in words how many items are copied, and how near they are to training items."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from charlm.formatting import count
 _MUCH, _SOME = 0.2, 0.02
 """Shares of training items among the different ones, for "much" and "some"."""
 _FEWER_DIFFERENT = 0.2
-"""How far the share of different items is below that of real ones where it is named."""
+"""How far the share of different items is below that of real items before it is named."""
 _FEWEST_ITEMS = 100
 """Number of items below which the shares say little."""
 
@@ -54,8 +54,8 @@ class ItemShares:
 def verdict_of_items(items: ItemShares, held_out: ItemShares | None) -> str:
     """Return a sentence on what items have in common with the training items.
 
-    Real items that were held out are no measure for copies: equal records are in one split. They
-    are one for the distances to the nearest training items, and for repetitions.
+    Held-out items do not show how many copies are ordinary, because equal records are in one
+    split. They show how near to training items real items are, and how often these are repeated.
     """
     if items.new is None or items.unique is None:
         return "there is no valid item to compare"
@@ -78,10 +78,11 @@ def _beside_real(items: ItemShares, held_out: ItemShares) -> str:
     if items.median_distance is not None and held_out.median_distance is not None:
         nearer = items.median_distance < held_out.median_distance
         words += (
-            f"; they lie {'nearer' if nearer else 'no nearer'} to these than real items do (median "
-            f"edit distance {items.median_distance:g}, of real ones {held_out.median_distance:g})"
+            f"; the items are {'nearer' if nearer else 'no nearer'} to training items than real "
+            f"items are (median edit distance {items.median_distance:g}, of real items "
+            f"{held_out.median_distance:g})"
         )
     mine, real = items.unique, held_out.unique
     if mine is not None and real is not None and mine < real - _FEWER_DIFFERENT:
-        words += f"; only {mine:.0%} are different, of real ones {real:.0%}"
+        words += f"; only {mine:.0%} are different, of real items {real:.0%}"
     return words

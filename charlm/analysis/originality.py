@@ -14,7 +14,7 @@ import numpy as np
 
 from charlm.analysis.copying import Matches, covered, longest_matches, longest_spans
 from charlm.analysis.copying_verdict import SPAN_LENGTHS, Copying, verdict_of
-from charlm.analysis.span_places import MOST_SPANS, CopiedSpan, described, ids_of, starts_of
+from charlm.analysis.span_places import MOST_SPANS, CopiedSpan, copied_spans, ids_of, starts_of
 from charlm.config.sections.generation import GenerationSettings
 from charlm.config.settings import TextPaths
 from charlm.corpus.builder import encode_files
@@ -119,7 +119,7 @@ def originality(
 def compare(corpus: Corpus, ids: Ids, name: str, starts: Sequence[FileStart] = ()) -> Originality:
     """Compare ids, and the held-out split, with the training split of a corpus.
 
-    `starts` are those of the files of the training text.
+    `starts` has where each file of the training text begins.
     """
     vocabulary, training = corpus.vocabulary, corpus.splits["train"].ids
     held_out_name = held_out_split(corpus)
@@ -135,7 +135,7 @@ def compare(corpus: Corpus, ids: Ids, name: str, starts: Sequence[FileStart] = (
         _copying(f"{held_out_name} split", found.lengths[len(ids) + 1 :])
         if held_out_name
         else None,
-        described(corpus, ids, longest_spans(first, 2 * MOST_SPANS), starts),
+        copied_spans(corpus, ids, longest_spans(first, 2 * MOST_SPANS), starts),
         {},
     )
 

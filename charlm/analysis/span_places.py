@@ -13,6 +13,7 @@ from charlm.corpus.file_starts import FileStart, file_starts
 from charlm.corpus.vocabulary import Ids, Vocabulary
 
 MOST_SPANS = 10
+"""Number of copied spans that are listed, at most."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ def starts_of(corpus: Corpus, config: CorpusConfig) -> list[FileStart]:
     """Return the starts of the files of running text; [] for records, whose order is random."""
     if corpus.boundary is not None:
         return []
-    return file_starts(config, sum(len(split) for split in _of_training_text(corpus)))
+    return file_starts(config, sum(len(split) for split in _splits_of_training_text(corpus)))
 
 
-def _of_training_text(corpus: Corpus) -> list[Split]:
+def _splits_of_training_text(corpus: Corpus) -> list[Split]:
     """Return the splits that were taken from the same text as the training split."""
     training = corpus.splits["train"]
     digest, start = training.origin.digest, training.origin.start
@@ -61,7 +62,7 @@ def _of_training_text(corpus: Corpus) -> list[Split]:
     ]
 
 
-def described(
+def copied_spans(
     corpus: Corpus, ids: Ids, spans: list[Span], starts: Sequence[FileStart]
 ) -> tuple[CopiedSpan, ...]:
     """Return the longest spans, each text once, with their places in the training text."""
@@ -72,7 +73,8 @@ def described(
 
     def line_at(place: int) -> int:
         """Return the line of a place of the training text, from 1 on."""
-        parts = [one.ids[: max(0, place - one.origin.start)] for one in _of_training_text(corpus)]
+        splits = _splits_of_training_text(corpus)
+        parts = [one.ids[: max(0, place - one.origin.start)] for one in splits]
         return 1 + sum(int(np.count_nonzero(part == newline)) for part in parts)
 
     found: dict[str, CopiedSpan] = {}

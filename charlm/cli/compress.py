@@ -141,7 +141,7 @@ def _network(run: Path | None, runs: Path, quiet: bool) -> tuple[Path, "IntegerN
 
 
 def _network_with(digest: bytes, run: Path | None, runs: Path, quiet: bool) -> "IntegerNetwork":
-    """Return the network with this digest: that of the run, or without one of any run."""
+    """Return the network with this digest: of `run`, or if that is None, of any run."""
     from charlm.cli.console import print_message
     from charlm.portable.finding import checkpoint_with
     from charlm.portable.model_bytes import digest_of
@@ -152,9 +152,10 @@ def _network_with(digest: bytes, run: Path | None, runs: Path, quiet: bool) -> "
         if digest_of(network) == digest:
             return network
         other = checkpoint_with(digest, runs)
-        its_model = f"the model of {other.path}" if other else f"the model {digest.hex()}"
-        where = "" if other else f", which no run below {runs} has"
-        raise CharlmError(f"compressed with {its_model}, not of {path}{where}; {_ASK_FOR_RUN}")
+        right = f"of {other.path}" if other else f"{digest.hex()}, which no run below {runs} has"
+        raise CharlmError(
+            f"compressed with the model {right}, not with that of {path}; {_ASK_FOR_RUN}"
+        )
     found = checkpoint_with(digest, runs)
     if found is None:
         raise CharlmError(

@@ -43,7 +43,7 @@ _NAMES_ELSEWHERE = {
     "cell": ("model", "rnn_type", "model_type"),
     "budget": ("time", "max_time", "time_limit", "minutes"),
 }
-"""Names that other programs give to options, to the argument RUN and to the last words of keys."""
+"""Names in other programs of options, of the argument RUN and of the last parts of keys."""
 
 
 def describe_unknown_option(option: str, context: Any, arguments: Sequence[str]) -> str:
@@ -86,9 +86,10 @@ def _settings_like(option: str, value: str, known: Sequence[str]) -> list[str]:
 
 
 def similar_names(option: str, names: Iterable[str]) -> list[str]:
-    """Return what an option may be: equal, of another program, a beginning, initials, similar.
+    """Return the names that an option may mean, by the first rule that finds any.
 
-    At last those with a word that is similar.
+    The rules: the same name, a name in other programs, a beginning, initials, a similar name, a
+    similar word.
     """
     wanted = _plain(option)
     plain: dict[str, list[str]] = {}

@@ -78,7 +78,7 @@ def make_config(keys: Any, source: str) -> Config:
 
 
 def with_generation(config: GenerationConfig, settings: GenerationSettings) -> GenerationConfig:
-    """Return how to generate, with the settings that are not None.
+    """Return the section `generation`, changed by the settings that are not None.
 
     Raises `ConfigError` for invalid values.
     """

@@ -1,7 +1,7 @@
-"""Write the code that runs a network: its part in PyTorch's modules, and its vocabulary.
+"""Write the Python code of one network, to be read: PyTorch's modules and the vocabulary.
 
-The template `torch_model.py.jinja` holds what some networks have and others do not, such as
-records. The code is that of one network, to be read.
+The template `torch_model.py.jinja` also has what only some networks need, such as records; the code
+has only what this network needs.
 """
 
 from pathlib import Path

@@ -23,8 +23,8 @@ class Found(NamedTuple):
 def checkpoint_with(digest: bytes, runs: Path) -> Found | None:
     """Return the checkpoint below `runs` whose network has this digest, or None.
 
-    The newest runs come first, and of all of them the checkpoint that a run's name means.
-    Damaged ones are skipped.
+    It first tries the checkpoint that the name of each run stands for, then all others; the newest
+    runs come first. Damaged checkpoints are skipped.
     """
     seen = set()
     for path in _checkpoints(runs):

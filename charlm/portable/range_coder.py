@@ -67,7 +67,7 @@ class RangeEncoder:
 class RangeDecoder:
     """Decode what a `RangeEncoder` wrote; bytes after the end count as zeros.
 
-    `RangeDecoder` in range_decoder.hpp begins with these attributes and computes the same.
+    `RangeDecoder` in range_decoder.hpp starts from these attributes and computes the same.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -91,7 +91,7 @@ class RangeDecoder:
             self.range <<= 8
 
     def code_point(self) -> int:
-        """Remove and return a code point; raises `NoCharacterError` if Unicode has no such."""
+        """Remove and return a code point; raises `NoCharacterError` if Unicode does not have it."""
         point = 0
         for _ in range(_NUM_DIGITS):
             digit = self.target() // _DIGIT_SIZE

@@ -60,8 +60,8 @@ class Steps(ABC):
     ) -> Symbols:
         """Return the next symbols that a range coder wrote, and advance the state by them.
 
-        A code point follows `unknown_id`. Raises `NoCharacterError` for one that Unicode does not
-        have; then the state is undefined.
+        After `unknown_id`, a code point is read. Raises `NoCharacterError` if Unicode does not have
+        it; then the state is undefined.
         """
 
 

@@ -16,12 +16,18 @@ from charlm.runs.checkpoint import Checkpoint
 from charlm.runs.training_text import training_corpus, with_paths
 
 COUNT_LIMIT_CHARACTERS = 100_000_000
-"""Only this many characters, the last of the training split, are counted: in 45 bytes
-each for 5 million characters of mark-up, 22 for 20 million of Python and 16 for 100 million."""
+"""Only this many characters, the last of the training split, are counted.
+
+A character takes 45 bytes in 5 million characters of mark-up, 22 in 20 million of Python, 16 in
+100 million.
+"""
 _FORMER_LIMIT_CHARACTERS = 4_000_000
 """The limit for a checkpoint that does not say how many characters were counted."""
 COUNTED = "counted_characters"
-"""Counter of a checkpoint: how many characters were counted, if not all, up to the former limit."""
+"""Counter of a checkpoint: how many characters were counted.
+
+A checkpoint without it counts the whole training split, or its last `_FORMER_LIMIT_CHARACTERS`.
+"""
 
 
 def text_to_count(corpus: Corpus, characters: int = COUNT_LIMIT_CHARACTERS) -> Ids:
@@ -38,7 +44,7 @@ def _counted_characters(checkpoint: Checkpoint) -> int:
 
 
 def counters_of(counted: int, of: int) -> dict[str, int]:
-    """Return the counters of a checkpoint: how many characters of how many were counted."""
+    """Return the counters of a checkpoint that counts `counted` of `of` characters."""
     return {} if counted == min(of, _FORMER_LIMIT_CHARACTERS) else {COUNTED: counted}
 
 

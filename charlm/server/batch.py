@@ -19,7 +19,7 @@ from charlm.server.choice import Choice, Likeliest
 _FIRST_STEPS = 4
 _MOST_STEPS = 4_096
 _LEAST_USED = 0.25
-"""Share of a slice for which it computes at least, where other programs use the cores, too."""
+"""Least share of a slice in which it computes, even if other programs use the cores, too."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,8 @@ class Batch:
     def advance(self, seconds: float) -> None:
         """Generate for about `seconds`, at least a character of each choice.
 
-        On a busy machine it takes longer: each slice has costs of its own, which would be most of
-        the work if it computed for a moment only. Raises `DivergenceError` if the model's output is
-        not finite.
+        On a busy machine it takes longer: each slice has fixed costs, which would be most of the
+        work in a very short one. Raises `DivergenceError` if the model's output is not finite.
         """
         self._change_members()
         if self._generator is None:

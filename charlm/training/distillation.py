@@ -29,7 +29,7 @@ from charlm.runs.finding import checkpoint_to_use
 _PREPARED_BYTES = 1 << 29
 """Size up to which the predictions of the whole text are kept in memory."""
 _STREAMS = 64
-"""Number of streams in which the teachers read the text for that."""
+"""Number of streams in which the teachers read the whole text."""
 
 
 class Teacher:
@@ -49,7 +49,7 @@ class Teacher:
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> Float[Tensor, "time batch vocabulary"]:
-        """Return the target distribution at each position; batches come in their order."""
+        """Return the target distribution at each position; batches must come in order."""
         text = F.one_hot(batch.targets.to(self._device), self._vocabulary_size)
         return (1 - self.share) * text + self.share * self._predictions(batch)
 
@@ -68,8 +68,8 @@ class Teacher:
 class PreparedTeacher(Teacher):
     """Networks that read the whole text once, before training, and keep what they predict.
 
-    A student reads the text many times. Its steps then take no longer than without teachers. The
-    predictions depend on the text and the networks only, so a resumed student has the same ones.
+    A student reads the text many times, and its steps then run no teacher. The predictions depend
+    only on the text and the networks, so a resumed student has the same ones.
     """
 
     def __init__(self, networks: Sequence[LanguageModel], share: float, ids: Ids) -> None:
@@ -88,9 +88,9 @@ class PreparedTeacher(Teacher):
 
     @staticmethod
     def is_possible(networks: Sequence[LanguageModel], ids: Ids) -> bool:
-        """Return whether the predictions fit in memory, and each character stays at its place.
+        """Return whether the predictions fit in `_PREPARED_BYTES`, and the text is not of records.
 
-        Records have a new order in each epoch, and so other characters before them.
+        Records have a new order in each epoch, and each has other characters before it.
         """
         size = len(ids) * networks[0].vocabulary_size * torch.float16.itemsize
         return size <= _PREPARED_BYTES and networks[0].boundary is None

@@ -49,13 +49,17 @@ def test_a_verdict_names_what_biases_it(use: Use) -> None:
     """Of either model, whether or not it says that one predicts better."""
     seen = replace(SCORE, overlaps=(Overlap("novel.txt", use, "", 1.0, None, False),))
     shown, hidden = Interval(-0.2, -0.1), Interval(-0.2, 0.1)
-    for scores, names in (((seen, SCORE), "a"), ((SCORE, seen), "b"), ((seen, seen), "a and b")):
+    for scores, names in (
+        ((seen, SCORE), "score of a is"),
+        ((SCORE, seen), "score of b is"),
+        ((seen, seen), "scores of a and b are"),
+    ):
         first, other = (
             Compared(name, (1.0,), scores=(one,)) for name, one in zip("ab", scores, strict=True)
         )
         for interval in (shown, hidden):
             verdict = Comparison("character", "", 200, (first, replace(other, interval=interval)))
-            assert f"; biased: of {names}, the " in verdict.verdicts[0]
+            assert f"; the {names} biased: the " in verdict.verdicts[0]
             assert "(novel.txt)" in verdict.verdicts[0]
 
 

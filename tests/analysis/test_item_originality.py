@@ -52,10 +52,10 @@ REAL = ItemShares("test split", 1000, None, 0.9, 1.0, 1.0)
         ({"new": 0.99}, "original: 1.0% of"),
         (
             {"median_distance": 0.0},
-            "nearer to these than real items do (median edit",
+            "are nearer to training items than real items are (median edit",
         ),
-        ({"median_distance": 1.0}, "lie no nearer to these"),
-        ({"unique": 0.3}, "only 30% are different, of real ones 90%"),
+        ({"median_distance": 1.0}, "are no nearer to training items"),
+        ({"unique": 0.3}, "only 30% are different, of real items 90%"),
         ({"items": 99}, "; 99 items say little"),
         ({"new": None}, "no valid item to compare"),
     ],

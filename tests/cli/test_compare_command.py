@@ -56,7 +56,8 @@ def test_runs_are_compared_with_the_first(runs: Path) -> None:
     assert found["further_differences"] in shown
     assert "steps (one 4, gru 12, two 4); settings: model.cell" in shown
     biased = json.loads(run(*arguments, "--split=train", "--json").stdout)["runs"]
-    assert "; biased: of one and gru, the model was trained on all of it" in biased[1]["verdict"]
+    words = "; the scores of one and gru are biased: the model was trained on all of it"
+    assert words in biased[1]["verdict"]
 
 
 def test_groups_are_compared_by_their_mean(runs: Path) -> None:

@@ -100,7 +100,9 @@ def test_the_run_is_found_by_its_digest(place: Path, tmp_path: Path) -> None:
         assert f"{place / 'runs' / name / 'checkpoints'}" in result.stderr
         wrong = ("--run", other, "-o", tmp_path / "x", *runs)
         right = f"the model of {place / 'runs' / name}"
-        refused(run("decompress", packed, *wrong), right, f"not of {place / 'runs' / other}")
+        refused(
+            run("decompress", packed, *wrong), right, f"not with that of {place / 'runs' / other}"
+        )
         packed.unlink()
     last = place / "runs" / "one" / "checkpoints" / "last.safetensors"
     run("compress", place / "text", "--run", last, "-o", packed)

@@ -30,7 +30,7 @@ class TimedChoice(Choice):
 @pytest.mark.parametrize(
     ("share", "seconds"), [(1.0, 0.02), (0.5, 0.01), (0.25, 0.005), (0.05, 0.005), (0.01, 0.005)]
 )
-def test_a_slice_is_never_a_moment(
+def test_a_slice_computes_for_a_quarter(
     monkeypatch: pytest.MonkeyPatch, share: float, seconds: float
 ) -> None:
     """A slice computes for a quarter of its time, however small its share of a core is."""

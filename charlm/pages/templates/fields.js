@@ -1,15 +1,15 @@
 // @ts-check
-// The numbers of the fields of the pages that write; a mistake is said in the words of the page.
-/** What a person reads beside a field. @param {HTMLInputElement} field */
+// Read the numbers in the fields of a page; an error names a field by its label.
+/** The label of a field. @param {HTMLInputElement} field */
 const labelOf = (field) => (field.labels?.[0].textContent || field.id).trim();
 
-/** The number of a field, if it is in its limits. @param {HTMLInputElement} field @param {number} otherwise */
+/** The number in a field; throws an error if it is outside the field's limits. @param {HTMLInputElement} field @param {number} otherwise */
 function numberOf(field, otherwise) {
   if (!field.checkValidity()) throw new Error(`${labelOf(field)}: ${field.validationMessage}`);
   return field.value === "" ? otherwise : Number(field.value);
 }
 
-/** A share of more than 0. @param {HTMLInputElement} field */
+/** The number in a field for a share, which must be more than 0. @param {HTMLInputElement} field */
 function shareOf(field) {
   const share = numberOf(field, 1);
   if (!share) throw new Error(`${labelOf(field)}: more than 0, at most 1`);

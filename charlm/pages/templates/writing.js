@@ -34,7 +34,7 @@
   /** @typedef {{id: string, unit: string, defaults: Record<string, number>}} ModelEntry */
   /** @type {ModelEntry[]} */
   let models = [];
-  /** Whether the settings are a person's own, and no model's. */
+  /** Whether a person has changed the settings, which are at first those of the model. */
   let areOwn = false;
 
   /** @param {string} message */
@@ -204,7 +204,7 @@
       temperature: numberOf(input("temperature"), 1),
       top_p: shareOf(input("top_p")),
       seed: seed === "" ? undefined : numberOf(input("seed"), 0),
-      logprobs: isOfBytes ? undefined : 5, // the server has none of bytes
+      logprobs: isOfBytes ? undefined : 5, // the server gives none for bytes
       unknown: "skip",
       stream: true,
     };
@@ -295,7 +295,7 @@
     }
   }
 
-  /** Show what the chosen model counts, and its own settings until a person has set others. */
+  /** Show the unit of the chosen model, and its settings until a person changes them. */
   function followModel() {
     const { unit, defaults } = chosenModel();
     byId("units").textContent = unit === "byte" ? "Bytes" : "Characters";

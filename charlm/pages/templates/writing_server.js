@@ -1,9 +1,9 @@
 // @ts-check
 // Requests to the server: answers as objects, and streams of events.
-/** What the page calls the fields of a request. @type {Record<string, string>} */
+/** The labels on the page for the fields of a request. @type {Record<string, string>} */
 const FIELD_NAMES = { model: "Model", prompt: "Text", text: "Text", max_tokens: "Characters", temperature: "Temperature", top_p: "Top-p", seed: "Seed", least: "Underline copies of at least" };
 
-/** Word an error of the API for the page. @param {{message: string, param?: string | null}} error */
+/** Return an error of the API that names the field by its label on the page. @param {{message: string, param?: string | null}} error */
 function wordedError({ message, param }) {
   const name = param ? FIELD_NAMES[param] : undefined;
   return new Error(name && message.startsWith(`${param}: `) ? name + message.slice(/** @type {string} */ (param).length) : message);

@@ -1,4 +1,4 @@
-"""Parse a regular expression with Python's own parser, once for all that need it."""
+"""Parse a regular expression with Python's own parser, once for all callers."""
 
 import re
 from functools import lru_cache
@@ -12,7 +12,7 @@ class Pattern(NamedTuple):
     """A regular expression, parsed and compiled."""
 
     tree: Any
-    """What Python's parser makes of it."""
+    """Its syntax tree, from Python's parser."""
     matcher: re.Pattern[str]
 
 
