@@ -29,6 +29,8 @@ class Batch(NamedTuple):
     """Number of columns of the whole batch in other processes."""
     starts: Int64[np.ndarray, " batch"] | None = None
     """Position in the text of the first input of each column; None where the text is reordered."""
+    epoch: int = 0
+    """Number of the epoch, from 0."""
 
     @property
     def num_columns(self) -> int:
@@ -167,4 +169,4 @@ class BatchIterator(ABC):
         inputs, targets = torch.from_numpy(ids[:-1]), torch.from_numpy(ids[1:])
         num_elsewhere = len(segments.starts) - len(columns)
         places = starts if self._boundary is None else None
-        return Batch(inputs, targets, continues, columns.start, num_elsewhere, places)
+        return Batch(inputs, targets, continues, columns.start, num_elsewhere, places, self._epoch)

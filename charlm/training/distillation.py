@@ -6,10 +6,11 @@ character, so the student learns more from each step and memorises less.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float16
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,7 +27,7 @@ from charlm.prediction.reading import Streams, each_piece
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.finding import checkpoint_to_use
 
-_PREPARED_BYTES = 1 << 29
+_REMEMBERED_BYTES = 1 << 29
 """Size up to which the predictions of the whole text are kept in memory."""
 _STREAMS = 64
 """Number of streams in which the teachers read the whole text."""
@@ -37,23 +38,36 @@ class Teacher:
 
     Each network carries its recurrent state from batch to batch, like the student. It reads a
     batch as a whole, even if the student reads it in groups of columns.
+
+    With the `text`, they read batches in the first epoch only. Then they read the text once, and
+    keep what they predict, so that later steps take no longer than without teachers; a student
+    that takes less than an epoch does not wait for that. The predictions depend on the text and
+    the networks only, so a resumed student has the same ones.
     """
 
-    def __init__(self, networks: Sequence[LanguageModel], share: float) -> None:
+    def __init__(
+        self, networks: Sequence[LanguageModel], share: float, text: Ids | None = None
+    ) -> None:
         """`share` of each target is the networks' mean prediction; the rest is the text."""
         self.networks = [network.eval().requires_grad_(False) for network in networks]
-        self.digests = [network.digest() for network in networks]
         self.share = share
         self.states: list[AnyState] = [network.initial_state(1) for network in self.networks]
+        self._text = text
         self._vocabulary_size, self._device = networks[0].vocabulary_size, networks[0].device
+
+    def reads_batches(self, epoch: int) -> bool:
+        """Return whether the networks read the batches of this epoch, the first of which is 0."""
+        return self._text is None or epoch == 0
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> Float[Tensor, "time batch vocabulary"]:
         """Return the target distribution at each position; batches must come in order."""
+        reads = self.reads_batches(batch.epoch)
+        predicted = self._read(batch) if reads else self._remembered(batch)
         text = F.one_hot(batch.targets.to(self._device), self._vocabulary_size)
-        return (1 - self.share) * text + self.share * self._predictions(batch)
+        return (1 - self.share) * text + self.share * predicted
 
-    def _predictions(self, batch: Batch) -> Float[Tensor, "time batch vocabulary"]:
+    def _read(self, batch: Batch) -> Float[Tensor, "time batch vocabulary"]:
         """Read a batch; return the mean of the networks' predictions."""
         inputs = batch.inputs.to(self._device)
         if not batch.continues:
@@ -64,42 +78,34 @@ class Teacher:
             total += logits.softmax(dim=2) / len(self.networks)
         return total
 
-
-class PreparedTeacher(Teacher):
-    """Networks that read the whole text once, before training, and keep what they predict.
-
-    A student reads the text many times, and its steps then run no teacher. The predictions depend
-    only on the text and the networks, so a resumed student has the same ones.
-    """
-
-    def __init__(self, networks: Sequence[LanguageModel], share: float, ids: Ids) -> None:
-        """`ids` are the text that the batches are segments of."""
-        super().__init__(networks, share)
-        shape = (len(ids), self._vocabulary_size)
-        self._predicted = torch.zeros(shape, dtype=torch.float16, device=self._device)
-        """Row i is the prediction of character i."""
-        streams = Streams.of(len(ids), _STREAMS)
-        for network in self.networks:
-            for piece in each_piece(network, ids, streams):
-                places = torch.from_numpy(piece.places).to(self._device)
-                share_of_mean = piece.logits.softmax(dim=1) / len(networks)
-                self._predicted[places] += share_of_mean.half()
-        self.networks, self.states = [], []  # they have read all that they will
-
-    @staticmethod
-    def is_possible(networks: Sequence[LanguageModel], ids: Ids) -> bool:
-        """Return whether the predictions fit in `_PREPARED_BYTES`, and the text is not of records.
-
-        Records have a new order in each epoch, and each has other characters before it.
-        """
-        size = len(ids) * networks[0].vocabulary_size * torch.float16.itemsize
-        return size <= _PREPARED_BYTES and networks[0].boundary is None
-
-    def _predictions(self, batch: Batch) -> Float[Tensor, "time batch vocabulary"]:
+    def _remembered(self, batch: Batch) -> Float[Tensor, "time batch vocabulary"]:
+        """Return the mean predictions of a batch's characters, from when the text was read."""
         assert batch.starts is not None, "the batch is from the text"
         steps = torch.arange(1, len(batch.targets) + 1).unsqueeze(1)
         places = torch.from_numpy(batch.starts) + steps
         return self._predicted[places.to(self._device)].float()
+
+    @cached_property
+    def _predicted(self) -> Float16[Tensor, "text vocabulary"]:
+        """The mean prediction of each character of the text."""
+        text = self._text
+        assert text is not None, "the teachers were given the text"
+        shape = (len(text), self._vocabulary_size)
+        predicted = torch.zeros(shape, dtype=torch.float16, device=self._device)
+        for network in self.networks:
+            for piece in each_piece(network, text, Streams.of(len(text), _STREAMS)):
+                places = torch.from_numpy(piece.places).to(self._device)
+                predicted[places] += (piece.logits.softmax(dim=1) / len(self.networks)).half()
+        return predicted
+
+
+def may_remember(networks: Sequence[LanguageModel], text: Ids) -> bool:
+    """Return whether the predictions of a text fit in memory, and each character keeps its place.
+
+    Records have a new order in each epoch, and so other characters before them.
+    """
+    size = len(text) * networks[0].vocabulary_size * torch.float16.itemsize
+    return size <= _REMEMBERED_BYTES and networks[0].boundary is None
 
 
 def read_teacher(
@@ -130,7 +136,5 @@ def read_teacher(
         network.precision = precision
     if not networks:
         return None, records
-    share = config.teacher_share
-    if PreparedTeacher.is_possible(networks, ids):
-        return PreparedTeacher(networks, share, ids), records
-    return Teacher(networks, share), records
+    text = ids if may_remember(networks, ids) else None
+    return Teacher(networks, config.teacher_share, text), records

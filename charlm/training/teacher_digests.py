@@ -18,7 +18,7 @@ class TeacherDigests:
         The last `num_replaceable` teachers are members of the student's ensemble. They may have
         been trained longer since a checkpoint of the student.
         """
-        self.digests = teacher.digests if teacher else []
+        self.digests = [network.digest() for network in teacher.networks] if teacher else []
         self._paths = paths
         self._num_fixed = len(self.digests) - num_replaceable
 

@@ -76,8 +76,15 @@ class Trainer:
 
     @property
     def networks(self) -> list[LanguageModel]:
-        """All networks that read the text: the model, then the teachers."""
-        return [self.model, *(self.teacher.networks if self.teacher else ())]
+        """All networks that read the next batch: the model, then the teachers."""
+        teacher = self._reading_teacher
+        return [self.model, *(teacher.networks if teacher else ())]
+
+    @property
+    def _reading_teacher(self) -> Teacher | None:
+        """The teacher, if its networks read the next batch."""
+        epoch, teacher = self.batches.position.epoch, self.teacher
+        return teacher if teacher and teacher.reads_batches(epoch) else None
 
     @property
     def may_vary_threads(self) -> bool:
@@ -85,7 +92,8 @@ class Trainer:
 
         The equations and PyTorch's kernels sum in an order that depends on it.
         """
-        return all(network.is_compiled() for network in self.networks)
+        teachers = self.teacher.networks if self.teacher else []
+        return all(network.is_compiled() for network in (self.model, *teachers))
 
     @property
     def epochs(self) -> float:
@@ -211,6 +219,7 @@ class Trainer:
 
     def state_dict(self) -> TrainerState:
         """Return everything that the next step depends on, except `weights()`."""
+        teacher = self._reading_teacher
         return TrainerState(
             position=self.batches.position,
             step=self.step,
@@ -219,7 +228,7 @@ class Trainer:
             learning_rate_scale=self.learning_rate_scale,
             states=[
                 tuple(tuple(map(self._join, layer)) for layer in detach(state))
-                for state in (self.state, *(self.teacher.states if self.teacher else ()))
+                for state in (self.state, *(teacher.states if teacher else ()))
             ],
             optimizer=self.optimizer.state_dict()["state"],
             weights=self._averages.weights_in_training(),
@@ -234,8 +243,8 @@ class Trainer:
         self._columns = self.processes.share(self._num_columns)
         columns = slice(self._columns.start, self._columns.stop)
         self.state, *teacher_states = [select_columns(state, columns) for state in saved.states]
-        if self.teacher is not None:
-            self.teacher.states = teacher_states
+        if teacher := self._reading_teacher:
+            teacher.states = teacher_states
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": saved.optimizer, "param_groups": groups})
         self._averages.load(saved.weights)

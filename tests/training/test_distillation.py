@@ -20,7 +20,7 @@ from charlm.models.ensemble import Ensemble
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import RunFolder
 from charlm.training import distillation
-from charlm.training.distillation import PreparedTeacher, Teacher
+from charlm.training.distillation import Teacher, may_remember
 from charlm.training.events import Event, Stepped
 from charlm.training.trainer import Trainer
 
@@ -62,8 +62,8 @@ def test_teachers_carry_their_state() -> None:
 
 
 @pytest.mark.parametrize("sampling", ["sequential", "random"])
-def test_prepared_teachers_predict_the_same(sampling: Literal["sequential", "random"]) -> None:
-    """Teachers that have read the whole text predict each character of a batch from its context."""
+def test_teachers_remember_what_they_predicted(sampling: Literal["sequential", "random"]) -> None:
+    """From the second epoch on, a target is what they predict of its character in the text."""
     ids = np.random.default_rng(0).integers(SIZE, size=400)
     networks, share = [network(1), network(2)], 0.7
     with torch.no_grad():
@@ -73,29 +73,31 @@ def test_prepared_teachers_predict_the_same(sampling: Literal["sequential", "ran
                 for net in networks
             ]
         ).mean(0)[:, 0]
-    prepared = PreparedTeacher(networks, share, ids)
+    teacher, reading = Teacher(networks, share, ids), Teacher(networks, share)
     config = BatchesConfig(batch_size=4, sequence_length=10, sampling=sampling)
     batches = make_batches(ids, config, seed=0)
-    for _ in range(25):  # two epochs and more
-        batch = next(batches)
+    while (batch := next(batches)).epoch == 0:
+        assert torch.equal(teacher.targets(batch), reading.targets(batch))
+    for _ in range(15):  # an epoch and more
         assert batch.starts is not None
         places = torch.from_numpy(batch.starts) + torch.arange(len(batch.inputs)).unsqueeze(1)
         assert torch.equal(torch.from_numpy(ids)[places], batch.inputs)
         text = torch.nn.functional.one_hot(batch.targets, SIZE)
         expected = (1 - share) * text + share * predicted[places]
-        torch.testing.assert_close(prepared.targets(batch), expected, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(teacher.targets(batch), expected, atol=1e-4, rtol=1e-3)
+        batch = next(batches)
 
 
-def test_records_have_no_prepared_teachers() -> None:
+def test_teachers_read_every_batch_of_records() -> None:
     """Their order changes, and so does what is before a character."""
     batches = make_batches(np.array([0, 1, 2] * 20), BatchesConfig(batch_size=4), 0, boundary=0)
     assert next(batches).starts is None
     net = network(1)
-    assert PreparedTeacher.is_possible([net], np.zeros(9, int))
+    assert may_remember([net], np.zeros(9, int))
     net.boundary = 0
-    assert not PreparedTeacher.is_possible([net], np.zeros(9, int))
+    assert not may_remember([net], np.zeros(9, int))
     net.boundary = None
-    assert not PreparedTeacher.is_possible([net], np.zeros(1, int).repeat(2**29 // SIZE // 2 + 1))
+    assert not may_remember([net], np.zeros(1, int).repeat(2**29 // SIZE // 2 + 1))
 
 
 def test_share_of_zero_changes_nothing() -> None:
@@ -131,29 +133,37 @@ def test_student_approaches_its_teacher() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sampling", "prepares"), [("sequential", True), ("random", True), ("sequential", False)]
+    ("sampling", "length", "remembers"),
+    [("sequential", 64, True), ("random", 100, True), ("sequential", 64, False)],
 )
 def test_resumed_student_equals(
-    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampling: str, prepares: bool
+    text_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sampling: str,
+    length: int,
+    remembers: bool,
 ) -> None:
     """A student that crashes and is resumed equals the uninterrupted one.
 
-    The teachers read the whole text before training, or each batch of a long text.
+    The teachers read the whole text after the first epoch, or each batch of a long text. The crash
+    is in the first epoch of 18 steps, or in the second of 11.
     """
-    if not prepares:
-        monkeypatch.setattr(distillation, "_PREPARED_BYTES", 0)
+    if not remembers:
+        monkeypatch.setattr(distillation, "_REMEMBERED_BYTES", 0)
     teacher = train(text_file, tmp_path, "--name", "teacher")
     settings = [
         *SMALL_SETTINGS,
         f"training.teachers={teacher}",
         f"batches.sampling={sampling}",
+        f"batches.sequence_length={length}",
         "model.dropout=0.2",
         "training.steps=30",
         "training.save_every=7",
         "training.budget=null",
     ]
     for name in ("whole", "broken"):
-        on_event = crash_at(18 if name == "broken" else 0)
+        on_event = crash_at(16 if name == "broken" else 0)
         try:
             charlm.train(
                 "quickstart",
@@ -168,7 +178,7 @@ def test_resumed_student_equals(
     whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
     assert_same_weights(broken.last, whole.last)
     states = [read_checkpoint(run.last).training_tensors for run in (whole, broken)]
-    assert ("teacher-0.0.0" in states[0]) is not prepares
+    assert ("teacher-0.0.0" in states[0]) is not remembers
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
