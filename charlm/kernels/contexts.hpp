@@ -1,7 +1,7 @@
-// Contexts, the characters that have followed them, and how often, in few bytes.
+// Stores contexts, the characters that followed each of them, and how often, in few bytes.
 //
 // A context takes 64 bits of a table: 32 bits of its hash, and 32 bits for its followers. Most
-// contexts have one follower, which stands there; the others have a block in the table's pool.
+// contexts have one follower, which is stored there; the others have a block in the table's pool.
 #pragma once
 
 #include <algorithm>
@@ -21,17 +21,17 @@ Number* make_array(uint64_t size) {
   return numbers;
 }
 
-// Parts of a table, by the highest bits of the hash. They grow one by one, and threads that count in
-// different parts do not meet.
+// A table has parts, by the highest bits of the hash. Each grows by itself, and threads count in
+// different parts without a lock.
 constexpr int PART_BITS = 8;
 constexpr int64_t PARTS = 1 << PART_BITS;
 
 inline int64_t part_of(uint64_t hash) { return hash >> (64 - PART_BITS); }
 
-// The bits of a hash that tell contexts of one part apart.
+// Returns the bits of a hash that distinguish the contexts of one part.
 inline uint32_t check_of(uint64_t hash) { return hash >> (32 - PART_BITS); }
 
-// Where to look first for a context among `room` places.
+// Returns the first of `room` places at which to look for a context.
 inline uint32_t home_of(uint32_t check, uint32_t room) { return (uint64_t)check * room >> 32; }
 
 // Whether at least 3 of 16 places are free after one more is used.
@@ -84,7 +84,7 @@ class Contexts {
   }
 
   // Writes all followers, in an order that depends on what was counted; returns how many they are.
-  // Free places between them are written, too, and then written over, since a branch would be slow.
+  // Free places between them are written, too, and then overwritten, because a branch would be slow.
   int64_t collect(const Found& found, std::vector<Follower>& to) const {
     if (!found) return 0;
     if (to.empty()) to.resize(1);
@@ -161,7 +161,7 @@ class Contexts {
     uint64_t* places;     // the check, then the followers of a context; 0: a free place
     uint32_t* pool;       // blocks: their number of followers, then these, then free places
     uint32_t room, used;  // places
-    uint32_t pool_room, pool_used, pool_left;  // numbers; those of blocks that have moved are left
+    uint32_t pool_room, pool_used, pool_left;  // numbers; `pool_left`: of blocks that have moved
 
     void free() { std::free(places), std::free(pool); }
 
@@ -217,7 +217,7 @@ class Contexts {
     return room;
   }
 
-  // Returns how many numbers a block takes that begins with this one.
+  // Returns how many numbers a block takes, given its first one.
   static uint32_t numbers_of(uint32_t first) {
     return 1 + room_for(first & ~WIDE) * (first & WIDE ? 2 : 1);
   }
@@ -227,7 +227,7 @@ class Contexts {
   uint32_t symbol_of(uint32_t follower) const { return follower >> count_bits_; }
   uint32_t count_of(uint32_t follower) const { return follower & most(); }
 
-  // Returns the follower in a block, null if it is none. More than FEW are in a hash table.
+  // Returns a follower in a block, null if it is not there. More than FEW are in a hash table.
   uint32_t* find(uint32_t* block, uint32_t symbol, int64_t& looks) const {
     const uint32_t size = *block & ~WIDE, step = *block & WIDE ? 2 : 1;
     uint32_t* followers = block + 1;

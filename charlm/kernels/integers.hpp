@@ -119,8 +119,8 @@ inline void share_out_frequencies(const IntegerNetwork& network, int64_t* freque
     frequencies[symbol] = network.power[fraction] >> std::min(exponent >> EXPONENT_BITS, MAX_SHIFT);
     total += frequencies[symbol];
   }
-  // Doubles divide many at once, and exactly: a quotient whose dividend and divisor sum to less than
-  // 2^53 is not rounded up to an integer.
+  // Vector instructions divide several doubles at once, but no 64-bit integers. The integer part is
+  // exact: if dividend and divisor sum to less than 2^53, rounding never reaches the next integer.
   const double shared = static_cast<double>(rest - size), divisor = static_cast<double>(total);
   for (int64_t symbol = 0; symbol < size; ++symbol) {
     const double dividend = static_cast<double>(frequencies[symbol]) * shared;

@@ -21,7 +21,7 @@ inline int64_t longest_context(const int64_t* ids, int64_t most, int64_t boundar
   return length;
 }
 
-// The counted ids plus one, in as few bytes each as the vocabulary needs.
+// Stores the counted ids plus one, in 1, 2 or 4 bytes each, as the vocabulary needs.
 class StoredText {
  public:
   explicit StoredText(int64_t vocabulary)

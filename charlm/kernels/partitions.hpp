@@ -11,7 +11,7 @@
 
 namespace {
 
-// One thread gets all characters of a part of a table, in the order of the text. So what it counts is
+// One thread gets all characters of a part of a table, in the order of the text, so that the counts are
 // the same for any number of threads.
 class Partitions {
  public:
@@ -23,8 +23,8 @@ class Partitions {
   Partitions(int64_t size, int64_t threads)
       : size_(size), threads_(threads), unsorted_(new Entry[size]), sorted_(new Entry[size]) {}
 
-  // Calls visit(begin, end) for the entries of several parts; they are the places 0 … size that are
-  // due. Throws `std::bad_alloc` if a call of `visit` did.
+  // Calls visit(begin, end) with the entries of several parts at a time: those places from 0 to
+  // size - 1 for which `is_due` holds. Throws `std::bad_alloc` if a call of `visit` did.
   template <class IsDue, class HashOf, class Visit>
   void visit(IsDue is_due, HashOf hash_of, Visit visit) {
     const auto begin_of = [this](int64_t slice) { return size_ * slice / SLICES; };

@@ -1,4 +1,4 @@
-// The range decoder of charlm/portable/range_coder.py, and the loop of steps.py that it is in.
+// The range decoder of charlm/portable/range_coder.py, and `NumpySteps.decode` of steps.py.
 
 #pragma once
 
@@ -41,9 +41,10 @@ inline uint64_t decoded_code_point(RangeDecoder& decoder) {
   return point;
 }
 
-// Sets `decoded` to the next symbols, and reads them. `alphabet` (vocabulary,) has each id's symbol, and
-// a code point follows the id `unknown`, which may be -1. Returns how many symbols there are before a
-// code point that Unicode does not have. On entry and on return `frequencies` predict the next symbol.
+// Decodes `count` symbols into `decoded`, and reads each with the network. `alphabet` (vocabulary,) has
+// the symbol of each id; a code point follows the id `unknown`, or none if that is -1. Returns the number
+// of symbols, less than `count` if Unicode does not have a code point. On entry and on return,
+// `frequencies` predict the next symbol.
 inline int64_t decode_symbols(const IntegerNetwork& network, RangeDecoder& decoder,
                               const uint32_t* alphabet, int64_t unknown, uint32_t* decoded,
                               int64_t count, int64_t* frequencies) {
