@@ -100,9 +100,9 @@ class Teacher:
 
 
 def may_remember(networks: Sequence[LanguageModel], text: Ids) -> bool:
-    """Return whether the predictions of a text fit in memory, and each character keeps its place.
+    """Return whether the predictions fit in `_REMEMBERED_BYTES`, and the text is not of records.
 
-    Records have a new order in each epoch, and so other characters before them.
+    Records have a new order in each epoch, and each has other characters before it.
     """
     size = len(text) * networks[0].vocabulary_size * torch.float16.itemsize
     return size <= _REMEMBERED_BYTES and networks[0].boundary is None
