@@ -1,5 +1,6 @@
-"""Recognise and describe errors that report a lack of memory."""
+"""How much memory there is, and errors that report a lack of it."""
 
+import os
 import re
 
 _MEMORY_MESSAGES = (
@@ -33,3 +34,11 @@ def describe(error: BaseException) -> str:
     if unit == "bytes" and number.isdigit():
         number, unit = f"{int(number) / 1e9:,.1f}", "GB"
     return f"not enough memory for {number} {unit} more"
+
+
+def physical_memory() -> int | None:
+    """Return the bytes of memory of this machine, or None if the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return None

@@ -104,7 +104,8 @@ class Ensemble(nn.Module):
             counted = torch.zeros(0, dtype=torch.int32)
         if counted.dtype not in _STORED_TYPES or counted.ndim != 1:
             raise InvalidDataError("counted should hold ids in int8, int16 or int32")
-        if ((counted < _SEPARATOR) | (counted >= size)).any():
+        # As Python's integers: PyTorch compares int8 with 128 as with −128.
+        if len(counted) and not _SEPARATOR <= int(counted.min()) <= int(counted.max()) < size:
             raise InvalidDataError("counted should hold ids of the vocabulary")
         num_word_contexts = 0 if letters is None else NUM_WORD_CONTEXTS
         has_matches = config.ensemble.has_matches

@@ -10,17 +10,21 @@ from charlm.corpus.builder import encode_files
 from charlm.corpus.corpus import Corpus
 from charlm.corpus.provenance import Record
 from charlm.corpus.vocabulary import Ids
+from charlm.environment.memory import physical_memory
 from charlm.errors import CorpusError
+from charlm.kernels.compiler import library
 from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.runs.checkpoint import Checkpoint
 from charlm.runs.training_text import training_corpus, with_paths
 
 COUNT_LIMIT_CHARACTERS = 100_000_000
-"""Only this many characters, the last of the training split, are counted.
+"""At most this many characters, the last of the training split, are counted.
 
 A character takes 45 bytes in 5 million characters of mark-up, 22 in 20 million of Python, 16 in
-100 million.
+100 million (these two in tables of 4,096 parts instead of 256).
 """
+_BYTES_PER_CHARACTER, _MEMORY_SHARE = 50, 0.5
+"""Memory of a counted character, at most in the texts measured, and what counts may take of it."""
 _FORMER_LIMIT_CHARACTERS = 4_000_000
 """The limit for a checkpoint that does not say how many characters were counted."""
 COUNTED = "counted_characters"
@@ -28,6 +32,17 @@ COUNTED = "counted_characters"
 
 A checkpoint without it counts the whole training split, or its last `_FORMER_LIMIT_CHARACTERS`.
 """
+
+
+def most_counted() -> int:
+    """Return how many characters this machine can count.
+
+    Without the compiled kernels, counting is slow and takes some 200 bytes a character.
+    """
+    if library() is None:
+        return _FORMER_LIMIT_CHARACTERS
+    memory = physical_memory() or 8 << 30
+    return min(COUNT_LIMIT_CHARACTERS, int(_MEMORY_SHARE * memory) // _BYTES_PER_CHARACTER)
 
 
 def text_to_count(corpus: Corpus, characters: int = COUNT_LIMIT_CHARACTERS) -> Ids:

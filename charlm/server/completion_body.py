@@ -22,6 +22,7 @@ from charlm.server.work import Generation
 _MOST_LIKELIEST = 5
 _MOST_STOPS = 4
 _MOST_STOP_CHARACTERS = 100
+_MOST_SKIPPED = 100
 _SEEDS = 2**63
 
 
@@ -75,7 +76,7 @@ class Completion:
     has_echo: bool
     has_likeliest: bool
     skipped: str = ""
-    """Characters of the prompts that were not read, each once."""
+    """Characters of the prompts that were not read, each once, and the first 100 at most."""
 
     @property
     def choices(self) -> list[Choice]:
@@ -128,7 +129,8 @@ def make_completion(
     has_likeliest = body.logprobs is not None
     skipped = ""
     if body.unknown == "skip":
-        skipped = "".join(dict.fromkeys("".join(map(served.unknown_in, body.prompts))))
+        unknown = dict.fromkeys("".join(map(served.unknown_in, body.prompts)))
+        skipped = "".join(unknown)[:_MOST_SKIPPED]
     return Completion(served, seed, works, prompts, size, bool(body.echo), has_likeliest, skipped)
 
 

@@ -41,8 +41,9 @@ class Teacher:
 
     With the `text`, they read batches in the first epoch only. Then they read the text once, and
     keep what they predict, so that later steps take no longer than without teachers; a student
-    that takes less than an epoch does not wait for that. The predictions depend on the text and
-    the networks only, so a resumed student has the same ones.
+    that takes less than an epoch does not wait for that. They then know all that precedes a
+    character, also what the batch leaves out: hidden characters, and text before a segment. The
+    predictions depend on the text and the networks only, so a resumed student has the same ones.
     """
 
     def __init__(
@@ -99,26 +100,27 @@ class Teacher:
         return predicted
 
 
-def may_remember(networks: Sequence[LanguageModel], text: Ids) -> bool:
+def may_remember(vocabulary_size: int, text: Ids, boundary: int | None) -> bool:
     """Return whether the predictions fit in `_REMEMBERED_BYTES`, and the text is not of records.
 
-    Records have a new order in each epoch, and each has other characters before it.
+    Records have a `boundary` and a new order in each epoch: each has other characters before it.
     """
-    size = len(text) * networks[0].vocabulary_size * torch.float16.itemsize
-    return size <= _REMEMBERED_BYTES and networks[0].boundary is None
+    size = len(text) * vocabulary_size * torch.float16.itemsize
+    return size <= _REMEMBERED_BYTES and boundary is None
 
 
 def read_teacher(
     config: TrainingConfig,
     vocabulary: Vocabulary,
     ids: Ids,
+    boundary: int | None,
     device: torch.device,
     precision: Precision,
 ) -> tuple[Teacher | None, tuple[Record, ...]]:
     """Return the teacher that `training.teachers` names, and records of its training texts.
 
-    `ids` are the text that the student reads. Raises `ConfigError` for networks with a different
-    vocabulary.
+    `ids` are the text that the student reads, with a `boundary` if it has records. Raises
+    `ConfigError` for networks with a different vocabulary.
     """
     networks: list[LanguageModel] = []
     records: tuple[Record, ...] = ()
@@ -136,5 +138,5 @@ def read_teacher(
         network.precision = precision
     if not networks:
         return None, records
-    text = ids if may_remember(networks, ids) else None
+    text = ids if may_remember(len(vocabulary), ids, boundary) else None
     return Teacher(networks, config.teacher_share, text), records

@@ -17,7 +17,7 @@ from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.models.mixture_fit import CONTEXT_CHARACTERS, FIT_LIMIT_CHARACTERS, fit_mixture
 from charlm.prediction.final_score import whole_streams
-from charlm.prediction.ngram_text import COUNT_LIMIT_CHARACTERS
+from charlm.prediction.ngram_text import COUNT_LIMIT_CHARACTERS, most_counted
 from charlm.prediction.reading import num_streams
 from charlm.prediction.scored_text import held_out_split
 from charlm.prediction.timed_scoring import characters_in, reading_seconds, scoring_rate
@@ -205,7 +205,7 @@ def _most(config: Config, corpus: Corpus) -> tuple[int, int, int]:
     """Return how many characters are counted, fitted to and validated on without a limit."""
     validation = max(1, len(corpus.splits["validation"]) - 1)
     validated = min(validation, config.training.validation_characters or validation)
-    counted = min(len(corpus.splits["train"]), COUNT_LIMIT_CHARACTERS)
+    counted = min(len(corpus.splits["train"]), most_counted())
     return counted, min(validation, FIT_LIMIT_CHARACTERS), validated
 
 

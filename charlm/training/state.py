@@ -68,7 +68,7 @@ class TrainingState:
         )
         self._passages = choose_passages(train, corpus.vocabulary, training.seed)
         teacher, teacher_records = read_teacher(
-            training, corpus.vocabulary, train, device, compute.precision
+            training, corpus.vocabulary, train, corpus.boundary, device, compute.precision
         )
         self._teachers = TeacherDigests(teacher, training.teachers, replaceable_teachers)
         self.provenance = merge(records_of(corpus, config.corpus), teacher_records)

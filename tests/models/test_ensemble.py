@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from charlm import evaluate, generate, load
 from charlm.cli.main import app
 from charlm.config.schema import Config, EnsembleConfig, ModelConfig
+from charlm.files.untrusted import InvalidDataError
 from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.models.mixture_fit import fit_mixture
@@ -297,6 +298,20 @@ def test_reloaded_ensemble_is_the_same(ensemble: Ensemble) -> None:
     DynamicEvaluation(ensemble, some_ids(7).astype(np.uint8), Rates()).score(text)
     again = Ensemble.from_tensors(config, SIZE, ensemble.tensors())
     assert total_nats(again, other) == pytest.approx(total_nats(ensemble, other), rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [127, 128, 129, 32_768])
+def test_counted_ids_are_checked_at_every_size(size: int) -> None:
+    """Ids are stored in the smallest type that holds them and −1, which may not hold the size."""
+    sizes = ModelConfig(hidden_size=2, embedding_size=1)
+    config = Config(model=sizes, ensemble=EnsembleConfig(ngram_order=1))
+    ensemble = Ensemble([LanguageModel(sizes, size)], 1, np.array([0, size - 1, 1]))
+    tensors = ensemble.tensors()
+    again = Ensemble.from_tensors(config, size, tensors)
+    assert again.counted.tolist() == ensemble.counted.tolist()
+    tensors["counted"] = torch.tensor([0, size], dtype=torch.int32)
+    with pytest.raises(InvalidDataError, match="ids of the vocabulary"):
+        Ensemble.from_tensors(config, size, tensors)
 
 
 @pytest.mark.parametrize(

@@ -151,3 +151,14 @@ def test_adapted_text_is_counted_in_memory(
     shown = invoke("eval", folder / "with", "--dynamic", "--save", saved)
     assert written == [saved]
     assert f"{saved} contains 2,850 characters" in " ".join(shown.split())
+
+
+def test_a_machine_counts_what_its_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A character takes 50 bytes, and counts half of the memory; without kernels it is slow."""
+    monkeypatch.setattr(ngram_text, "library", object)
+    for gibibytes, counted in ((1, 10_737_418), (64, 100_000_000), (None, 85_899_345)):
+        memory = None if gibibytes is None else gibibytes << 30
+        monkeypatch.setattr(ngram_text, "physical_memory", lambda memory=memory: memory)
+        assert ngram_text.most_counted() == counted
+    monkeypatch.setattr(ngram_text, "library", lambda: None)
+    assert ngram_text.most_counted() == 4_000_000

@@ -88,16 +88,18 @@ def test_teachers_remember_what_they_predicted(sampling: Literal["sequential", "
         batch = next(batches)
 
 
-def test_teachers_read_every_batch_of_records() -> None:
-    """Their order changes, and so does what is before a character."""
-    batches = make_batches(np.array([0, 1, 2] * 20), BatchesConfig(batch_size=4), 0, boundary=0)
-    assert next(batches).starts is None
-    net = network(1)
-    assert may_remember([net], np.zeros(9, int))
-    net.boundary = 0
-    assert not may_remember([net], np.zeros(9, int))
-    net.boundary = None
-    assert not may_remember([net], np.zeros(1, int).repeat(2**29 // SIZE // 2 + 1))
+def test_teachers_read_every_batch_of_records(text_file: Path, tmp_path: Path) -> None:
+    """Their order changes, and so does what is before a character; and so for a long text."""
+    assert may_remember(SIZE, np.zeros(9, int), None)
+    assert not may_remember(SIZE, np.zeros(9, int), 0)
+    assert not may_remember(2**20, np.zeros(257, int), None)
+    text_file.write_text("".join(f"{number} is a line\n" for number in range(300)))
+    teacher = train(text_file, tmp_path, "--name", "teacher")
+    for name, text in (("of-records", "corpus.records=lines"), ("of-text", "corpus.records=none")):
+        settings = [f"--set={text}", f"--set=training.teachers={teacher}"]
+        student = train(text_file, tmp_path, "--name", name, *settings, steps=100)
+        tensors = read_checkpoint(RunFolder(student).last).training_tensors
+        assert ("teacher-0.0.0" in tensors) is (name == "of-records")
 
 
 def test_share_of_zero_changes_nothing() -> None:
