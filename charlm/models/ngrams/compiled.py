@@ -66,6 +66,8 @@ class KernelNGrams(NGrams):
         return self._counts
 
     def count(self, ids: Integer[np.ndarray, " ids"]) -> None:
+        if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
+            raise TypeError(f"ids: one dimension of integers was expected, not {ids.dtype}")
         for start in range(self.window, len(ids), _PIECE_CHARACTERS):
             piece = ids[start - self.window : start + _PIECE_CHARACTERS]
             piece = self._checked(piece.astype(np.int64, copy=False))
