@@ -45,7 +45,7 @@ from charlm.kernels.store import KernelStore  # noqa: E402
 torch.set_num_threads(1)
 
 # No deadline: torch's first call is slow.
-settings.register_profile("charlm", deadline=None, derandomize=True)
+settings.register_profile("charlm", deadline=None, derandomize=True, max_examples=60)
 settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("charlm")
 

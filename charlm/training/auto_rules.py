@@ -48,7 +48,7 @@ def choose_ensemble(epochs: float, has_ngrams: bool) -> EnsembleConfig:
     )
     if epochs < ENSEMBLE_EPOCHS:
         return ngrams
-    return ngrams.replace(members=2, student=0.4)
+    return ngrams.replace(members=2, student=0.5)
 
 
 def choose_batches(characters: int) -> BatchesConfig:

@@ -160,7 +160,7 @@ def test_auto_says_why_and_leaves_what_was_set(
     assert config.model.hidden_size < 128
     assert config.training.epochs == 2
     assert config.ensemble == EnsembleConfig(
-        members=2, student=0.4, ngram_order=7, word_contexts=True, match_model=True
+        members=2, student=0.5, ngram_order=7, word_contexts=True, match_model=True
     )
     settings += ["--set", "ensemble.members=1", "--set", "ensemble.student=0"]
     result = CliRunner().invoke(app, [*command[:-1], "one", *settings])
