@@ -10,6 +10,7 @@ from charlm.portable.checkpoint_network import read_network
 from charlm.portable.model_bytes import digest_of
 from charlm.portable.network import IntegerNetwork
 from charlm.runs.finding import checkpoint_to_use
+from charlm.runs.run_folders import newest_first
 
 
 class Found(NamedTuple):
@@ -40,19 +41,10 @@ def checkpoint_with(digest: bytes, runs: Path) -> Found | None:
 
 def _checkpoints(runs: Path) -> Iterator[Path]:
     with file_errors("be read", runs, "check the folder"):
-        folders = [path.parent for path in runs.glob("*/checkpoints") if path.parent.name[0] != "."]
-        folders.sort(key=lambda folder: _changed_at(folder / "checkpoints"), reverse=True)
+        folders = newest_first(runs)
     for folder in folders:
         with suppress(CharlmError):
             yield checkpoint_to_use(folder)
     for folder in folders:
         for kind in ("checkpoints", "member-*/checkpoints"):
             yield from sorted(folder.glob(f"{kind}/*.safetensors"))
-
-
-def _changed_at(folder: Path) -> float:
-    """Return when a folder changed; 0 for one that has just been removed."""
-    try:
-        return folder.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0

@@ -4,6 +4,7 @@ import shlex
 from contextlib import suppress
 from pathlib import Path
 
+from charlm.runs.run_folders import newest_first
 from charlm.suggestions import did_you_mean_path
 
 _MAX_NAMED_RUNS = 3
@@ -14,10 +15,8 @@ def runs_in(folder: Path) -> str:
     """Return a hint that names the newest runs in a folder and counts the others, or ""."""
     runs = []
     with suppress(OSError):
-        for checkpoints in folder.glob("*/checkpoints"):
-            if not checkpoints.parent.name.startswith("."):
-                runs.append((checkpoints.stat().st_mtime, str(checkpoints.parent)))
-    newest = ", ".join(path for _, path in sorted(runs, reverse=True)[:_MAX_NAMED_RUNS])
+        runs = newest_first(folder)
+    newest = ", ".join(map(str, runs[:_MAX_NAMED_RUNS]))
     more = f" and {len(runs) - _MAX_NAMED_RUNS} more" if len(runs) > _MAX_NAMED_RUNS else ""
     return f"the runs in {folder} are {newest}{more}" if runs else ""
 
