@@ -45,7 +45,7 @@ def most_counted() -> int:
     return min(COUNT_LIMIT_CHARACTERS, int(_MEMORY_SHARE * memory) // _BYTES_PER_CHARACTER)
 
 
-def text_to_count(corpus: Corpus, characters: int = COUNT_LIMIT_CHARACTERS) -> Ids:
+def text_to_count(corpus: Corpus, characters: int) -> Ids:
     """Return the part of the training split from which n-grams are counted, in memory."""
     return np.array(corpus.splits["train"].ids[-characters:])
 

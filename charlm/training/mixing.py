@@ -20,7 +20,6 @@ from charlm.models.openings import Opening, choose_passages
 from charlm.prediction.final_score import final_score
 from charlm.prediction.ngram_text import (
     counters_of,
-    most_counted,
     stored_characters,
     tensors_to_save,
     text_to_count,
@@ -144,7 +143,7 @@ def _mixture(
     """
     train, validation = corpus.splits["train"].ids, corpus.splits["validation"]
     vocabulary = checkpoints[0].vocabulary
-    counted = text_to_count(corpus, min(plan.counted, most_counted()))
+    counted = text_to_count(corpus, plan.counted)
     letters = letters_for(config.ensemble, vocabulary)
     order, has_matches = config.ensemble.ngram_order or 0, config.ensemble.has_matches
     ensemble = Ensemble(members, order, counted, letters=letters, has_matches=has_matches)

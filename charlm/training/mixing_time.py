@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.models.mixture_fit import CONTEXT_CHARACTERS, FIT_LIMIT_CHARACTERS, fit_mixture
 from charlm.prediction.final_score import whole_streams
-from charlm.prediction.ngram_text import COUNT_LIMIT_CHARACTERS, most_counted
+from charlm.prediction.ngram_text import most_counted
 from charlm.prediction.reading import num_streams
 from charlm.prediction.scored_text import held_out_split
 from charlm.prediction.timed_scoring import characters_in, reading_seconds, scoring_rate
@@ -61,7 +61,7 @@ class MixingPlan:
 
     tail_seconds: float = 0.0
     """Time that the end of the command takes, after the score."""
-    counted: int = COUNT_LIMIT_CHARACTERS
+    counted: int = field(default_factory=most_counted)
     fitted: int = FIT_LIMIT_CHARACTERS
     validated: int | None = None
     """None: as many as `training.validation_characters`."""
