@@ -71,9 +71,10 @@ def copied_spans(
     has_lines = newline != vocabulary.unknown_id and bool((training.ids == newline).any())
     has_lines = has_lines and training.boundary is None
 
+    splits = _splits_of_training_text(corpus)
+
     def line_at(place: int) -> int:
         """Return the line of a place of the training text, from 1 on."""
-        splits = _splits_of_training_text(corpus)
         parts = [one.ids[: max(0, place - one.origin.start)] for one in splits]
         return 1 + sum(int(np.count_nonzero(part == newline)) for part in parts)
 
