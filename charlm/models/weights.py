@@ -10,6 +10,15 @@ from charlm.config.schema import ModelConfig
 from charlm.files.untrusted import InvalidDataError
 
 
+def undrawn(rows: int, columns: int) -> nn.Parameter:
+    """Return a matrix of weights that are NaN until they are drawn or loaded.
+
+    Whatever is computed with it before then is NaN, too, instead of a number that depends on what
+    the memory contained.
+    """
+    return nn.Parameter(torch.full((rows, columns), math.nan))
+
+
 def draw_weights(
     name: str, parameter: nn.Parameter, config: ModelConfig, generator: torch.Generator
 ) -> None:

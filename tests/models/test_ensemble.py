@@ -305,7 +305,9 @@ def test_counted_ids_are_checked_at_every_size(size: int) -> None:
     """Ids are stored in the smallest type that holds them and −1, which may not hold the size."""
     sizes = ModelConfig(hidden_size=2, embedding_size=1)
     config = Config(model=sizes, ensemble=EnsembleConfig(ngram_order=1))
-    ensemble = Ensemble([LanguageModel(sizes, size)], 1, np.array([0, size - 1, 1]))
+    member = LanguageModel(sizes, size)
+    member.initialize(torch.Generator().manual_seed(0))
+    ensemble = Ensemble([member], 1, np.array([0, size - 1, 1]))
     tensors = ensemble.tensors()
     again = Ensemble.from_tensors(config, size, tensors)
     assert again.counted.tolist() == ensemble.counted.tolist()
