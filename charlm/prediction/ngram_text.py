@@ -25,22 +25,16 @@ A character takes 45 bytes in 5 million characters of mark-up, 22 in 20 million 
 """
 _BYTES_PER_CHARACTER, _MEMORY_SHARE = 50, 0.5
 """Memory of a counted character, at most in the texts measured, and what counts may take of it."""
-_FORMER_LIMIT_CHARACTERS = 4_000_000
-"""The limit for a checkpoint that does not say how many characters were counted."""
+_NUMPY_LIMIT_CHARACTERS = 4_000_000
+"""The limit without the compiled kernels: numpy counts slowly, in some 200 bytes a character."""
 COUNTED = "counted_characters"
-"""Counter of a checkpoint: how many characters were counted.
-
-A checkpoint without it counts the whole training split, or its last `_FORMER_LIMIT_CHARACTERS`.
-"""
+"""Counter of a checkpoint: how many characters were counted, the last of the training split."""
 
 
 def most_counted() -> int:
-    """Return how many characters this machine can count.
-
-    Without the compiled kernels, counting is slow and takes some 200 bytes a character.
-    """
+    """Return how many characters this machine can count."""
     if library() is None:
-        return _FORMER_LIMIT_CHARACTERS
+        return _NUMPY_LIMIT_CHARACTERS
     memory = physical_memory() or 8 << 30
     return min(COUNT_LIMIT_CHARACTERS, int(_MEMORY_SHARE * memory) // _BYTES_PER_CHARACTER)
 
@@ -52,15 +46,10 @@ def text_to_count(corpus: Corpus, characters: int) -> Ids:
 
 def _counted_characters(checkpoint: Checkpoint) -> int:
     """Return how many characters of the training split the n-grams of a checkpoint count."""
-    number = checkpoint.training_counters.get(COUNTED, _FORMER_LIMIT_CHARACTERS)
-    if not isinstance(number, int) or not 0 < number <= COUNT_LIMIT_CHARACTERS:
-        return _FORMER_LIMIT_CHARACTERS
-    return number
-
-
-def counters_of(counted: int, of: int) -> dict[str, int]:
-    """Return the counters of a checkpoint that counts `counted` of `of` characters."""
-    return {} if counted == min(of, _FORMER_LIMIT_CHARACTERS) else {COUNTED: counted}
+    number = checkpoint.training_counters.get(COUNTED)
+    if isinstance(number, int) and 0 < number <= COUNT_LIMIT_CHARACTERS:
+        return number
+    return COUNT_LIMIT_CHARACTERS
 
 
 def tensors_to_save(model: AnyModel, checkpoint: Checkpoint) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from charlm.models.mixture_fit import fit_mixture
 from charlm.models.openings import Opening, choose_passages
 from charlm.prediction.final_score import final_score
 from charlm.prediction.ngram_text import (
-    counters_of,
+    COUNTED,
     stored_characters,
     tensors_to_save,
     text_to_count,
@@ -154,8 +154,8 @@ def _mixture(
         ensemble, choose_passages(train, vocabulary, config.training.seed)
     )
     records = merge(*(one.provenance for one in checkpoints))
-    counters: dict[str, Any] = {"step": sum(one.step or 0 for one in checkpoints)}
-    counters |= counters_of(len(counted), len(train))
+    steps = sum(one.step or 0 for one in checkpoints)
+    counters: dict[str, Any] = {"step": steps, COUNTED: len(counted)}
     checkpoint = Checkpoint(
         config,
         vocabulary,

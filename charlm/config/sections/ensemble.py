@@ -29,9 +29,10 @@ class EnsembleConfig(Section):
     weighted by the length of the repetition (up to 32 characters). Without `ngram_order` it has no
     effect."""
     keep_text: bool = True
-    """Store the text of the n-grams (the last 100,000,000 characters of the training split) in the
-    checkpoint, in 1, 2 or 4 bytes each. false stores only networks and mixture weights: each time
-    charlm loads the model, it reads the text from its path and counts the n-grams again."""
+    """Store the text of the n-grams in the checkpoint, in 1, 2 or 4 bytes a character: the last
+    100,000,000 characters of the training split, or fewer if memory or time is short. false stores
+    only networks and mixture weights: each time charlm loads the model, it reads the text from its
+    path and counts the n-grams again."""
 
     @property
     def size(self) -> int:
