@@ -22,7 +22,7 @@ from charlm.prediction.ngram_text import stored_characters, tensors_to_save
 from charlm.prediction.perplexity import Score
 from charlm.prediction.predictor import Predictor
 from charlm.prediction.reading import num_streams
-from charlm.prediction.scored_text import ScoredText, text_to_score
+from charlm.prediction.scored_text import ScoredText, split_to_score, text_to_score
 from charlm.prediction.scoring import nats_of_each, protocol, score_of_nats
 from charlm.runs.checkpoint import Checkpoint, write_checkpoint
 from charlm.runs.training_text import training_corpus
@@ -120,9 +120,9 @@ def evaluate_dynamically(
     """Score a text while training on it: every character is scored before the model learns from it.
 
     The learning rates are those with the lowest loss on the validation split of the training text,
-    unless that split is scored. `save` is the path for the adapted model. This changes the
-    predictor's model. Raises `CorpusError` also if the training text is
-    missing.
+    unless that split is scored. Before the test split, the model also learns from the validation
+    split, as if it were the beginning of the text. `save` is the path for the adapted model. This
+    changes the predictor's model. Raises `CorpusError` also if the training text is missing.
     """
     checkpoint = _checkpoint_of(predictor)
     if save is not None:
@@ -136,31 +136,37 @@ def evaluate_dynamically(
     rates_text = None if is_validation else corpus.splits["validation"].ids
     training_ids = corpus.splits["train"].ids
     evaluation = DynamicEvaluation(predictor.model, training_ids, rates_text=rates_text)
-    nats, rates = evaluation.nats_of_each(scored.split.ids), evaluation.rates
+    texts, method = [scored], "online: scored, then trained on"
+    is_test = scored.corpus is not None and scored.name == "test"
+    if is_test and len(corpus.splits["validation"]) > 1:
+        texts.insert(0, split_to_score(corpus, "validation", checkpoint.config.corpus))
+        method = "online, after the validation split: scored, then trained on"
+    *_, nats = [evaluation.nats_of_each(one.split.ids) for one in texts]
+    rates = evaluation.rates
     score = score_of_nats(predictor.model, scored.split, nats).checked(scored.name)
     note = f" (rate {rates.learning:g}, pull {rates.pull:g})"
-    score = _with_protocol(score, "online: scored, then trained on", scored, checkpoint, note)
+    score = _with_protocol(score, method, scored, checkpoint, note)
     if save is None:
         return Evaluation(scored, score, nats)
-    adapted = _adapted(checkpoint, predictor.model, corpus, scored)
+    adapted = _adapted(checkpoint, predictor.model, corpus, texts)
     write_checkpoint(save, adapted, is_new=True)
     return Evaluation(scored, score, nats, stored_characters(adapted))
 
 
 def _adapted(
-    checkpoint: Checkpoint, model: AnyModel, corpus: Corpus, scored: ScoredText
+    checkpoint: Checkpoint, model: AnyModel, corpus: Corpus, texts: Sequence[ScoredText]
 ) -> Checkpoint:
-    """Return the checkpoint with a model that has learnt from the scored text."""
+    """Return the checkpoint with a model that has learnt from the texts, one after another."""
     vocabulary, seed = checkpoint.vocabulary, checkpoint.config.training.seed
     opening = Opening.of_passages(
         model, choose_passages(corpus.splits["train"].ids, vocabulary, seed)
     )
-    record = adaptation_record(scored.title, scored.paths, scored.split, vocabulary)
+    records = [adaptation_record(one.title, one.paths, one.split, vocabulary) for one in texts]
     return replace(
         checkpoint,
         weights=tensors_to_save(model, checkpoint),
         opening_tensors=opening.tensors() if opening else {},
-        provenance=(*checkpoint.provenance, record),
+        provenance=(*checkpoint.provenance, *records),
         training_tensors={},
     )
 

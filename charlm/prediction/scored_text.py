@@ -54,7 +54,7 @@ def text_to_score(checkpoint: Checkpoint, text: TextPaths, split: SplitName | No
     config = checkpoint.config.corpus
     if not files:
         corpus = training_corpus(checkpoint, TEXT_OPTION, TEXT_OPTION)
-        return _scored_split(corpus, split, config)
+        return split_to_score(corpus, split, config)
     paths = tuple(absolute(str(path), Path.cwd()) for path in files)
     name, found = name_of(files), moved_text(checkpoint, files)
     if found is None:
@@ -69,6 +69,18 @@ def text_to_score(checkpoint: Checkpoint, text: TextPaths, split: SplitName | No
         return replace(scored, note=note)
     other = encode_files(paths, config, checkpoint.vocabulary)
     return ScoredText(", ".join(map(str, files)), other, name, paths)
+
+
+def split_to_score(corpus: Corpus, split: SplitName | None, config: CorpusConfig) -> ScoredText:
+    """Return a split to score, by default the held-out one; raises `CorpusError` if it is empty."""
+    name = split or held_out_split(corpus)
+    if name is None or not len(corpus.splits[name]):
+        raise CorpusError(
+            f"the training text has no {split or 'held-out'} split; name a text to score with "
+            "--text, or score the training split with --split train"
+        )
+    title = f"the {name} split of {name_of_split(name, config)}"
+    return ScoredText(name, corpus.splits[name], title, corpus=corpus)
 
 
 def _separate_split(
@@ -95,7 +107,7 @@ def _split_at(
         raise changed_text_error(corpus, moved, TEXT_OPTION, TEXT_OPTION)
     if split is None and held_out_split(corpus) is None:
         return None
-    return _scored_split(corpus, split, config)
+    return split_to_score(corpus, split, config)
 
 
 def _not_the_training_text(
@@ -126,17 +138,6 @@ def _not_the_training_text(
 
 def _resolved(paths: Sequence[str]) -> set[Path]:
     return {Path(path).resolve() for path in paths}
-
-
-def _scored_split(corpus: Corpus, split: SplitName | None, config: CorpusConfig) -> ScoredText:
-    name = split or held_out_split(corpus)
-    if name is None or not len(corpus.splits[name]):
-        raise CorpusError(
-            f"the training text has no {split or 'held-out'} split; name a text to score with "
-            "--text, or score the training split with --split train"
-        )
-    title = f"the {name} split of {name_of_split(name, config)}"
-    return ScoredText(name, corpus.splits[name], title, corpus=corpus)
 
 
 def held_out_split(corpus: Corpus) -> SplitName | None:
