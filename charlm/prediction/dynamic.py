@@ -2,8 +2,8 @@
 
 Krause, Kahembwe, Murray and Renals, "Dynamic evaluation of neural sequence models", 2018. A step
 follows the gradient, further where the gradients of the training text are small, and then pulls
-the weights back towards their trained values. Every character is scored before the model learns
-from it.
+the weights back towards their trained values. The networks of an ensemble learn from the errors of
+the mixture. Every character is scored before the model learns from it.
 """
 
 import math
@@ -31,7 +31,7 @@ _SEGMENT_CHARACTERS = 32
 """Number of characters that are scored before each step."""
 _RMS_FLOOR = 0.01
 """Amount added to each root mean square (rms) gradient, as a fraction of the mean rms."""
-_MIXTURE_RATE = 0.002
+_MIXTURE_RATE = 0.001
 """Learning rate of an ensemble's mixture weights."""
 _NUM_BATCHES, _NUM_COLUMNS, _NUM_STEPS = 60, 8, 64
 """Batches of training text, with their columns and time steps, for the mean square gradients."""
@@ -71,7 +71,10 @@ class DynamicEvaluation:
         rates: Rates | None = None,
         rates_text: Integer[np.ndarray, " other"] | None = None,
     ) -> None:
-        """Without `rates`, use those with the lowest loss on `rates_text`, a text not to score."""
+        """Without `rates`, use those with which the model has the lowest loss on `rates_text`.
+
+        Its networks and the mixture then forget that text, which should not be the text to score.
+        """
         members = model.members if isinstance(model, Ensemble) else [model]
         self.model = model
         self._networks = [_AdaptiveNetwork(member, training_ids) for member in members]
@@ -80,12 +83,13 @@ class DynamicEvaluation:
         self.rates = rates or Rates()
 
     def _best_rates(self, ids: Ids) -> Rates:
+        trial = ids[:_TRIAL_CHARACTERS]
+
         @cache
         def nats_at(rates: Rates) -> float:
-            first = self._networks[0]
-            nats = _nats_of_each(ids[:_TRIAL_CHARACTERS], [first], rates, _first_network)
-            total = float(nats.sum())
-            first.reset()
+            mix = self._make_mix(trial, keeps=False)
+            total = float(_nats_of_each(trial, self._networks, rates, mix).sum())
+            self.reset()
             return total if math.isfinite(total) else math.inf  # never the lowest
 
         best = min((Rates(learning=rate) for rate in _LEARNING_RATES), key=nats_at)
@@ -97,22 +101,27 @@ class DynamicEvaluation:
 
     def nats_of_each(self, ids: Ids) -> Float64[np.ndarray, " predictions"]:
         """Return −ln p of every id but the first; the model learns from each after scoring it."""
-        mix = self._make_mix(ids) if isinstance(self.model, Ensemble) else _first_network
-        return _nats_of_each(ids, self._networks, self.rates, mix)
+        return _nats_of_each(ids, self._networks, self.rates, self._make_mix(ids))
 
-    def _make_mix(self, ids: Ids) -> "Mix":
-        """Return the function that mixes the networks with the n-grams, and counts each segment."""
+    def _make_mix(self, ids: Ids, *, keeps: bool = True) -> "Mix":
+        """Return the function that mixes the networks with the n-grams.
+
+        If the model `keeps` what it learns, its mixture weights change, and each segment is counted
+        after it is scored.
+        """
         ensemble = self.model
-        assert isinstance(ensemble, Ensemble)
+        if not isinstance(ensemble, Ensemble):
+            return _only_network
         window = ensemble.ngrams.window
+        weights = ensemble.weights if keeps else ensemble.weights.copy()
         padded = np.concatenate([np.full(window, -1), ids.astype(np.int64)])
-        ensemble.ngrams.count(padded[: window + 1])  # `mix` counts the others after scoring them
-        ensemble.note_counted(ids)
+        if keeps:
+            ensemble.ngrams.count(padded[: window + 1])  # `mix` counts what it has scored
+            ensemble.note_counted(ids)
 
         def mix(predictions: Float[Tensor, "time members vocabulary"], begin: int) -> np.ndarray:
             targets = padded[begin + 1 : begin + 1 + window + len(predictions)]
-            members = predictions.numpy()
-            return ensemble.ngrams.mix(targets, members, ensemble.weights, _MIXTURE_RATE, True)
+            return ensemble.ngrams.mix(targets, predictions.numpy(), weights, _MIXTURE_RATE, keeps)
 
         return mix
 
@@ -126,7 +135,7 @@ Mix = Callable[[Tensor, int], np.ndarray]
 """Mixes the networks' predictions of a segment, which begins at a position in the text."""
 
 
-def _first_network(predictions: Float[Tensor, "time members vocabulary"], begin: int) -> np.ndarray:
+def _only_network(predictions: Float[Tensor, "time members vocabulary"], begin: int) -> np.ndarray:
     return predictions[:, 0].numpy()
 
 
@@ -141,10 +150,11 @@ def _nats_of_each(
         inputs, targets = segment[:-1], segment[1:]
         predictions = [network.read(inputs) for network in networks]
         stacked = torch.stack([prediction.detach() for prediction in predictions], dim=1)
-        mixed = mix(stacked, begin)
-        nats[begin : begin + len(targets)] = -mixed[np.arange(len(targets)), targets.numpy()]
+        mixed = torch.from_numpy(mix(stacked, begin))
+        nats[begin : begin + len(targets)] = F.nll_loss(mixed, targets, reduction="none")
+        errors = mixed.exp() - F.one_hot(targets, mixed.shape[1])
         for network, prediction in zip(networks, predictions, strict=True):
-            network.learn(prediction, targets)
+            network.learn(prediction, errors / len(targets))
     return nats
 
 
@@ -174,12 +184,18 @@ class _AdaptiveNetwork:
         return logits[:, 0].log_softmax(dim=1).cpu()
 
     def learn(
-        self, prediction: Float[Tensor, "time vocabulary"], targets: Int64[Tensor, " time"]
+        self,
+        prediction: Float[Tensor, "time vocabulary"],
+        errors: Float[Tensor, "time vocabulary"],
     ) -> None:
-        """Take a step that lowers the loss, then pull the weights towards their trained values."""
+        """Take a step that lowers the loss, then pull the weights towards their trained values.
+
+        `errors` are the gradient of the loss with respect to the logits of the mixture: what it
+        expected minus what came. Those of a network alone would teach each network what the n-grams
+        or the other networks already know.
+        """
         with only_kernels_share(self.model.is_compiled()):
-            loss = F.nll_loss(prediction, targets)
-            gradients = torch.autograd.grad(loss, self._parameters)
+            gradients = torch.autograd.grad(prediction, self._parameters, errors)
         with torch.no_grad():
             for parameter, gradient, step, trained, pull in zip(
                 self._parameters, gradients, self._steps, self._trained, self._pulls, strict=True

@@ -1,5 +1,6 @@
 """N-grams, ensembles and dynamic evaluation: normalised, causal, the same in Python and C++."""
 
+import copy
 import math
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,31 @@ def test_rates_are_the_best_on_their_text() -> None:
     assert evaluation.rates.learning == 4e-4  # it has learnt nothing yet: faster is better
 
 
+def test_rates_do_not_depend_on_the_order_of_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They suit the mixture, not its first network."""
+    monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
+    training, text = some_ids(7).astype(np.uint8), some_ids(9, 900)
+    learnt, new = make_member(4), make_member(5)
+    DynamicEvaluation(learnt, training, Rates(1e-3, 0.0)).score(part_of(np.tile(text, 20)))
+    alone = [DynamicEvaluation(one, training, rates_text=text).rates for one in (learnt, new)]
+    assert alone[0] != alone[1]
+    both = Ensemble([learnt, new], 0, training), Ensemble([new, learnt], 0, training)
+    rates = [DynamicEvaluation(one, training, rates_text=text).rates for one in both]
+    assert rates[0] == rates[1]
+
+
+def test_to_compare_rates_leaves_no_trace(ensemble: Ensemble) -> None:
+    before = copy.deepcopy(ensemble.state_dict()), ensemble.weights.copy(), ensemble.counted
+    text = some_ids(8, 200)
+    expected = total_nats(ensemble, text)
+    DynamicEvaluation(ensemble, some_ids(7).astype(np.uint8), rates_text=some_ids(9, 300))
+    for name, tensor in ensemble.state_dict().items():
+        assert torch.equal(before[0][name], tensor)
+    np.testing.assert_array_equal(ensemble.weights, before[1])
+    assert ensemble.counted is before[2]
+    assert total_nats(ensemble, text) == expected
+
+
 SETTINGS = (
     "--set=model.hidden_size=16",
     "--set=training.steps=30",
@@ -225,14 +251,15 @@ def test_ensemble_is_used_as_one_model(text_file: Path, tmp_path: Path) -> None:
     assert "sample 2" in charlm("generate", *runs, "--num-samples", 2, "--length", 5).stdout
     saved = tmp_path / "adapted.safetensors"
     shown = charlm("eval", tmp_path / "both", "--dynamic", "--save", saved)
-    assert "scored, then trained on" in shown.stdout
+    assert "online, after the validation split: scored, then trained on" in shown.stdout
     assert evaluate(load(saved)).nats < evaluate(predictor).nats
     assert "scored, then" in charlm("eval", tmp_path / "both" / "member-2", "--dynamic").stdout
     assert "biased score" in charlm("eval", saved).stdout
     other = tmp_path / "other.txt"
     other.write_text("Nobody had stopped before.\n" * 10, encoding="utf-8")
     shown = charlm("eval", saved, "--text", other).stdout
-    assert "was also adapted to the test split of text.txt" in " ".join(shown.split())
+    adapted = "adapted to the validation split of text.txt, the test split of text.txt"
+    assert adapted in " ".join(shown.split())
     again = CliRunner().invoke(app, ["eval", str(saved), "--dynamic", "--save", str(saved)])
     assert "exists already" in again.output
     shown = charlm("eval", tmp_path / "both", "--split", "validation").stdout
