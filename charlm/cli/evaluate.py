@@ -110,7 +110,7 @@ def evaluate(
             if (stored := evaluated.stored_characters) and not quiet:
                 print_message(
                     f"{save} contains {count(stored, loaded.vocabulary.unit)} of the training text "
-                    "and the scored text, for n-grams"
+                    "and of what it has learnt from here, for n-grams"
                 )
         elif portable:
             evaluated = evaluate_with_integers(

@@ -16,7 +16,7 @@ from charlm.kernels.threads import only_kernels_share
 from charlm.models.cells import CELLS, Cell, LSTMCell, ReLUCell
 from charlm.models.dropout import Masks, drop_units, drop_vectors
 from charlm.models.states import ModelState
-from charlm.models.weights import draw_weights, undrawn
+from charlm.models.weights import draw_weights, unset_weights
 
 
 class LanguageModel(nn.Module):
@@ -36,7 +36,9 @@ class LanguageModel(nn.Module):
         self.vocabulary_size = vocabulary_size
         hidden_size = config.hidden_size
         input_size = config.embedding_size or vocabulary_size
-        self.embedding = undrawn(vocabulary_size, input_size) if config.embedding_size else None
+        self.embedding = (
+            unset_weights(vocabulary_size, input_size) if config.embedding_size else None
+        )
         cell = (
             ReLUCell
             if (config.cell, config.nonlinearity) == ("rnn", "relu")
@@ -46,7 +48,7 @@ class LanguageModel(nn.Module):
             cell(size, hidden_size, config.implementation)
             for size in [input_size] + [hidden_size] * (config.num_layers - 1)
         )
-        self.W_hq = None if config.tie_weights else undrawn(hidden_size, vocabulary_size)
+        self.W_hq = None if config.tie_weights else unset_weights(hidden_size, vocabulary_size)
         self.b_q = nn.Parameter(torch.zeros(vocabulary_size))
 
     @property

@@ -10,7 +10,7 @@ from charlm.config.schema import ModelConfig
 from charlm.files.untrusted import InvalidDataError
 
 
-def undrawn(rows: int, columns: int) -> nn.Parameter:
+def unset_weights(rows: int, columns: int) -> nn.Parameter:
     """Return a matrix of weights that are NaN until they are drawn or loaded.
 
     Whatever is computed with it before then is NaN, too, instead of a number that depends on what

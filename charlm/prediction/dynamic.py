@@ -61,7 +61,8 @@ class DynamicEvaluation:
     """Scores texts with a model that learns from them.
 
     This changes the model. After a text it predicts similar texts better, and it can be saved.
-    `reset` restores the trained weights of its networks; n-grams that an ensemble has counted stay.
+    `reset` restores the trained weights of its networks; what an ensemble has counted stays, and so
+    do its mixture weights.
     It counts each segment several times; if the ensemble is saved, its text is counted once.
     `training_ids` is the text that the model was trained on.
     """
@@ -73,9 +74,10 @@ class DynamicEvaluation:
         rates: Rates | None = None,
         rates_text: Integer[np.ndarray, " other"] | None = None,
     ) -> None:
-        """Without `rates`, use those with which the model has the lowest loss on `rates_text`.
+        """Without `rates`, use those with the lowest loss on `rates_text`, a text not to score.
 
-        Its networks and the mixture then forget that text, which should not be the text to score.
+        They are compared with the whole model, but its n-grams do not count that text meanwhile,
+        and all forget it.
         """
         members = model.members if isinstance(model, Ensemble) else [model]
         self.model = model
@@ -88,7 +90,7 @@ class DynamicEvaluation:
         trial = ids[:_TRIAL_CHARACTERS]
 
         def nats_at(rates: Rates) -> float:
-            mix = self._make_mix(trial, keeps=False)
+            mix = self._make_mix(trial, learns=False)
             total = float(_nats_of_each(trial, self._networks, rates, mix).sum())
             self.reset()
             return total if math.isfinite(total) else math.inf  # never the lowest
@@ -103,27 +105,27 @@ class DynamicEvaluation:
         """Return −ln p of every id but the first; the model learns from each after scoring it."""
         return _nats_of_each(ids, self._networks, self.rates, self._make_mix(ids))
 
-    def _make_mix(self, ids: Ids, *, keeps: bool = True) -> "Mix":
+    def _make_mix(self, ids: Ids, *, learns: bool = True) -> "Mix":
         """Return the function that mixes the networks with the n-grams.
 
-        If the model `keeps` what it learns, its mixture weights change, and each segment is counted
-        after it is scored.
+        If it `learns`, the mixture weights of the model change, and it counts each segment after
+        scoring it.
         """
         ensemble = self.model
         if not isinstance(ensemble, Ensemble):
             return _only_network
         window = ensemble.ngrams.window
-        weights = ensemble.weights if keeps else ensemble.weights.copy()
+        weights = ensemble.weights if learns else ensemble.weights.copy()
         padded = np.concatenate([np.full(window, -1), ids.astype(np.int64)])
-        if keeps:
+        if learns:
             ensemble.ngrams.count(padded[: window + 1])  # `mix` counts what it has scored
             ensemble.note_counted(ids)
 
         def mix(predictions: Float[Tensor, "time members vocabulary"], begin: int) -> np.ndarray:
             segment = padded[begin + 1 : begin + 1 + window + len(predictions)]
             members = predictions.numpy()
-            mixed = ensemble.ngrams.mix(segment, members, weights, _MIXTURE_RATE, keeps)
-            for _ in range(1, _TIMES_COUNTED if keeps else 1):
+            mixed = ensemble.ngrams.mix(segment, members, weights, _MIXTURE_RATE, learns)
+            for _ in range(1, _TIMES_COUNTED if learns else 1):
                 ensemble.ngrams.count(segment)
             return mixed
 
@@ -192,11 +194,11 @@ class _AdaptiveNetwork:
         prediction: Float[Tensor, "time vocabulary"],
         errors: Float[Tensor, "time vocabulary"],
     ) -> None:
-        """Take a step that lowers the loss, then pull the weights towards their trained values.
+        """Take a step against the errors, then pull the weights towards their trained values.
 
-        `errors` are the gradient of the loss with respect to the logits of the mixture: what it
-        expected minus what came. Those of a network alone would teach each network what the n-grams
-        or the other networks already know.
+        `errors` are what the mixture expected minus what came: the gradient of its loss with
+        respect to its logits. A network's own would also teach it what n-grams or other networks
+        already know.
         """
         with only_kernels_share(self.model.is_compiled()):
             gradients = torch.autograd.grad(prediction, self._parameters, errors)

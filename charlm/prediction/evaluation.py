@@ -27,6 +27,9 @@ from charlm.prediction.scoring import nats_of_each, protocol, score_of_nats
 from charlm.runs.checkpoint import Checkpoint, write_checkpoint
 from charlm.runs.training_text import training_corpus
 
+_VALIDATION_CHARACTERS = 100_000
+"""Number of characters of the validation split that a model learns from before the test split."""
+
 
 def evaluate(
     predictor: Predictor,
@@ -119,10 +122,11 @@ def evaluate_dynamically(
 ) -> Evaluation:
     """Score a text while training on it: every character is scored before the model learns from it.
 
-    The learning rates are those with the lowest loss on the validation split of the training text,
-    unless that split is scored. Before the test split, the model also learns from the validation
-    split, as if it were the beginning of the text. `save` is the path for the adapted model. This
-    changes the predictor's model. Raises `CorpusError` also if the training text is missing.
+    The learning rate is the one with the lowest loss on the validation split of the training text.
+    Before the test split, the model also learns from the end of the validation split, as from a
+    text of its own. Both are left out if the scored text or the model contains that split. `save`
+    is the path for the adapted model. This changes the predictor's model. Raises `CorpusError` also
+    if the training text is missing.
     """
     checkpoint = _checkpoint_of(predictor)
     if save is not None:
@@ -130,17 +134,17 @@ def evaluate_dynamically(
     scored = text_to_score(checkpoint, text, split)
     remedy = "omit --dynamic, which needs it"
     corpus = scored.corpus or training_corpus(scored.moved or checkpoint, remedy, remedy)
-    records = records_of(corpus, checkpoint.config.corpus)
-    known = overlaps(records, scored.split, checkpoint.vocabulary)
-    is_validation = any(overlap.use == "chosen on" for overlap in known)
-    rates_text = None if is_validation else corpus.splits["validation"].ids
-    training_ids = corpus.splits["train"].ids
-    evaluation = DynamicEvaluation(predictor.model, training_ids, rates_text=rates_text)
+    validation = _new_validation(checkpoint, corpus, scored.split)
+    evaluation = DynamicEvaluation(
+        predictor.model,
+        corpus.splits["train"].ids,
+        rates_text=None if validation is None else validation.split.ids,
+    )
     texts, method = [scored], "online: scored, then trained on"
-    is_test = scored.corpus is not None and scored.name == "test"
-    if is_test and len(corpus.splits["validation"]) > 1:
-        texts.insert(0, split_to_score(corpus, "validation", checkpoint.config.corpus))
-        method = "online, after the validation split: scored, then trained on"
+    is_test = scored.name == "test" and (scored.corpus or scored.moved) is not None
+    if is_test and validation is not None:
+        texts.insert(0, validation)
+        method += ", as the validation split before it"
     *_, nats = [evaluation.nats_of_each(one.split.ids) for one in texts]
     rates = evaluation.rates
     score = score_of_nats(predictor.model, scored.split, nats).checked(scored.name)
@@ -151,6 +155,20 @@ def evaluate_dynamically(
     adapted = _adapted(checkpoint, predictor.model, corpus, texts)
     write_checkpoint(save, adapted, is_new=True)
     return Evaluation(scored, score, nats, stored_characters(adapted))
+
+
+def _new_validation(checkpoint: Checkpoint, corpus: Corpus, scored: Split) -> ScoredText | None:
+    """Return the end of the validation split, unless the model or the scored text contains it."""
+    split, config = corpus.splits["validation"], checkpoint.config.corpus
+    chosen_on = [one for one in records_of(corpus, config) if one.use == "chosen on"]
+    followed = [one for one in checkpoint.provenance if one.use == "followed"]
+    is_known = overlaps(chosen_on, scored, checkpoint.vocabulary) or (
+        overlaps(followed, split, checkpoint.vocabulary)
+    )
+    if len(split) < 2 or is_known:
+        return None
+    end = split.part(max(0, len(split) - _VALIDATION_CHARACTERS), len(split))
+    return replace(split_to_score(corpus, "validation", config), split=end)
 
 
 def _adapted(

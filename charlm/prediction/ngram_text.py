@@ -99,13 +99,13 @@ def _remedy(path: Path) -> str:
 
 
 def _adapted_ids(record: Record, corpus: Corpus, checkpoint: Checkpoint, remedy: str) -> Ids:
-    """Return a text that the model was adapted to: a split of the training text, or another."""
-    span = (record.digest, record.start, record.end)
+    """Return a text that the model was adapted to: of a split of the training text, or another."""
     for split in corpus.splits.values():
-        if (split.origin.digest, split.origin.start, split.origin.start + len(split)) == span:
-            return np.array(split.ids)
+        start, end = record.start - split.origin.start, record.end - split.origin.start
+        if split.origin.digest == record.digest and 0 <= start < end <= len(split):
+            return np.array(split.ids[start:end])
     split = encode_files(record.paths, checkpoint.config.corpus, checkpoint.vocabulary)
-    if (split.origin.digest, 0, len(split)) != span:
+    if (split.origin.digest, 0, len(split)) != (record.digest, record.start, record.end):
         raise CorpusError(
             f"{record.name}: the text has changed since the model was adapted to it; restore it, "
             f"or {remedy}"

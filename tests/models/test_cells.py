@@ -397,11 +397,12 @@ def gates(layer: Cell) -> list[Tensor]:
     return list(layer.W_hh.detach().chunk(layer.num_gates, dim=1))
 
 
-def test_nothing_is_computed_with_weights_that_were_never_set(cell: str) -> None:
+def test_weights_that_were_never_set_give_nan(cell: str) -> None:
     """Else results would depend on what the memory contained."""
     model = LanguageModel(model_config(cell, num_layers=2, embedding_size=3), VOCABULARY_SIZE)
     matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     assert all(matrix.isnan().all() for matrix in matrices)
+    assert model(torch.tensor([[0], [1]]), model.initial_state(1))[0].isnan().all()
     model.initialize(torch.Generator().manual_seed(0))
     assert all(parameter.isfinite().all() for parameter in model.parameters())
 

@@ -126,7 +126,7 @@ def test_adapted_text_is_counted_again(
     for run in ("with", "without"):
         saved = tmp_path / run
         shown = invoke("eval", folder / run, "--dynamic", "--save", saved, *where)
-        said = "characters of the training text and the scored text"
+        said = "characters of the training text and of what it has learnt from here"
         assert (said in " ".join(shown.split())) is (run == "with")
         found.append(load(saved))
         followed = words(2, 500) if what == "other" else words(1)[2850:]

@@ -16,7 +16,7 @@ from charlm.kernels.calls import Kernel
 from charlm.kernels.loading import Precision, is_available, precision_here
 from charlm.kernels.packing import Packed
 from charlm.kernels.products import product
-from charlm.models.weights import undrawn
+from charlm.models.weights import unset_weights
 
 State = tuple[Float[Tensor, "batch hidden"], ...]
 """The hidden state `(H,)`, or `(H, C)` for cells that also have a memory C."""
@@ -59,8 +59,8 @@ class Cell(nn.Module, ABC):
         self.implementation = implementation
         self.precision: Precision = "float32"
         """Precision of operands in the compiled kernels; `computing_in` overrides it."""
-        self.W_xh = undrawn(input_size, self.num_gates * hidden_size)
-        self.W_hh = undrawn(hidden_size, self.num_gates * hidden_size)
+        self.W_xh = unset_weights(input_size, self.num_gates * hidden_size)
+        self.W_hh = unset_weights(hidden_size, self.num_gates * hidden_size)
         self.b_h = nn.Parameter(torch.zeros(self.num_gates * hidden_size))
         self._packed = Packed()
 

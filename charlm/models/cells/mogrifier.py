@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from charlm.kernels.products import product
 from charlm.models.cells.cell import State
 from charlm.models.cells.lstm import LSTMCell
-from charlm.models.weights import undrawn
+from charlm.models.weights import unset_weights
 
 
 class MogrifierCell(LSTMCell):
@@ -35,7 +35,7 @@ class MogrifierCell(LSTMCell):
         implementation: Literal["fused", "equations"] = "fused",
     ) -> None:
         super().__init__(input_size, hidden_size, implementation)
-        self.W_xg = undrawn(input_size, hidden_size)
+        self.W_xg = unset_weights(input_size, hidden_size)
         self.b_g = nn.Parameter(torch.zeros(hidden_size))
 
     def hidden_gate(
