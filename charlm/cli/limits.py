@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from charlm.config.schema import Config, TrainingConfig
 from charlm.formatting import count, option_duration, rough_duration
-from charlm.training.time_shares import MIXING_SHARE, SCORING_SHARE
+from charlm.training.time_shares import COUNTING_SHARE, MIXING_SHARE, SCORING_SHARE
 
 if TYPE_CHECKING:
     from charlm.training.events import Started
@@ -89,8 +89,9 @@ def describe_time(config: Config) -> str:
     budget = config.training.budget or 0.0
     size = config.ensemble.size
     if config.ensemble.is_wanted:
-        work = "count n-grams, mix and score" if config.ensemble.ngram_order else "mix and score"
-        end = f"{rough_duration(MIXING_SHARE * budget)} to {work}"
+        counts = bool(config.ensemble.ngram_order)
+        seconds = (MIXING_SHARE + COUNTING_SHARE * counts) * budget
+        end = f"{rough_duration(seconds)} to {'count n-grams, ' if counts else ''}mix and score"
     else:
         end = f"{rough_duration(SCORING_SHARE * budget)} to score"
     return (

@@ -23,11 +23,18 @@ from charlm.prediction.scored_text import held_out_split
 from charlm.prediction.timed_scoring import characters_in, reading_seconds, scoring_rate
 from charlm.training.command_clock import CommandClock
 from charlm.training.time_budget import KeptTime, divided_time, report_seconds
-from charlm.training.time_shares import END_SHARE, MIXING_SHARE, SCORING_SHARE, START_SHARE
+from charlm.training.time_shares import (
+    COUNTING_SHARE,
+    END_SHARE,
+    MIXING_SHARE,
+    SCORING_SHARE,
+    START_SHARE,
+)
 
-_COUNTING_SHARE, _FITTING_SHARE, _COMPARING_SHARE = 0.25, 0.2, 0.15
-"""Largest fractions of the time kept for the mixture: for counting, for fitting weights, and for
-scoring each network and the ensemble on the validation split. The final score gets the rest."""
+_COUNTING_SHARE, _FITTING_SHARE, _COMPARING_SHARE = 0.5, 0.25, 0.18
+"""Largest fractions of the time kept for the mixture: for counting; of what is left by it, for
+fitting weights, and for scoring each network and the ensemble on the validation split. The final
+score gets the rest."""
 _TAIL_SHARE = 0.1
 """Fraction of that time for the checkpoint and the sample."""
 _UNLIMITED_SECONDS = 1.0
@@ -111,7 +118,8 @@ def needed_seconds(
 def kept_seconds(rates: MixingRates, config: Config, corpus: Corpus, budget: float) -> float:
     """Return how much of a budget is kept for counting, mixing and scoring."""
     needed = needed_seconds(rates, config, corpus, SCORING_SHARE * budget)
-    return min(needed, MIXING_SHARE * budget)
+    counting = _most(config, corpus)[0] / rates.counting
+    return min(needed, MIXING_SHARE * budget + min(counting, COUNTING_SHARE * budget))
 
 
 def plan_mixing(rates: MixingRates, config: Config, corpus: Corpus, seconds: float) -> MixingPlan:
@@ -122,11 +130,13 @@ def plan_mixing(rates: MixingRates, config: Config, corpus: Corpus, seconds: flo
     tail = _TAIL_SHARE * seconds + report_seconds(config.training)
     if needed <= max(seconds, _UNLIMITED_SECONDS):
         return MixingPlan(tail, counted, fitted, validated)
-    comparing = _COMPARING_SHARE * seconds / 2  # by the networks, and by the ensemble
+    counted = characters_in(_COUNTING_SHARE * seconds, 1, rates.counting, counted)
+    left = max(0.0, seconds - counted / rates.counting)
+    comparing = _COMPARING_SHARE * left / 2  # by the networks, and by the ensemble
     return MixingPlan(
         tail,
-        characters_in(_COUNTING_SHARE * seconds, 1, rates.counting, counted),
-        characters_in(_FITTING_SHARE * seconds, 1, rates.fitting, fitted),
+        counted,
+        characters_in(_FITTING_SHARE * left, 1, rates.fitting, fitted),
         characters_in(comparing, rows, rates.validating, validated),
     )
 
