@@ -72,7 +72,9 @@ def check_flat(seen: list[Look], warm_up: float) -> str:
         for part in (later[:third], later[-third:])
     )
     assert last <= MEMORY * first
-    assert max(look.files for look in later) <= max(look.files for look in later[:third]) + 1
+    # Files that are being written are open for a moment; those of a leak stay open.
+    files = statistics.median(look.files for look in later[-third:])
+    assert files <= max(look.files for look in later[:third]) + 1
     return (
         f"resident memory {first / 1e6:.1f} MB after the warm-up, {last / 1e6:.1f} MB at the end; "
         f"open files {min(later, key=lambda look: look.files).files} to "
