@@ -191,7 +191,7 @@ def test_rates_are_the_best_on_their_text() -> None:
     assert evaluation.rates.learning == 4e-4  # it has learnt nothing yet: faster is better
 
 
-def test_rates_do_not_depend_on_the_order_of_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_order_of_networks_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     """They suit the mixture, not its first network."""
     monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
     training, text = some_ids(7).astype(np.uint8), some_ids(9, 900)
@@ -204,7 +204,7 @@ def test_rates_do_not_depend_on_the_order_of_networks(monkeypatch: pytest.Monkey
     assert rates[0] == rates[1]
 
 
-def test_to_compare_rates_leaves_no_trace(ensemble: Ensemble) -> None:
+def test_comparing_rates_leaves_no_trace(ensemble: Ensemble) -> None:
     before = copy.deepcopy(ensemble.state_dict()), ensemble.weights.copy(), ensemble.counted
     text = some_ids(8, 200)
     expected = total_nats(ensemble, text)

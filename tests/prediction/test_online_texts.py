@@ -43,7 +43,7 @@ def scored(path: Path, **options: object) -> Evaluation:
     return evaluate_dynamically(load(path), **options)  # type: ignore[arg-type]
 
 
-def test_the_validation_split_is_read_before_the_test_split_only(folder: Path) -> None:
+def test_validation_is_read_before_test_only(folder: Path) -> None:
     for run in ("splits", "files"):
         test = scored(folder / run)
         assert AFTER_VALIDATION in test.score.protocol
@@ -55,7 +55,7 @@ def test_the_validation_split_is_read_before_the_test_split_only(folder: Path) -
     assert AFTER_VALIDATION not in scored(folder / "splits", text=other).score.protocol
 
 
-def test_a_copy_of_the_test_file_is_scored_as_the_test_split(folder: Path) -> None:
+def test_copied_test_file_is_the_test_split(folder: Path) -> None:
     copy = folder / "copy.txt"
     copy.write_bytes((folder / "test.txt").read_bytes())
     expected = scored(folder / "files").score
@@ -64,7 +64,7 @@ def test_a_copy_of_the_test_file_is_scored_as_the_test_split(folder: Path) -> No
         assert (score.nats, score.method) == (expected.nats, expected.method)
 
 
-def test_a_text_is_never_learnt_before_it_is_scored(folder: Path) -> None:
+def test_no_text_is_learnt_before_its_score(folder: Path) -> None:
     """The validation split of this run is its test split, too."""
     evaluated = scored(folder / "same")
     assert AFTER_VALIDATION not in evaluated.score.protocol
@@ -89,7 +89,7 @@ def test_a_saved_model_says_what_it_has_read(
     assert AFTER_VALIDATION not in scored(saved).score.protocol
 
 
-def test_a_saved_model_counts_the_same_without_its_text(
+def test_same_counts_without_kept_text(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluation, "_VALIDATION_CHARACTERS", 50)

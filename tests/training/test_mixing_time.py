@@ -26,7 +26,8 @@ def seconds_of(rates: MixingRates, corpus: Corpus, seconds: float) -> tuple[floa
     return plan.counted / rates.counting, plan.fitted / rates.fitting
 
 
-def test_counting_takes_at_most_half_and_leaves_the_rest(corpus: Corpus) -> None:
+def test_counting_takes_at_most_half(corpus: Corpus) -> None:
+    """What it does not need is left to the other work."""
     rest = {"fitting": 1000.0, "validating": 1000.0, "scoring": 1000.0}
     counting, fitting = seconds_of(MixingRates(counting=1000.0, **rest), corpus, 11.0)
     assert counting == pytest.approx(5.0)
