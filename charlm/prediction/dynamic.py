@@ -61,9 +61,8 @@ class DynamicEvaluation:
     """Scores texts with a model that learns from them.
 
     This changes the model. After a text it predicts similar texts better, and it can be saved.
-    `reset` restores the trained weights of its networks; what an ensemble has counted stays, and so
-    do its mixture weights.
-    It counts each segment several times; if the ensemble is saved, its text is counted once.
+    `reset` restores the trained weights of its networks, but neither the counts nor the mixture
+    weights of an ensemble, which counts each segment several times, and only once if it is saved.
     `training_ids` is the text that the model was trained on.
     """
 
