@@ -1,6 +1,7 @@
 """What a program may rely on: types, docstrings, mistakes in a line, nothing left changed."""
 
 import dataclasses
+import importlib
 import inspect
 import signal
 import warnings
@@ -200,6 +201,7 @@ def test_a_process_is_left_as_it_was(
     trained: charlm.Predictor, text: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Threads, seeds, modes, signals and the working folder; and nothing is printed."""
+    importlib.import_module("sympy")  # PyTorch may import it at any time; it adds a warning filter
     capfd.readouterr()
     before = process_state()
     options: Any = {"text": text, "runs": tmp_path, "settings": [*TINY]}
