@@ -1,9 +1,8 @@
 """Dynamic evaluation: score each segment of a text, then train on it.
 
-Krause, Kahembwe, Murray and Renals, "Dynamic evaluation of neural sequence models", 2018. A step
-follows the gradient, further where the gradients of the training text are small, and then pulls
-the weights back towards their trained values. The networks of an ensemble learn from the errors of
-the mixture. Every character is scored before the model learns from it.
+Krause, Kahembwe, Murray and Renals, "Dynamic evaluation of neural sequence models", 2018. The
+networks of an ensemble learn from the errors of the mixture (see `adaptive_network`). Every
+character is scored before the model learns from it.
 """
 
 import math
@@ -12,35 +11,25 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64, Integer
+from jaxtyping import Float, Float64, Integer
 from torch import Tensor
 from torch.nn import functional as F
 
 from charlm.corpus.corpus import Split
 from charlm.corpus.vocabulary import Ids
-from charlm.kernels.loading import computing_in
-from charlm.kernels.threads import only_kernels_share
 from charlm.models.ensemble import AnyModel, Ensemble
-from charlm.models.language_model import LanguageModel
-from charlm.models.states import detach
+from charlm.prediction.adaptive_network import AdaptiveNetwork
 from charlm.prediction.perplexity import Score
 from charlm.prediction.scoring import score_of
 
 _SEGMENT_CHARACTERS = 32
 """Number of characters that are scored before each step."""
-_RMS_FLOOR = 0.01
-"""Amount added to each root mean square (rms) gradient, as a fraction of the mean rms."""
 _MIXTURE_RATE = 0.0015
 """Learning rate of an ensemble's mixture weights."""
 _TIMES_COUNTED = 3
 """How often each segment is counted: what came recently is likelier to come again."""
-_NUM_BATCHES, _NUM_COLUMNS, _NUM_STEPS = 60, 8, 64
-"""Batches of training text, with their columns and time steps, for the mean square gradients."""
 _TRIAL_CHARACTERS = 15_000
 """Number of characters on which rates are compared."""
-
-_NO_CUDNN = torch.backends.cudnn.flags(enabled=False)
-"""cuDNN's recurrent layers give gradients only in training mode, which applies dropout."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +69,7 @@ class DynamicEvaluation:
         """
         members = model.members if isinstance(model, Ensemble) else [model]
         self.model = model
-        self._networks = [_AdaptiveNetwork(member, training_ids) for member in members]
+        self._networks = [AdaptiveNetwork(member, training_ids) for member in members]
         if rates is None and rates_text is not None and len(rates_text) > 1:
             rates = self._best_rates(rates_text)
         self.rates = rates or Rates()
@@ -124,8 +113,9 @@ class DynamicEvaluation:
             segment = padded[begin + 1 : begin + 1 + window + len(predictions)]
             members = predictions.numpy()
             mixed = ensemble.ngrams.mix(segment, members, weights, _MIXTURE_RATE, learns)
-            for _ in range(1, _TIMES_COUNTED if learns else 1):
-                ensemble.ngrams.count(segment)
+            if learns:
+                for _ in range(_TIMES_COUNTED - 1):
+                    ensemble.ngrams.count(segment)
             return mixed
 
         return mix
@@ -145,10 +135,10 @@ def _only_network(predictions: Float[Tensor, "time members vocabulary"], begin: 
 
 
 def _nats_of_each(
-    ids: Ids, networks: list["_AdaptiveNetwork"], rates: Rates, mix: Mix
+    ids: Ids, networks: list[AdaptiveNetwork], rates: Rates, mix: Mix
 ) -> Float64[np.ndarray, " predictions"]:
     for network in networks:
-        network.begin(rates)
+        network.begin(rates.learning, rates.pull)
     nats = np.empty(max(0, len(ids) - 1), np.float64)
     for begin in range(0, len(ids) - 1, _SEGMENT_CHARACTERS):
         segment = torch.from_numpy(ids[begin : begin + _SEGMENT_CHARACTERS + 1].astype(np.int64))
@@ -157,78 +147,7 @@ def _nats_of_each(
         stacked = torch.stack([prediction.detach() for prediction in predictions], dim=1)
         mixed = torch.from_numpy(mix(stacked, begin))
         nats[begin : begin + len(targets)] = F.nll_loss(mixed, targets, reduction="none")
-        errors = mixed.exp() - F.one_hot(targets, mixed.shape[1])
+        errors = (mixed.exp() - F.one_hot(targets, mixed.shape[1])) / len(targets)
         for network, prediction in zip(networks, predictions, strict=True):
-            network.learn(prediction, errors / len(targets))
+            network.learn(prediction, errors)
     return nats
-
-
-class _AdaptiveNetwork:
-    """A network with its trained weights, and the step size and pull of each weight."""
-
-    def __init__(self, model: LanguageModel, training_ids: Ids) -> None:
-        self.model = model.eval()
-        self._parameters: list[Tensor] = list(model.parameters())
-        self._trained = [parameter.detach().clone() for parameter in self._parameters]
-        self._rms = [square.sqrt() for square in mean_square_gradients(model, training_ids)]
-
-    def begin(self, rates: Rates) -> None:
-        """Start a text from the initial state, with these rates."""
-        self._state = self.model.initial_state(1)
-        with only_kernels_share(self.model.is_compiled()):
-            mean = torch.cat([rms.flatten() for rms in self._rms]).mean()
-        self._steps = [rates.learning / (rms + _RMS_FLOOR * mean) for rms in self._rms]
-        self._pulls = [(rates.pull * rms / mean).clamp(max=1) for rms in self._rms]
-
-    @_NO_CUDNN
-    def read(self, ids: Int64[Tensor, " time"]) -> Float[Tensor, "time vocabulary"]:
-        """Return the log-probabilities of the character after each id."""
-        with computing_in("float32"):
-            inputs = ids.unsqueeze(1).to(self.model.device)
-            logits, self._state = self.model.forward(inputs, detach(self._state))
-        return logits[:, 0].log_softmax(dim=1).cpu()
-
-    def learn(
-        self,
-        prediction: Float[Tensor, "time vocabulary"],
-        errors: Float[Tensor, "time vocabulary"],
-    ) -> None:
-        """Take a step against the errors, then pull the weights towards their trained values.
-
-        `errors` are what the mixture expected minus what came: the gradient of its loss with
-        respect to its logits. A network's own would also teach it what n-grams or other networks
-        already know.
-        """
-        with only_kernels_share(self.model.is_compiled()):
-            gradients = torch.autograd.grad(prediction, self._parameters, errors)
-        with torch.no_grad():
-            for parameter, gradient, step, trained, pull in zip(
-                self._parameters, gradients, self._steps, self._trained, self._pulls, strict=True
-            ):
-                parameter.sub_(gradient.mul_(step)).lerp_(trained, pull)
-
-    def reset(self) -> None:
-        """Restore the trained weights."""
-        with torch.no_grad():
-            for parameter, trained in zip(self._parameters, self._trained, strict=True):
-                parameter.copy_(trained)
-
-
-@_NO_CUDNN
-def mean_square_gradients(model: LanguageModel, ids: Ids) -> list[Tensor]:
-    """Return the mean square of each parameter's gradient over batches of a text."""
-    random = np.random.default_rng(0)
-    parameters = list(model.parameters())
-    squares = [torch.zeros_like(parameter) for parameter in parameters]
-    steps = min(_NUM_STEPS, len(ids) - 1)
-    for _ in range(_NUM_BATCHES):
-        starts = random.integers(len(ids) - steps, size=_NUM_COLUMNS)
-        windows = np.stack([ids[start : start + steps + 1] for start in starts], axis=1)
-        batch = torch.from_numpy(windows.astype(np.int64)).to(model.device)
-        with only_kernels_share(model.is_compiled()):
-            logits, _ = model(batch[:-1], model.initial_state(_NUM_COLUMNS))
-            loss = F.cross_entropy(logits.flatten(0, 1), batch[1:].flatten())
-            gradients = torch.autograd.grad(loss, parameters)
-        for square, gradient in zip(squares, gradients, strict=True):
-            square.addcmul_(gradient, gradient, value=1 / _NUM_BATCHES)
-    return squares

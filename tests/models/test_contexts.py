@@ -50,7 +50,7 @@ def test_a_text_is_scored_before_counted(
     kind: Kind, length: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the probabilities of all that could come next would not add up to one."""
-    monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
+    monkeypatch.setattr("charlm.prediction.adaptive_network._NUM_BATCHES", 2)
     training, text = kind.text(7, 300).astype(np.uint8), kind.text(7, 60 + length)[60:]
 
     def nats_of(ids: np.ndarray) -> float:

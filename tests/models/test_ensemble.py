@@ -163,7 +163,7 @@ def test_dynamic_evaluation_learns(kind: str, ensemble: Ensemble) -> None:
 @pytest.mark.parametrize("length", [2, 20, 32, 33, 34, 50, 66])
 def test_scored_before_learnt_from(kind: str, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the probabilities of all that could come next would not add up to one."""
-    monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
+    monkeypatch.setattr("charlm.prediction.adaptive_network._NUM_BATCHES", 2)
     training, text = some_ids(7).astype(np.uint8), some_ids(8, length)
 
     def nats_of(ids: np.ndarray) -> float:
@@ -193,7 +193,7 @@ def test_rates_are_the_best_on_their_text() -> None:
 
 def test_order_of_networks_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     """They suit the mixture, not its first network."""
-    monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
+    monkeypatch.setattr("charlm.prediction.adaptive_network._NUM_BATCHES", 2)
     training, text = some_ids(7).astype(np.uint8), some_ids(9, 900)
     learnt, new = make_member(4), make_member(5)
     DynamicEvaluation(learnt, training, Rates(1e-3, 0.0)).score(part_of(np.tile(text, 20)))

@@ -119,7 +119,7 @@ def test_dynamic_evaluation_has_no_context(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The training text is no context of a scored text."""
-    monkeypatch.setattr("charlm.prediction.dynamic._NUM_BATCHES", 2)
+    monkeypatch.setattr("charlm.prediction.adaptive_network._NUM_BATCHES", 2)
     training, text = some_ids(7).astype(np.uint8), some_ids(8, 20).astype(np.uint8)
     ensemble = Ensemble([make_member(3)], 3, training)
     seen: list[list[int]] = []

@@ -13,7 +13,7 @@ from charlm import evaluate, generate, load, resume, train
 from charlm.cli.main import app
 from charlm.errors import CorpusError
 from charlm.models.ensemble import Ensemble
-from charlm.prediction import dynamic, ngram_text
+from charlm.prediction import ngram_text
 from charlm.runs.checkpoint import read_checkpoint
 from charlm.runs.folder import RunFolder
 
@@ -120,7 +120,7 @@ def test_adapted_text_is_counted_again(
     folder: Path, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that was saved by `eval --dynamic --save` is the same with and without the text."""
-    monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
+    monkeypatch.setattr("charlm.prediction.adaptive_network._NUM_BATCHES", 2)
     where = ["--text", folder / "other.txt"] if what == "other" else []
     found: list[Any] = []
     for run in ("with", "without"):
@@ -143,7 +143,7 @@ def test_adapted_text_is_counted_in_memory(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`eval --dynamic --save` does not read its file to report the text in it."""
-    monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
+    monkeypatch.setattr("charlm.prediction.adaptive_network._NUM_BATCHES", 2)
     written: list[Path] = []
     write: Any = lambda path, checkpoint, *, is_new: written.append(path)  # noqa: E731
     monkeypatch.setattr("charlm.prediction.evaluation.write_checkpoint", write)

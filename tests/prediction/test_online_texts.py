@@ -18,7 +18,7 @@ NGRAMS = (*TINY, "ensemble.ngram_order=2")
 
 @pytest.fixture(autouse=True)
 def _few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
+    monkeypatch.setattr("charlm.prediction.adaptive_network._NUM_BATCHES", 2)
 
 
 @pytest.fixture(scope="module")

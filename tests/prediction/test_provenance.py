@@ -13,7 +13,6 @@ from charlm import evaluate, load, resume, train
 from charlm.cli.main import app
 from charlm.corpus.overlaps import Overlap, caveats
 from charlm.errors import CorpusError
-from charlm.prediction import dynamic
 from charlm.prediction.perplexity import Score
 from charlm.training.events import Event, Started
 
@@ -210,7 +209,7 @@ def test_adaptation_is_reported_later(folder: Path, monkeypatch: pytest.MonkeyPa
     adapted = folder / "adapted.safetensors"
     command = ["eval", str(folder / "runs" / "run"), "--dynamic", "--text", "./other.txt"]
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
+    monkeypatch.setattr("charlm.prediction.adaptive_network._NUM_BATCHES", 2)
     assert CliRunner().invoke(app, [*command, "--save", str(adapted)]).exit_code == 0
     shutil.copy(folder / "other.txt", folder / "another.txt")
     said = "was adapted to all of it (other.txt)"

@@ -156,7 +156,7 @@ def make_mixture(precision: Any = "float32") -> Ensemble:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_mixtures_are_the_same(precision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores, texts and dynamic evaluation of networks with n-grams."""
-    monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
+    monkeypatch.setattr("charlm.prediction.adaptive_network._NUM_BATCHES", 2)
     mixture = make_mixture(precision)
     assert same(on_all(lambda: total_nats(mixture, IDS[:400], 1)))
     assert same(on_all(lambda: total_nats(mixture, IDS[:5000], 19)))
@@ -201,7 +201,7 @@ def test_updates_are_the_same(optimizer: str) -> None:
 @needs_compiler
 @pytest.mark.parametrize("shape", SHAPES)
 def test_dynamic_evaluation_is_the_same(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamic, "_NUM_BATCHES", 2)
+    monkeypatch.setattr("charlm.prediction.adaptive_network._NUM_BATCHES", 2)
 
     def score() -> list[Any]:
         model = make_model(shape)
