@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from charlm.config.schema import Config, TrainingConfig
 from charlm.formatting import count, option_duration, rough_duration
-from charlm.training.time_shares import COUNTING_SHARE, MIXING_SHARE, SCORING_SHARE
+from charlm.training.time_shares import EXTRA_COUNTING_SHARE, MIXING_SHARE, SCORING_SHARE
 
 if TYPE_CHECKING:
     from charlm.training.events import Started
@@ -90,7 +90,7 @@ def describe_time(config: Config) -> str:
     size = config.ensemble.size
     if config.ensemble.is_wanted:
         counts = bool(config.ensemble.ngram_order)
-        seconds = (MIXING_SHARE + COUNTING_SHARE * counts) * budget
+        seconds = (MIXING_SHARE + EXTRA_COUNTING_SHARE * counts) * budget
         end = f"{rough_duration(seconds)} to {'count n-grams, ' if counts else ''}mix and score"
     else:
         end = f"{rough_duration(SCORING_SHARE * budget)} to score"

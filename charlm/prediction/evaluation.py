@@ -160,12 +160,15 @@ def evaluate_dynamically(
 def _new_validation(checkpoint: Checkpoint, corpus: Corpus, scored: Split) -> ScoredText | None:
     """Return the end of the validation split, unless the model or the scored text contains it."""
     split, config = corpus.splits["validation"], checkpoint.config.corpus
+    if len(split) < 2:
+        return None
     chosen_on = [one for one in records_of(corpus, config) if one.use == "chosen on"]
     followed = [one for one in checkpoint.provenance if one.use == "followed"]
-    is_known = overlaps(chosen_on, scored, checkpoint.vocabulary) or (
-        overlaps(followed, split, checkpoint.vocabulary)
+    known = (
+        *overlaps(chosen_on, scored, checkpoint.vocabulary),
+        *overlaps(followed, split, checkpoint.vocabulary),
     )
-    if len(split) < 2 or is_known:
+    if known:
         return None
     end = split.part(max(0, len(split) - _VALIDATION_CHARACTERS), len(split))
     return replace(split_to_score(corpus, "validation", config), split=end)

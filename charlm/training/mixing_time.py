@@ -24,15 +24,15 @@ from charlm.prediction.timed_scoring import characters_in, reading_seconds, scor
 from charlm.training.command_clock import CommandClock
 from charlm.training.time_budget import KeptTime, divided_time, report_seconds
 from charlm.training.time_shares import (
-    COUNTING_SHARE,
     END_SHARE,
+    EXTRA_COUNTING_SHARE,
     MIXING_SHARE,
     SCORING_SHARE,
     START_SHARE,
 )
 
 _COUNTING_SHARE, _FITTING_SHARE, _COMPARING_SHARE = 0.5, 0.25, 0.18
-"""Largest fractions of the time kept for the mixture: for counting; of what is left by it, for
+"""Largest fractions of the time kept for the mixture, for counting, and of what it leaves: for
 fitting weights, and for scoring each network and the ensemble on the validation split. The final
 score gets the rest."""
 _TAIL_SHARE = 0.1
@@ -119,7 +119,7 @@ def kept_seconds(rates: MixingRates, config: Config, corpus: Corpus, budget: flo
     """Return how much of a budget is kept for counting, mixing and scoring."""
     needed = needed_seconds(rates, config, corpus, SCORING_SHARE * budget)
     counting = _most(config, corpus)[0] / rates.counting
-    return min(needed, MIXING_SHARE * budget + min(counting, COUNTING_SHARE * budget))
+    return min(needed, MIXING_SHARE * budget + min(counting, EXTRA_COUNTING_SHARE * budget))
 
 
 def plan_mixing(rates: MixingRates, config: Config, corpus: Corpus, seconds: float) -> MixingPlan:

@@ -4,7 +4,7 @@ SCORING_SHARE = 0.2
 """For the final score."""
 MIXING_SHARE = 0.3
 """For counting n-grams, mixing and scoring an ensemble."""
-COUNTING_SHARE = 0.1
+EXTRA_COUNTING_SHARE = 0.1
 """For counting, besides that: a long text gains more from its counts than from as much training."""
 VALIDATION_SHARE = 0.05
 """For one validation."""

@@ -73,8 +73,9 @@ def check_flat(seen: list[Look], warm_up: float) -> str:
     )
     assert last <= MEMORY * first
     # Files that are being written are open for a moment; those of a leak stay open.
-    files = statistics.median(look.files for look in later[-third:])
-    assert files <= max(look.files for look in later[:third]) + 1
+    before, after = ([look.files for look in part] for part in (later[:third], later[-third:]))
+    assert min(after) <= min(before)
+    assert statistics.median(after) <= max(before) + 1
     return (
         f"resident memory {first / 1e6:.1f} MB after the warm-up, {last / 1e6:.1f} MB at the end; "
         f"open files {min(later, key=lambda look: look.files).files} to "

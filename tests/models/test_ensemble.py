@@ -29,6 +29,11 @@ from charlm.prediction.dynamic import DynamicEvaluation, Rates
 from charlm.prediction.scoring import total_nats
 from charlm.runs.folder import RunFolder
 
+CONFIG = Config(
+    model=ModelConfig(hidden_size=16, embedding_size=8),
+    ensemble=EnsembleConfig(members=2, ngram_order=3),
+)
+"""That of the fixture `ensemble`."""
 KINDS = [NumpyNGrams, pytest.param(KernelNGrams, marks=needs_compiler)]
 
 
@@ -251,9 +256,8 @@ def test_ensemble_is_used_as_one_model(text_file: Path, tmp_path: Path) -> None:
     assert "sample 2" in charlm("generate", *runs, "--num-samples", 2, "--length", 5).stdout
     saved = tmp_path / "adapted.safetensors"
     shown = charlm("eval", tmp_path / "both", "--dynamic", "--save", saved)
-    assert "scored, then trained on, as the validation split before it" in " ".join(
-        shown.stdout.split()
-    )
+    said = "scored, then trained on, as the validation split before it"
+    assert said in " ".join(shown.stdout.split())
     assert evaluate(load(saved)).nats < evaluate(predictor).nats
     assert "scored, then" in charlm("eval", tmp_path / "both" / "member-2", "--dynamic").stdout
     assert "biased score" in charlm("eval", saved).stdout
@@ -321,25 +325,17 @@ def test_lost_checkpoint_does_not_restart(text_file: Path, tmp_path: Path) -> No
 def test_reloaded_ensemble_is_the_same(ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is, if the text that was followed was counted once."""
     monkeypatch.setattr(dynamic, "_TIMES_COUNTED", 1)
-    config = Config(
-        model=ModelConfig(hidden_size=16, embedding_size=8),
-        ensemble=EnsembleConfig(members=2, ngram_order=3),
-    )
     text, other = part_of(some_ids(8, 300)), some_ids(9, 300)
     DynamicEvaluation(ensemble, some_ids(7).astype(np.uint8), Rates()).score(text)
-    again = Ensemble.from_tensors(config, SIZE, ensemble.tensors())
+    again = Ensemble.from_tensors(CONFIG, SIZE, ensemble.tensors())
     assert total_nats(again, other) == pytest.approx(total_nats(ensemble, other), rel=1e-6)
 
 
 def test_what_is_followed_counts_more(ensemble: Ensemble) -> None:
     """Meanwhile it is counted several times; a saved ensemble counts it once."""
-    config = Config(
-        model=ModelConfig(hidden_size=16, embedding_size=8),
-        ensemble=EnsembleConfig(members=2, ngram_order=3),
-    )
     followed = some_ids(8, 300)
     DynamicEvaluation(ensemble, some_ids(7).astype(np.uint8), Rates()).score(part_of(followed))
-    again = Ensemble.from_tensors(config, SIZE, ensemble.tensors())
+    again = Ensemble.from_tensors(CONFIG, SIZE, ensemble.tensors())
     assert total_nats(ensemble, followed) < total_nats(again, followed) - 5
 
 
