@@ -21,7 +21,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "sum_rows": (None, (_POINTER, _POINTER, _INT64, _INT64, _POINTER, _INT, _INT64)),
     **dict.fromkeys(_CELLS, (None, (_POINTER, _INT, _INT))),
     "generate": (None, (_POINTER, _INT64, _POINTER, _POINTER)),
-    "ngrams": (_POINTER, (_INT64, _INT64, _INT64, _POINTER, _INT)),
+    "ngrams": (_POINTER, (_INT64, _INT64, _INT64, _POINTER, _INT, _INT, _INT)),
     "forget_ngrams": (None, (_POINTER,)),
     "count": (_INT64, (_POINTER, _POINTER, _INT64, _INT64)),
     "mix": (_INT64, (_POINTER, _POINTER)),

@@ -93,10 +93,10 @@ void charlm_generate(const Generator* generator, int64_t steps, const double* un
   generate(*generator, steps, uniforms, drawn);
 }
 
-// `letters` (vocabulary,) are for contexts of words; null: there are none.
+// `letters` (vocabulary,) are for contexts of words and of the line above; without these, null.
 void* charlm_ngrams(int64_t order, int64_t vocabulary, int64_t boundary, const int64_t* letters,
-                    int has_matches) {
-  return new NGrams(order, vocabulary, boundary, letters, has_matches);
+                    int has_words, int has_lines, int has_matches) {
+  return new NGrams(order, vocabulary, boundary, letters, has_words, has_lines, has_matches);
 }
 void charlm_forget_ngrams(void* ngrams) { delete static_cast<NGrams*>(ngrams); }
 

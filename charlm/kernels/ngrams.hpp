@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "contexts.hpp"
+#include "lines.hpp"
 #include "matches.hpp"
 #include "partitions.hpp"
 #include "words.hpp"
@@ -23,9 +24,9 @@ struct Lift {
 };
 
 // The rows of weights of a place, one of each set: by the length of the longest counted context, by
-// the number of counted contexts of words, by the length of the match.
+// the number of counted contexts of words, by the state of the line above, by the match's length.
 struct Rows {
-  int64_t size = 0, numbers[3] = {};
+  int64_t size = 0, numbers[4] = {};
 
   void add(int64_t number) { numbers[size++] = number; }
 };
@@ -37,29 +38,33 @@ struct Scratch {
 
   std::vector<double> shares;  // zero between predictions
   std::vector<int64_t> touched;
-  std::vector<uint64_t> keys;  // by the length of the context, then those of words and matches
+  std::vector<uint64_t> keys;  // of contexts by length, of words, of the line above, of matches
   std::vector<Contexts::Found> contexts;
   std::vector<Follower> followers;
 };
 
 class NGrams {
  public:
-  // Without `letters` (see `Words`) there are no contexts of words.
+  // Contexts of words and of the line above need `letters` (see `Words` and `Lines`).
   NGrams(int64_t order, int64_t vocabulary, int64_t boundary, const int64_t* letters,
-         bool has_matches)
+         bool has_words, bool has_lines, bool has_matches)
       : order(order), vocabulary(vocabulary), boundary(boundary),
-        contexts(order + 1 + (letters ? Words::CONTEXTS : 0)), features(contexts + has_matches),
+        lines(order + 1 + (has_words ? Words::CONTEXTS : 0)),
+        contexts(lines + (has_lines ? Lines::CONTEXTS : 0)), features(contexts + has_matches),
         keys(contexts + (has_matches ? Matches::KEYS : 0)),
-        window(std::max({order, letters ? Words::WINDOW : 0, has_matches ? Matches::WINDOW : 0})),
+        window(std::max({order, has_words ? Words::WINDOW : 0, has_lines ? Lines::WINDOW : 0,
+                         has_matches ? Matches::WINDOW : 0})),
         keys_(keys) {
     for (int64_t number = 0; number < contexts; ++number) tables_.emplace_back(vocabulary);
-    if (letters) words_.emplace(letters, vocabulary, boundary);
+    if (has_words) words_.emplace(letters, vocabulary, boundary);
+    if (has_lines) lines_.emplace(letters, vocabulary, boundary);
     if (has_matches) matches_.emplace(boundary, vocabulary);
   }
 
   const int64_t order, vocabulary;
   const int64_t boundary;  // the id that begins a record, which no context crosses; none: below -1
-  const int64_t contexts;  // of one place: each length from 0, then those of words
+  const int64_t lines;     // number of the first context of the line above; those of words end there
+  const int64_t contexts;  // of one place: each length from 0, of words, of the line above
   const int64_t features;  // of one place: its contexts, then the match
   const int64_t keys;      // of one place: of its contexts, then of its matches
   const int64_t window;    // number of ids before a place that determine its contexts
@@ -100,7 +105,7 @@ class NGrams {
 
   // Writes, for each length from 1, the lifts of the followers of the context. All other symbols
   // become less likely by the same factor, which cancels in a normalised mixture. A context of words
-  // changes the prediction of the longest length. The match lifts the symbol that followed it by one.
+  // or of the line above changes the prediction of the longest length. The match lifts the symbol that followed it by one.
   Rows predict(const int64_t* ids, const double* from_nothing, std::vector<Lift>* lifts,
                Scratch& scratch) const {
     Rows rows = find_contexts(ids, scratch);
@@ -142,7 +147,7 @@ class NGrams {
       const Matches::Match match = matches_->find(ids, &scratch.keys[contexts]);
       lifts[contexts].clear();
       if (match.length) lifts[contexts].push_back({match.symbol, 1});
-      rows.add(contexts + (words_ ? 1 : 0) + match.row());
+      rows.add(first_match_row() + match.row());
     }
     return rows;
   }
@@ -180,6 +185,18 @@ class NGrams {
                  [&](int64_t i) { return hashes[i * Words::CONTEXTS + number]; },
                  [](int64_t, bool) {});
     }
+    if (lines_) {
+      std::vector<uint64_t> hashes(size * Lines::CONTEXTS);
+      share_out(size, 1 << 12, threads, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i)
+          lines_->find_keys(ids + i, &hashes[i * Lines::CONTEXTS]);
+      });
+      for (int64_t number = 0; number < Lines::CONTEXTS; ++number)
+        count_in(tables_[lines + number], ids, partitions,
+                 [&](int64_t i) { return hashes[i * Lines::CONTEXTS + number] != 0; },
+                 [&](int64_t i) { return hashes[i * Lines::CONTEXTS + number]; },
+                 [](int64_t, bool) {});
+    }
     if (matches_) matches_->add_all(ids, size, partitions);
   }
 
@@ -199,26 +216,33 @@ class NGrams {
     looks_ += looks;
   }
 
-  // Writes the hash of the context of each length, then those of words.
-  void find_keys(const int64_t* ids, uint64_t* keys) const {
+  int64_t first_match_row() const {
+    return order + 1 + (words_ ? Words::CONTEXTS + 1 : 0) + (lines_ ? Lines::STATES : 0);
+  }
+
+  // Writes the hash of the context of each length, those of words, and those of the line above.
+  // Returns the state of the line above.
+  int64_t find_keys(const int64_t* ids, uint64_t* keys) const {
     uint64_t hash = keys[0] = FIRST_HASH;
     for (int64_t length = 1; length <= order; ++length)
       keys[length] = hash = add_to_hash(hash, ids[-length] + 1);
     if (words_) words_->find_keys(ids, keys + order + 1);
     if (matches_) matches_->find_keys(ids, keys + contexts);
+    return lines_ ? lines_->find_keys(ids, keys + lines) : 0;
   }
 
-  void fetch(const int64_t* ids, uint64_t* keys) const {
-    find_keys(ids, keys);
+  int64_t fetch(const int64_t* ids, uint64_t* keys) const {
+    const int64_t line = find_keys(ids, keys);
     for (int64_t number = 0; number < contexts; ++number) tables_[number].fetch(keys[number]);
     if (matches_) matches_->fetch(keys + contexts);
+    return line;
   }
 
   void count(const int64_t* ids, int64_t symbol, const uint64_t* keys) {
     int64_t length = longest_context(ids, order, boundary);
     while (length >= 0 && tables_[length].count(keys[length], symbol, looks_)) --length;
     for (int64_t number = order + 1; number < contexts; ++number)
-      tables_[number].count(keys[number], symbol, looks_);
+      if (number < lines || keys[number]) tables_[number].count(keys[number], symbol, looks_);
     if (matches_) matches_->add(ids, symbol, keys + contexts);
   }
 
@@ -226,21 +250,22 @@ class NGrams {
   // memory once, and not once for each context.
   // Returns the rows of weights for what was counted.
   Rows find_contexts(const int64_t* ids, Scratch& scratch) const {
-    fetch(ids, scratch.keys.data());
+    const int64_t line = fetch(ids, scratch.keys.data());
     int64_t longest = 0, num_of_words = 0;
     const int64_t limit = longest_context(ids, order, boundary);
     for (int64_t number = 1; number < contexts; ++number) {
-      const bool is_of_words = number > order;
-      const bool is_possible = is_of_words || number <= limit;
+      const bool is_possible = number < lines ? number > order || number <= limit
+                                              : scratch.keys[number] != 0;
       scratch.contexts[number] = is_possible ? tables_[number].find(scratch.keys[number])
                                              : Contexts::Found{};
       if (!scratch.contexts[number]) continue;
-      if (is_of_words) ++num_of_words;
-      else longest = number;
+      if (number <= order) longest = number;
+      else if (number < lines) ++num_of_words;
     }
     Rows rows;
     rows.add(longest);
     if (words_) rows.add(order + 1 + num_of_words);
+    if (lines_) rows.add(first_match_row() - Lines::STATES + line);
     return rows;
   }
 
@@ -269,8 +294,9 @@ class NGrams {
   }
 
   std::optional<Words> words_;
+  std::optional<Lines> lines_;
   std::optional<Matches> matches_;
-  std::vector<Contexts> tables_;  // by the length of the context, then those of words
+  std::vector<Contexts> tables_;  // of contexts by length, of words, of the line above
   std::vector<uint64_t> keys_;    // of the contexts of one character
   int64_t looks_ = 0;
 };

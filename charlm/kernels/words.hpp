@@ -27,7 +27,7 @@ class Words {
  public:
   static constexpr int64_t WINDOW = 64, CONTEXTS = 4;
 
-  // `letters` has the letter that each symbol stands for, 0 for what is no letter.
+  // `letters` has the letter that each symbol stands for; what is no letter has none above 0.
   Words(const int64_t* letters, int64_t vocabulary, int64_t boundary)
       : boundary_(boundary), letters_(letters, letters + vocabulary) {}
 
@@ -37,8 +37,8 @@ class Words {
     int64_t before = 1, limit = 0;
     while (limit < WINDOW && ids[-limit - 1] >= 0 && ids[-limit - 1] != boundary_) ++limit;
     for (int number = 0; number < 3; ++number) {
-      if (number) while (before <= limit && !letters_[ids[-before]]) ++before;
-      for (; before <= limit && letters_[ids[-before]]; ++before)
+      if (number) while (before <= limit && letters_[ids[-before]] <= 0) ++before;
+      for (; before <= limit && letters_[ids[-before]] > 0; ++before)
         words[number] = words[number] * 0x94d049bb133111ebu + letters_[ids[-before]];
     }
     for (int64_t context = 0; context < CONTEXTS; ++context) {

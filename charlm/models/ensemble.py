@@ -15,13 +15,7 @@ from charlm.corpus.vocabulary import Ids
 from charlm.files.untrusted import InvalidDataError
 from charlm.kernels.loading import Precision
 from charlm.models.language_model import LanguageModel
-from charlm.models.ngrams import (
-    NUM_WORD_CONTEXTS,
-    Letters,
-    first_weights,
-    make_ngrams,
-    weights_shape,
-)
+from charlm.models.ngrams import NO_PARTS, Parts, first_weights, make_ngrams, weights_shape
 from charlm.models.states import ModelState
 from charlm.models.weights import checked_weights
 
@@ -50,31 +44,25 @@ class Ensemble(nn.Module):
         order: int,
         counted: Ids,
         weights: Tensor | None = None,
-        letters: Letters | None = None,
-        has_matches: bool = False,
+        parts: Parts = NO_PARTS,
     ) -> None:
-        """Count the n-grams of `counted`, in which −1 separates texts.
+        """Count the n-grams and other `parts` of `counted`, in which −1 separates texts.
 
-        With the `letters` of the vocabulary, contexts of words are counted, too; with
-        `has_matches`, there is a match model. `weights` are the mixture weights; by default, those
-        of `first_weights`. If the members have a boundary between records, so have the n-grams.
+        `weights` are the mixture weights; by default, those of `first_weights`. If the members
+        have a boundary between records, so have the n-grams.
         """
         super().__init__()
         self.members: list[LanguageModel] = nn.ModuleList(members)  # type: ignore[assignment]
         self.vocabulary_size = members[0].vocabulary_size
         self.counted: Ids = np.empty(0, stored_type(self.vocabulary_size))
         """The counted texts, with −1 between two."""
-        self.ngrams = make_ngrams(
-            order, self.vocabulary_size, members[0].boundary, letters, has_matches
-        )
+        self.ngrams = make_ngrams(order, self.vocabulary_size, members[0].boundary, parts)
         counted = counted.astype(self.counted.dtype, copy=False)
         ends = np.flatnonzero(counted == _SEPARATOR)
         for start, end in pairwise([-1, *ends.tolist(), len(counted)]):
             self.count(counted[start + 1 : end])
         self.weights = (
-            first_weights(order, len(members), self.ngrams.num_word_contexts, has_matches)
-            if weights is None
-            else weights.numpy().copy()
+            first_weights(order, len(members), parts) if weights is None else weights.numpy().copy()
         )
 
     @classmethod
@@ -84,7 +72,7 @@ class Ensemble(nn.Module):
         size: int,
         tensors: dict[str, Tensor],
         boundary: int | None = None,
-        letters: Letters | None = None,
+        parts: Parts = NO_PARTS,
     ) -> "Ensemble":
         """Build an ensemble from its `tensors()`, for a vocabulary of this size.
 
@@ -107,14 +95,12 @@ class Ensemble(nn.Module):
         # As Python's integers: PyTorch compares int8 with 128 as with −128.
         if len(counted) and not _SEPARATOR <= int(counted.min()) <= int(counted.max()) < size:
             raise InvalidDataError("counted should hold ids of the vocabulary")
-        num_word_contexts = 0 if letters is None else NUM_WORD_CONTEXTS
-        has_matches = config.ensemble.has_matches
-        shape = weights_shape(order, len(members), num_word_contexts, has_matches)
+        shape = weights_shape(order, len(members), parts)
         if weights.dtype is not torch.float64 or weights.shape != shape:
             raise InvalidDataError(f"mixture should hold {shape} numbers in float64")
         if not weights.isfinite().all():
             raise InvalidDataError("mixture should hold finite numbers")
-        ensemble = cls(members, order, counted.numpy(), weights, letters, has_matches)
+        ensemble = cls(members, order, counted.numpy(), weights, parts)
         networks = {k: t for k, t in tensors.items() if k.startswith("members.")}
         ensemble.load_state_dict(checked_weights(ensemble, networks), assign=True)
         return ensemble

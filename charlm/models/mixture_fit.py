@@ -12,8 +12,9 @@ from charlm.models.ngrams import nats
 
 _LEARNING_RATES = (0.02, 0.01, 0.005, 0.002, 0.001)
 """Learning rates of the weights, one for each pass over the text."""
-_WORDS_FACTOR = 0.25
-"""Factor of these with contexts of words, whose additional weights fit a short text too closely."""
+_WORDS_FACTOR, _LINES_FACTOR = 0.25, 0.5
+"""Factors of these with contexts of words and of the line above, whose additional weights fit a
+short text too closely."""
 _PIECE_CHARACTERS = 1 << 12
 """Number of characters that the members read at once."""
 CONTEXT_CHARACTERS = 256
@@ -48,7 +49,9 @@ def fit_mixture(
         pieces.append(piece_predictions[:, 0])
     predictions = np.concatenate(pieces)[len(start) - 1 :]
     ids = np.concatenate([np.full(window, -1), start, text])[-len(text) - window :]
-    total, factor = 0.0, _WORDS_FACTOR if ensemble.ngrams.num_word_contexts else 1.0
+    parts = ensemble.ngrams.parts
+    factor = _WORDS_FACTOR**parts.has_words * _LINES_FACTOR**parts.has_lines
+    total = 0.0
     for rate in _LEARNING_RATES:
         mixed = ensemble.ngrams.mix(ids, predictions, ensemble.weights, factor * rate)
         total = nats(mixed, text)

@@ -44,7 +44,6 @@ from torch import Tensor
 
 from charlm.config.load import make_config
 from charlm.config.schema import Config
-from charlm.corpus.letters import letters_for
 from charlm.corpus.provenance import Record
 from charlm.corpus.records import boundary_of
 from charlm.corpus.vocabulary import Vocabulary
@@ -54,6 +53,7 @@ from charlm.files.untrusted import InvalidDataError, checked, item
 from charlm.kernels.compute import Compute
 from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel
+from charlm.models.ngrams.parts import parts_for
 from charlm.models.openings import Opening
 from charlm.models.weights import checked_weights
 from charlm.runs.checkpoint_digest import NO_DIGEST, check_digest, with_digest
@@ -104,7 +104,7 @@ class Checkpoint:
                     size,
                     self.weights,
                     boundary,
-                    letters_for(self.config.ensemble, self.vocabulary),
+                    parts_for(self.config.ensemble, self.vocabulary),
                 )
             else:
                 with torch.device("meta"):  # no memory before the shapes are checked

@@ -78,19 +78,20 @@ def advise(
             return config.model.hidden_size, speed(config.model.hidden_size), "as set"
         return choose_size(characters, seconds, speed)
 
+    has_records = corpus.boundary is not None
     if not config.ensemble.is_wanted or any(key.startswith("ensemble.") for key in settled):
         has_ngrams = len(corpus.splits["validation"]) > 1  # their mixture weights are fitted to it
         epochs = budget * size_in(budget)[1] / characters
         # The members share the time budget, so an ensemble needs one.
         epochs = min(epochs, set_epochs or math.inf) if is_timed else 0.0
-        chosen = choose_ensemble(epochs, has_ngrams)
+        chosen = choose_ensemble(epochs, has_ngrams, has_records=has_records)
         config = choose(config, "ensemble", chosen.model_dump())
     seconds = budget * config.ensemble.share(0)
     hidden_size, rate, limit = size_in(seconds)
     epochs = min(most_epochs, seconds * rate / characters) if is_timed else most_epochs
     dropout = choose_dropout(epochs)
     model = {
-        "cell": choose_cell(epochs, is_compiled, has_records=corpus.boundary is not None),
+        "cell": choose_cell(epochs, is_compiled, has_records=has_records),
         "hidden_size": hidden_size,
         "embedding_size": embedding_of(hidden_size, config.model.tie_weights),
         "dropout": dropout,
@@ -134,7 +135,9 @@ def _counted(config: Config) -> str:
         return f"sequences of {unit}s, which predict what records have in common"
     if unit == "byte" or not config.ensemble.word_contexts:
         return f"sequences of {unit}s, which predict those that the text repeats"
-    return "sequences of characters and of words, which predict phrases that the text repeats"
+    if not config.ensemble.line_contexts:
+        return "sequences of characters and of words, which predict phrases that the text repeats"
+    return "sequences of characters and of words, and lines, which predict what the text repeats"
 
 
 def _reasons(

@@ -9,13 +9,13 @@ import numpy as np
 
 from charlm.config.schema import Config
 from charlm.corpus.corpus import Corpus, Split
-from charlm.corpus.letters import letters_for
 from charlm.corpus.provenance import mark_fitted, merge
 from charlm.errors import CorpusError, memory_errors
 from charlm.models.device import choose_device
 from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.models.mixture_fit import fit_mixture
+from charlm.models.ngrams.parts import parts_for
 from charlm.models.openings import Opening, choose_passages
 from charlm.prediction.final_score import final_score
 from charlm.prediction.ngram_text import (
@@ -144,9 +144,8 @@ def _mixture(
     train, validation = corpus.splits["train"].ids, corpus.splits["validation"]
     vocabulary = checkpoints[0].vocabulary
     counted = text_to_count(corpus, plan.counted)
-    letters = letters_for(config.ensemble, vocabulary)
-    order, has_matches = config.ensemble.ngram_order or 0, config.ensemble.has_matches
-    ensemble = Ensemble(members, order, counted, letters=letters, has_matches=has_matches)
+    parts = parts_for(config.ensemble, vocabulary)
+    ensemble = Ensemble(members, config.ensemble.ngram_order or 0, counted, parts=parts)
     if is_fitted := len(validation) > 1:
         preceding = train if config.corpus.validation_follows_training else train[:0]
         fit_mixture(ensemble, preceding, np.array(validation.ids), plan.fitted)

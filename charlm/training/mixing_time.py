@@ -10,12 +10,12 @@ import torch
 from charlm.config.schema import Config
 from charlm.corpus.builder import build_corpus
 from charlm.corpus.corpus import Corpus
-from charlm.corpus.letters import letters_for
 from charlm.formatting import count, rough_duration
 from charlm.models.device import choose_device
 from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.models.mixture_fit import CONTEXT_CHARACTERS, FIT_LIMIT_CHARACTERS, fit_mixture
+from charlm.models.ngrams.parts import parts_for
 from charlm.prediction.final_score import whole_streams
 from charlm.prediction.ngram_text import most_counted
 from charlm.prediction.reading import num_streams
@@ -81,9 +81,8 @@ def measured_rates(
     train = np.array(corpus.splits["train"].ids[-_PROBE_CHARACTERS:])
     validation = corpus.splits["validation"].ids
     start = clock.seconds()
-    letters = letters_for(config.ensemble, corpus.vocabulary)
-    order, has_matches = config.ensemble.ngram_order or 0, config.ensemble.has_matches
-    ensemble = Ensemble(members, order, train, letters=letters, has_matches=has_matches).eval()
+    parts = parts_for(config.ensemble, corpus.vocabulary)
+    ensemble = Ensemble(members, config.ensemble.ngram_order or 0, train, parts=parts).eval()
     counting = _rate(len(train), clock.seconds() - start) / _COUNTING_SLOWDOWN
     rows = num_streams(max(2, len(validation)), config.training.validation_rows)
     validating = scoring_rate(ensemble, train, rows, clock.seconds)

@@ -1,9 +1,6 @@
 """The letters of a vocabulary, of which words consist."""
 
-import pytest
-
-from charlm.config.schema import EnsembleConfig
-from charlm.corpus.letters import letters_for, letters_of
+from charlm.corpus.letters import letters_of
 from charlm.corpus.vocabulary import Vocabulary
 
 MIXED = Vocabulary(tuple(sorted(map(ord, "\n aA'5-éÉ好İ"))))
@@ -15,7 +12,8 @@ def test_cases_are_one_letter() -> None:
     of = {character: int(letters[MIXED.encode_text(character)[0]]) for character in "aA'5-éÉ好İ \n"}
     assert of["a"] == of["A"] == ord("a")
     assert of["é"] == of["É"]
-    assert of[" "] == of["\n"] == of["-"] == letters[0] == 0
+    assert of[" "] == of["-"] == letters[0] == 0
+    assert of["\n"] == -1
     assert all(of[character] for character in "'5好İ")
 
 
@@ -25,11 +23,3 @@ def test_bytes_have_letters() -> None:
     assert letters[ord("B")] == letters[ord("b")] == ord("b")
     assert (letters[128:] > 0).all()
     assert letters[ord(" ")] == 0
-
-
-@pytest.mark.parametrize("changes", [{"word_contexts": False}, {"ngram_order": None}])
-def test_letters_are_for_contexts_of_words(changes: dict[str, object]) -> None:
-    """Only ensembles with n-grams and contexts of words need the letters."""
-    ensemble = EnsembleConfig(ngram_order=3, word_contexts=True)
-    assert letters_for(ensemble, MIXED) is not None
-    assert letters_for(ensemble.replace(**changes), MIXED) is None

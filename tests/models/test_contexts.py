@@ -1,4 +1,4 @@
-"""Laws of an ensemble with words and of one with matches: causal, in pieces, reproducible."""
+"""Laws of ensembles with words, lines and matches: causal, in pieces, reproducible."""
 
 import math
 from dataclasses import dataclass
@@ -7,10 +7,20 @@ from typing import Protocol
 import numpy as np
 import pytest
 import torch
-from support.ensembles import LETTERS, SIZE, make_member, part_of, repetitive, some_ids, words_of
+from support.ensembles import (
+    LETTERS,
+    SIZE,
+    lines_of,
+    make_member,
+    part_of,
+    repetitive,
+    some_ids,
+    words_of,
+)
 
 from charlm.config.schema import Config, EnsembleConfig, ModelConfig
 from charlm.models.ensemble import Ensemble
+from charlm.models.ngrams import Parts
 from charlm.prediction import dynamic
 from charlm.prediction.dynamic import DynamicEvaluation, Rates
 from charlm.prediction.scoring import total_nats
@@ -27,17 +37,19 @@ class Kind:
     """What an ensemble looks up besides n-grams, and texts that have much of it."""
 
     text: TextMaker
-    has_matches: bool
+    parts: Parts
 
     def ensemble(self, training: np.ndarray) -> Ensemble:
-        ensemble = Ensemble(
-            [make_member(3)], 2, training, letters=LETTERS, has_matches=self.has_matches
-        )
+        ensemble = Ensemble([make_member(3)], 2, training, parts=self.parts)
         ensemble.weights += 0.1
         return ensemble
 
 
-KINDS = {"words": Kind(words_of, False), "matches": Kind(repetitive, True)}
+KINDS = {
+    "words": Kind(words_of, Parts(LETTERS, has_words=True)),
+    "lines": Kind(lines_of, Parts(LETTERS, has_lines=True)),
+    "matches": Kind(repetitive, Parts(LETTERS, has_words=True, has_matches=True)),
+}
 
 
 @pytest.fixture(params=KINDS)
@@ -82,12 +94,12 @@ def test_a_reloaded_ensemble_is_the_same(kind: Kind, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(dynamic, "_TIMES_COUNTED", 1)
     config = Config(
         model=ModelConfig(hidden_size=16, embedding_size=8),
-        ensemble=EnsembleConfig(ngram_order=2, word_contexts=True, match_model=kind.has_matches),
+        ensemble=EnsembleConfig(ngram_order=2),
     )
     ensemble = kind.ensemble(kind.text(1, 400).astype(np.uint8))
     DynamicEvaluation(ensemble, some_ids(7).astype(np.uint8), Rates()).score(
         part_of(kind.text(8, 90))
     )
-    again = Ensemble.from_tensors(config, SIZE, ensemble.tensors(), letters=LETTERS)
+    again = Ensemble.from_tensors(config, SIZE, ensemble.tensors(), parts=kind.parts)
     text = kind.text(9, 200)
     assert total_nats(again, text) == total_nats(ensemble, text)

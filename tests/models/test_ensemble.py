@@ -228,6 +228,7 @@ SETTINGS = (
     "--set=ensemble.members=2",
     "--set=ensemble.ngram_order=3",
     "--set=ensemble.word_contexts=true",
+    "--set=ensemble.line_contexts=true",
     "--set=ensemble.match_model=true",
     "--set=generation.length=20",
 )

@@ -12,11 +12,23 @@ from support.kernels import needs_compiler
 from support.properties import examples
 from support.reference_ngrams import ReferenceNGrams
 
-from charlm.config.schema import EnsembleConfig
-from charlm.models.ngrams import KernelNGrams, NGrams, NumpyNGrams, first_weights, make_ngrams
+from charlm.models.ngrams import (
+    KernelNGrams,
+    NGrams,
+    NumpyNGrams,
+    Parts,
+    first_weights,
+    make_ngrams,
+)
 from charlm.models.ngrams import matches as in_numpy
 from charlm.models.ngrams.matches import MATCH_WINDOW
 
+MATCHES = Parts(has_matches=True)
+PARTS = [
+    pytest.param(MATCHES, id="alone"),
+    pytest.param(Parts(LETTERS, has_words=True, has_matches=True), id="words"),
+    pytest.param(Parts(LETTERS, has_words=True, has_lines=True, has_matches=True), id="all"),
+]
 KINDS = [NumpyNGrams, pytest.param(KernelNGrams, marks=needs_compiler)]
 
 
@@ -26,26 +38,26 @@ def before(ngrams: NGrams) -> np.ndarray:
 
 @pytest.mark.parametrize("order", [1, 4])
 @pytest.mark.parametrize("boundary", [None, 4])
-@pytest.mark.parametrize("has_words", [False, True], ids=["alone", "words"])
+@pytest.mark.parametrize("parts", PARTS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_matches_mix_as_the_reference(
-    kind: type[NGrams], has_words: bool, boundary: int | None, order: int
+    kind: type[NGrams], parts: Parts, boundary: int | None, order: int
 ) -> None:
     """The kernels and numpy find and mix matches as the definition does."""
-    found, meant = (mixed(one, has_words, boundary, order) for one in (kind, ReferenceNGrams))
+    found, meant = (mixed(one, parts, boundary, order) for one in (kind, ReferenceNGrams))
     for compiled, expected in zip(found, meant, strict=True):
         np.testing.assert_allclose(compiled, expected, atol=1e-4)
 
 
 @functools.cache  # the reference is slow, and both kinds are compared with it
 def mixed(
-    kind: type[NGrams], has_words: bool, boundary: int | None, order: int
+    kind: type[NGrams], parts: Parts, boundary: int | None, order: int
 ) -> tuple[np.ndarray, ...]:
     """Return what is mixed with fixed weights, online and afterwards, and the weights."""
     logits = torch.randn(70, 1, SIZE, generator=torch.Generator().manual_seed(0))
     given = logits.log_softmax(2).numpy()
-    ngrams = kind(order, SIZE, boundary, LETTERS if has_words else None, has_matches=True)
-    weights = first_weights(order, 1, ngrams.num_word_contexts, has_matches=True)
+    ngrams = kind(order, SIZE, boundary, parts)
+    weights = first_weights(order, 1, ngrams.parts)
     weights += np.random.default_rng(4).uniform(0, 0.3, weights.shape)
     for seed, length in ((1, 400), (2, 20), (3, 8), (4, 0)):  # at once, and one after another
         ngrams.count(np.concatenate([before(ngrams), repetitive(seed, length)]))
@@ -59,7 +71,7 @@ def mixed(
 @given(st.integers(0, 10_000), st.integers(0, 300), st.sampled_from([None, 4]))
 @examples(40)
 def test_matches_mix_to_a_distribution(seed: int, length: int, boundary: int | None) -> None:
-    ngrams = make_ngrams(3, SIZE, boundary, has_matches=True)
+    ngrams = make_ngrams(3, SIZE, boundary, MATCHES)
     text = repetitive(seed, length)
     ngrams.count(np.concatenate([before(ngrams), text]))
     weights = np.random.default_rng(seed).normal(size=ngrams.weights_shape(1))
@@ -79,7 +91,7 @@ def only_match(ngrams: NGrams) -> np.ndarray:
 @pytest.mark.parametrize("kind", KINDS)
 def test_latest_and_longer_context_is_the_match(kind: type[NGrams]) -> None:
     """12 characters before 6, the latest before others; surer the longer; none below 6."""
-    ngrams = kind(1, 40, None, has_matches=True)
+    ngrams = kind(1, 40, None, MATCHES)
     context = list(range(20))
     ngrams.count(np.array([*before(ngrams), *context, 30]))
     ngrams.count(np.array([*before(ngrams), *context[-7:], 31]))  # latest after 6, not after 12
@@ -99,7 +111,7 @@ def test_latest_and_longer_context_is_the_match(kind: type[NGrams]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_match_crosses_a_boundary(kind: type[NGrams]) -> None:
     """What comes before the boundary neither makes a match nor lengthens one."""
-    ngrams = kind(1, 40, 39, has_matches=True)
+    ngrams = kind(1, 40, 39, MATCHES)
     record = [39, 1, 2, 3, 4, 5]
     ngrams.count(np.array([*before(ngrams), 39, 7, 8, 9, 10, 11, *record, 20, *record[1:4]]))
 
@@ -117,7 +129,7 @@ def test_equal_hashes_are_no_match(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         in_numpy, "context_keys", lambda ids, places, length: np.zeros(len(places), np.uint64)
     )
-    ngrams = NumpyNGrams(1, 40, None, has_matches=True)
+    ngrams = NumpyNGrams(1, 40, None, MATCHES)
     ngrams.count(np.array([*before(ngrams), *range(20)]))
     for last, is_match in ((range(10, 19), True), (range(9, 18), False)):
         ids = np.array([*before(ngrams), *last, 0])[-ngrams.window - 1 :]
@@ -131,7 +143,7 @@ def test_many_contexts_are_found_again() -> None:
     ids = np.random.default_rng(0).integers(0, 200, 30_000)
     found = []
     for kind in (KernelNGrams, NumpyNGrams):
-        ngrams = kind(0, 200, None, has_matches=True)
+        ngrams = kind(0, 200, None, MATCHES)
         text = np.concatenate([before(ngrams), ids])
         ngrams.count(text)
         members = np.empty((3_000, 0, 200), np.float32)
@@ -145,7 +157,7 @@ def test_pieces_counted_online_are_the_whole() -> None:
     text, members = repetitive(5, 200), np.zeros((200, 0, SIZE), np.float32)
     found = []
     for edges in ([], [1, 7, 90]):
-        ngrams = make_ngrams(2, SIZE, None, LETTERS, has_matches=True)
+        ngrams = make_ngrams(2, SIZE, None, Parts(LETTERS, has_words=True, has_matches=True))
         weights, ids = only_match(ngrams) / 20, np.concatenate([before(ngrams), text])
         mixed = [
             ngrams.mix(
@@ -155,9 +167,3 @@ def test_pieces_counted_online_are_the_whole() -> None:
         ]
         found.append(np.concatenate(mixed))
     assert np.array_equal(found[0], found[1])
-
-
-@pytest.mark.parametrize("order", [None, 0])
-def test_without_ngrams_there_is_no_match(order: int | None) -> None:
-    """The text is not stored in order, so that nothing could be looked up after loading."""
-    assert not EnsembleConfig(match_model=True, ngram_order=order).has_matches

@@ -11,7 +11,7 @@ from support.processes import exit_code_of_child
 from support.reference_ngrams import ReferenceNGrams
 
 from charlm.kernels.loading import loaded
-from charlm.models.ngrams import KernelNGrams, NGrams, NumpyNGrams, compiled, first_weights
+from charlm.models.ngrams import KernelNGrams, NGrams, NumpyNGrams, Parts, compiled, first_weights
 from charlm.models.ngrams.contexts import context_keys
 
 
@@ -110,13 +110,15 @@ def test_threads_and_pieces_count_alike(
 ) -> None:
     """At once, in pieces, or one after another, by any number of threads: the same to a bit."""
     random, letters = np.random.default_rng(1), np.arange(alphabet) % 3
+    letters[-1] = -1
+    parts = Parts(letters, has_words=True, has_lines=True, has_matches=True)
     ids = (random.random(9_000) ** 3 * alphabet).astype(np.int16)
     ids[5_000:7_000] = ids[:2_000]
     found = []
     for threads, piece in ((1, 1 << 20), (2, 1 << 20), (5, 5_000), (2, 1_000)):
         monkeypatch.setattr(compiled, "num_threads", lambda threads=threads: threads)
         monkeypatch.setattr(compiled, "_PIECE_CHARACTERS", piece)
-        ngrams = KernelNGrams(4, alphabet, boundary, letters, has_matches=True)
+        ngrams = KernelNGrams(4, alphabet, boundary, parts)
         text = np.concatenate([np.full(ngrams.window, -1, np.int16), ids])
         ngrams.count(text)
         found.append(predictions_of(ngrams, text))

@@ -1,5 +1,6 @@
 """A mixture of networks and n-grams generates the same text in the kernels as step by step."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from charlm.config.schema import Config, GenerationConfig, ModelConfig
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel
-from charlm.models.ngrams import NUM_WORD_CONTEXTS, NumpyNGrams, weights_shape
+from charlm.models.ngrams import NO_PARTS, NumpyNGrams, Parts, weights_shape
 from charlm.models.openings import Opening
 from charlm.prediction.compiled_generation import CompiledGenerator, is_supported
 from charlm.prediction.generated_ids import generate_ids, sample_generators
@@ -36,6 +37,11 @@ FILTERS: list[dict[str, Any]] = [
     {"min_p": 0.2},
     {"temperature": 1.7, "top_k": 7, "top_p": 0.8, "min_p": 0.05},
 ]
+CONTEXTS = Parts(
+    np.where(np.arange(len(LETTERS)) == 5, -1, np.arange(len(LETTERS)) % 6),
+    has_words=True,
+    has_lines=True,
+)
 
 
 def counted_ids(size: int, length: int = 400) -> np.ndarray:
@@ -57,8 +63,7 @@ def make_mixture(
     size: int = len(LETTERS),
     num_layers: int = 1,
     boundary: int | None = None,
-    has_words: bool = False,
-    has_matches: bool = False,
+    parts: Parts = NO_PARTS,
 ) -> Ensemble:
     """Make an ensemble whose mixture weights differ for each length of context."""
     sizes = {"hidden_size": 24, "embedding_size": 6, "num_layers": num_layers}
@@ -71,10 +76,9 @@ def make_mixture(
             for parameter in network.parameters():
                 parameter.mul_(1.3)  # far from a guess
         networks.append(network.eval())
-    shape = weights_shape(order, members, NUM_WORD_CONTEXTS if has_words else 0, has_matches)
+    shape = weights_shape(order, members, parts)
     weights = torch.from_numpy(np.random.default_rng(3).uniform(0.1, 0.6, shape))
-    letters = np.arange(size) % 6 if has_words else None
-    return Ensemble(networks, order, counted_ids(size, counted), weights, letters, has_matches)
+    return Ensemble(networks, order, counted_ids(size, counted), weights, parts)
 
 
 def ids_of(
@@ -109,23 +113,24 @@ def test_mixture_in_kernels_is_the_same(cell: str, filters: dict[str, Any]) -> N
 @pytest.mark.parametrize("boundary", [None, "b"])
 @pytest.mark.parametrize("samples", [1, 3])
 def test_words_in_kernels_are_the_same(samples: int, boundary: str | None) -> None:
-    """With contexts of words, too."""
+    """With contexts of words and of the line above, too."""
     own = None if boundary is None else int(LETTERS.encode_text(boundary)[0])
-    generated = check_same({"samples": samples}, has_words=True, boundary=own)
+    generated = check_same({"samples": samples}, parts=CONTEXTS, boundary=own)
     assert not torch.equal(generated, ids_of(make_mixture(boundary=own), samples=samples))
 
 
-@pytest.mark.parametrize("has_words", [False, True])
+@pytest.mark.parametrize("has_contexts", [False, True])
 @pytest.mark.parametrize("prefix", ["abc", "b", "abcdefgh" * 5])
 @pytest.mark.parametrize("boundary", [None, "b"])
 def test_matches_in_kernels_are_the_same(
-    boundary: str | None, prefix: str, has_words: bool
+    boundary: str | None, prefix: str, has_contexts: bool
 ) -> None:
     """With a match model, too."""
     own = None if boundary is None else int(LETTERS.encode_text(boundary)[0])
-    keys: dict[str, Any] = {"boundary": own, "has_words": has_words, "counted": 4_000}
-    generated = check_same({"prefix": prefix}, has_matches=True, **keys)
-    assert not torch.equal(generated, ids_of(make_mixture(**keys), prefix=prefix))
+    keys: dict[str, Any] = {"boundary": own, "counted": 4_000}
+    parts = CONTEXTS if has_contexts else NO_PARTS
+    generated = check_same({"prefix": prefix}, parts=replace(parts, has_matches=True), **keys)
+    assert not torch.equal(generated, ids_of(make_mixture(parts=parts, **keys), prefix=prefix))
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -174,7 +179,7 @@ def test_counts_in_numpy_give_the_text() -> None:
 
 def test_threads_and_samples_are_independent() -> None:
     """The text of a sample depends on neither the number of threads nor the other samples."""
-    mixture, threads = make_mixture(has_matches=True), torch.get_num_threads()
+    mixture, threads = make_mixture(parts=Parts(has_matches=True)), torch.get_num_threads()
     try:
         texts = []
         for number in (1, 2, 3):

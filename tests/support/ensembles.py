@@ -7,11 +7,12 @@ from charlm.config.schema import ModelConfig
 from charlm.corpus.corpus import Split
 from charlm.corpus.vocabulary import UNKNOWN_TYPE
 from charlm.models.language_model import LanguageModel
+from charlm.models.ngrams.lines import LINE_WINDOW
 from charlm.models.ngrams.words import WORD_WINDOW
 
 SIZE = 5
-LETTERS = np.array([0, 1, 2, 1, 0])
-"""Symbols 1 and 3 are one letter in two cases; 0 and 4 are no letters."""
+LETTERS = np.array([0, 1, 2, 1, -1])
+"""Symbols 1 and 3 are one letter in two cases; 0 and 4 are no letters, and 4 ends a line."""
 
 
 def some_ids(seed: int, length: int = 300) -> np.ndarray:
@@ -40,6 +41,19 @@ def words_of(seed: int, length: int) -> np.ndarray:
     for start in random.integers(length, size=2):
         ids[start : start + WORD_WINDOW + 5] = np.where(ids[start : start + WORD_WINDOW + 5], 1, 2)
     return ids.astype(np.int64)
+
+
+def lines_of(seed: int, length: int) -> np.ndarray:
+    """A text of lines, of which some are like the line before, and one is longer than half of the
+    window."""
+    random = np.random.default_rng(seed)
+    lines = [random.choice(4, LINE_WINDOW // 2 + 30)]
+    while sum(map(len, lines)) < length:
+        line = lines[random.integers(len(lines))][: random.integers(3, 60)].copy()
+        line[random.integers(len(line), size=2)] = random.integers(4, size=2)
+        lines.append(np.append(line, 4))
+    order = random.permutation(len(lines))
+    return np.concatenate([lines[number] for number in order])[:length].astype(np.int64)
 
 
 def repetitive(seed: int, length: int) -> np.ndarray:

@@ -230,7 +230,7 @@ class Laws:
         ids = self.random.integers(0, V - 1, order + steps) ** 2 % V
         ids[:order] = -1
         self.library.charlm_ngrams.restype = pointer
-        made = self.library.charlm_ngrams(int64(order), int64(V), int64(-2), pointer(None), 0)
+        made = self.library.charlm_ngrams(int64(order), int64(V), int64(-2), pointer(None), 0, 0, 0)
         counts = pointer(made)
         mixed, none = np.empty((steps, V), np.float32), np.empty(0, np.float32)
         weights = np.ones((order + 1, order + 1))

@@ -6,8 +6,10 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64, Integer
 
 from charlm.models.ngrams.interface import LogProbabilities, NGrams
+from charlm.models.ngrams.lines import LINE_WINDOW, NUM_LINE_CONTEXTS, NUM_LINE_STATES
 from charlm.models.ngrams.matches import MATCH_STEPS, MATCH_WINDOW
-from charlm.models.ngrams.words import NUM_WORD_CONTEXTS, WORD_WINDOW, Letters
+from charlm.models.ngrams.parts import NO_PARTS, Parts
+from charlm.models.ngrams.words import NUM_WORD_CONTEXTS, WORD_WINDOW
 
 DISCOUNTS = (0.9, 1.2, 1.4)
 """Discounts of a count of 1, of 2, and of more."""
@@ -15,6 +17,9 @@ DISCOUNTS = (0.9, 1.2, 1.4)
 
 WordContext = tuple[int, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 """The number of a context of words, the letters of the word so far, and those of words before."""
+LineContext = tuple[bool, int, int, int]
+"""Whether the word so far agrees with the word above, the character above, and either the number of
+the word and the place in it, or −1 and the last character."""
 
 
 class ReferenceNGrams(NGrams):
@@ -25,14 +30,14 @@ class ReferenceNGrams(NGrams):
         order: int,
         vocabulary_size: int,
         boundary: int | None = None,
-        letters: Letters | None = None,
-        has_matches: bool = False,
+        parts: Parts = NO_PARTS,
     ) -> None:
-        super().__init__(order, vocabulary_size, boundary, letters, has_matches)
+        super().__init__(order, vocabulary_size, boundary, parts)
         self._seen: list[tuple[list[int], int]] = []
         """Every counted symbol, after the characters that a match may compare."""
         self._followers: dict[tuple[int, ...], dict[int, int]] = defaultdict(dict)
         self._word_followers: dict[WordContext, dict[int, int]] = defaultdict(dict)
+        self._line_followers: dict[LineContext, dict[int, int]] = defaultdict(dict)
 
     def count(self, ids: Integer[np.ndarray, " ids"]) -> None:
         for place in range(self.window, len(ids)):
@@ -48,6 +53,9 @@ class ReferenceNGrams(NGrams):
         for word_context in self._word_contexts(history):
             followers = self._word_followers[word_context]
             followers[symbol] = followers.get(symbol, 0) + 1
+        for line_context in self._line_contexts(history):
+            followers = self._line_followers[line_context]
+            followers[symbol] = followers.get(symbol, 0) + 1
 
     def _contexts(self, history: Int64[np.ndarray, " history"]) -> list[tuple[int, ...]]:
         """Return the contexts at the end of a history, the empty one first."""
@@ -57,19 +65,20 @@ class ReferenceNGrams(NGrams):
 
     def _word_contexts(self, history: Int64[np.ndarray, " history"]) -> list[WordContext]:
         """Return the contexts of words at the end of a history."""
-        if self.letters is None:
+        letters = self.parts.letters
+        if letters is None or not self.parts.has_words:
             return []
         words: list[tuple[int, ...]] = [()]
         is_between = False
         for symbol in history[: -WORD_WINDOW - 1 : -1].tolist():
             if symbol in (-1, self.boundary):
                 break
-            letter = int(self.letters[symbol])
-            if letter and is_between:
+            letter = int(letters[symbol])
+            if letter > 0 and is_between:
                 words.append(())
-            if letter:
+            if letter > 0:
                 words[-1] = (letter, *words[-1])
-            is_between = not letter
+            is_between = letter <= 0
         own, last, second = (*words, (), ())[:3]
         return [
             (0, own, (), ()),
@@ -77,6 +86,29 @@ class ReferenceNGrams(NGrams):
             (2, own, (), second),
             (3, own, last, second),
         ]
+
+    def _line_contexts(self, history: Int64[np.ndarray, " history"]) -> list[LineContext]:
+        """Return the contexts of the line above at the end of a history, if there are any."""
+        letters, last = self.parts.letters, history[-LINE_WINDOW:].tolist()
+        if letters is None or not self.parts.has_lines:
+            return []
+        begins = [place + 1 for place, symbol in enumerate(last) if symbol in (-1, self.boundary)]
+        lines = list[list[list[int]]]([[[]]])  # the words of each line
+        for symbol in last[begins[-1] :] if begins else last:
+            lines[-1][-1].append(symbol)
+            if letters[symbol] == 0:
+                lines[-1].append([])
+            if letters[symbol] < 0:
+                lines.append([[]])
+        if len(lines) < (2 if begins else 3):
+            return []
+        above, own = lines[-2:]
+        number, word = len(own) - 1, own[-1]
+        compared = [symbol for word_above in above[number:] for symbol in word_above]
+        if len(word) >= len(compared):
+            return []
+        agrees, symbol = compared[: len(word)] == word, compared[len(word)]
+        return [(agrees, symbol, number, len(word)), (agrees, symbol, -1, last[-1])]
 
     def _comparable(self, history: Int64[np.ndarray, " history"]) -> list[int]:
         """Return the last characters of the text and of the record, the last one first."""
@@ -144,10 +176,20 @@ class ReferenceNGrams(NGrams):
                 lift = np.log(_interpolated(distributions[-1], followers)) - logs[-1]
                 features = np.concatenate([features, lift[None]])
             num_rows = self.order + 1
-            if self.letters is not None:
+            if self.parts.has_words:
                 rows.append(num_rows + num_known)
                 num_rows += NUM_WORD_CONTEXTS + 1
-            if self.has_matches:
+            if self.parts.has_lines:
+                line_contexts = self._line_contexts(history)
+                lifts = [
+                    np.log(_interpolated(distributions[-1], self._line_followers.get(one, {})))
+                    - logs[-1]
+                    for one in line_contexts
+                ] or [np.zeros(self.vocabulary_size)] * NUM_LINE_CONTEXTS
+                features = np.concatenate([features, lifts])
+                rows.append(num_rows + (1 + line_contexts[0][0] if line_contexts else 0))
+                num_rows += NUM_LINE_STATES
+            if self.parts.has_matches:
                 predicted, length = self.match(history) or (0, 0)
                 is_match = np.zeros((1, self.vocabulary_size))
                 is_match[0, predicted] = length > 0

@@ -78,7 +78,10 @@ def test_reasons_divide_no_time(characters: int, rate: float) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({}, "sequences of characters and of words, which predict phrases that the text repeats"),
+        (
+            {},
+            "sequences of characters and of words, and lines, which predict what the text repeats",
+        ),
         ({"records": "lines"}, "sequences of characters, which predict what records have in"),
         ({"unit": "byte"}, "sequences of bytes, which predict those that the text repeats"),
     ],
@@ -159,15 +162,12 @@ def test_auto_says_why_and_leaves_what_was_set(
     assert (config.model.cell, config.training.seed, config.training.budget) == ("gru", 3, 20)
     assert config.model.hidden_size < 128
     assert config.training.epochs == 2
-    assert config.ensemble == EnsembleConfig(
-        members=2, student=0.5, ngram_order=7, word_contexts=True, match_model=True
-    )
+    counts = EnsembleConfig(ngram_order=7, word_contexts=True, line_contexts=True, match_model=True)
+    assert config.ensemble == counts.replace(members=2, student=0.5)
     settings += ["--set", "ensemble.members=1", "--set", "ensemble.student=0"]
     result = CliRunner().invoke(app, [*command[:-1], "one", *settings])
     assert result.exit_code == 0, result.output
-    assert load_config(tmp_path / "one" / "config.yaml").ensemble == EnsembleConfig(
-        ngram_order=7, word_contexts=True, match_model=True
-    )
+    assert load_config(tmp_path / "one" / "config.yaml").ensemble == counts
     assert "their student" not in result.stderr
     assert "n-grams" in result.stderr
     again = CliRunner().invoke(app, ["train", "--resume", str(tmp_path / "a"), "--auto"])

@@ -24,6 +24,10 @@ class EnsembleConfig(Section):
     """Count characters in contexts of words, too: after the letters of the word so far, alone and
     with one or both of the words before it, within 64 characters. Without `ngram_order` it has no
     effect."""
+    line_contexts: bool = False
+    """Count characters in contexts of the line above, too: after the character at the same place of
+    the word with the same number there, if that line begins within 1,024 characters. Fields of logs
+    and tables are then predicted from the line before. Without `ngram_order` it has no effect."""
     match_model: bool = False
     """Predict what followed the latest repetition of the last 12 characters, or else of the last 6,
     weighted by the length of the repetition (up to 32 characters). Without `ngram_order` it has no
@@ -42,11 +46,6 @@ class EnsembleConfig(Section):
     def share(self, number: int) -> float:
         """Return the share of a budget that a network gets; the last may be the student."""
         return self.student if number == self.members else (1 - self.student) / self.members
-
-    @property
-    def has_matches(self) -> bool:
-        """Whether there is a match model, which needs the text of the n-grams."""
-        return self.match_model and bool(self.ngram_order)
 
     @property
     def is_wanted(self) -> bool:

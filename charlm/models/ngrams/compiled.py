@@ -9,7 +9,7 @@ from jaxtyping import Float32, Float64, Int64, Integer
 from charlm.kernels.loading import loaded
 from charlm.kernels.threads import num_threads
 from charlm.models.ngrams.interface import LogProbabilities, NGrams
-from charlm.models.ngrams.words import Letters
+from charlm.models.ngrams.parts import NO_PARTS, Parts
 
 _SYMBOL_LIMIT = 1 << 30
 """Size of the largest vocabulary: the kernels store a symbol and a count in 31 bits."""
@@ -44,19 +44,25 @@ class KernelNGrams(NGrams):
         order: int,
         vocabulary_size: int,
         boundary: int | None = None,
-        letters: Letters | None = None,
-        has_matches: bool = False,
+        parts: Parts = NO_PARTS,
     ) -> None:
-        super().__init__(order, vocabulary_size, boundary, letters, has_matches)
+        super().__init__(order, vocabulary_size, boundary, parts)
         if order < 0 or not 0 < vocabulary_size < _SYMBOL_LIMIT:
             raise ValueError(f"no n-grams of order {order} over {vocabulary_size} symbols")
-        kernels, own_boundary = loaded(), _NO_BOUNDARY if boundary is None else boundary
+        kernels, letters = loaded(), parts.letters
         if letters is not None:
             _check_type("letters", letters, 1, np.int64)
             letters = np.ascontiguousarray(letters)
-        copied = None if letters is None else letters.ctypes.data
         self._counts = ctypes.c_void_p(
-            kernels.charlm_ngrams(order, vocabulary_size, own_boundary, copied, has_matches)
+            kernels.charlm_ngrams(
+                order,
+                vocabulary_size,
+                _NO_BOUNDARY if boundary is None else boundary,
+                None if letters is None else letters.ctypes.data,
+                parts.has_words,
+                parts.has_lines,
+                parts.has_matches,
+            )
         )
         weakref.finalize(self, kernels.charlm_forget_ngrams, self._counts)
 

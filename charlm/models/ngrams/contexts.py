@@ -6,7 +6,7 @@ from jaxtyping import Int64, UInt64
 Keys = UInt64[np.ndarray, " contexts"]
 
 _FACTOR = np.uint64(0xBF58476D1CE4E5B9)
-_FIRST_HASH = np.uint64(0x9E3779B97F4A7C15)
+FIRST_HASH = np.uint64(0x9E3779B97F4A7C15)
 """The hash of the empty context."""
 
 _Ids = Int64[np.ndarray, " ids"]
@@ -23,7 +23,7 @@ def add_to_hashes(hashes: Keys, values: Keys) -> Keys:
 
 def context_keys(ids: _Ids, places: _Places, length: int) -> UInt64[np.ndarray, " places"]:
     """Return the hashes of the contexts of this length that end before these places."""
-    keys = np.full(len(places), _FIRST_HASH)
+    keys = np.full(len(places), FIRST_HASH)
     for distance in range(1, length + 1):
         keys = add_to_hashes(keys, (ids[places - distance] + 1).view(np.uint64))
     return keys

@@ -5,9 +5,11 @@ from jaxtyping import Float32, Float64, Int64, Integer, UInt64
 
 from charlm.models.ngrams.contexts import context_keys, longest_contexts
 from charlm.models.ngrams.interface import LogProbabilities, NGrams
+from charlm.models.ngrams.lines import NUM_LINE_CONTEXTS, NUM_LINE_STATES, line_keys
 from charlm.models.ngrams.matches import Matches, match_rows
+from charlm.models.ngrams.parts import NO_PARTS, Parts
 from charlm.models.ngrams.table import Followers, Table
-from charlm.models.ngrams.words import Letters, word_keys
+from charlm.models.ngrams.words import NUM_WORD_CONTEXTS, word_keys
 
 DISCOUNTS = np.array([0.9, 1.2, 1.4])
 """Discounts of a count of 1, of 2, and of more."""
@@ -25,13 +27,13 @@ class NumpyNGrams(NGrams):
         order: int,
         vocabulary_size: int,
         boundary: int | None = None,
-        letters: Letters | None = None,
-        has_matches: bool = False,
+        parts: Parts = NO_PARTS,
     ) -> None:
-        super().__init__(order, vocabulary_size, boundary, letters, has_matches)
+        super().__init__(order, vocabulary_size, boundary, parts)
         self._tables = [Table() for _ in range(order + 1)]
-        self._word_tables = [Table() for _ in range(self.num_word_contexts)]
-        self._matches = Matches(boundary) if has_matches else None
+        self._word_tables = [Table() for _ in range(NUM_WORD_CONTEXTS * parts.has_words)]
+        self._line_tables = [Table() for _ in range(NUM_LINE_CONTEXTS * parts.has_lines)]
+        self._matches = Matches(boundary) if parts.has_matches else None
 
     def count(self, ids: Integer[np.ndarray, " ids"]) -> None:
         ids = ids.astype(np.int64, copy=False)
@@ -49,15 +51,24 @@ class NumpyNGrams(NGrams):
             counted = counted[new]
         for table, keys in zip(self._word_tables, self._word_keys(ids, places), strict=True):
             table.count_all(keys, ids[places])
+        for table, keys in zip(self._line_tables, self._line_keys(ids, places)[0], strict=True):
+            table.count_all(keys[keys > 0], ids[places[keys > 0]])
         if self._matches:
             self._matches.add(ids, places)
 
     def _word_keys(
         self, ids: Int64[np.ndarray, " ids"], places: Int64[np.ndarray, " places"]
     ) -> UInt64[np.ndarray, "contexts places"]:
-        if self.letters is None:
+        if not self.parts.has_words or self.parts.letters is None:
             return np.empty((0, len(places)), np.uint64)
-        return word_keys(ids, places, self.letters, self.boundary)
+        return word_keys(ids, places, self.parts.letters, self.boundary)
+
+    def _line_keys(
+        self, ids: Int64[np.ndarray, " ids"], places: Int64[np.ndarray, " places"]
+    ) -> tuple[UInt64[np.ndarray, "contexts places"], Int64[np.ndarray, " places"]]:
+        if not self.parts.has_lines or self.parts.letters is None:
+            return np.empty((0, len(places)), np.uint64), np.zeros_like(places)
+        return line_keys(ids, places, self.parts.letters, self.boundary)
 
     def _count(self, ids: Int64[np.ndarray, " ids"], place: int) -> None:
         places = np.array([place])
@@ -69,6 +80,9 @@ class NumpyNGrams(NGrams):
                 break
         for table, key in zip(self._word_tables, self._word_keys(ids, places), strict=True):
             table.count(key, int(ids[place]))
+        for table, key in zip(self._line_tables, self._line_keys(ids, places)[0], strict=True):
+            if key:
+                table.count(key, int(ids[place]))
         if self._matches:
             self._matches.add(ids, places)
 
@@ -103,9 +117,18 @@ class NumpyNGrams(NGrams):
             num_known[np.unique(followers.contexts)] += 1
             features.append(np.log(_interpolated(share, followers)) - logs[-1])
         num_rows = self.order + 1
-        if self.letters is not None:
+        if self.parts.has_words:
             rows.append(num_rows + num_known)
-            num_rows += self.num_word_contexts + 1
+            num_rows += NUM_WORD_CONTEXTS + 1
+        line_contexts, states = self._line_keys(ids, places)
+        for table, keys in zip(self._line_tables, line_contexts, strict=True):
+            contexts, symbols, counts = table.followers(keys)
+            inside = keys[contexts] > 0
+            followers = Followers(contexts[inside], symbols[inside], counts[inside])
+            features.append(np.log(_interpolated(share, followers)) - logs[-1])
+        if self.parts.has_lines:
+            rows.append(num_rows + states)
+            num_rows += NUM_LINE_STATES
         if self._matches:
             symbols, lengths = self._matches.find(ids, places)
             is_match = np.zeros_like(share)

@@ -17,7 +17,8 @@ WORD_WINDOW = 64
 NUM_WORD_CONTEXTS = 4
 
 Letters = Int64[np.ndarray, " vocabulary"]
-"""The letter that each symbol stands for, the same in upper and lower case; 0: it is no letter."""
+"""The letter that each symbol stands for, the same in upper and lower case; 0: it is no letter;
+−1: it ends a line."""
 
 _SEED = 0xD6E8FEB86659FD93
 _LETTER_FACTOR = 0x94D049BB133111EB
@@ -45,8 +46,8 @@ def word_keys(
     ids, ends_words = ids[first:last_place], ends_words[first:last_place]
     places = places - first
     codes = np.where(ids < 0, 0, letters[ids])
-    lowest = np.maximum(_after_last(ends_words)[places], places - WORD_WINDOW)
-    begins, ends = _after_last(codes == 0), _after_last(codes > 0)
+    lowest = np.maximum(after_last(ends_words)[places], places - WORD_WINDOW)
+    begins, ends = after_last(codes <= 0), after_last(codes > 0)
     own = _Spans(np.maximum(begins[places], lowest), places)
     last = _word_before(own, begins, ends, lowest)
     second = _word_before(last, begins, ends, lowest)
@@ -62,8 +63,8 @@ def word_keys(
     return keys
 
 
-def _after_last(is_marked: Bool[np.ndarray, " ids"]) -> Int64[np.ndarray, " ids+1"]:
-    """Return for each place the position after the last mark before it, or 0."""
+def after_last(is_marked: Bool[np.ndarray, " ids"]) -> Int64[np.ndarray, " ids+1"]:
+    """Return, for each place the position after the last mark before it, or 0."""
     positions = np.where(is_marked, np.arange(1, len(is_marked) + 1), 0)
     return np.append(0, np.maximum.accumulate(positions))
 
