@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "words.hpp"
 
@@ -14,27 +15,32 @@ class Lines {
   static constexpr int64_t STATES = 3;  // nothing stands above; the word differs so far; it agrees
 
   // `letters` as for `Words`; a negative letter ends a line.
-  Lines(const int64_t* letters, int64_t vocabulary, int64_t boundary)
-      : boundary_(boundary), letters_(letters, letters + vocabulary) {}
+  Lines(const int64_t* letters, int64_t vocabulary, int64_t boundary) : kinds_(vocabulary) {
+    for (int64_t id = 0; id < vocabulary; ++id)
+      kinds_[id] = id == boundary ? BEGIN : letters[id] < 0 ? END : letters[id] ? LETTER : BETWEEN;
+  }
 
-  // Writes the hashes of the contexts that end before `ids`; returns the state.
+  // Writes the hashes of the contexts that end before `ids`, 0 if nothing stands above; returns the
+  // state.
   int64_t find_keys(const int64_t* ids, uint64_t* keys) const {
     for (int64_t context = 0; context < CONTEXTS; ++context) keys[context] = 0;
-    int64_t end = 1, words = 0, offset = 0;  // of this line's start; places in this line
-    for (; !ends_line(ids, end); ++end)
-      if (!letters_[ids[-end]] && !words++) offset = end - 1;
+    // The distances of the marks before this line and the line above; words that end in this line.
+    int64_t end = 1, words = 0, offset = 0;
+    Kind kind = BEGIN;
+    for (; end <= WINDOW && (kind = kind_of(ids[-end])) >= BETWEEN; ++end)
+      if (kind == BETWEEN && !words++) offset = end - 1;  // the place in its word
+    if (end > WINDOW || kind != END) return 0;
     if (!words) offset = end - 1;
-    if (!is_line_end(ids, end)) return 0;
     int64_t start = end + 1;
-    while (!ends_line(ids, start)) ++start;
+    while (start <= WINDOW && kind_of(ids[-start]) >= BETWEEN) ++start;
     if (start > WINDOW) return 0;
-    const int64_t* word = ids - start + 1;  // the word of the line above with the same number
+    const int64_t *last = ids - end, *word = ids - start + 1;  // the line above; its word
     for (int64_t number = 0; number < words; ++word) {
-      if (word >= ids - end) return 0;
-      number += !letters_[*word];
+      if (word >= last) return 0;
+      number += kind_of(*word) == BETWEEN;
     }
     const int64_t* above = word + offset;
-    if (above > ids - end) return 0;
+    if (above > last) return 0;
     int64_t equal = 0;
     while (equal < offset && word[equal] == ids[equal - offset]) ++equal;
     const bool agrees = equal == offset;
@@ -45,20 +51,12 @@ class Lines {
   }
 
  private:
-  bool is_line_end(const int64_t* ids, int64_t distance) const {
-    const int64_t id = distance > WINDOW ? -1 : ids[-distance];
-    return id >= 0 && id != boundary_ && letters_[id] < 0;
-  }
+  // What an id is: before the text or its record, the end of a line, no letter, a letter.
+  enum Kind : int8_t { BEGIN = -2, END, BETWEEN, LETTER };
 
-  // Whether no line continues before this distance: it is a line's end, the record's, or too far.
-  bool ends_line(const int64_t* ids, int64_t distance) const {
-    if (distance > WINDOW) return true;
-    const int64_t id = ids[-distance];
-    return id < 0 || id == boundary_ || letters_[id] < 0;
-  }
+  Kind kind_of(int64_t id) const { return id < 0 ? BEGIN : kinds_[id]; }
 
-  const int64_t boundary_;
-  const std::vector<int64_t> letters_;
+  std::vector<Kind> kinds_;
 };
 
 }  // namespace
