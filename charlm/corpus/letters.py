@@ -1,4 +1,4 @@
-"""The letters of a vocabulary, of which words consist, and the ends of its lines."""
+"""The letters of a vocabulary, of which words consist, and what ends lines and fields."""
 
 import numpy as np
 from jaxtyping import Int64
@@ -7,13 +7,16 @@ from charlm.corpus.vocabulary import Vocabulary
 
 _APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}"
 _NUM_ASCII = 128
+_FIELD_ENDS = " \t,;|"
+LINE_END, FIELD_END = -1, -2
+"""What stands for the letter of the line feed, and of the characters that end a field."""
 
 
 def letters_of(vocabulary: Vocabulary) -> Int64[np.ndarray, " vocabulary"]:
     """Return the letter that each id stands for, the same in upper and lower case; 0 for others.
 
-    Digits and apostrophes are letters, too, and bytes outside ASCII, of which letters consist. The
-    line feed has −1.
+    Digits and apostrophes are letters, too, and bytes outside ASCII, of which letters consist. What
+    ends a line has −1, and what ends a field of a line −2.
     """
     unknown = [0] if vocabulary.unknown_id is not None else []
     is_byte = vocabulary.unit == "byte"
@@ -25,5 +28,7 @@ def _letter(symbol: int, is_byte: bool) -> int:
         return symbol
     character = chr(symbol)
     if character == "\n":
-        return -1
+        return LINE_END
+    if character in _FIELD_ENDS:
+        return FIELD_END
     return ord(character.lower()[0]) if character.isalnum() or character in _APOSTROPHES else 0

@@ -11,50 +11,67 @@ namespace {
 // `charlm/models/ngrams/lines.py` describes the contexts.
 class Lines {
  public:
-  static constexpr int64_t WINDOW = 1024, CONTEXTS = 2;
-  static constexpr int64_t STATES = 3;  // nothing stands above; the word differs so far; it agrees
+  static constexpr int64_t WINDOW = 1024, CONTEXTS = 3;
+  static constexpr int64_t STATES = 3;  // nothing stands above; the field differs so far; it agrees
 
-  // `letters` as for `Words`; a negative letter ends a line.
-  Lines(const int64_t* letters, int64_t vocabulary, int64_t boundary) : kinds_(vocabulary) {
-    for (int64_t id = 0; id < vocabulary; ++id)
-      kinds_[id] = id == boundary ? BEGIN : letters[id] < 0 ? END : letters[id] ? LETTER : BETWEEN;
+  // `letters` as for `Words`; −1 ends a line, −2 ends a field.
+  Lines(const int64_t* letters, int64_t vocabulary, int64_t boundary) : kinds_(vocabulary, OTHER) {
+    for (int64_t id = 0; id < vocabulary; ++id) {
+      if (letters[id] == -1) kinds_[id] = LINE_END;
+      if (letters[id] == -2) kinds_[id] = FIELD_END;
+      if (id == boundary) kinds_[id] = BEGIN;
+    }
   }
 
-  // Writes the hashes of the contexts that end before `ids`, 0 if nothing stands above; returns the
+  // Writes the hashes of the contexts that end before `ids`, 0 if nothing stands above. Returns the
   // state.
   int64_t find_keys(const int64_t* ids, uint64_t* keys) const {
     for (int64_t context = 0; context < CONTEXTS; ++context) keys[context] = 0;
-    // The distances of the marks before this line and the line above; words that end in this line.
-    int64_t end = 1, words = 0, offset = 0;
-    Kind kind = BEGIN;
-    for (; end <= WINDOW && (kind = kind_of(ids[-end])) >= BETWEEN; ++end)
-      if (kind == BETWEEN && !words++) offset = end - 1;  // the place in its word
-    if (end > WINDOW || kind != END) return 0;
-    if (!words) offset = end - 1;
-    int64_t start = end + 1;
-    while (start <= WINDOW && kind_of(ids[-start]) >= BETWEEN) ++start;
-    if (start > WINDOW) return 0;
-    const int64_t *last = ids - end, *word = ids - start + 1;  // the line above; its word
-    for (int64_t number = 0; number < words; ++word) {
-      if (word >= last) return 0;
-      number += kind_of(*word) == BETWEEN;
+    int64_t mark = 1, fields = 0;  // the distance of the mark before this line; fields that end in it
+    int64_t offset = -1;           // the place in the last field
+    for (; mark <= WINDOW; ++mark) {
+      const Kind kind = kind_of(ids[-mark]);
+      if (kind <= LINE_END) break;
+      if (kind != FIELD_END) continue;
+      if (!fields) offset = mark - 1;
+      ++fields;
     }
-    const int64_t* above = word + offset;
-    if (above > last) return 0;
-    int64_t equal = 0;
-    while (equal < offset && word[equal] == ids[equal - offset]) ++equal;
-    const bool agrees = equal == offset;
+    if (!fields) offset = mark - 1;
+    const int64_t* above = find_place(ids, mark, fields, offset);
+    if (!above) return 0;
+    const int64_t* two_above = find_place(ids, mark, fields, offset);
+    bool agrees = true;
+    for (int64_t distance = 1; distance <= offset && agrees; ++distance)
+      agrees = above[-distance] == ids[-distance];
     const uint64_t hash = add_to_hash(add_to_hash(FIRST_HASH, *above + 1), agrees);
-    keys[0] = add_to_hash(add_to_hash(hash, words), offset);
+    keys[0] = add_to_hash(add_to_hash(hash, fields), offset);
     keys[1] = add_to_hash(hash, ids[-1] + 1);
+    keys[2] = add_to_hash(hash, two_above ? *two_above + 1 : 0);
     return 1 + agrees;
   }
 
  private:
-  // What an id is: before the text or its record, the end of a line, no letter, a letter.
-  enum Kind : int8_t { BEGIN = -2, END, BETWEEN, LETTER };
+  // What an id is: before the text or its record, the end of a line or of a field, another symbol.
+  enum Kind : int8_t { BEGIN, LINE_END, FIELD_END, OTHER };
 
   Kind kind_of(int64_t id) const { return id < 0 ? BEGIN : kinds_[id]; }
+
+  // Returns the character at a place of the line whose end is `mark` characters before `ids`, or null.
+  // Moves `mark` to the mark before that line.
+  const int64_t* find_place(const int64_t* ids, int64_t& mark, int64_t fields,
+                            int64_t offset) const {
+    if (mark > WINDOW || kind_of(ids[-mark]) != LINE_END) return nullptr;
+    const int64_t* end = ids - mark;
+    do ++mark;
+    while (mark <= WINDOW && kind_of(ids[-mark]) > LINE_END);
+    if (mark > WINDOW) return nullptr;
+    const int64_t* field = ids - mark + 1;
+    for (; fields > 0; ++field) {
+      if (field >= end) return nullptr;
+      if (kind_of(*field) == FIELD_END) --fields;
+    }
+    return field + offset <= end ? field + offset : nullptr;
+  }
 
   std::vector<Kind> kinds_;
 };

@@ -3,8 +3,9 @@
 // The features of a place are the log-probabilities of the members, that of the empty context, the
 // changes of the log-probability from each length of context to the next, those from the longest
 // length to each context of words and of the line above, and 1 for the symbol that followed the match.
-// The mixture is the softmax of their weighted sum. Its weights are the sum of one row of each set of rows (see `Rows`).
-// The softmax cancels a constant added to a feature, so members may also give their logits.
+// The mixture is the softmax of their weighted sum. Its weights are the sum of one row of each set of
+// rows (see `Rows`). The softmax cancels a constant added to a feature, so members may also give their
+// logits.
 #pragma once
 
 #include "ngrams.hpp"

@@ -49,8 +49,8 @@ class NGrams {
   NGrams(int64_t order, int64_t vocabulary, int64_t boundary, const int64_t* letters,
          bool has_words, bool has_lines, bool has_matches)
       : order(order), vocabulary(vocabulary), boundary(boundary),
-        lines(order + 1 + (has_words ? Words::CONTEXTS : 0)),
-        contexts(lines + (has_lines ? Lines::CONTEXTS : 0)), features(contexts + has_matches),
+        first_line(order + 1 + (has_words ? Words::CONTEXTS : 0)),
+        contexts(first_line + (has_lines ? Lines::CONTEXTS : 0)), features(contexts + has_matches),
         keys(contexts + (has_matches ? Matches::KEYS : 0)),
         window(std::max({order, has_words ? Words::WINDOW : 0, has_lines ? Lines::WINDOW : 0,
                          has_matches ? Matches::WINDOW : 0})),
@@ -63,7 +63,7 @@ class NGrams {
 
   const int64_t order, vocabulary;
   const int64_t boundary;  // the id that begins a record, which no context crosses; none: below -1
-  const int64_t lines;     // number of the first context of the line above; those of words end there
+  const int64_t first_line;  // the number of the first context of the line above
   const int64_t contexts;  // of one place: each length from 0, of words, of the line above
   const int64_t features;  // of one place: its contexts, then the match
   const int64_t keys;      // of one place: of its contexts, then of its matches
@@ -105,7 +105,8 @@ class NGrams {
 
   // Writes, for each length from 1, the lifts of the followers of the context. All other symbols
   // become less likely by the same factor, which cancels in a normalised mixture. A context of words
-  // or of the line above changes the prediction of the longest length. The match lifts the symbol that followed it by one.
+  // or of the line above changes the prediction of the longest length. The match lifts the symbol that
+  // followed it by one.
   Rows predict(const int64_t* ids, const double* from_nothing, std::vector<Lift>* lifts,
                Scratch& scratch) const {
     Rows rows = find_contexts(ids, scratch);
@@ -192,7 +193,7 @@ class NGrams {
           lines_->find_keys(ids + i, &hashes[i * Lines::CONTEXTS]);
       });
       for (int64_t number = 0; number < Lines::CONTEXTS; ++number)
-        count_in(tables_[lines + number], ids, partitions,
+        count_in(tables_[first_line + number], ids, partitions,
                  [&](int64_t i) { return hashes[i * Lines::CONTEXTS + number] != 0; },
                  [&](int64_t i) { return hashes[i * Lines::CONTEXTS + number]; },
                  [](int64_t, bool) {});
@@ -216,9 +217,8 @@ class NGrams {
     looks_ += looks;
   }
 
-  int64_t first_match_row() const {
-    return order + 1 + (words_ ? Words::CONTEXTS + 1 : 0) + (lines_ ? Lines::STATES : 0);
-  }
+  int64_t first_line_row() const { return order + 1 + (words_ ? Words::CONTEXTS + 1 : 0); }
+  int64_t first_match_row() const { return first_line_row() + (lines_ ? Lines::STATES : 0); }
 
   // Writes the hash of the context of each length, those of words, and those of the line above.
   // Returns the state of the line above.
@@ -228,7 +228,7 @@ class NGrams {
       keys[length] = hash = add_to_hash(hash, ids[-length] + 1);
     if (words_) words_->find_keys(ids, keys + order + 1);
     if (matches_) matches_->find_keys(ids, keys + contexts);
-    return lines_ ? lines_->find_keys(ids, keys + lines) : 0;
+    return lines_ ? lines_->find_keys(ids, keys + first_line) : 0;
   }
 
   int64_t fetch(const int64_t* ids, uint64_t* keys) const {
@@ -242,7 +242,7 @@ class NGrams {
     int64_t length = longest_context(ids, order, boundary);
     while (length >= 0 && tables_[length].count(keys[length], symbol, looks_)) --length;
     for (int64_t number = order + 1; number < contexts; ++number)
-      if (number < lines || keys[number]) tables_[number].count(keys[number], symbol, looks_);
+      if (number < first_line || keys[number]) tables_[number].count(keys[number], symbol, looks_);
     if (matches_) matches_->add(ids, symbol, keys + contexts);
   }
 
@@ -254,18 +254,18 @@ class NGrams {
     int64_t longest = 0, num_of_words = 0;
     const int64_t limit = longest_context(ids, order, boundary);
     for (int64_t number = 1; number < contexts; ++number) {
-      const bool is_possible = number < lines ? number > order || number <= limit
-                                              : scratch.keys[number] != 0;
+      const bool is_possible = number <= order       ? number <= limit
+                               : number < first_line || scratch.keys[number];
       scratch.contexts[number] = is_possible ? tables_[number].find(scratch.keys[number])
                                              : Contexts::Found{};
       if (!scratch.contexts[number]) continue;
       if (number <= order) longest = number;
-      else if (number < lines) ++num_of_words;
+      else if (number < first_line) ++num_of_words;
     }
     Rows rows;
     rows.add(longest);
     if (words_) rows.add(order + 1 + num_of_words);
-    if (lines_) rows.add(first_match_row() - Lines::STATES + line);
+    if (lines_) rows.add(first_line_row() + line);
     return rows;
   }
 

@@ -141,6 +141,10 @@ class Ensemble(nn.Module):
         states = [state for member in self.members for state in member.initial_state(batch_size)]
         return (*states, (torch.zeros(batch_size, self.ngrams.window, device=self.device),))
 
+    def state_after(self, before: Int64[Tensor, "history batch"]) -> ModelState:
+        """Return the first state, but with the last ids before the text; −1 is before all text."""
+        return (*self.initial_state(before.shape[1])[:-1], (self._last(before),))
+
     def forward(
         self, inputs: Int64[Tensor, "time batch"], state: ModelState
     ) -> tuple[Float[Tensor, "time batch vocabulary"], ModelState]:

@@ -48,7 +48,8 @@ def fit_mixture(
         piece_predictions, state = ensemble.predictions(piece, state)
         pieces.append(piece_predictions[:, 0])
     predictions = np.concatenate(pieces)[len(start) - 1 :]
-    ids = np.concatenate([np.full(window, -1), start, text])[-len(text) - window :]
+    before = np.concatenate([np.full(window, -1), context[-max(1, window) :]])
+    ids = np.concatenate([before[len(before) - window :], text])
     parts = ensemble.ngrams.parts
     factor = _WORDS_FACTOR**parts.has_words * _LINES_FACTOR**parts.has_lines
     total = 0.0

@@ -1,7 +1,8 @@
 """Read a text with a model, in one stream or in several side by side, and yield its predictions.
 
-Each stream but the first has only some characters of context. Streams of records begin where a
-record does, so they need no context, and any number of them is exact.
+Networks read only some characters before each stream but the first; counts see all they need.
+Streams of records begin where a record does, so they need no context, and any number of them is
+exact.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from charlm.corpus.batch_iterator import Batch
 from charlm.corpus.records import record_ends
 from charlm.corpus.vocabulary import Ids
 from charlm.kernels.loading import Precision, computing_in
-from charlm.models.ensemble import AnyModel
+from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.states import ModelState
 
 _PREDICTIONS_AT_ONCE = 1 << 12
@@ -148,7 +149,7 @@ def each_piece(
     if not share:
         return
     starts, ends = (all_[share.start : share.stop] for all_ in (streams.starts, streams.ends))
-    precision, state = precision_of(model, streams), model.initial_state(len(share))
+    precision, state = precision_of(model, streams), _first_state(model, ids, starts, streams)
 
     @torch.inference_mode()
     def read(inputs: Tensor) -> Tensor:
@@ -174,6 +175,15 @@ def each_piece(
                 chosen = torch.from_numpy(is_scored)
                 logits, targets = logits[chosen.to(model.device)], targets[chosen]
                 yield Piece(places[is_scored], logits, targets.to(model.device))
+
+
+def _first_state(model: AnyModel, ids: Ids, starts: np.ndarray, streams: Streams) -> ModelState:
+    """Return the state before the warm-up: of networks zero; counts see the text before it."""
+    if not (isinstance(model, Ensemble) and streams.warm_up):
+        return model.initial_state(len(starts))
+    places = starts - streams.warm_up + np.arange(-model.ngrams.window, 0)[:, None]
+    before = np.where(places < 0, -1, ids[np.maximum(places, 0)].astype(np.int64))
+    return model.state_after(torch.from_numpy(before).to(model.device))
 
 
 def _pieces(begin: int, end: int, streams: int) -> Iterator[tuple[int, int]]:

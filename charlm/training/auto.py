@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
+import numpy as np
+
 from charlm.config.schema import Config, ModelConfig
 from charlm.corpus.corpus import Corpus
+from charlm.corpus.letters import LINE_END, letters_of
 from charlm.formatting import count
 from charlm.kernels.loading import Precision
 from charlm.training.auto_rules import (
@@ -84,7 +87,7 @@ def advise(
         epochs = budget * size_in(budget)[1] / characters
         # The members share the time budget, so an ensemble needs one.
         epochs = min(epochs, set_epochs or math.inf) if is_timed else 0.0
-        chosen = choose_ensemble(epochs, has_ngrams, has_records=has_records)
+        chosen = choose_ensemble(epochs, has_ngrams, has_lines=_has_lines(corpus))
         config = choose(config, "ensemble", chosen.model_dump())
     seconds = budget * config.ensemble.share(0)
     hidden_size, rate, limit = size_in(seconds)
@@ -128,6 +131,13 @@ def _choose(
     return config.replace(**{section: changes})
 
 
+def _has_lines(corpus: Corpus) -> bool:
+    """Whether a line of the text, or of a record, can have a line above."""
+    letters = letters_of(corpus.vocabulary)
+    line_ends = np.flatnonzero(letters == LINE_END)
+    return any(one != corpus.boundary for one in line_ends.tolist())
+
+
 def _counted(config: Config) -> str:
     """Say what the n-grams count; only running text of characters has phrases of words."""
     unit = config.corpus.unit
@@ -137,7 +147,7 @@ def _counted(config: Config) -> str:
         return f"sequences of {unit}s, which predict those that the text repeats"
     if not config.ensemble.line_contexts:
         return "sequences of characters and of words, which predict phrases that the text repeats"
-    return "sequences of characters and of words, and lines, which predict what the text repeats"
+    return "sequences of characters and of words, and fields of the line above, which repeat"
 
 
 def _reasons(

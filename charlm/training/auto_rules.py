@@ -39,17 +39,12 @@ def choose_cell(
     return "mogrifier" if is_compiled and epochs < limit else "lstm"
 
 
-def choose_ensemble(
-    epochs: float, has_ngrams: bool, *, has_records: bool = False
-) -> EnsembleConfig:
-    """Return the ensemble for a budget in which a single network would take `epochs`.
-
-    Within a record there is rarely a line above.
-    """
+def choose_ensemble(epochs: float, has_ngrams: bool, *, has_lines: bool = True) -> EnsembleConfig:
+    """Return the ensemble for a budget in which a single network would take `epochs`."""
     ngrams = EnsembleConfig(
         ngram_order=_NGRAM_ORDER if has_ngrams else None,
         word_contexts=has_ngrams,
-        line_contexts=has_ngrams and not has_records,
+        line_contexts=has_ngrams and has_lines,
         match_model=has_ngrams,
     )
     if epochs < ENSEMBLE_EPOCHS:

@@ -23,6 +23,7 @@ from charlm.models.ensemble import Ensemble
 from charlm.models.ngrams import Parts
 from charlm.prediction import dynamic
 from charlm.prediction.dynamic import DynamicEvaluation, Rates
+from charlm.prediction.reading import Streams, each_piece
 from charlm.prediction.scoring import total_nats
 
 
@@ -72,6 +73,28 @@ def test_a_text_is_scored_before_counted(
     whole = nats_of(text)
     after = [nats_of(np.append(text, symbol)) for symbol in range(SIZE)]
     assert sum(math.exp(whole - total) for total in after) == pytest.approx(1, abs=1e-4)
+
+
+def test_streams_see_all_that_counts_need(kind: Kind) -> None:
+    """Networks read only some characters before a stream; counts predict as in one stream."""
+    ensemble, text = kind.ensemble(kind.text(1, 900).astype(np.uint8)), kind.text(5, 2_600)
+    ensemble.weights[:, 0] = 0  # of the network
+    found = []
+    for rows in (1, 7):
+        nats = np.zeros(len(text))
+        for piece in each_piece(ensemble, text, Streams.of(len(text), rows)):
+            nats[piece.places] = piece.nats().numpy()
+        found.append(nats)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
+
+
+def test_the_texts_have_what_is_looked_up(kind: Kind) -> None:
+    """Without the parts, predictions differ: else these laws would say nothing."""
+    training, text = kind.text(1, 900).astype(np.uint8), kind.text(6, 300)
+    with_parts = kind.ensemble(training)
+    without = Ensemble([make_member(3)], 2, training)
+    without.weights[:] = with_parts.weights[:3, :4]
+    assert abs(total_nats(with_parts, text) - total_nats(without, text)) > 1
 
 
 def test_pieces_and_columns_are_the_whole(kind: Kind) -> None:

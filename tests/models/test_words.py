@@ -12,6 +12,7 @@ from support.kernels import needs_compiler
 from support.properties import examples
 from support.reference_ngrams import ReferenceNGrams
 
+from charlm.corpus.letters import FIELD_END, LINE_END
 from charlm.models.ngrams import (
     KernelNGrams,
     NGrams,
@@ -114,10 +115,10 @@ def test_only_the_window_matters(kind: type[NGrams]) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_field_is_predicted_from_above(kind: type[NGrams]) -> None:
-    """Where four lines in a row have one second word, a new word is expected to come again."""
+    """Where four lines in a row have one second field, a new one is expected to come again."""
     size, space, end = 20, 0, 19
     letters, random = np.arange(size), np.random.default_rng(0)
-    letters[end] = -1
+    letters[[space, end]] = FIELD_END, LINE_END
 
     def some_word(length: int) -> list[int]:
         return list(map(int, random.integers(1, 19, length)))

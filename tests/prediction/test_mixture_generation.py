@@ -10,6 +10,7 @@ from support.generation import LETTERS, assert_samples_move, generate_many, text
 from support.kernels import needs_compiler
 
 from charlm.config.schema import Config, GenerationConfig, ModelConfig
+from charlm.corpus.letters import LINE_END
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.models.language_model import LanguageModel
@@ -38,7 +39,7 @@ FILTERS: list[dict[str, Any]] = [
     {"temperature": 1.7, "top_k": 7, "top_p": 0.8, "min_p": 0.05},
 ]
 CONTEXTS = Parts(
-    np.where(np.arange(len(LETTERS)) == 5, -1, np.arange(len(LETTERS)) % 6),
+    np.where(np.arange(len(LETTERS)) == 5, LINE_END, np.arange(len(LETTERS)) % 6 - 2),
     has_words=True,
     has_lines=True,
 )

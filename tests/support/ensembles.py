@@ -5,14 +5,15 @@ import torch
 
 from charlm.config.schema import ModelConfig
 from charlm.corpus.corpus import Split
+from charlm.corpus.letters import FIELD_END, LINE_END
 from charlm.corpus.vocabulary import UNKNOWN_TYPE
 from charlm.models.language_model import LanguageModel
 from charlm.models.ngrams.lines import LINE_WINDOW
 from charlm.models.ngrams.words import WORD_WINDOW
 
 SIZE = 5
-LETTERS = np.array([0, 1, 2, 1, -1])
-"""Symbols 1 and 3 are one letter in two cases; 0 and 4 are no letters, and 4 ends a line."""
+LETTERS = np.array([FIELD_END, 1, 2, 1, LINE_END])
+"""Symbols 1 and 3 are one letter in two cases; 0 and 4 are no letters."""
 
 
 def some_ids(seed: int, length: int = 300) -> np.ndarray:
@@ -44,16 +45,18 @@ def words_of(seed: int, length: int) -> np.ndarray:
 
 
 def lines_of(seed: int, length: int) -> np.ndarray:
-    """A text of lines, of which some are like the line before, and one is longer than half of the
-    window."""
+    """A text in which most lines are like the line before; a few are as long as the window."""
     random = np.random.default_rng(seed)
-    lines = [random.choice(4, LINE_WINDOW // 2 + 30)]
-    while sum(map(len, lines)) < length:
-        line = lines[random.integers(len(lines))][: random.integers(3, 60)].copy()
-        line[random.integers(len(line), size=2)] = random.integers(4, size=2)
-        lines.append(np.append(line, 4))
-    order = random.permutation(len(lines))
-    return np.concatenate([lines[number] for number in order])[:length].astype(np.int64)
+    line, text = random.choice(3, 9), list[int]()
+    while len(text) < length:
+        line[random.integers(len(line), size=2)] = random.choice(4, 2, p=[0.3, 0.4, 0.2, 0.1])
+        line = line[3:] if len(line) > 20 else np.append(line, random.choice(3, random.integers(3)))
+        text += [*line, 4]
+        if random.random() < 0.04:
+            text += random.choice(3, LINE_WINDOW - random.integers(45)).tolist()
+        if random.random() < 0.1:
+            text += [4]
+    return np.array(text[:length], np.int64)
 
 
 def repetitive(seed: int, length: int) -> np.ndarray:

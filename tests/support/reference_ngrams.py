@@ -5,6 +5,7 @@ from collections import defaultdict
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, Integer
 
+from charlm.corpus.letters import FIELD_END, LINE_END
 from charlm.models.ngrams.interface import LogProbabilities, NGrams
 from charlm.models.ngrams.lines import LINE_WINDOW, NUM_LINE_CONTEXTS, NUM_LINE_STATES
 from charlm.models.ngrams.matches import MATCH_STEPS, MATCH_WINDOW
@@ -17,9 +18,9 @@ DISCOUNTS = (0.9, 1.2, 1.4)
 
 WordContext = tuple[int, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 """The number of a context of words, the letters of the word so far, and those of words before."""
-LineContext = tuple[bool, int, int, int]
-"""Whether the word so far agrees with the word above, the character above, and either the number of
-the word and the place in it, or −1 and the last character."""
+LineContext = tuple[bool, int, str, tuple[int, ...]]
+"""Whether the field so far agrees with the field above, the character above, the name of the
+context, and what else it consists of."""
 
 
 class ReferenceNGrams(NGrams):
@@ -92,23 +93,31 @@ class ReferenceNGrams(NGrams):
         letters, last = self.parts.letters, history[-LINE_WINDOW:].tolist()
         if letters is None or not self.parts.has_lines:
             return []
-        begins = [place + 1 for place, symbol in enumerate(last) if symbol in (-1, self.boundary)]
-        lines = list[list[list[int]]]([[[]]])  # the words of each line
-        for symbol in last[begins[-1] :] if begins else last:
+        marks = [place for place, symbol in enumerate(last) if symbol in (-1, self.boundary)]
+        lines = list[list[list[int]]]([[[]]])  # the fields of each line
+        for symbol in last[marks[-1] + 1 :] if marks else last:
             lines[-1][-1].append(symbol)
-            if letters[symbol] == 0:
+            if letters[symbol] == FIELD_END:
                 lines[-1].append([])
-            if letters[symbol] < 0:
+            if letters[symbol] == LINE_END:
                 lines.append([[]])
-        if len(lines) < (2 if begins else 3):
+        if not marks:  # the first line is cut
+            del lines[0]
+        if not lines:
             return []
-        above, own = lines[-2:]
-        number, word = len(own) - 1, own[-1]
-        compared = [symbol for word_above in above[number:] for symbol in word_above]
-        if len(word) >= len(compared):
+        *before, own = lines
+        number, field = len(own) - 1, own[-1]
+        rests = [[symbol for one in line[number:] for symbol in one] for line in before]
+        found = [rest[len(field)] if len(rest) > len(field) else None for rest in rests]
+        if not found or found[-1] is None:
             return []
-        agrees, symbol = compared[: len(word)] == word, compared[len(word)]
-        return [(agrees, symbol, number, len(word)), (agrees, symbol, -1, last[-1])]
+        two_above = found[-2] if len(found) > 1 and found[-2] is not None else -1
+        agrees, above = rests[-1][: len(field)] == field, found[-1]
+        return [
+            (agrees, above, "place", (number, len(field))),
+            (agrees, above, "last", (last[-1],)),
+            (agrees, above, "two", (two_above,)),
+        ]
 
     def _comparable(self, history: Int64[np.ndarray, " history"]) -> list[int]:
         """Return the last characters of the text and of the record, the last one first."""

@@ -80,7 +80,7 @@ def test_reasons_divide_no_time(characters: int, rate: float) -> None:
     [
         (
             {},
-            "sequences of characters and of words, and lines, which predict what the text repeats",
+            "sequences of characters and of words, and fields of the line above, which repeat",
         ),
         ({"records": "lines"}, "sequences of characters, which predict what records have in"),
         ({"unit": "byte"}, "sequences of bytes, which predict those that the text repeats"),

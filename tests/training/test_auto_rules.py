@@ -66,13 +66,6 @@ def test_a_short_text_is_read_in_fewer_columns(characters: int) -> None:
     assert columns == 32 or columns * 64 * 3 <= max(characters, 192) < 2 * columns * 64 * 3
 
 
-def test_lines_of_records_are_not_counted() -> None:
-    """A record does not see the record before it, so there is rarely a line above."""
-    assert choose_ensemble(1.0, has_ngrams=True).line_contexts
-    assert not choose_ensemble(1.0, has_ngrams=True, has_records=True).line_contexts
-    assert not choose_ensemble(1.0, has_ngrams=False).line_contexts
-
-
 def test_long_budgets_train_an_ensemble() -> None:
     """Time that one network cannot use is for more networks."""
     chosen = [choose_ensemble(epochs, has_ngrams=True) for epochs in (0.1, 5.0, 50.0, 500.0)]

@@ -1,37 +1,40 @@
 """Contexts of the line above: what stands there at the place of the next character.
 
-The place is that of the word with the same number in its line: the first character of the third
-word is below that of the third word above, however long the words before them are. What stands
-between words and is no letter ends a word, each character by itself. The contexts of a place are
-two: the character above, the number of the word and the place in it; the character above and the
-last character. Both also say whether all of this word so far is equal to the word above. So fields
-of tables and logs that repeat, or that grow, are predicted from the line before.
+A line has fields, which a space, a tab, a comma, a semicolon or a bar ends. A place is the number
+of a field in its line and of a character in its field, so that fields stand below each other
+however long the fields before them are. There are three contexts: the character above and the
+place; the character above and the last character; the character above and the one above that. All
+three also say whether this field so far is equal to the field above. So fields of tables and logs
+that repeat, or that grow, are predicted from the lines before.
 
-They see only the last `LINE_WINDOW` characters, of one record: the line above must begin there.
+They see only the last `LINE_WINDOW` characters, of one record: what ends before a line, or begins
+the text, must be among them.
 """
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt64
 
+from charlm.corpus.letters import FIELD_END, LINE_END
 from charlm.models.ngrams.contexts import FIRST_HASH, add_to_hashes
 from charlm.models.ngrams.words import Letters, after_last
 
 LINE_WINDOW = 1024
-"""Number of characters before a place in which this line and the line above are looked for."""
-NUM_LINE_CONTEXTS = 2
+"""Number of characters before a place in which this line and the two above are looked for."""
+NUM_LINE_CONTEXTS = 3
 NUM_LINE_STATES = 3
-"""Number of states of a place: nothing stands above it; the word differs so far; it agrees."""
+"""Number of states of a place: nothing stands above it; the field differs so far; it agrees."""
 
+_Ids = Int64[np.ndarray, " ids"]
 _Places = Int64[np.ndarray, " places"]
 
 
 def line_keys(
-    ids: Int64[np.ndarray, " ids"], places: _Places, letters: Letters, boundary: int | None
+    ids: _Ids, places: _Places, letters: Letters, boundary: int | None
 ) -> tuple[UInt64[np.ndarray, "contexts places"], _Places]:
     """Return the hashes of the contexts of the line above, 0 where there are none, and the states.
 
-    The state of a place is 0 if nothing stands above it, 1 if its word so far is not equal to the
-    word above, and 2 if it is equal.
+    The state of a place is 0 if nothing stands above it, 1 if its field so far is not equal to the
+    field above, and 2 if it is equal.
     """
     keys, states = np.zeros((NUM_LINE_CONTEXTS, len(places)), np.uint64), np.zeros_like(places)
     if not len(places):
@@ -40,52 +43,52 @@ def line_keys(
     ids, places = ids[first : places.max()], places - first
     is_outside = ids < 0 if boundary is None else (ids < 0) | (ids == boundary)
     codes = np.where(is_outside, 1, letters[ids])
-    line_starts, word_ends = after_last(is_outside | (codes < 0)), np.flatnonzero(codes == 0)
-    num_words = np.append(0, np.cumsum(codes == 0))  # that end before each place
+    line_starts = after_last(is_outside | (codes == LINE_END))
+    field_starts = after_last(codes == FIELD_END)
+    num_fields = np.append(0, np.cumsum(codes == FIELD_END))  # that end before each place
+    field_ends = np.append(np.flatnonzero(codes == FIELD_END), 0)
 
     starts = line_starts[places]
-    ends = starts - 1  # of the line above; -1: there is none
-    has_above = (ends >= 0) & (codes[ends] < 0) & (places - ends <= LINE_WINDOW)
-    known = np.flatnonzero(has_above)
-    places, starts, ends = places[known], starts[known], ends[known]
-    above_starts = line_starts[ends]
-    numbers = num_words[places] - num_words[starts]
-    offsets = places - np.maximum(starts, after_last(codes == 0)[places])
-    word_numbers = np.minimum(num_words[above_starts] + numbers, len(word_ends)) - 1
-    words = np.where(numbers > 0, np.append(word_ends, 0)[word_numbers] + 1, above_starts)
-    above = words + offsets
-    is_inside = (places - above_starts < LINE_WINDOW) & (above_starts > 0)
-    is_inside &= (num_words[ends] - num_words[above_starts] >= numbers) & (above <= ends)
-    known, places, words, above, numbers, offsets = (
-        one[is_inside] for one in (known, places, words, above, numbers, offsets)
-    )
-    agrees = _are_equal(ids, words, places - offsets, offsets)
+    numbers = num_fields[places] - num_fields[starts]
+    offsets = places - np.maximum(starts, field_starts[places])
+
+    def find_places(starts: _Places) -> tuple[_Places, _Places]:
+        """Return the same places in the lines before, −1 for none, and those lines' starts."""
+        ends = starts - 1
+        firsts = line_starts[ends]
+        is_line = (ends >= 0) & (codes[ends] == LINE_END) & (places - firsts < LINE_WINDOW)
+        has_field = num_fields[ends] - num_fields[firsts] >= numbers
+        last_ends = np.minimum(num_fields[firsts] + numbers, len(field_ends)) - 1
+        found = np.where(numbers > 0, field_ends[last_ends] + 1, firsts) + offsets
+        return np.where(is_line & has_field & (found <= ends), found, -1), firsts
+
+    above, above_starts = find_places(starts)
+    two_above, _ = find_places(above_starts)
+    known = np.flatnonzero(above >= 0)
+    above, two_above, places = above[known], two_above[known], places[known]
+    agrees = _are_equal(ids, places, above, offsets[known])
     states[known] = 1 + agrees
-    keys[:, known] = _keys(ids, places, above, numbers, offsets, agrees)
+
+    hashes = np.full(len(known), FIRST_HASH)
+    hashes = _add(_add(hashes, ids[above] + 1), agrees.astype(np.int64))
+    keys[0, known] = _add(_add(hashes, numbers[known]), offsets[known])
+    keys[1, known] = _add(hashes, ids[places - 1] + 1)
+    keys[2, known] = _add(hashes, np.where(two_above < 0, 0, ids[two_above] + 1))
     return keys, states
 
 
+def _add(
+    hashes: UInt64[np.ndarray, " places"], part: Int64[np.ndarray, " places"]
+) -> UInt64[np.ndarray, " places"]:
+    return add_to_hashes(hashes, part.view(np.uint64))
+
+
 def _are_equal(
-    ids: Int64[np.ndarray, " ids"], first: _Places, second: _Places, lengths: _Places
+    ids: _Ids, places: _Places, others: _Places, lengths: _Places
 ) -> Bool[np.ndarray, " places"]:
-    """Return whether the ids from two places on are equal, for this length."""
-    are_equal = np.ones(len(lengths), bool)
-    for distance in range(lengths.max(initial=0)):
-        compared = np.flatnonzero(are_equal & (lengths > distance))
-        are_equal[compared] = ids[first[compared] + distance] == ids[second[compared] + distance]
+    """Return whether the ids before places and before other places are equal, for these lengths."""
+    are_equal = np.ones(len(places), bool)
+    for distance in range(1, lengths.max(initial=0) + 1):
+        compared = np.flatnonzero(are_equal & (lengths >= distance))
+        are_equal[compared] = ids[places[compared] - distance] == ids[others[compared] - distance]
     return are_equal
-
-
-def _keys(
-    ids: Int64[np.ndarray, " ids"],
-    places: _Places,
-    above: _Places,
-    numbers: _Places,
-    offsets: _Places,
-    agrees: Bool[np.ndarray, " places"],
-) -> list[UInt64[np.ndarray, " places"]]:
-    keys = np.full(len(places), FIRST_HASH)
-    for part in (ids[above] + 1, agrees.astype(np.int64)):
-        keys = add_to_hashes(keys, part.view(np.uint64))
-    of_place = add_to_hashes(add_to_hashes(keys, numbers.view(np.uint64)), offsets.view(np.uint64))
-    return [of_place, add_to_hashes(keys, (ids[places - 1] + 1).view(np.uint64))]

@@ -17,8 +17,8 @@ WORD_WINDOW = 64
 NUM_WORD_CONTEXTS = 4
 
 Letters = Int64[np.ndarray, " vocabulary"]
-"""The letter that each symbol stands for, the same in upper and lower case; 0: it is no letter;
-−1: it ends a line."""
+"""The letter that each symbol stands for, the same in upper and lower case; 0 and below: it
+is no letter (see `corpus.letters`)."""
 
 _SEED = 0xD6E8FEB86659FD93
 _LETTER_FACTOR = 0x94D049BB133111EB
