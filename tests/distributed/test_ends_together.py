@@ -56,8 +56,7 @@ def test_a_kill_ends_all_processes(by_one_and_two: Path, rank: int) -> None:
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal to send")
-@pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.parametrize(("when", "last"), [("before", 8), ("after", 9)])
+@pytest.mark.parametrize(("rank", "when", "last"), [(0, "before", 8), (1, "after", 9)])
 def test_a_stop_stops_all_processes(
     by_one_and_two: Path, tmp_path: Path, rank: int, when: str, last: int
 ) -> None:
@@ -81,8 +80,9 @@ def test_a_stop_stops_all_processes(
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no groups of processes")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("name", ["rnn-carried", "bfloat16"])
+@pytest.mark.parametrize(
+    ("name", "number"), [("rnn-carried", signal.SIGINT), ("bfloat16", signal.SIGTERM)]
+)
 def test_torchrun_passes_signals_on(
     by_one_and_two: Path, tmp_path: Path, name: str, number: signal.Signals
 ) -> None:
