@@ -29,7 +29,7 @@ class Mixer {
  public:
   Mixer(const NGrams& ngrams, int64_t num_members)
       : ngrams_(ngrams), V(ngrams.vocabulary), M(num_members), N(ngrams.features),
-        from_nothing_(V), sums_(V), weights_(M + N), lifts_(N),
+        from_nothing_(V), sums_(V), weights_(M + N), gradient_(M + N), lifts_(N),
         scratch_(ngrams.keys, ngrams.contexts, V) {
     update();
   }
@@ -60,12 +60,13 @@ class Mixer {
     for (int64_t s = 0; s < V; ++s) mixed[s] -= normalizer;
   }
 
-  // Takes a gradient step of the weights of the last `mix`: observed minus expected feature.
-  void learn(int64_t symbol, const float* const* members, double rate, double* weights) const {
+  // Takes a gradient step of the weights of the last `mix`: observed minus expected feature. It
+  // raises the weighted sum of what came by `LONGEST_STEP` at most, compared with the expected sum.
+  void learn(int64_t symbol, const float* const* members, double rate, double* weights) {
+    double squares = 0;
     const auto step = [&](int64_t feature, double came, double expected) {
-      const double change = rate * (came - expected / total_);
-      for (int64_t row = 0; row < rows_.size; ++row)
-        weights[rows_.numbers[row] * (M + N) + feature] += change;
+      gradient_[feature] = came - expected / total_;
+      squares += gradient_[feature] * gradient_[feature];
     };
     const auto dense = [&](int64_t number, const auto* feature) {
       double expected = 0;
@@ -82,12 +83,18 @@ class Mixer {
       }
       step(M + length, came, expected);
     }
+    const double factor = std::min(rate, LONGEST_STEP / (rows_.size * squares));
+    for (int64_t row = 0; row < rows_.size; ++row)
+      for (int64_t i = 0; i < M + N; ++i)
+        weights[rows_.numbers[row] * (M + N) + i] += factor * gradient_[i];
   }
 
  private:
+  static constexpr double LONGEST_STEP = 1;  // in nats
+
   const NGrams& ngrams_;
   const int64_t V, M, N;  // symbols, members, features of the counts
-  std::vector<double> from_nothing_, sums_, weights_;
+  std::vector<double> from_nothing_, sums_, weights_, gradient_;
   std::vector<std::vector<Lift>> lifts_;  // by the length of the context, of words, of the match
   Rows rows_;
   Scratch scratch_;

@@ -171,3 +171,17 @@ def _lacks_memory(is_online: bool) -> bool:
     except MemoryError as reason:
         return "n-gram counts" in str(reason)
     return False
+
+
+@pytest.mark.parametrize("kind", [NumpyNGrams, pytest.param(KernelNGrams, marks=needs_compiler)])
+@pytest.mark.parametrize("surprise", [1.0, 30.0, 3_000.0])
+def test_no_surprise_overturns_the_weights(kind: type[NGrams], surprise: float) -> None:
+    """What a network held impossible raises the sum of what came by a nat at most."""
+    ngrams, members = kind(1, 4), np.array([[[0, -surprise, -3, -5]]], np.float32)
+    weights = first_weights(1, 1)
+    before, rate = weights.copy(), 0.05
+    found = ngrams.mix(np.array([-1, 1]), members, weights, rate)
+    features = np.concatenate([members[0], np.full((2, 4), [[np.log(0.25)], [0]])])
+    gradient = features[:, 1] - features @ np.exp(found[0])
+    raised = (weights - before)[0] @ gradient
+    assert raised == pytest.approx(min(1, rate * gradient @ gradient), rel=1e-4)

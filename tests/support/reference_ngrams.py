@@ -208,7 +208,9 @@ class ReferenceNGrams(NGrams):
             mixed[step] = sums - np.logaddexp.reduce(sums)
             if rate:
                 expected = features @ np.exp(mixed[step])
-                weights[rows] += rate * (features[:, symbol] - expected)
+                gradient = features[:, symbol] - expected
+                raised = len(rows) * float(gradient @ gradient)  # the sum of what came
+                weights[rows] += min(rate, 1 / raised) * gradient if raised else 0
             if counts:
                 self._count(history, symbol)
         return mixed

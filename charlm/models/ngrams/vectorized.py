@@ -13,6 +13,8 @@ from charlm.models.ngrams.words import NUM_WORD_CONTEXTS, word_keys
 
 DISCOUNTS = np.array([0.9, 1.2, 1.4])
 """Discounts of a count of 1, of 2, and of more."""
+LONGEST_STEP = 1.0
+"""How far a gradient step of the weights may raise the sum of what came, in nats."""
 _FEW_CHARACTERS = 256
 """Largest number of characters to count one by one: for so few, sorting takes longer."""
 _PIECE_FLOATS = 1 << 20
@@ -158,7 +160,9 @@ class NumpyNGrams(NGrams):
                     own, chosen = features[number], [of_each[number] for of_each in rows]
                     mixed[begin + number] = _normalized(weights[chosen].sum(axis=0) @ own)
                     expected = own @ np.exp(mixed[begin + number])
-                    weights[chosen] += rate * (own[:, ids[place]] - expected)
+                    gradient = own[:, ids[place]] - expected
+                    longest = LONGEST_STEP / max(len(chosen) * (gradient @ gradient), 1e-300)
+                    weights[chosen] += min(rate, longest) * gradient
             else:
                 summed = np.sum([weights[of_each] for of_each in rows], axis=0)
                 mixed[piece] = _normalized(np.einsum("tf,tfv->tv", summed, features))
