@@ -147,7 +147,7 @@ def _counted(config: Config) -> str:
         return f"sequences of {unit}s, which predict those that the text repeats"
     if not config.ensemble.line_contexts:
         return "sequences of characters and of words, which predict phrases that the text repeats"
-    return "sequences of characters and of words, and fields of the line above, which repeat"
+    return "what follows the same characters, the same words, and the same fields of the line above"
 
 
 def _reasons(

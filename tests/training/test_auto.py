@@ -78,10 +78,7 @@ def test_reasons_divide_no_time(characters: int, rate: float) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (
-            {},
-            "sequences of characters and of words, and fields of the line above, which repeat",
-        ),
+        ({}, "what follows the same characters, the same words, and the same fields of the"),
         ({"records": "lines"}, "sequences of characters, which predict what records have in"),
         ({"unit": "byte"}, "sequences of bytes, which predict those that the text repeats"),
     ],

@@ -26,9 +26,9 @@ class EnsembleConfig(Section):
     effect."""
     line_contexts: bool = False
     """Count characters in contexts of the line above, too: after the character at the same place of
-    the same field there, within 1,023 characters. A space, a tab, a comma, a semicolon or a bar
-    ends a field. So logs and tables are predicted from the line before. Without `ngram_order` it
-    has no effect."""
+    the same field there, if that line begins within 1,023 characters. A space, a tab, a comma, a
+    semicolon or a bar ends a field. So logs and tables are predicted from the lines before. Without
+    `ngram_order` it has no effect."""
     match_model: bool = False
     """Predict what followed the latest repetition of the last 12 characters, or else of the last 6,
     weighted by the length of the repetition (up to 32 characters). Without `ngram_order` it has no

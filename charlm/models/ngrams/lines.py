@@ -1,14 +1,14 @@
 """Contexts of the line above: what stands there at the place of the next character.
 
-A line has fields, which a space, a tab, a comma, a semicolon or a bar ends. A place is the number
-of a field in its line and of a character in its field, so that fields stand below each other
-however long the fields before them are. There are three contexts: the character above and the
-place; the character above and the last character; the character above and the one above that. All
-three also say whether this field so far is equal to the field above. So fields of tables and logs
-that repeat, or that grow, are predicted from the lines before.
+A line has fields; a space, a tab, a comma, a semicolon or a bar ends each. Two numbers are a place:
+that of the field in its line, and that of the character in its field. So fields stand below each
+other however long the fields before them are. There are three contexts: the character above and
+its place; the character above and the last character; the character above and the one above that.
+All three also say whether this field so far is equal to the field above. So fields of tables and
+logs are predicted from the lines before, whether they repeat or grow.
 
-They see only the last `LINE_WINDOW` characters, of one record: what ends before a line, or begins
-the text, must be among them.
+The contexts see only the last `LINE_WINDOW` characters, of one record. The character before the
+line above, or the beginning of the text, must be among them.
 """
 
 import numpy as np
