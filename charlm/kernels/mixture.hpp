@@ -60,8 +60,8 @@ class Mixer {
     for (int64_t s = 0; s < V; ++s) mixed[s] -= normalizer;
   }
 
-  // Takes a gradient step of the weights of the last `mix`: observed minus expected feature. It
-  // raises the weighted sum of what came by `LONGEST_STEP` at most, compared with the expected sum.
+  // Takes a gradient step of the weights of the last `mix`: observed minus expected feature. A step
+  // that would raise the sum of what came, minus the expected sum, by more than a nat is shortened.
   void learn(int64_t symbol, const float* const* members, double rate, double* weights) {
     double squares = 0;
     const auto step = [&](int64_t feature, double came, double expected) {
@@ -83,15 +83,13 @@ class Mixer {
       }
       step(M + length, came, expected);
     }
-    const double factor = std::min(rate, LONGEST_STEP / (rows_.size * squares));
+    const double raised = rate * rows_.size * squares, factor = rate / std::max(1.0, raised);
     for (int64_t row = 0; row < rows_.size; ++row)
       for (int64_t i = 0; i < M + N; ++i)
         weights[rows_.numbers[row] * (M + N) + i] += factor * gradient_[i];
   }
 
  private:
-  static constexpr double LONGEST_STEP = 1;  // in nats
-
   const NGrams& ngrams_;
   const int64_t V, M, N;  // symbols, members, features of the counts
   std::vector<double> from_nothing_, sums_, weights_, gradient_;

@@ -38,7 +38,8 @@ struct Scratch {
 
   std::vector<double> shares;  // zero between predictions
   std::vector<int64_t> touched;
-  std::vector<uint64_t> keys;  // of contexts by length, of words, of the line above, of matches
+  // Of contexts by length, of words, of the line above (0: there is none), of matches.
+  std::vector<uint64_t> keys;
   std::vector<Contexts::Found> contexts;
   std::vector<Follower> followers;
 };
@@ -175,30 +176,24 @@ class NGrams {
       count_in(tables_[length], ids, partitions, [&](int64_t i) { return lengths[i] == length; },
                [&](int64_t i) { return hash_of(ids + i, length); },
                [&](int64_t i, bool is_new) { lengths[i] = is_new ? length - 1 : -1; });
-    if (words_) {
-      std::vector<uint64_t> hashes(size * Words::CONTEXTS);
-      share_out(size, 1 << 12, threads, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i)
-          words_->find_keys(ids + i, &hashes[i * Words::CONTEXTS]);
-      });
-      for (int64_t number = 0; number < Words::CONTEXTS; ++number)
-        count_in(tables_[order + 1 + number], ids, partitions, [](int64_t) { return true; },
-                 [&](int64_t i) { return hashes[i * Words::CONTEXTS + number]; },
-                 [](int64_t, bool) {});
-    }
-    if (lines_) {
-      std::vector<uint64_t> hashes(size * Lines::CONTEXTS);
-      share_out(size, 1 << 12, threads, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i)
-          lines_->find_keys(ids + i, &hashes[i * Lines::CONTEXTS]);
-      });
-      for (int64_t number = 0; number < Lines::CONTEXTS; ++number)
-        count_in(tables_[first_line + number], ids, partitions,
-                 [&](int64_t i) { return hashes[i * Lines::CONTEXTS + number] != 0; },
-                 [&](int64_t i) { return hashes[i * Lines::CONTEXTS + number]; },
-                 [](int64_t, bool) {});
-    }
+    if (words_) count_all_in(*words_, order + 1, ids, size, partitions, threads);
+    if (lines_) count_all_in(*lines_, first_line, ids, size, partitions, threads);
     if (matches_) matches_->add_all(ids, size, partitions);
+  }
+
+  // Counts all characters in the contexts of words or of the line above, in tables from `first` on.
+  template <class Finder>
+  void count_all_in(const Finder& finder, int64_t first, const int64_t* ids, int64_t size,
+                    Partitions& partitions, int64_t threads) {
+    constexpr int64_t NUMBER = Finder::CONTEXTS;
+    std::vector<uint64_t> hashes(size * NUMBER);
+    share_out(size, 1 << 12, threads, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) finder.find_keys(ids + i, &hashes[i * NUMBER]);
+    });
+    for (int64_t number = 0; number < NUMBER; ++number)
+      count_in(tables_[first + number], ids, partitions,
+               [&](int64_t i) { return hashes[i * NUMBER + number] != 0; },
+               [&](int64_t i) { return hashes[i * NUMBER + number]; }, [](int64_t, bool) {});
   }
 
   // Counts the characters that are due in one table, and tells `done` whether they were new there.
@@ -242,7 +237,7 @@ class NGrams {
     int64_t length = longest_context(ids, order, boundary);
     while (length >= 0 && tables_[length].count(keys[length], symbol, looks_)) --length;
     for (int64_t number = order + 1; number < contexts; ++number)
-      if (number < first_line || keys[number]) tables_[number].count(keys[number], symbol, looks_);
+      if (keys[number]) tables_[number].count(keys[number], symbol, looks_);
     if (matches_) matches_->add(ids, symbol, keys + contexts);
   }
 
@@ -254,8 +249,7 @@ class NGrams {
     int64_t longest = 0, num_of_words = 0;
     const int64_t limit = longest_context(ids, order, boundary);
     for (int64_t number = 1; number < contexts; ++number) {
-      const bool is_possible = number <= order       ? number <= limit
-                               : number < first_line || scratch.keys[number];
+      const bool is_possible = number <= order ? number <= limit : scratch.keys[number] != 0;
       scratch.contexts[number] = is_possible ? tables_[number].find(scratch.keys[number])
                                              : Contexts::Found{};
       if (!scratch.contexts[number]) continue;

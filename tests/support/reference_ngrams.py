@@ -209,8 +209,8 @@ class ReferenceNGrams(NGrams):
             if rate:
                 expected = features @ np.exp(mixed[step])
                 gradient = features[:, symbol] - expected
-                raised = len(rows) * float(gradient @ gradient)  # the sum of what came
-                weights[rows] += min(rate, 1 / raised) * gradient if raised else 0
+                raised = rate * len(rows) * float(gradient @ gradient)
+                weights[rows] += rate / max(1.0, raised) * gradient
             if counts:
                 self._count(history, symbol)
         return mixed

@@ -33,10 +33,14 @@ class Parts:
             raise ValueError("letters: contexts of words and of the line above need them")
 
     @property
+    def num_contexts(self) -> int:
+        """Number of contexts of words and of the line above at each place."""
+        return NUM_WORD_CONTEXTS * self.has_words + NUM_LINE_CONTEXTS * self.has_lines
+
+    @property
     def num_features(self) -> int:
-        return (
-            NUM_WORD_CONTEXTS * self.has_words + NUM_LINE_CONTEXTS * self.has_lines
-        ) + self.has_matches
+        """Number of features, of which each has a weight in every row."""
+        return self.num_contexts + self.has_matches
 
     @property
     def num_rows(self) -> int:

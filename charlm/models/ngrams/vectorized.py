@@ -5,7 +5,7 @@ from jaxtyping import Float32, Float64, Int64, Integer, UInt64
 
 from charlm.models.ngrams.contexts import context_keys, longest_contexts
 from charlm.models.ngrams.interface import LogProbabilities, NGrams
-from charlm.models.ngrams.lines import NUM_LINE_CONTEXTS, NUM_LINE_STATES, line_keys
+from charlm.models.ngrams.lines import NUM_LINE_STATES, line_keys
 from charlm.models.ngrams.matches import Matches, match_rows
 from charlm.models.ngrams.parts import NO_PARTS, Parts
 from charlm.models.ngrams.table import Followers, Table
@@ -13,8 +13,6 @@ from charlm.models.ngrams.words import NUM_WORD_CONTEXTS, word_keys
 
 DISCOUNTS = np.array([0.9, 1.2, 1.4])
 """Discounts of a count of 1, of 2, and of more."""
-LONGEST_STEP = 1.0
-"""How far a gradient step of the weights may raise the sum of what came, in nats."""
 _FEW_CHARACTERS = 256
 """Largest number of characters to count one by one: for so few, sorting takes longer."""
 _PIECE_FLOATS = 1 << 20
@@ -33,8 +31,7 @@ class NumpyNGrams(NGrams):
     ) -> None:
         super().__init__(order, vocabulary_size, boundary, parts)
         self._tables = [Table() for _ in range(order + 1)]
-        self._word_tables = [Table() for _ in range(NUM_WORD_CONTEXTS * parts.has_words)]
-        self._line_tables = [Table() for _ in range(NUM_LINE_CONTEXTS * parts.has_lines)]
+        self._other_tables = [Table() for _ in range(parts.num_contexts)]  # of words and lines
         self._matches = Matches(boundary) if parts.has_matches else None
 
     def count(self, ids: Integer[np.ndarray, " ids"]) -> None:
@@ -51,26 +48,22 @@ class NumpyNGrams(NGrams):
             counted = np.concatenate([counted, begins])
             new = self._tables[length].count_all(context_keys(ids, counted, length), ids[counted])
             counted = counted[new]
-        for table, keys in zip(self._word_tables, self._word_keys(ids, places), strict=True):
-            table.count_all(keys, ids[places])
-        for table, keys in zip(self._line_tables, self._line_keys(ids, places)[0], strict=True):
+        for table, keys in zip(self._other_tables, self._other_keys(ids, places)[0], strict=True):
             table.count_all(keys[keys > 0], ids[places[keys > 0]])
         if self._matches:
             self._matches.add(ids, places)
 
-    def _word_keys(
-        self, ids: Int64[np.ndarray, " ids"], places: Int64[np.ndarray, " places"]
-    ) -> UInt64[np.ndarray, "contexts places"]:
-        if not self.parts.has_words or self.parts.letters is None:
-            return np.empty((0, len(places)), np.uint64)
-        return word_keys(ids, places, self.parts.letters, self.boundary)
-
-    def _line_keys(
+    def _other_keys(
         self, ids: Int64[np.ndarray, " ids"], places: Int64[np.ndarray, " places"]
     ) -> tuple[UInt64[np.ndarray, "contexts places"], Int64[np.ndarray, " places"]]:
-        if not self.parts.has_lines or self.parts.letters is None:
-            return np.empty((0, len(places)), np.uint64), np.zeros_like(places)
-        return line_keys(ids, places, self.parts.letters, self.boundary)
+        """Return the keys of contexts of words and lines, 0 for none, and the states of lines."""
+        letters, keys, states = self.parts.letters, [], np.zeros_like(places)
+        if letters is not None and self.parts.has_words:
+            keys.append(word_keys(ids, places, letters, self.boundary))
+        if letters is not None and self.parts.has_lines:
+            of_lines, states = line_keys(ids, places, letters, self.boundary)
+            keys.append(of_lines)
+        return np.concatenate([np.empty((0, len(places)), np.uint64), *keys]), states
 
     def _count(self, ids: Int64[np.ndarray, " ids"], place: int) -> None:
         places = np.array([place])
@@ -80,9 +73,7 @@ class NumpyNGrams(NGrams):
             key = context_keys(ids, places, length)
             if not self._tables[length].count(key, int(ids[place])):
                 break
-        for table, key in zip(self._word_tables, self._word_keys(ids, places), strict=True):
-            table.count(key, int(ids[place]))
-        for table, key in zip(self._line_tables, self._line_keys(ids, places)[0], strict=True):
+        for table, key in zip(self._other_tables, self._other_keys(ids, places)[0], strict=True):
             if key:
                 table.count(key, int(ids[place]))
         if self._matches:
@@ -113,21 +104,16 @@ class NumpyNGrams(NGrams):
             share = _interpolated(share, Followers(contexts, symbols, counts))
             logs.append(np.log(share))
         features, rows = [logs[0], *map(np.subtract, logs[1:], logs)], [longest]
-        num_known = np.zeros(len(places), np.int64)
-        for table, keys in zip(self._word_tables, self._word_keys(ids, places), strict=True):
-            followers = table.followers(keys)
-            num_known[np.unique(followers.contexts)] += 1
+        num_known, num_rows = np.zeros(len(places), np.int64), self.order + 1
+        other_keys, states = self._other_keys(ids, places)
+        for number, table in enumerate(self._other_tables):
+            followers = table.followers(other_keys[number])
+            if self.parts.has_words and number < NUM_WORD_CONTEXTS:
+                num_known[np.unique(followers.contexts)] += 1
             features.append(np.log(_interpolated(share, followers)) - logs[-1])
-        num_rows = self.order + 1
         if self.parts.has_words:
             rows.append(num_rows + num_known)
             num_rows += NUM_WORD_CONTEXTS + 1
-        line_contexts, states = self._line_keys(ids, places)
-        for table, keys in zip(self._line_tables, line_contexts, strict=True):
-            contexts, symbols, counts = table.followers(keys)
-            inside = keys[contexts] > 0
-            followers = Followers(contexts[inside], symbols[inside], counts[inside])
-            features.append(np.log(_interpolated(share, followers)) - logs[-1])
         if self.parts.has_lines:
             rows.append(num_rows + states)
             num_rows += NUM_LINE_STATES
@@ -161,8 +147,8 @@ class NumpyNGrams(NGrams):
                     mixed[begin + number] = _normalized(weights[chosen].sum(axis=0) @ own)
                     expected = own @ np.exp(mixed[begin + number])
                     gradient = own[:, ids[place]] - expected
-                    longest = LONGEST_STEP / max(len(chosen) * (gradient @ gradient), 1e-300)
-                    weights[chosen] += min(rate, longest) * gradient
+                    raised = rate * len(chosen) * (gradient @ gradient)  # the sum of what came
+                    weights[chosen] += rate / max(1.0, raised) * gradient
             else:
                 summed = np.sum([weights[of_each] for of_each in rows], axis=0)
                 mixed[piece] = _normalized(np.einsum("tf,tfv->tv", summed, features))
