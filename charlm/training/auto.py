@@ -5,7 +5,7 @@ final model.
 """
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -15,11 +15,9 @@ import numpy as np
 from charlm.config.schema import Config, ModelConfig
 from charlm.corpus.corpus import Corpus
 from charlm.corpus.letters import LINE_END, letters_of
-from charlm.formatting import count
 from charlm.kernels.loading import Precision
+from charlm.training.auto_reasons import reasons_for
 from charlm.training.auto_rules import (
-    ENSEMBLE_EPOCHS,
-    MOGRIFIER_EPOCHS,
     choose_batches,
     choose_cell,
     choose_dropout,
@@ -102,6 +100,9 @@ def advise(
     }
     config = choose(config, "model", model)
     num_read = epochs * characters
+    if set_epochs is None:
+        batches = choose_batches(characters, num_read if is_timed else 0.0)
+        config = choose(config, "batches", batches.model_dump())
     every = choose_interval(config, num_read, len(corpus.splits["validation"]))
     steps = num_read / (config.batches.batch_size * config.batches.sequence_length)
     training = {
@@ -119,7 +120,7 @@ def advise(
         training["teacher_share"] = 0.8
     config = choose(config, "training", training)
     length = _describe_length(epochs, is_set=epochs == set_epochs)
-    reasons = _reasons(config, epochs, rate, limit, length)
+    reasons = reasons_for(config, epochs, rate, limit, length)
     return Advice(config, tuple(reason for key, reason in reasons if key not in settled))
 
 
@@ -136,61 +137,6 @@ def _has_lines(corpus: Corpus) -> bool:
     letters = letters_of(corpus.vocabulary)
     line_ends = np.flatnonzero(letters == LINE_END)
     return any(one != corpus.boundary for one in line_ends.tolist())
-
-
-def _counted(config: Config) -> str:
-    """Say what the n-grams count; only running text of characters has phrases of words."""
-    unit = config.corpus.unit
-    if config.corpus.has_records:
-        return f"sequences of {unit}s, which predict what records have in common"
-    if unit == "byte" or not config.ensemble.word_contexts:
-        return f"sequences of {unit}s, which predict those that the text repeats"
-    if not config.ensemble.line_contexts:
-        return "sequences of characters and of words, which predict phrases that the text repeats"
-    return "what follows the same characters, the same words, and the same fields of the line above"
-
-
-def _reasons(
-    config: Config, epochs: float, rate: float, limit: str, length: str
-) -> Iterator[tuple[str, str]]:
-    """Yield a line for each choice, with the key that would have settled it."""
-    model, training, ensemble = config.model, config.training, config.ensemble
-    if model.cell == "mogrifier":
-        yield "model.cell", "a mogrifier: it learns faster than an LSTM"
-    elif epochs < MOGRIFIER_EPOCHS:
-        yield "model.cell", "an LSTM: the fastest gated cell without compiled kernels"
-    else:
-        yield "model.cell", "an LSTM: a mogrifier overfits a text that is read so often"
-    yield (
-        "model.hidden_size",
-        f"hidden size {model.hidden_size}: {limit}; it trains on {rate:,.0f} characters per "
-        "second here",
-    )
-    yield (
-        "model.dropout",
-        f"dropout {model.dropout:g}, embedding dropout {model.embedding_dropout:g}: training "
-        f"reads the text about {epochs:,.1f} times",
-    )
-    if ensemble.student:
-        yield (
-            "ensemble.members",
-            f"{ensemble.members} networks and their student: a single network would read the text "
-            f"more than {ENSEMBLE_EPOCHS:g} times, and memorise it",
-        )
-    if ensemble.ngram_order is not None:
-        yield (
-            "ensemble.ngram_order",
-            f"n-grams up to order {ensemble.ngram_order} as well: counts of {_counted(config)}",
-        )
-    yield (
-        "training.learning_rate",
-        f"{length}; meanwhile the learning rate falls from {training.learning_rate:g}",
-    )
-    yield (
-        "batches.batch_size",
-        f"{count(config.batches.batch_size, 'column')} of "
-        f"{count(config.batches.sequence_length, 'step')}, weight decay {training.weight_decay:g}",
-    )
 
 
 def _describe_length(epochs: float, *, is_set: bool) -> str:

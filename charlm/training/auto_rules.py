@@ -25,6 +25,9 @@ _BATCHES = BatchesConfig(
 )
 _MIN_STEPS_PER_EPOCH = 3
 """Lowest number of steps per epoch; a short text is read in fewer columns to reach it."""
+_FEW_EPOCHS, _MIN_STEPS_OF_WIDE_BATCHES = 3.0, 1_000
+"""Below this number of epochs, and from this number of steps, batches of twice as many columns are
+better."""
 _NGRAM_ORDER = 7
 _MAX_VALIDATIONS = 30
 _VALIDATION_FRACTION, _SCORING_SPEEDUP = 0.05, 3.0
@@ -52,11 +55,18 @@ def choose_ensemble(epochs: float, has_ngrams: bool, *, has_lines: bool = True) 
     return ngrams.replace(members=2, student=0.5)
 
 
-def choose_batches(characters: int) -> BatchesConfig:
-    """Return the batches: their columns are few enough for several steps per epoch."""
+def choose_batches(characters: int, num_read: float = 0.0) -> BatchesConfig:
+    """Return the batches: their columns are few enough for several steps per epoch.
+
+    There are twice as many if a network reads a long text less than three times (`num_read`
+    characters in all).
+    """
     limit = characters / (_MIN_STEPS_PER_EPOCH * _BATCHES.sequence_length)
-    columns = 1 << math.floor(math.log2(max(1.0, limit)))
-    return _BATCHES.replace(batch_size=min(_BATCHES.batch_size, columns))
+    columns, most = 1 << math.floor(math.log2(max(1.0, limit))), _BATCHES.batch_size
+    num_steps = num_read / (2 * most * _BATCHES.sequence_length)
+    if num_steps >= _MIN_STEPS_OF_WIDE_BATCHES and num_read < _FEW_EPOCHS * characters:
+        most *= 2
+    return _BATCHES.replace(batch_size=min(most, columns))
 
 
 def choose_interval(config: Config, num_read: float, num_validation: int) -> int:

@@ -66,6 +66,23 @@ def test_a_short_text_is_read_in_fewer_columns(characters: int) -> None:
     assert columns == 32 or columns * 64 * 3 <= max(characters, 192) < 2 * columns * 64 * 3
 
 
+@pytest.mark.parametrize(
+    ("characters", "num_read", "columns"),
+    [
+        (5_000_000, 5_000_000, 64),
+        (5_000_000, 20_000_000, 32),  # four epochs
+        (80_000_000, 2_000_000, 32),  # few steps
+        (10_000, 5_000_000, 32),
+        (5_000_000, 0, 32),
+    ],
+)
+def test_a_long_text_is_read_in_more_columns(
+    characters: int, num_read: float, columns: int
+) -> None:
+    """If it is read less than three times, in many steps."""
+    assert choose_batches(characters, num_read).batch_size == columns
+
+
 def test_long_budgets_train_an_ensemble() -> None:
     """Time that one network cannot use is for more networks."""
     chosen = [choose_ensemble(epochs, has_ngrams=True) for epochs in (0.1, 5.0, 50.0, 500.0)]
