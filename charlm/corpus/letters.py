@@ -9,14 +9,14 @@ _APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}"
 _NUM_ASCII = 128
 _FIELD_ENDS = " \t,;|"
 LINE_END, FIELD_END = -1, -2
-"""What stands for the letter of the line feed, and of the characters that end a field."""
+"""Codes instead of a letter: of the line feed, and of characters that end a field."""
 
 
 def letters_of(vocabulary: Vocabulary) -> Int64[np.ndarray, " vocabulary"]:
     """Return the letter that each id stands for, the same in upper and lower case; 0 for others.
 
-    Digits and apostrophes are letters, too, and bytes outside ASCII, of which letters consist. What
-    ends a line has −1, and what ends a field of a line −2.
+    Digits and apostrophes are letters, too, and bytes outside ASCII, of which letters consist. The
+    line feed gets `LINE_END`, and characters that end a field get `FIELD_END`.
     """
     unknown = [0] if vocabulary.unknown_id is not None else []
     is_byte = vocabulary.unit == "byte"

@@ -1,4 +1,4 @@
-// Finds the contexts of the line above: what stands there at the place of the next character.
+// Finds the contexts of the line above: what stands there at the position of the next character.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace {
 class Lines {
  public:
   static constexpr int64_t WINDOW = 1024, CONTEXTS = 3;
-  static constexpr int64_t STATES = 3;  // nothing stands above; the field differs so far; it agrees
+  static constexpr int64_t STATES = 3;  // nothing stands above; the field so far differs; is equal
 
   // `letters` as for `Words`; −1 ends a line, −2 ends a field.
   Lines(const int64_t* letters, int64_t vocabulary, int64_t boundary) : kinds_(vocabulary, OTHER) {
@@ -27,8 +27,8 @@ class Lines {
   // state.
   int64_t find_keys(const int64_t* ids, uint64_t* keys) const {
     for (int64_t context = 0; context < CONTEXTS; ++context) keys[context] = 0;
-    int64_t mark = 1, fields = 0;  // the distance of the mark before this line; fields that end in it
-    int64_t offset = -1;           // the place in the last field
+    int64_t mark = 1, fields = 0;  // distance of the id before this line; fields that end in it
+    int64_t offset = 0;            // characters so far in the last field
     for (; mark <= WINDOW; ++mark) {
       const Kind kind = kind_of(ids[-mark]);
       if (kind <= LINE_END) break;
@@ -56,8 +56,8 @@ class Lines {
 
   Kind kind_of(int64_t id) const { return id < 0 ? BEGIN : kinds_[id]; }
 
-  // Returns the character at a place of the line whose end is `mark` characters before `ids`, or null.
-  // Moves `mark` to the mark before that line.
+  // Returns the character at this field and offset in the line that ends `mark` characters before
+  // `ids`, or null. Sets `mark` to the distance of the id before that line.
   const int64_t* find_place(const int64_t* ids, int64_t& mark, int64_t fields,
                             int64_t offset) const {
     if (mark > WINDOW || kind_of(ids[-mark]) != LINE_END) return nullptr;

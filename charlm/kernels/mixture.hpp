@@ -61,7 +61,8 @@ class Mixer {
   }
 
   // Takes a gradient step of the weights of the last `mix`: observed minus expected feature. A step
-  // that would raise the sum of what came, minus the expected sum, by more than a nat is shortened.
+  // is shortened if it would raise the sum of `symbol`, relative to the expected sum, by more than a
+  // nat.
   void learn(int64_t symbol, const float* const* members, double rate, double* weights) {
     double squares = 0;
     const auto step = [&](int64_t feature, double came, double expected) {

@@ -181,7 +181,7 @@ class NGrams {
     if (matches_) matches_->add_all(ids, size, partitions);
   }
 
-  // Counts all characters in the contexts of words or of the line above, in tables from `first` on.
+  // Counts the characters that have contexts of words, or of the line above, in tables from `first`.
   template <class Finder>
   void count_all_in(const Finder& finder, int64_t first, const int64_t* ids, int64_t size,
                     Partitions& partitions, int64_t threads) {

@@ -27,7 +27,7 @@ class Words {
  public:
   static constexpr int64_t WINDOW = 64, CONTEXTS = 4;
 
-  // `letters` has the letter that each symbol stands for; what is no letter has none above 0.
+  // `letters` has the letter that each symbol stands for; 0 or less if it is no letter.
   Words(const int64_t* letters, int64_t vocabulary, int64_t boundary)
       : boundary_(boundary), letters_(letters, letters + vocabulary) {}
 

@@ -142,7 +142,7 @@ class Ensemble(nn.Module):
         return (*states, (torch.zeros(batch_size, self.ngrams.window, device=self.device),))
 
     def state_after(self, before: Int64[Tensor, "history batch"]) -> ModelState:
-        """Return the first state, but with the last ids before the text; −1 is before all text."""
+        """Return the initial state, but with these ids before the inputs (−1: no text there)."""
         return (*self.initial_state(before.shape[1])[:-1], (self._last(before),))
 
     def forward(

@@ -20,8 +20,8 @@ from charlm.runs.training_text import training_corpus, with_paths
 COUNT_LIMIT_CHARACTERS = 100_000_000
 """At most this many characters, the last of the training split, are counted.
 
-A character takes 45 bytes in 5 million characters of mark-up, 22 in 20 million of Python, 16 in
-100 million (these two in tables of 4,096 parts instead of 256).
+A character takes 45 bytes in 5 million characters of mark-up, 22 in 20 million of Python (both
+without lines), 17 in 98 million.
 """
 _BYTES_PER_CHARACTER, _MEMORY_SHARE = 50, 0.5
 """Memory of a counted character, at most in the texts measured, and what counts may take of it."""

@@ -1,6 +1,6 @@
 """Read a text with a model, in one stream or in several side by side, and yield its predictions.
 
-Networks read only some characters before each stream but the first; counts see all they need.
+Networks read only some characters before each stream but the first; n-grams get their whole window.
 Streams of records begin where a record does, so they need no context, and any number of them is
 exact.
 """
@@ -178,7 +178,7 @@ def each_piece(
 
 
 def _first_state(model: AnyModel, ids: Ids, starts: np.ndarray, streams: Streams) -> ModelState:
-    """Return the state before the warm-up: of networks zero; counts see the text before it."""
+    """Return the state before the warm-up: zeros for networks, the text before for n-grams."""
     if not (isinstance(model, Ensemble) and streams.warm_up):
         return model.initial_state(len(starts))
     places = starts - streams.warm_up + np.arange(-model.ngrams.window, 0)[:, None]

@@ -176,7 +176,7 @@ def _lacks_memory(is_online: bool) -> bool:
 @pytest.mark.parametrize("kind", [NumpyNGrams, pytest.param(KernelNGrams, marks=needs_compiler)])
 @pytest.mark.parametrize("surprise", [1.0, 30.0, 3_000.0])
 def test_no_surprise_overturns_the_weights(kind: type[NGrams], surprise: float) -> None:
-    """What a network held impossible raises the sum of what came by a nat at most."""
+    """A very unlikely id raises its sum, relative to the expected sum, by at most a nat."""
     ngrams, members = kind(1, 4), np.array([[[0, -surprise, -3, -5]]], np.float32)
     weights = first_weights(1, 1)
     before, rate = weights.copy(), 0.05

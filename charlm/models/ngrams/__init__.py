@@ -5,9 +5,9 @@ of the context of k − 1 characters (absolute discounting: Ney, Essen and Knese
 is counted in the longest context first, then in shorter ones, up to the first that has counted it
 before (update exclusion: Moffat, 1990). The counts of a short context are then roughly the number
 of longer contexts with that character, as in Kneser-Ney smoothing. Contexts of words (see
-`words`) and of the line above (see `lines`) are always counted; each interpolates its counts with
-the prediction of the longest context of characters. A match model (see `matches`) predicts what
-followed the latest repetition.
+`words`) and of the line above (see `lines`) are counted without update exclusion; each interpolates
+its counts with the prediction of the longest context of characters. A match model (see `matches`)
+predicts what followed the latest repetition.
 """
 
 from charlm.kernels import compiler

@@ -60,9 +60,9 @@ class NGrams(ABC):
         `weights`: for each length that the longest known context may have; with contexts of words,
         for each number of them that may be known; with contexts of the line above, for each state;
         with matches, for each class of the match's length. With a learning `rate`, these rows take
-        a gradient step, in place, after each prediction: one that is shortened where it would raise
-        the sum of what came by more than one nat. With `counts`, each id is counted after its
-        prediction.
+        a gradient step, in place, after each prediction. The step is shortened if it would raise
+        the weighted sum of the id that came, relative to the expected sum, by more than one nat.
+        With `counts`, each id is counted after its prediction.
         """
 
 

@@ -1,11 +1,11 @@
-"""Contexts of the line above: what stands there at the place of the next character.
+"""Contexts of the line above: the character there in the same field, at the same offset.
 
-A line has fields; a space, a tab, a comma, a semicolon or a bar ends each. Two numbers are a place:
-that of the field in its line, and that of the character in its field. So fields stand below each
-other however long the fields before them are. There are three contexts: the character above and
-its place; the character above and the last character; the character above and the one above that.
-All three also say whether this field so far is equal to the field above. So fields of tables and
-logs are predicted from the lines before, whether they repeat or grow.
+A line has fields; a space, a tab, a comma, a semicolon or a bar ends each. A position in a line is
+the number of the field and the offset in it. So fields are compared with each other however long
+the fields before them are. There are three contexts: the character above and its position; the
+character above and the last character; the character above and the one above that. All three also
+say whether this field so far is equal to the field above. So fields of tables and logs are
+predicted from the lines before, whether they repeat or grow.
 
 The contexts see only the last `LINE_WINDOW` characters, of one record. The character before the
 line above, or the beginning of the text, must be among them.
@@ -22,7 +22,7 @@ LINE_WINDOW = 1024
 """Number of characters before a place in which this line and the two above are looked for."""
 NUM_LINE_CONTEXTS = 3
 NUM_LINE_STATES = 3
-"""Number of states of a place: nothing stands above it; the field differs so far; it agrees."""
+"""States of a place: nothing stands above; its field so far differs from that above; is equal."""
 
 _Ids = Int64[np.ndarray, " ids"]
 _Places = Int64[np.ndarray, " places"]
@@ -53,7 +53,7 @@ def line_keys(
     offsets = places - np.maximum(starts, field_starts[places])
 
     def find_places(starts: _Places) -> tuple[_Places, _Places]:
-        """Return the same places in the lines before, −1 for none, and those lines' starts."""
+        """Return the places at the same position one line up, or −1, and that line's start."""
         ends = starts - 1
         firsts = line_starts[ends]
         is_line = (ends >= 0) & (codes[ends] == LINE_END) & (places - firsts < LINE_WINDOW)

@@ -39,18 +39,18 @@ class Parts:
 
     @property
     def num_features(self) -> int:
-        """Number of features, of which each has a weight in every row."""
+        """Number of features that the parts add; each has a weight in every row."""
         return self.num_contexts + self.has_matches
 
     @property
     def num_rows(self) -> int:
-        """Number of the rows of weights that a place chooses from."""
+        """Number of rows of mixture weights that the parts add."""
         words = (NUM_WORD_CONTEXTS + 1) * self.has_words
         return words + NUM_LINE_STATES * self.has_lines + NUM_MATCH_ROWS * self.has_matches
 
     @property
     def window(self) -> int:
-        """Number of characters before a place that determine what is predicted there."""
+        """Number of characters before a place that these parts look at."""
         return max(
             WORD_WINDOW * self.has_words,
             LINE_WINDOW * self.has_lines,

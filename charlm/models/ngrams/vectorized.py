@@ -147,7 +147,7 @@ class NumpyNGrams(NGrams):
                     mixed[begin + number] = _normalized(weights[chosen].sum(axis=0) @ own)
                     expected = own @ np.exp(mixed[begin + number])
                     gradient = own[:, ids[place]] - expected
-                    raised = rate * len(chosen) * (gradient @ gradient)  # the sum of what came
+                    raised = rate * len(chosen) * (gradient @ gradient)  # nats
                     weights[chosen] += rate / max(1.0, raised) * gradient
             else:
                 summed = np.sum([weights[of_each] for of_each in rows], axis=0)

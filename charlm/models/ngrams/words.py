@@ -17,8 +17,8 @@ WORD_WINDOW = 64
 NUM_WORD_CONTEXTS = 4
 
 Letters = Int64[np.ndarray, " vocabulary"]
-"""The letter that each symbol stands for, the same in upper and lower case; 0 and below: it
-is no letter (see `corpus.letters`)."""
+"""The letter that each symbol stands for, the same in upper and lower case; 0 or less if it
+is none (see `corpus.letters`)."""
 
 _SEED = 0xD6E8FEB86659FD93
 _LETTER_FACTOR = 0x94D049BB133111EB
@@ -64,7 +64,7 @@ def word_keys(
 
 
 def after_last(is_marked: Bool[np.ndarray, " ids"]) -> Int64[np.ndarray, " ids+1"]:
-    """Return, for each place the position after the last mark before it, or 0."""
+    """Return, for each place, the position after the last marked id before it, or 0."""
     positions = np.where(is_marked, np.arange(1, len(is_marked) + 1), 0)
     return np.append(0, np.maximum.accumulate(positions))
 
