@@ -61,8 +61,8 @@ class Mixer {
   }
 
   // Takes a gradient step of the weights of the last `mix`: observed minus expected feature. A step
-  // is shortened if it would raise the sum of `symbol`, relative to the expected sum, by more than a
-  // nat.
+  // is shortened if it would raise the sum of `symbol`, relative to the expected sum, by more than
+  // `MOST_RAISED`.
   void learn(int64_t symbol, const float* const* members, double rate, double* weights) {
     double squares = 0;
     const auto step = [&](int64_t feature, double came, double expected) {
@@ -84,13 +84,15 @@ class Mixer {
       }
       step(M + length, came, expected);
     }
-    const double raised = rate * rows_.size * squares, factor = rate / std::max(1.0, raised);
+    const double raised = rate * rows_.size * squares, factor = rate / std::max(1.0, raised / MOST_RAISED);
     for (int64_t row = 0; row < rows_.size; ++row)
       for (int64_t i = 0; i < M + N; ++i)
         weights[rows_.numbers[row] * (M + N) + i] += factor * gradient_[i];
   }
 
  private:
+  static constexpr double MOST_RAISED = 5;  // in nats
+
   const NGrams& ngrams_;
   const int64_t V, M, N;  // symbols, members, features of the counts
   std::vector<double> from_nothing_, sums_, weights_, gradient_;

@@ -210,7 +210,7 @@ class ReferenceNGrams(NGrams):
                 expected = features @ np.exp(mixed[step])
                 gradient = features[:, symbol] - expected
                 raised = rate * len(rows) * float(gradient @ gradient)
-                weights[rows] += rate / max(1.0, raised) * gradient
+                weights[rows] += rate / max(1.0, raised / 5) * gradient
             if counts:
                 self._count(history, symbol)
         return mixed

@@ -69,11 +69,11 @@ def test_a_short_text_is_read_in_fewer_columns(characters: int) -> None:
 @pytest.mark.parametrize(
     ("characters", "num_read", "columns"),
     [
-        (5_000_000, 5_000_000, 64),
-        (5_000_000, 20_000_000, 32),  # four epochs
-        (80_000_000, 2_000_000, 32),  # few steps
-        (10_000, 5_000_000, 32),
-        (5_000_000, 0, 32),
+        (5_000_000, 5e6, 64),
+        (5_000_000, 2e7, 32),  # four epochs
+        (80_000_000, 2e6, 32),  # few steps
+        (10_000, 5e6, 32),
+        (5_000_000, 0.0, 32),
     ],
 )
 def test_a_long_text_is_read_in_more_columns(

@@ -61,7 +61,7 @@ class NGrams(ABC):
         for each number of them that may be known; with contexts of the line above, for each state;
         with matches, for each class of the match's length. With a learning `rate`, these rows take
         a gradient step, in place, after each prediction. The step is shortened if it would raise
-        the weighted sum of the id that came, relative to the expected sum, by more than one nat.
+        the weighted sum of the id that came, relative to the expected sum, by more than five nats.
         With `counts`, each id is counted after its prediction.
         """
 

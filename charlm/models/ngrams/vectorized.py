@@ -13,6 +13,8 @@ from charlm.models.ngrams.words import NUM_WORD_CONTEXTS, word_keys
 
 DISCOUNTS = np.array([0.9, 1.2, 1.4])
 """Discounts of a count of 1, of 2, and of more."""
+MOST_RAISED = 5.0
+"""Longest step of the mixture weights (see `NGrams.mix`), in nats."""
 _FEW_CHARACTERS = 256
 """Largest number of characters to count one by one: for so few, sorting takes longer."""
 _PIECE_FLOATS = 1 << 20
@@ -148,7 +150,7 @@ class NumpyNGrams(NGrams):
                     expected = own @ np.exp(mixed[begin + number])
                     gradient = own[:, ids[place]] - expected
                     raised = rate * len(chosen) * (gradient @ gradient)  # nats
-                    weights[chosen] += rate / max(1.0, raised) * gradient
+                    weights[chosen] += rate / max(1.0, raised / MOST_RAISED) * gradient
             else:
                 summed = np.sum([weights[of_each] for of_each in rows], axis=0)
                 mixed[piece] = _normalized(np.einsum("tf,tfv->tv", summed, features))
