@@ -101,8 +101,7 @@ def advise(
     config = choose(config, "model", model)
     num_read = epochs * characters
     if set_epochs is None:
-        batches = choose_batches(characters, num_read if is_timed else 0.0)
-        config = choose(config, "batches", batches.model_dump())
+        config = choose(config, "batches", choose_batches(characters, num_read).model_dump())
     every = choose_interval(config, num_read, len(corpus.splits["validation"]))
     steps = num_read / (config.batches.batch_size * config.batches.sequence_length)
     training = {
