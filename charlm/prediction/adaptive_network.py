@@ -2,7 +2,8 @@
 
 Krause, Kahembwe, Murray and Renals, "Dynamic evaluation of neural sequence models", 2018. A step
 follows the gradient, further where the gradients of the training text are small, and then pulls
-the weights back towards their trained values.
+the weights back towards their trained values. Unlike the paper's, a step is limited, so that a
+network does not diverge in a text which surprises it: see `_MOST_LOWERED`.
 """
 
 import numpy as np
@@ -19,6 +20,11 @@ from charlm.models.states import detach
 
 _RMS_FLOOR = 0.01
 """Amount added to each root mean square (rms) gradient, as a fraction of the mean rms."""
+_MOST_LOWERED = 2.0
+"""A step is shortened if it would, by its gradient, lower the loss by more than this many times it.
+
+Where the loss is a parabola with minimum 0, such a step leads to the minimum.
+"""
 _NUM_BATCHES, _NUM_COLUMNS, _NUM_STEPS = 60, 8, 64
 """Batches of training text, with their columns and time steps, for the mean square gradients."""
 
@@ -55,20 +61,24 @@ class AdaptiveNetwork:
         self,
         prediction: Float[Tensor, "time vocabulary"],
         errors: Float[Tensor, "time vocabulary"],
+        loss: float,
     ) -> None:
         """Take a step against the errors, then pull the weights towards their trained values.
 
-        `errors` are what the mixture expected minus what came: the gradient of its loss with
-        respect to its logits. A network's own would also teach it what n-grams or other networks
-        already know.
+        `errors` are what the mixture expected minus what came, the gradient of its loss, in nats
+        per character, with respect to its logits. A network's own would also teach it what n-grams
+        or other networks already know.
         """
         with only_kernels_share(self.model.is_compiled()):
             gradients = torch.autograd.grad(prediction, self._parameters, errors)
+        pairs = list(zip(gradients, self._steps, strict=True))
+        lowered = sum(float((gradient.square() * step).sum()) for gradient, step in pairs)
+        factor = min(1.0, _MOST_LOWERED * loss / lowered) if lowered else 0.0
         with torch.no_grad():
             for parameter, gradient, step, trained, pull in zip(
                 self._parameters, gradients, self._steps, self._trained, self._pulls, strict=True
             ):
-                parameter.sub_(gradient.mul_(step)).lerp_(trained, pull)
+                parameter.sub_(gradient.mul_(step), alpha=factor).lerp_(trained, pull)
 
     def reset(self) -> None:
         """Restore the trained weights."""

@@ -196,6 +196,17 @@ def test_rates_are_the_best_on_their_text() -> None:
     assert evaluation.rates.learning == 4e-4  # it has learnt nothing yet: faster is better
 
 
+@pytest.mark.parametrize("kind", ["network", "ensemble"])
+def test_no_rate_destroys_a_network(kind: str, ensemble: Ensemble) -> None:
+    """Steps are limited, also where the network is certain."""
+    model = ensemble if kind == "ensemble" else make_member(2)
+    training, text = some_ids(7).astype(np.uint8), np.append(some_ids(8, 4000), [0] * 2000)
+    frozen = total_nats(model, text)
+    nats = DynamicEvaluation(model, training, Rates(learning=1e9)).nats_of_each(text)
+    assert nats.sum() < 2 * frozen
+    assert nats[-1] == pytest.approx(0, abs=0.01)
+
+
 def test_order_of_networks_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     """They suit the mixture, not its first network."""
     monkeypatch.setattr("charlm.prediction.adaptive_network._NUM_BATCHES", 2)
