@@ -154,6 +154,13 @@ class LanguageModel(nn.Module):
         with only_kernels_share(self.is_compiled()):
             return self._read(inputs, state, None)[1]
 
+    def hidden_states(
+        self, inputs: Int64[Tensor, "time batch"], state: ModelState
+    ) -> tuple[Float[Tensor, "time batch hidden"], ModelState]:
+        """Read characters from `state`; return the highest layer's states, and the new state."""
+        with only_kernels_share(self.is_compiled()):
+            return self._read(inputs, state, None)
+
     def loss(
         self,
         inputs: Int64[Tensor, "time batch"],

@@ -1,8 +1,9 @@
 """Dynamic evaluation: score each segment of a text, then train on it.
 
 Krause, Kahembwe, Murray and Renals, "Dynamic evaluation of neural sequence models", 2018. The
-networks of an ensemble learn from the errors of the mixture (see `adaptive_network`). Every
-character is scored before the model learns from it.
+networks of an ensemble learn from the errors of the mixture (see `adaptive_network`). What followed
+similar moments is mixed in last (see `neighbors`). Every character is scored before the model
+learns from it.
 """
 
 import math
@@ -19,6 +20,7 @@ from charlm.corpus.corpus import Split
 from charlm.corpus.vocabulary import Ids
 from charlm.models.ensemble import AnyModel, Ensemble
 from charlm.prediction.adaptive_network import AdaptiveNetwork
+from charlm.prediction.neighbors import NearestNeighbors
 from charlm.prediction.perplexity import Score
 from charlm.prediction.scoring import score_of
 
@@ -52,6 +54,7 @@ class DynamicEvaluation:
     This changes the model. After a text it predicts similar texts better, and it can be saved.
     `reset` restores the trained weights of its networks, but neither the counts nor the mixture
     weights of an ensemble, which counts each segment several times, and only once if it is saved.
+    Neighbours are not saved with the model.
     `training_ids` is the text that the model was trained on.
     """
 
@@ -64,12 +67,13 @@ class DynamicEvaluation:
     ) -> None:
         """Without `rates`, use those with the lowest loss on `rates_text`, a text not to score.
 
-        They are compared with the whole model, but its n-grams do not count that text meanwhile,
-        and all forget it.
+        They are compared with the whole model, but without neighbours; its n-grams do not count
+        that text meanwhile, and all forget it.
         """
         members = model.members if isinstance(model, Ensemble) else [model]
         self.model = model
         self._networks = [AdaptiveNetwork(member, training_ids) for member in members]
+        self._neighbors = NearestNeighbors(members[-1], training_ids)
         if rates is None and rates_text is not None and len(rates_text) > 1:
             rates = self._best_rates(rates_text)
         self.rates = rates or Rates()
@@ -80,7 +84,7 @@ class DynamicEvaluation:
         def nats_at(rates: Rates) -> float:
             mix = self._make_mix(trial, learns=False)
             total = float(_nats_of_each(trial, self._networks, rates, mix).sum())
-            self.reset()
+            self._reset_networks()
             return total if math.isfinite(total) else math.inf  # never the lowest
 
         return min(map(Rates, _LEARNING_RATES), key=nats_at)
@@ -91,7 +95,8 @@ class DynamicEvaluation:
 
     def nats_of_each(self, ids: Ids) -> Float64[np.ndarray, " predictions"]:
         """Return −ln p of every id but the first; the model learns from each after scoring it."""
-        return _nats_of_each(ids, self._networks, self.rates, self._make_mix(ids))
+        mix = self._make_mix(ids)
+        return _nats_of_each(ids, self._networks, self.rates, mix, self._neighbors)
 
     def _make_mix(self, ids: Ids, *, learns: bool = True) -> "Mix":
         """Return the function that mixes the networks with the n-grams.
@@ -121,7 +126,11 @@ class DynamicEvaluation:
         return mix
 
     def reset(self) -> None:
-        """Restore the trained weights of the networks."""
+        """Restore the trained weights of the networks, and forget all but the training text."""
+        self._reset_networks()
+        self._neighbors.forget()
+
+    def _reset_networks(self) -> None:
         for network in self._networks:
             network.reset()
 
@@ -135,10 +144,16 @@ def _only_network(predictions: Float[Tensor, "time members vocabulary"], begin: 
 
 
 def _nats_of_each(
-    ids: Ids, networks: list[AdaptiveNetwork], rates: Rates, mix: Mix
+    ids: Ids,
+    networks: list[AdaptiveNetwork],
+    rates: Rates,
+    mix: Mix,
+    neighbors: NearestNeighbors | None = None,
 ) -> Float64[np.ndarray, " predictions"]:
     for network in networks:
         network.begin(rates.learning, rates.pull)
+    if neighbors is not None:
+        neighbors.begin(ids)
     nats = np.empty(max(0, len(ids) - 1), np.float64)
     for begin in range(0, len(ids) - 1, _SEGMENT_CHARACTERS):
         segment = torch.from_numpy(ids[begin : begin + _SEGMENT_CHARACTERS + 1].astype(np.int64))
@@ -146,9 +161,10 @@ def _nats_of_each(
         predictions = [network.read(inputs) for network in networks]
         stacked = torch.stack([prediction.detach() for prediction in predictions], dim=1)
         mixed = torch.from_numpy(mix(stacked, begin))
-        losses = F.nll_loss(mixed, targets, reduction="none")
-        nats[begin : begin + len(targets)] = losses
+        scored = mixed if neighbors is None else neighbors.mix(mixed, begin)
+        nats[begin : begin + len(targets)] = F.nll_loss(scored, targets, reduction="none")
         errors = (mixed.exp() - F.one_hot(targets, mixed.shape[1])) / len(targets)
+        loss = float(F.nll_loss(mixed, targets))
         for network, prediction in zip(networks, predictions, strict=True):
-            network.learn(prediction, errors, float(losses.mean()))
+            network.learn(prediction, errors, loss)
     return nats

@@ -150,7 +150,7 @@ def test_dynamic_evaluation_learns(kind: str, ensemble: Ensemble) -> None:
     model = ensemble if kind == "ensemble" else make_member(2)
     training, text = some_ids(7).astype(np.uint8), some_ids(8, 1500)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    first, frozen = total_nats(model, text[:33]), total_nats(model, text)
+    frozen = total_nats(model, text)
     evaluation = DynamicEvaluation(model, training, Rates(learning=1e-3))
     score = evaluation.score(part_of(text))
     assert score.characters == 1499
@@ -158,10 +158,8 @@ def test_dynamic_evaluation_learns(kind: str, ensemble: Ensemble) -> None:
     assert any(not torch.equal(before[n], tensor) for n, tensor in model.state_dict().items())
     evaluation.reset()
     assert all(torch.equal(before[n], tensor) for n, tensor in model.state_dict().items())
-    if kind == "network":
-        assert evaluation.score(part_of(text[:33])).nats == pytest.approx(first, rel=1e-5)
-        evaluation.reset()
-        assert evaluation.score(part_of(text)).nats == pytest.approx(score.nats, abs=1)
+    if kind == "network":  # an ensemble has counted the text
+        assert evaluation.score(part_of(text)).nats == score.nats
 
 
 @pytest.mark.parametrize("kind", ["network", "ensemble"])

@@ -1,0 +1,148 @@
+"""Nearest neighbours: as their definition says, causal, normalised, forgotten when asked."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from support.ensembles import SIZE, make_member, some_ids
+from support.properties import examples
+
+from charlm.config.schema import ModelConfig
+from charlm.models.language_model import LanguageModel
+from charlm.prediction import neighbors
+from charlm.prediction.neighbors import NearestNeighbors
+
+
+def predictions_of(length: int, size: int = SIZE) -> torch.Tensor:
+    logits = torch.randn(length, size, generator=torch.Generator().manual_seed(3))
+    return logits.log_softmax(1)
+
+
+def states(network: LanguageModel, ids: np.ndarray) -> np.ndarray:
+    """The projected states after each id."""
+    inputs = torch.from_numpy(ids).unsqueeze(1)
+    draw = torch.Generator().manual_seed(0)
+    projection = torch.randn(network.config.hidden_size, 64, generator=draw).numpy() / 8
+    with torch.no_grad():
+        hidden, _ = network.hidden_states(inputs, network.initial_state(1))
+    return hidden[:, 0].numpy().astype(np.float64) @ projection
+
+
+def by_definition(
+    network: LanguageModel, training: np.ndarray, text: np.ndarray, same: int, width: float
+) -> np.ndarray:
+    """Mix what followed the 256 nearest moments, found by comparing all with all.
+
+    `width` is the usual distance, which a sample of the moments gives.
+    """
+    size = network.vocabulary_size
+    found = states(network, training[:-1]), states(network, text[:-1])
+    all_states, following = np.concatenate(found), np.append(training[1:], text[1:])
+
+    def context(number: int, start: int, ids: np.ndarray) -> tuple[int, ...]:
+        return tuple(ids[max(0, number - start - same + 1) : number - start + 1])
+
+    known = len(training) - 1
+    contexts = [context(number, 0, training) for number in range(known)]
+    contexts += [context(known + number, known, text) for number in range(len(text) - 1)]
+
+    def alike(number: int) -> list[tuple[float, int]]:
+        before = [other for other in range(number) if contexts[other] == contexts[number]]
+        distances = ((all_states[before] - all_states[number]) ** 2).sum(1)
+        return sorted(zip(distances.tolist(), following[before].tolist(), strict=True))[:256]
+
+    usual = np.median([found[0][0] for found in map(alike, range(known)) if found])
+    assert usual == pytest.approx(width, rel=0.3)
+    shares = np.array([0.9, 0.05, 0.05])
+    mixed = predictions_of(len(text) - 1, size).double().exp().numpy()
+    for step, target in enumerate(text[1:]):
+        if nearest := alike(known + step):
+            components = [mixed[step].copy()]
+            for part in (0.25, 2):
+                weights = [math.exp((nearest[0][0] - d) / (part * width)) for d, _ in nearest]
+                distribution = np.bincount([after for _, after in nearest], weights, size)
+                components.append(distribution / sum(weights))
+            mixed[step] = shares @ components
+            came = shares * np.stack(components)[:, target] / mixed[step, target]
+            shares = np.maximum(0.998 * shares + 0.002 * came, 0.001)
+            shares /= shares.sum()
+    logarithms: np.ndarray = np.log(mixed)
+    return logarithms
+
+
+@pytest.mark.parametrize("size", [SIZE, 300])
+def test_neighbours_are_those_of_the_definition(size: int) -> None:
+    """After the same two characters; in a large vocabulary, after the same one."""
+    network = LanguageModel(ModelConfig(hidden_size=16, embedding_size=8), size)
+    network.initialize(torch.Generator().manual_seed(2))
+    training, text = some_ids(1, 700), some_ids(2, 90)
+    nearest = NearestNeighbors(network.eval(), training)
+    nearest.begin(text)
+    given_all = predictions_of(len(text) - 1, size)
+    mixed = torch.cat([nearest.mix(given_all[:32], 0), nearest.mix(given_all[32:], 32)]).numpy()
+    same = 1 if size > 256 else 2
+    meant = by_definition(network, training, text, same, nearest.width)
+    np.testing.assert_allclose(mixed, meant, atol=2e-4)
+    assert np.abs(meant - given_all.numpy()).max() > 0.2
+
+
+@given(st.integers(0, 1000), st.integers(0, 40), st.integers(1, 60), st.integers(0, 59))
+@examples(30)
+def test_no_later_character_changes_a_mixture(
+    seed: int, known: int, length: int, place: int
+) -> None:
+    text, other = some_ids(seed, length), some_ids(seed, length)
+    other[place:] = (other[place:] + 1) % SIZE
+    mixed = []
+    for one in (text, other):
+        nearest = NearestNeighbors(make_member(0), some_ids(seed + 1, known))
+        nearest.begin(one)
+        mixed.append(nearest.mix(predictions_of(length - 1), 0).numpy())
+    np.testing.assert_allclose(np.exp(mixed[0]).sum(1), 1, atol=1e-5)
+    np.testing.assert_array_equal(mixed[0][:place], mixed[1][:place])
+
+
+def test_texts_are_remembered_until_forgotten() -> None:
+    """A text read before helps to predict it again."""
+    text = np.random.default_rng(1).integers(SIZE, size=200)
+    nearest, given_all = NearestNeighbors(make_member(0), some_ids(1)), predictions_of(199)
+
+    def nats() -> float:
+        nearest.begin(text)
+        mixed = nearest.mix(given_all, 0)
+        return -float(mixed[torch.arange(199), torch.from_numpy(text[1:])].sum())
+
+    first = nats()
+    assert nats() < first - 20
+    nearest.forget()
+    assert nats() == first
+
+
+def test_a_long_training_text_counts_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only its last moments are remembered."""
+    monkeypatch.setattr(neighbors, "_MOST_REMEMBERED", 300)
+    last, text, mixed = some_ids(2, 301), some_ids(4, 50), []
+    for training in (last, np.append(some_ids(1, 500), last)):
+        nearest = NearestNeighbors(make_member(0), training)
+        nearest.begin(text)
+        mixed.append(nearest.mix(predictions_of(49), 0))
+    assert torch.equal(mixed[0], mixed[1])
+
+
+def test_shares_follow_what_came() -> None:
+    """Neighbours that mislead get the least share, and recover it."""
+    network, text = make_member(0), np.arange(4000) % SIZE
+    nearest = NearestNeighbors(network, text)
+    nearest.begin(text)
+    nearest.mix(torch.full((3999, SIZE), -math.log(SIZE)), 0)
+    assert nearest.shares[0] < 0.05
+    right = torch.full((3999, SIZE), -20.0)
+    right[torch.arange(3999), torch.from_numpy(1 - text[1:] % 2)] = 0
+    other = 1 - text % 2
+    nearest.begin(other)
+    nearest.mix(right.log_softmax(1), 0)
+    assert nearest.shares.min() > 0
+    np.testing.assert_allclose(nearest.shares.sum(), 1)
