@@ -41,6 +41,7 @@ from charlm.files import strict_yaml  # noqa: E402
 from charlm.files.atomic import write_whole  # noqa: E402
 from charlm.kernels import compiler  # noqa: E402
 from charlm.kernels.store import KernelStore  # noqa: E402
+from charlm.models import openings  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -255,6 +256,14 @@ def configs_parsed_once() -> Iterator[None]:
     parse = functools.lru_cache(maxsize=64)(strict_yaml.parse_yaml)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(strict_yaml, "parse_yaml", lambda text: copy.deepcopy(parse(text)))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def short_openings() -> Iterator[None]:
+    """Let an opening read few characters: for each checkpoint, a training in tests reads more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openings, "_PASSAGE_CHARACTERS", 24)
         yield
 
 

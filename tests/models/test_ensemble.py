@@ -198,7 +198,7 @@ def test_rates_are_the_best_on_their_text() -> None:
 def test_no_rate_destroys_a_network(kind: str, ensemble: Ensemble) -> None:
     """Steps are limited, also where the network is certain."""
     model = ensemble if kind == "ensemble" else make_member(2)
-    training, text = some_ids(7).astype(np.uint8), np.append(some_ids(8, 4000), [0] * 2000)
+    training, text = some_ids(7).astype(np.uint8), np.append(some_ids(8, 1500), [0] * 600)
     frozen = total_nats(model, text)
     nats = DynamicEvaluation(model, training, Rates(learning=1e9)).nats_of_each(text)
     assert nats.sum() < 2 * frozen
@@ -210,7 +210,7 @@ def test_order_of_networks_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("charlm.prediction.adaptive_network._NUM_BATCHES", 2)
     training, text = some_ids(7).astype(np.uint8), some_ids(9, 900)
     learnt, new = make_member(4), make_member(5)
-    DynamicEvaluation(learnt, training, Rates(1e-3, 0.0)).score(part_of(np.tile(text, 20)))
+    DynamicEvaluation(learnt, training, Rates(1e-3, 0.0)).score(part_of(np.tile(text, 8)))
     alone = [DynamicEvaluation(one, training, rates_text=text).rates for one in (learnt, new)]
     assert alone[0] != alone[1]
     both = Ensemble([learnt, new], 0, training), Ensemble([new, learnt], 0, training)

@@ -18,8 +18,9 @@ NGRAMS = (*TINY, "ensemble.ngram_order=2")
 
 
 @pytest.fixture(autouse=True)
-def _few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("charlm.prediction.adaptive_network._NUM_BATCHES", 2)
+    monkeypatch.setattr(dynamic, "_TRIAL_CHARACTERS", 100)
 
 
 @pytest.fixture(scope="module")

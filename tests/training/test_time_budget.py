@@ -321,7 +321,7 @@ ENSEMBLES = {
 }
 
 
-@pytest.mark.parametrize("speed", [2e3, 2e4, 1e9])
+@pytest.mark.parametrize("speed", [2e3, 1e9])
 @pytest.mark.parametrize("kind", ENSEMBLES)
 def test_a_budget_covers_an_ensemble(
     kind: str, speed: float, long_text: Path, tmp_path: Path, machine: Any
@@ -358,9 +358,7 @@ def test_an_ensemble_is_extended_by_added_time(
     )
 
 
-@pytest.mark.parametrize(
-    ("speed", "keeps_text"), [(600.0, True), (2e3, False), (2e4, True), (2e4, False)]
-)
+@pytest.mark.parametrize(("speed", "keeps_text"), [(600.0, True), (2e4, False)])
 def test_a_finished_ensemble_is_kept(
     speed: float, keeps_text: bool, long_text: Path, tmp_path: Path, machine: Any
 ) -> None:
