@@ -6,6 +6,8 @@ the weights back towards their trained values. Unlike the paper's, a step is lim
 network does not diverge in a text which surprises it: see `_MOST_LOWERED`.
 """
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
@@ -45,7 +47,7 @@ class AdaptiveNetwork:
         """Start a text from the initial state, with these rates (see `dynamic.Rates`)."""
         self._state = self.model.initial_state(1)
         with only_kernels_share(self.model.is_compiled()):
-            mean = torch.cat([rms.flatten() for rms in self._rms]).mean()
+            mean = torch.cat([rms.flatten() for rms in self._rms]).mean().clamp(min=1e-12)
         self._steps = [learning / (rms + _RMS_FLOOR * mean) for rms in self._rms]
         self._pulls = [(pull * rms / mean).clamp(max=1) for rms in self._rms]
 
@@ -71,9 +73,11 @@ class AdaptiveNetwork:
         """
         with only_kernels_share(self.model.is_compiled()):
             gradients = torch.autograd.grad(prediction, self._parameters, errors)
-        pairs = list(zip(gradients, self._steps, strict=True))
-        lowered = sum(float((gradient.square() * step).sum()) for gradient, step in pairs)
-        factor = min(1.0, _MOST_LOWERED * loss / lowered) if lowered else 0.0
+            pairs = zip(gradients, self._steps, strict=True)
+            lowered = sum(float((gradient.square() * step).sum()) for gradient, step in pairs)
+        if not (lowered > 0 and math.isfinite(lowered) and math.isfinite(loss)):
+            return  # it is certain, or its gradient says nothing
+        factor = min(1.0, _MOST_LOWERED * loss / lowered)
         with torch.no_grad():
             for parameter, gradient, step, trained, pull in zip(
                 self._parameters, gradients, self._steps, self._trained, self._pulls, strict=True

@@ -73,7 +73,7 @@ class DynamicEvaluation:
         members = model.members if isinstance(model, Ensemble) else [model]
         self.model = model
         self._networks = [AdaptiveNetwork(member, training_ids) for member in members]
-        self._neighbors = NearestNeighbors(members[-1], training_ids)
+        self._neighbors = NearestNeighbors(members[-1], training_ids)  # of the student, if any
         if rates is None and rates_text is not None and len(rates_text) > 1:
             rates = self._best_rates(rates_text)
         self.rates = rates or Rates()

@@ -148,7 +148,7 @@ def evaluate_dynamically(
     *_, nats = [evaluation.nats_of_each(one.split.ids) for one in texts]
     rates = evaluation.rates
     score = score_of_nats(predictor.model, scored.split, nats).checked(scored.name)
-    note = f" (rate {rates.learning:g}, pull {rates.pull:g})"
+    note = f" (rate {rates.learning:g}, pull {rates.pull:g}, nearest neighbours)"
     score = _with_protocol(score, method, scored, checkpoint, note)
     if save is None:
         return Evaluation(scored, score, nats)

@@ -141,4 +141,5 @@ def test_cuda_dynamic_evaluation(device: torch.device, cell: str) -> None:
         assert any(changed)
         evaluation.reset()
         assert all(torch.equal(*pair) for pair in zip(model.parameters(), trained, strict=True))
-    np.testing.assert_allclose(nats[0], nats[1], rtol=1e-6)
+    # Neighbours are found in float32.
+    np.testing.assert_allclose(nats[0], nats[1], rtol=1e-4)

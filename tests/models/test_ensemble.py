@@ -168,11 +168,14 @@ def test_scored_before_learnt_from(kind: str, length: int, monkeypatch: pytest.M
     """Else the probabilities of all that could come next would not add up to one."""
     monkeypatch.setattr("charlm.prediction.adaptive_network._NUM_BATCHES", 2)
     training, text = some_ids(7).astype(np.uint8), some_ids(8, length)
+    before_it = some_ids(6, 40)
 
     def nats_of(ids: np.ndarray) -> float:
         networks = [make_member(3), make_member(4)]
         model = Ensemble(networks, 3, training) if kind == "ensemble" else networks[0]
-        return DynamicEvaluation(model, training, Rates(learning=1e-2)).score(part_of(ids)).nats
+        evaluation = DynamicEvaluation(model, training, Rates(learning=1e-2))
+        evaluation.score(part_of(before_it))
+        return evaluation.score(part_of(ids)).nats
 
     before = nats_of(text)
     after = [nats_of(np.append(text, symbol)) for symbol in range(SIZE)]
@@ -208,9 +211,10 @@ def test_no_rate_destroys_a_network(kind: str, ensemble: Ensemble) -> None:
 def test_order_of_networks_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     """They suit the mixture, not its first network."""
     monkeypatch.setattr("charlm.prediction.adaptive_network._NUM_BATCHES", 2)
+    monkeypatch.setattr(dynamic, "_TRIAL_CHARACTERS", 400)
     training, text = some_ids(7).astype(np.uint8), some_ids(9, 900)
     learnt, new = make_member(4), make_member(5)
-    DynamicEvaluation(learnt, training, Rates(1e-3, 0.0)).score(part_of(np.tile(text, 8)))
+    DynamicEvaluation(learnt, training, Rates(1e-3, 0.0)).score(part_of(np.tile(text, 5)))
     alone = [DynamicEvaluation(one, training, rates_text=text).rates for one in (learnt, new)]
     assert alone[0] != alone[1]
     both = Ensemble([learnt, new], 0, training), Ensemble([new, learnt], 0, training)

@@ -12,7 +12,7 @@ from support.properties import examples
 
 from charlm.config.schema import ModelConfig
 from charlm.models.language_model import LanguageModel
-from charlm.prediction import neighbors
+from charlm.prediction import moments, neighbors
 from charlm.prediction.neighbors import NearestNeighbors
 
 
@@ -21,36 +21,41 @@ def predictions_of(length: int, size: int = SIZE) -> torch.Tensor:
     return logits.log_softmax(1)
 
 
-def states(network: LanguageModel, ids: np.ndarray) -> np.ndarray:
-    """The projected states after each id."""
-    inputs = torch.from_numpy(ids).unsqueeze(1)
+def states(network: LanguageModel, ids: np.ndarray, num_columns: int = 1) -> np.ndarray:
+    """The projected states after each id, in columns of the text that are read by themselves."""
     draw = torch.Generator().manual_seed(0)
     projection = torch.randn(network.config.hidden_size, 64, generator=draw).numpy() / 8
-    with torch.no_grad():
-        hidden, _ = network.hidden_states(inputs, network.initial_state(1))
-    return hidden[:, 0].numpy().astype(np.float64) @ projection
+    columns = []
+    for column in np.split(ids, num_columns):
+        inputs = torch.from_numpy(column).unsqueeze(1)
+        with torch.no_grad():
+            hidden, _ = network.hidden_states(inputs, network.initial_state(1))
+        columns.append(hidden[:, 0].numpy().astype(np.float64) @ projection)
+    return np.concatenate(columns)
 
 
 def by_definition(
-    network: LanguageModel, training: np.ndarray, text: np.ndarray, same: int, width: float
+    network: LanguageModel, training: np.ndarray, text: np.ndarray, most: int, width: float
 ) -> np.ndarray:
     """Mix what followed the 256 nearest moments, found by comparing all with all.
 
-    `width` is the usual distance, which a sample of the moments gives.
+    The training text is read in columns of 50 characters. `most` moments are compared, the last
+    ones. `width` is the usual distance, which a sample of the moments gives.
     """
     size = network.vocabulary_size
-    found = states(network, training[:-1]), states(network, text[:-1])
+    same = 1 if size > 256 else 2
+    training = training[(len(training) - 1) % 14 :]
+    found = states(network, training[:-1], 14), states(network, text[:-1])
     all_states, following = np.concatenate(found), np.append(training[1:], text[1:])
-
-    def context(number: int, start: int, ids: np.ndarray) -> tuple[int, ...]:
-        return tuple(ids[max(0, number - start - same + 1) : number - start + 1])
-
     known = len(training) - 1
-    contexts = [context(number, 0, training) for number in range(known)]
-    contexts += [context(known + number, known, text) for number in range(len(text) - 1)]
+    contexts = [
+        tuple(ids[max(0, end - same) : end])
+        for ids in (training, text)
+        for end in range(1, len(ids))
+    ]
 
     def alike(number: int) -> list[tuple[float, int]]:
-        before = [other for other in range(number) if contexts[other] == contexts[number]]
+        before = [other for other in range(number) if contexts[other] == contexts[number]][-most:]
         distances = ((all_states[before] - all_states[number]) ** 2).sum(1)
         return sorted(zip(distances.tolist(), following[before].tolist(), strict=True))[:256]
 
@@ -73,18 +78,28 @@ def by_definition(
     return logarithms
 
 
+@pytest.mark.parametrize("most", [32_768, 30])
 @pytest.mark.parametrize("size", [SIZE, 300])
-def test_neighbours_are_those_of_the_definition(size: int) -> None:
+def test_neighbours_are_those_of_the_definition(
+    size: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After the same two characters; in a large vocabulary, after the same one."""
-    network = LanguageModel(ModelConfig(hidden_size=16, embedding_size=8), size)
+    monkeypatch.setattr(neighbors, "_COLUMN_CHARACTERS", 50)
+    monkeypatch.setattr(neighbors, "_BLOCK_CHARACTERS", 40)
+    monkeypatch.setattr(moments, "_NUM_TIME_STEPS", 16)
+    monkeypatch.setattr(moments, "_MOST_COMPARED", most)
+    config = ModelConfig(hidden_size=16, embedding_size=8, num_layers=2)
+    network = LanguageModel(config, size)
     network.initialize(torch.Generator().manual_seed(2))
-    training, text = some_ids(1, 700), some_ids(2, 90)
+    training, text = some_ids(1, 704), some_ids(2, 90)
     nearest = NearestNeighbors(network.eval(), training)
-    nearest.begin(text)
     given_all = predictions_of(len(text) - 1, size)
+    meant = by_definition(network, training, text, most, nearest.width)
+    with torch.no_grad():
+        network.b_q.add_(1)
+        network.layers[0].b_h.add_(1)  # what it learns after that does not matter
+    nearest.begin(text)
     mixed = torch.cat([nearest.mix(given_all[:32], 0), nearest.mix(given_all[32:], 32)]).numpy()
-    same = 1 if size > 256 else 2
-    meant = by_definition(network, training, text, same, nearest.width)
     np.testing.assert_allclose(mixed, meant, atol=2e-4)
     assert np.abs(meant - given_all.numpy()).max() > 0.2
 
@@ -119,11 +134,21 @@ def test_texts_are_remembered_until_forgotten() -> None:
     assert nats() < first - 20
     nearest.forget()
     assert nats() == first
+    nearest.forget()
+    nearest.begin(text)
+    nearest.mix(given_all[:10], 0)
+    cut = NearestNeighbors(make_member(0), some_ids(1))
+    cut.begin(text[:11])
+    cut.mix(given_all[:10], 0)
+    for one in (nearest, cut):  # what was never scored is not known
+        one.begin(text)
+    assert torch.equal(nearest.mix(given_all, 0), cut.mix(given_all, 0))
 
 
 def test_a_long_training_text_counts_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only its last moments are remembered."""
-    monkeypatch.setattr(neighbors, "_MOST_REMEMBERED", 300)
+    for module in (neighbors, moments):
+        monkeypatch.setattr(module, "MOST_REMEMBERED", 300)
     last, text, mixed = some_ids(2, 301), some_ids(4, 50), []
     for training in (last, np.append(some_ids(1, 500), last)):
         nearest = NearestNeighbors(make_member(0), training)
@@ -133,16 +158,30 @@ def test_a_long_training_text_counts_in_part(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_shares_follow_what_came() -> None:
-    """Neighbours that mislead get the least share, and recover it."""
-    network, text = make_member(0), np.arange(4000) % SIZE
-    nearest = NearestNeighbors(network, text)
+    """Neighbours that mislead get a small share, from which they recover."""
+    text = np.arange(2000) % SIZE
+    nearest = NearestNeighbors(make_member(0), text)
+    blind = torch.full((1999, SIZE), -math.log(SIZE))
     nearest.begin(text)
-    nearest.mix(torch.full((3999, SIZE), -math.log(SIZE)), 0)
-    assert nearest.shares[0] < 0.05
-    right = torch.full((3999, SIZE), -20.0)
-    right[torch.arange(3999), torch.from_numpy(1 - text[1:] % 2)] = 0
-    other = 1 - text % 2
-    nearest.begin(other)
-    nearest.mix(right.log_softmax(1), 0)
-    assert nearest.shares.min() > 0
-    np.testing.assert_allclose(nearest.shares.sum(), 1)
+    nearest.mix(blind, 0)
+    assert nearest.shares[0] < 0.1
+    random = np.random.default_rng(1).integers(SIZE, size=8000)
+    sure = torch.full((7999, SIZE), -9.0)
+    sure[torch.arange(7999), torch.from_numpy(random[1:])] = -1e-3
+    nearest.begin(random)
+    nearest.mix(sure, 0)
+    assert nearest.shares[1:].sum() == pytest.approx(0.002, abs=0.002)
+    nearest.begin(text)
+    nearest.mix(blind, 0)
+    assert nearest.shares[0] < 0.2
+
+
+def test_impossible_predictions_pass() -> None:
+    """Without neighbours they stay as they are, and with them the shares stay finite."""
+    nearest = NearestNeighbors(make_member(0), np.array([0, 0]))
+    nearest.begin(np.array([1, 2, 3, 4]))
+    impossible = torch.full((3, SIZE), -800.0)
+    assert torch.equal(nearest.mix(impossible, 0), impossible)
+    nearest.begin(np.array([0, 0, 0, 3]))
+    nearest.mix(torch.full((3, SIZE), math.nan), 0)
+    assert np.isfinite(nearest.shares).all()

@@ -17,6 +17,7 @@ import charlm
 from charlm.config.schema import Config, ModelConfig
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError
+from charlm.models import openings
 from charlm.models.ensemble import Ensemble
 from charlm.models.language_model import LanguageModel
 from charlm.models.openings import Opening, choose_passages
@@ -25,6 +26,12 @@ from charlm.prediction.generation import generate
 from charlm.prediction.predictor import Predictor
 from charlm.runs import training_text
 from charlm.runs.checkpoint import read_checkpoint, write_checkpoint
+
+
+@pytest.fixture(autouse=True)
+def _usual_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openings, "_PASSAGE_CHARACTERS", 256)
+
 
 LETTERS = Vocabulary(tuple(map(ord, "\n .abcdefgh")))
 RECORDS = ("@one\n" + "two\none\n" * 4 + "\n") * 40

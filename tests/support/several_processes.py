@@ -31,7 +31,6 @@ SETTINGS = [
 ]  # an epoch is of 15 or 16 steps; 5 columns, or 3 rows, are not divided by 2
 KINDS = {
     "rnn": ["model.cell=rnn", "batches.sampling=random", "model.locked_dropout=true"],
-    "gru": ["model.cell=gru", "batches.sampling=random", "training.accumulate=3"],
     "lstm": ["model.cell=lstm", "batches.sampling=random"],
     "rnn-carried": ["model.cell=rnn", "training.accumulate=2"],
     "gru-carried": ["model.cell=gru", "model.locked_dropout=true"],
@@ -46,7 +45,7 @@ KINDS = {
     "one-column": ["batches.batch_size=1", "training.steps=6"],
     "taught": ["training.teachers=TEACHER", "training.accumulate=2", "training.steps=6"],
 }
-"""Every cell with both samplings, a rollback, fewer columns than processes, and a student."""
+"""Every cell, both samplings, a rollback, fewer columns than processes, and a student."""
 ROUNDED = {
     "bfloat16": [
         *("model.cell=lstm", "model.locked_dropout=true"),
