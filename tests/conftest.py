@@ -261,7 +261,7 @@ def configs_parsed_once() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def short_openings() -> Iterator[None]:
-    """Let an opening read few characters: for each checkpoint, a training in tests reads more."""
+    """Shorten the passages of openings: each checkpoint reads them, most of a small training."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(openings, "_PASSAGE_CHARACTERS", 24)
         yield

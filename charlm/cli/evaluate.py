@@ -62,7 +62,7 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="With --dynamic: write the adapted networks and counts to a new file.",
+            help="With --dynamic: write the adapted model to a new file.",
             rich_help_panel=SCORING,
         ),
     ] = None,

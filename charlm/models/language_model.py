@@ -157,7 +157,7 @@ class LanguageModel(nn.Module):
     def hidden_states(
         self, inputs: Int64[Tensor, "time batch"], state: ModelState
     ) -> tuple[Float[Tensor, "time batch hidden"], ModelState]:
-        """Read characters from `state`; return the highest layer's states, and the new state."""
+        """Read characters; return the highest layer's hidden states, and the new state of all."""
         with only_kernels_share(self.is_compiled()):
             return self._read(inputs, state, None)
 

@@ -2,8 +2,8 @@
 
 Krause, Kahembwe, Murray and Renals, "Dynamic evaluation of neural sequence models", 2018. A step
 follows the gradient, further where the gradients of the training text are small, and then pulls
-the weights back towards their trained values. Unlike the paper's, a step is limited, so that a
-network does not diverge in a text which surprises it: see `_MOST_LOWERED`.
+the weights back towards their trained values. Unlike in the paper, steps are limited, so that a
+network does not diverge on text that it predicts badly.
 """
 
 import math
@@ -22,10 +22,11 @@ from charlm.models.states import detach
 
 _RMS_FLOOR = 0.01
 """Amount added to each root mean square (rms) gradient, as a fraction of the mean rms."""
-_MOST_LOWERED = 2.0
-"""A step is shortened if it would, by its gradient, lower the loss by more than this many times it.
+_MAX_DECREASE = 2.0
+"""Upper bound of the decrease of the loss that a step predicts to first order, as a multiple of it.
 
-Where the loss is a parabola with minimum 0, such a step leads to the minimum.
+Longer steps are scaled down. Loizou, Vaswani, Laradji and Lacoste-Julien, "Stochastic Polyak
+step-size for SGD", 2021: their c is ½. A parabola with the minimum 0 is exactly there after a step.
 """
 _NUM_BATCHES, _NUM_COLUMNS, _NUM_STEPS = 60, 8, 64
 """Batches of training text, with their columns and time steps, for the mean square gradients."""
@@ -69,15 +70,16 @@ class AdaptiveNetwork:
 
         `errors` are what the mixture expected minus what came, the gradient of its loss, in nats
         per character, with respect to its logits. A network's own would also teach it what n-grams
-        or other networks already know.
+        or other networks already know. Does nothing if the gradient is 0 or not finite, or the loss
+        is not.
         """
         with only_kernels_share(self.model.is_compiled()):
             gradients = torch.autograd.grad(prediction, self._parameters, errors)
             pairs = zip(gradients, self._steps, strict=True)
-            lowered = sum(float((gradient.square() * step).sum()) for gradient, step in pairs)
-        if not (lowered > 0 and math.isfinite(lowered) and math.isfinite(loss)):
-            return  # it is certain, or its gradient says nothing
-        factor = min(1.0, _MOST_LOWERED * loss / lowered)
+            decrease = sum(float((gradient.square() * step).sum()) for gradient, step in pairs)
+        if not (decrease > 0 and math.isfinite(decrease) and math.isfinite(loss)):
+            return
+        factor = min(1.0, _MAX_DECREASE * loss / decrease)
         with torch.no_grad():
             for parameter, gradient, step, trained, pull in zip(
                 self._parameters, gradients, self._steps, self._trained, self._pulls, strict=True

@@ -1,9 +1,9 @@
 """Dynamic evaluation: score each segment of a text, then train on it.
 
 Krause, Kahembwe, Murray and Renals, "Dynamic evaluation of neural sequence models", 2018. The
-networks of an ensemble learn from the errors of the mixture (see `adaptive_network`). What followed
-similar moments is mixed in last (see `neighbors`). Every character is scored before the model
-learns from it.
+networks of an ensemble learn from the errors of the mixture (see `adaptive_network`). Predictions
+of nearest neighbours are mixed in last (see `neighbors`). Every character is scored before the
+model learns from it.
 """
 
 import math
@@ -54,7 +54,7 @@ class DynamicEvaluation:
     This changes the model. After a text it predicts similar texts better, and it can be saved.
     `reset` restores the trained weights of its networks, but neither the counts nor the mixture
     weights of an ensemble, which counts each segment several times, and only once if it is saved.
-    Neighbours are not saved with the model.
+    Nearest neighbours are not saved: they are found again in the training text alone.
     `training_ids` is the text that the model was trained on.
     """
 
@@ -126,7 +126,7 @@ class DynamicEvaluation:
         return mix
 
     def reset(self) -> None:
-        """Restore the trained weights of the networks, and forget all but the training text."""
+        """Restore the trained weights of the networks; scored texts have no neighbours any more."""
         self._reset_networks()
         self._neighbors.forget()
 

@@ -199,7 +199,7 @@ def test_rates_are_the_best_on_their_text() -> None:
 
 @pytest.mark.parametrize("kind", ["network", "ensemble"])
 def test_no_rate_destroys_a_network(kind: str, ensemble: Ensemble) -> None:
-    """Steps are limited, also where the network is certain."""
+    """Steps are limited, even where the network is certain."""
     model = ensemble if kind == "ensemble" else make_member(2)
     training, text = some_ids(7).astype(np.uint8), np.append(some_ids(8, 1500), [0] * 600)
     frozen = total_nats(model, text)

@@ -1,4 +1,4 @@
-"""Nearest neighbours: as their definition says, causal, normalised, forgotten when asked."""
+"""Nearest neighbours match their definition, are causal, sum to one, and can be forgotten."""
 
 import math
 
@@ -12,7 +12,7 @@ from support.properties import examples
 
 from charlm.config.schema import ModelConfig
 from charlm.models.language_model import LanguageModel
-from charlm.prediction import moments, neighbors
+from charlm.prediction import datastore, neighbors
 from charlm.prediction.neighbors import NearestNeighbors
 
 
@@ -22,7 +22,7 @@ def predictions_of(length: int, size: int = SIZE) -> torch.Tensor:
 
 
 def states(network: LanguageModel, ids: np.ndarray, num_columns: int = 1) -> np.ndarray:
-    """The projected states after each id, in columns of the text that are read by themselves."""
+    """The projected states after each id, in columns that are read separately."""
     draw = torch.Generator().manual_seed(0)
     projection = torch.randn(network.config.hidden_size, 64, generator=draw).numpy() / 8
     columns = []
@@ -37,10 +37,10 @@ def states(network: LanguageModel, ids: np.ndarray, num_columns: int = 1) -> np.
 def by_definition(
     network: LanguageModel, training: np.ndarray, text: np.ndarray, most: int, width: float
 ) -> np.ndarray:
-    """Mix what followed the 256 nearest moments, found by comparing all with all.
+    """Mix what followed the 256 nearest states, found by comparing all with all.
 
-    The training text is read in columns of 50 characters. `most` moments are compared, the last
-    ones. `width` is the usual distance, which a sample of the moments gives.
+    The training text is read in columns of 50 characters. At most `most` candidates are compared,
+    the latest ones. `width` is the sampled median distance.
     """
     size = network.vocabulary_size
     same = 1 if size > 256 else 2
@@ -86,15 +86,15 @@ def test_neighbours_are_those_of_the_definition(
     """After the same two characters; in a large vocabulary, after the same one."""
     monkeypatch.setattr(neighbors, "_COLUMN_CHARACTERS", 50)
     monkeypatch.setattr(neighbors, "_BLOCK_CHARACTERS", 40)
-    monkeypatch.setattr(moments, "_NUM_TIME_STEPS", 16)
-    monkeypatch.setattr(moments, "_MOST_COMPARED", most)
+    monkeypatch.setattr(datastore, "_NUM_TIME_STEPS", 16)
+    monkeypatch.setattr(datastore, "_MAX_CANDIDATES", most)
     config = ModelConfig(hidden_size=16, embedding_size=8, num_layers=2)
     network = LanguageModel(config, size)
     network.initialize(torch.Generator().manual_seed(2))
     training, text = some_ids(1, 704), some_ids(2, 90)
     nearest = NearestNeighbors(network.eval(), training)
     given_all = predictions_of(len(text) - 1, size)
-    meant = by_definition(network, training, text, most, nearest.width)
+    meant = by_definition(network, training, text, most, nearest.median_distance)
     with torch.no_grad():
         network.b_q.add_(1)
         network.layers[0].b_h.add_(1)  # what it learns after that does not matter
@@ -146,9 +146,9 @@ def test_texts_are_remembered_until_forgotten() -> None:
 
 
 def test_a_long_training_text_counts_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only its last moments are remembered."""
-    for module in (neighbors, moments):
-        monkeypatch.setattr(module, "MOST_REMEMBERED", 300)
+    """Only its last entries are kept."""
+    for module in (neighbors, datastore):
+        monkeypatch.setattr(module, "MAX_ENTRIES", 300)
     last, text, mixed = some_ids(2, 301), some_ids(4, 50), []
     for training in (last, np.append(some_ids(1, 500), last)):
         nearest = NearestNeighbors(make_member(0), training)
@@ -157,31 +157,31 @@ def test_a_long_training_text_counts_in_part(monkeypatch: pytest.MonkeyPatch) ->
     assert torch.equal(mixed[0], mixed[1])
 
 
-def test_shares_follow_what_came() -> None:
-    """Neighbours that mislead get a small share, from which they recover."""
+def test_weights_follow_what_came() -> None:
+    """The weight of misleading neighbours falls, and rises again when they help."""
     text = np.arange(2000) % SIZE
     nearest = NearestNeighbors(make_member(0), text)
     blind = torch.full((1999, SIZE), -math.log(SIZE))
     nearest.begin(text)
     nearest.mix(blind, 0)
-    assert nearest.shares[0] < 0.1
+    assert nearest.weights[0] < 0.1
     random = np.random.default_rng(1).integers(SIZE, size=8000)
     sure = torch.full((7999, SIZE), -9.0)
     sure[torch.arange(7999), torch.from_numpy(random[1:])] = -1e-3
     nearest.begin(random)
     nearest.mix(sure, 0)
-    assert nearest.shares[1:].sum() == pytest.approx(0.002, abs=0.002)
+    assert nearest.weights[1:].sum() == pytest.approx(0.002, abs=0.002)
     nearest.begin(text)
     nearest.mix(blind, 0)
-    assert nearest.shares[0] < 0.2
+    assert nearest.weights[0] < 0.2
 
 
 def test_impossible_predictions_pass() -> None:
-    """Without neighbours they stay as they are, and with them the shares stay finite."""
+    """Without neighbours they stay as they are; with them the weights stay finite."""
     nearest = NearestNeighbors(make_member(0), np.array([0, 0]))
     nearest.begin(np.array([1, 2, 3, 4]))
     impossible = torch.full((3, SIZE), -800.0)
     assert torch.equal(nearest.mix(impossible, 0), impossible)
     nearest.begin(np.array([0, 0, 0, 3]))
     nearest.mix(torch.full((3, SIZE), math.nan), 0)
-    assert np.isfinite(nearest.shares).all()
+    assert np.isfinite(nearest.weights).all()
