@@ -200,16 +200,13 @@ def test_updates_are_the_same(optimizer: str) -> None:
 
 @needs_compiler
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("rate", [1e-4, 1.0])
-def test_dynamic_evaluation_is_the_same(
-    shape: str, rate: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With steps as they are, and with steps that are shortened."""
+def test_dynamic_evaluation_is_the_same(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At this rate, steps are shortened by a sum over all weights."""
     monkeypatch.setattr("charlm.prediction.adaptive_network._NUM_BATCHES", 2)
 
     def score() -> list[Any]:
         model = make_model(shape)
-        evaluation = dynamic.DynamicEvaluation(model, IDS, dynamic.Rates(rate))
+        evaluation = dynamic.DynamicEvaluation(model, IDS, dynamic.Rates(1.0))
         return [evaluation.nats_of_each(IDS[:100]).tolist(), model.digest()]
 
     assert same(on_all(score))
