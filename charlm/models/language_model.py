@@ -151,8 +151,7 @@ class LanguageModel(nn.Module):
 
     def advance(self, inputs: Int64[Tensor, "time batch"], state: ModelState) -> ModelState:
         """Read characters from `state`; return only the new state."""
-        with only_kernels_share(self.is_compiled()):
-            return self._read(inputs, state, None)[1]
+        return self.hidden_states(inputs, state)[1]
 
     def hidden_states(
         self, inputs: Int64[Tensor, "time batch"], state: ModelState
